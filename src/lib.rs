@@ -11,4 +11,4 @@ pub mod running;
 
 pub use app::App;
 pub use config::Config;
-pub use flowlord_kernel::Environment;
+pub use flowlord_kernel::ActorEnvironment;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use flowlord_web_core::context::Metrics;
+use flowlord_web_core::context::MetricsWriter;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 // From a fast commit to a request that is given up.
@@ -15,7 +15,7 @@ static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
 /// Begins to count, and answers how to read it. Call it before the actors start: what they look up earlier isn't
 /// counted.
-pub(crate) fn start() -> Metrics {
+pub(crate) fn start() -> MetricsWriter {
     let handle = RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new();
         let builder =
@@ -27,7 +27,7 @@ pub(crate) fn start() -> Metrics {
         metrics::set_global_recorder(recorder).ok()?;
         Some(handle)
     });
-    Metrics(Arc::new(move || {
+    MetricsWriter(Arc::new(move || {
         handle.as_ref().map_or_else(String::new, |handle| {
             handle.run_upkeep();
             handle.render()

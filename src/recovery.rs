@@ -5,10 +5,13 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
-use flowlord_backup::{Place, PlaceError};
-use flowlord_db::{FolderLock, Found, Handled, Mark, RestoreError, Restored, Restoring, Seen};
+use flowlord_backup::{BackupPlace, PlaceError};
+use flowlord_db::{
+    DamageMark, DatabaseCondition, FolderLock, HandledDamage, RestoreError, RestoredDatabase, SeenDamage,
+    SnapshotRestore,
+};
 use flowlord_messages::changelog::LogPoint;
-use flowlord_storage::{Location, Stores};
+use flowlord_storage::{StorageConnections, StorageLocation};
 use futures_util::{StreamExt as _, stream};
 
 use crate::config::Config;
@@ -16,7 +19,7 @@ use crate::config::Config;
 #[derive(Debug, Clone)]
 pub struct WantedSnapshot {
     /// A snapshot, or a place of snapshots.
-    pub from: Location,
+    pub from: StorageLocation,
     pub at: Option<DateTime<Utc>>,
     /// A database that is there is moved aside.
     pub force: bool,
@@ -29,7 +32,7 @@ enum RestoreReason {
     Unopened(String),
     /// Damage was seen in it, and is there.
     Damaged {
-        seen: Seen,
+        seen: SeenDamage,
         found: String,
     },
 }
@@ -40,7 +43,7 @@ impl RestoreReason {
             Self::Gone => "there was no database".to_owned(),
             Self::Unopened(why) => format!("the database didn't open ({why})"),
             Self::Damaged { seen, found } => {
-                let Seen { at, what } = seen;
+                let SeenDamage { at, what } = seen;
                 format!("the database was damaged: {}, {what}; the full check: {found}", utc_text(*at))
             }
         }
@@ -51,25 +54,29 @@ impl RestoreReason {
 /// database. Answers what people must know, also what an earlier start couldn't tell any more.
 pub(crate) async fn at_start(
     config: &Config,
-    stores: &Stores,
+    stores: &StorageConnections,
     lock: &FolderLock,
     now: DateTime<Utc>,
-) -> anyhow::Result<Option<Handled>> {
+) -> anyhow::Result<Option<HandledDamage>> {
     let data = lock.folder();
-    let mark = Mark::read(data).unwrap_or_else(|err| unreadable_mark(&err, now));
+    let mark = DamageMark::read(data).unwrap_or_else(|err| unreadable_mark(&err, now));
     let why = match (look_at_database(data, mark.seen.is_some()).await?, mark.seen) {
-        (Found::Sound, None) => return Ok(mark.handled.filter(|handled| !handled.is_alert_stored)),
-        (Found::Sound, Some(seen)) => return leave_mark(data, now, false, checked_text(&seen)).map(Some),
-        (Found::Nothing, _) => RestoreReason::Gone,
-        (Found::Broken(why), None) => RestoreReason::Unopened(why),
-        (Found::Broken(found), Some(seen)) => RestoreReason::Damaged { seen, found },
+        (DatabaseCondition::Sound, None) => {
+            return Ok(mark.handled.filter(|handled| !handled.is_alert_stored));
+        }
+        (DatabaseCondition::Sound, Some(seen)) => {
+            return leave_mark(data, now, false, checked_text(&seen)).map(Some);
+        }
+        (DatabaseCondition::Nothing, _) => RestoreReason::Gone,
+        (DatabaseCondition::Broken(why), None) => RestoreReason::Unopened(why),
+        (DatabaseCondition::Broken(found), Some(seen)) => RestoreReason::Damaged { seen, found },
     };
     // By force: the database that is there is broken, and is moved aside, not removed.
     let wanted = WantedSnapshot { from: config.snapshots(), at: None, force: true };
     match newest_sound(&wanted, stores, lock, now).await {
         Ok(Some(done)) => leave_mark(data, now, true, recovery_text(&done, &why, now)).map(Some),
         Ok(None) if why == RestoreReason::Gone => {
-            Mark::remove(data)?;
+            DamageMark::remove(data)?;
             Ok(None)
         }
         Ok(None) => Err(unusable_database(
@@ -89,34 +96,39 @@ pub(crate) async fn at_start(
     }
 }
 
-async fn look_at_database(data: &Path, through: bool) -> anyhow::Result<Found> {
+async fn look_at_database(data: &Path, through: bool) -> anyhow::Result<DatabaseCondition> {
     let data = data.to_owned();
     // Reading all of a large database takes long: only damage that was seen is worth that.
     if !through {
-        return Ok(flowlord_db::look(&data)?);
+        return Ok(flowlord_db::inspect_database(&data)?);
     }
     log::warn!("event=database_check_begins reason=\"damage was seen\"");
-    Ok(actix_rt::task::spawn_blocking(move || flowlord_db::look_through(&data)).await??)
+    Ok(actix_rt::task::spawn_blocking(move || flowlord_db::verify_database(&data)).await??)
 }
 
-fn unreadable_mark(err: &std::io::Error, now: DateTime<Utc>) -> Mark {
-    Mark {
-        seen: Some(Seen { at: now, what: format!("the mark of damage can't be read ({err})") }),
+fn unreadable_mark(err: &std::io::Error, now: DateTime<Utc>) -> DamageMark {
+    DamageMark {
+        seen: Some(SeenDamage { at: now, what: format!("the mark of damage can't be read ({err})") }),
         handled: None,
     }
 }
 
-fn leave_mark(data: &Path, now: DateTime<Utc>, is_restored: bool, text: String) -> anyhow::Result<Handled> {
-    let handled = Handled { at: now, is_restored, text, is_alert_stored: false };
+fn leave_mark(
+    data: &Path,
+    now: DateTime<Utc>,
+    is_restored: bool,
+    text: String,
+) -> anyhow::Result<HandledDamage> {
+    let handled = HandledDamage { at: now, is_restored, text, is_alert_stored: false };
     // Left beside the database before it is used: the alert is stored also when this start is cut off.
-    Mark { seen: None, handled: Some(handled.clone()) }
+    DamageMark { seen: None, handled: Some(handled.clone()) }
         .write(data)
         .with_context(|| format!("{} can't be written", data.display()))?;
     Ok(handled)
 }
 
-pub(crate) fn note_told(data: &Path, handled: Handled) -> std::io::Result<()> {
-    Mark { seen: None, handled: Some(Handled { is_alert_stored: true, ..handled }) }.write(data)
+pub(crate) fn note_told(data: &Path, handled: HandledDamage) -> std::io::Result<()> {
+    DamageMark { seen: None, handled: Some(HandledDamage { is_alert_stored: true, ..handled }) }.write(data)
 }
 
 fn unusable_database(data: &Path, why: &RestoreReason, instead: &str) -> anyhow::Error {
@@ -127,7 +139,7 @@ fn unusable_database(data: &Path, why: &RestoreReason, instead: &str) -> anyhow:
 /// Restores what is wanted into the data folder of `lock`. After an error nothing was changed there.
 pub async fn restore(
     wanted: &WantedSnapshot,
-    stores: &Stores,
+    stores: &StorageConnections,
     lock: &FolderLock,
     now: DateTime<Utc>,
 ) -> anyhow::Result<RestoreOutcome> {
@@ -140,12 +152,15 @@ pub async fn restore(
         format!("there is no snapshot in {}{than}: name another with --from", wanted.from)
     })?;
     // What was seen was seen in the one that is aside now.
-    Mark::remove(lock.folder())?;
+    DamageMark::remove(lock.folder())?;
     Ok(done)
 }
 
 /// The place and the name of one snapshot, where `from` is one.
-fn single_snapshot(from: &Location, stores: &Stores) -> anyhow::Result<Option<(Place, String)>> {
+fn single_snapshot(
+    from: &StorageLocation,
+    stores: &StorageConnections,
+) -> anyhow::Result<Option<(BackupPlace, String)>> {
     let one = match from.as_local() {
         Some(path) => {
             anyhow::ensure!(path.exists(), "{from} doesn't exist: name a snapshot or its folder with --from");
@@ -156,22 +171,24 @@ fn single_snapshot(from: &Location, stores: &Stores) -> anyhow::Result<Option<(P
     let Some(name) = from.name().filter(|_| one) else { return Ok(None) };
     // A file that is named without its folder is in this one.
     let parent = match from.parent() {
-        Location::Local(folder) if folder.as_os_str().is_empty() => Location::Local(".".into()),
+        StorageLocation::Local(folder) if folder.as_os_str().is_empty() => StorageLocation::Local(".".into()),
         parent => parent,
     };
-    Ok(Some((Place::open(&parent, stores)?, name.to_owned())))
+    Ok(Some((BackupPlace::open(&parent, stores)?, name.to_owned())))
 }
 
 /// The newest one that is sound; those that aren't are named in the log. None where there is none at all.
 async fn newest_sound(
     wanted: &WantedSnapshot,
-    stores: &Stores,
+    stores: &StorageConnections,
     lock: &FolderLock,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Option<RestoreOutcome>> {
-    let place = Place::open(&wanted.from, stores)?;
-    let listed =
-        place.list().await.with_context(|| format!("the snapshots in {} can't be listed", wanted.from))?;
+    let place = BackupPlace::open(&wanted.from, stores)?;
+    let listed = place
+        .list_snapshots()
+        .await
+        .with_context(|| format!("the snapshots in {} can't be listed", wanted.from))?;
     let mut bad = 0;
     for found in listed.iter().filter(|found| wanted.at.is_none_or(|at| found.at <= at)) {
         match restore_one(&place, &found.name, wanted, lock, now).await {
@@ -209,7 +226,7 @@ enum RestoreProblem {
 /// A snapshot, with the log that goes on from it, is the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreOutcome {
-    pub restored: Restored,
+    pub restored: RestoredDatabase,
     /// When the snapshot was begun, where its name tells.
     pub taken: Option<DateTime<Utc>>,
     /// Why the log ends before its last segment, where it does.
@@ -222,7 +239,7 @@ impl RestoreOutcome {
         self.restored.log.map(|(_, until)| until).or(self.taken).or(self.restored.newest)
     }
     pub fn text(&self) -> String {
-        let Restored { from, newest, log, moved_to } = &self.restored;
+        let RestoredDatabase { from, newest, log, moved_to } = &self.restored;
         let log = log.map(|(count, _)| format!(" with {count} segments of changes")).unwrap_or_default();
         let ended = self.ended.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
         let kept = moved_to.as_ref().map(|path| format!("; the old one is kept as {}", path.display()));
@@ -245,16 +262,16 @@ impl From<RestoreError> for RestoreProblem {
 }
 
 async fn restore_one(
-    place: &Place,
+    place: &BackupPlace,
     name: &str,
     wanted: &WantedSnapshot,
     lock: &FolderLock,
     now: DateTime<Utc>,
 ) -> Result<RestoreOutcome, RestoreProblem> {
     let fetched = lock.folder().join("flowlord.db.fetched");
-    let file = match place.local(name) {
-        Some(file) => place.verify(name).await.map(|()| file),
-        None => place.fetch(name, &fetched).await.map(|()| fetched.clone()),
+    let file = match place.local_file(name) {
+        Some(file) => place.verify_snapshot(name).await.map(|()| file),
+        None => place.fetch_snapshot(name, &fetched).await.map(|()| fetched.clone()),
     };
     let done = match file {
         Ok(file) => restore_with_log(place, name, &file, wanted, lock.folder(), now).await,
@@ -267,7 +284,7 @@ async fn restore_one(
 
 /// The snapshot with the log that goes on from it; without it, where with it the database isn't sound.
 async fn restore_with_log(
-    place: &Place,
+    place: &BackupPlace,
     name: &str,
     file: &Path,
     wanted: &WantedSnapshot,
@@ -277,7 +294,7 @@ async fn restore_with_log(
     let taken = flowlord_backup::taken_at(name);
     let mut restoring = begin_restore(file, data, wanted.force).await?;
     let mut ended = None;
-    if let Some((log, taken)) = restoring.log().zip(taken) {
+    if let Some((log, taken)) = restoring.log_point().zip(taken) {
         (restoring, ended) = replay_log(place, restoring, log, taken, wanted.at).await?;
     }
     match restoring.finish(place.location(name), now) {
@@ -297,14 +314,14 @@ const FETCHED_AHEAD: usize = 16;
 
 /// Applies what is there of the log; says where it ends too early.
 async fn replay_log(
-    place: &Place,
-    mut restoring: Restoring,
+    place: &BackupPlace,
+    mut restoring: SnapshotRestore,
     log: LogPoint,
     since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
-) -> Result<(Restoring, Option<String>), RestoreProblem> {
-    let segments = place.segments(log.chain, since, until).await.map_err(RestoreProblem::Away)?;
-    let mut fetched = stream::iter(segments.iter().map(async |name| (name, place.segment(name).await)))
+) -> Result<(SnapshotRestore, Option<String>), RestoreProblem> {
+    let segments = place.list_segments(log.chain, since, until).await.map_err(RestoreProblem::Away)?;
+    let mut fetched = stream::iter(segments.iter().map(async |name| (name, place.read_segment(name).await)))
         .buffered(FETCHED_AHEAD);
     while let Some((name, bytes)) = fetched.next().await {
         let bytes = match bytes {
@@ -313,7 +330,7 @@ async fn replay_log(
         };
         let digest = name.digest.clone();
         let applied = actix_rt::task::spawn_blocking(move || {
-            let applied = restoring.apply(&bytes, &digest);
+            let applied = restoring.apply_segment(&bytes, &digest);
             (restoring, applied)
         });
         let (back, applied) = applied.await.map_err(|err| RestoreProblem::Unusable(err.to_string()))?;
@@ -327,10 +344,10 @@ async fn replay_log(
     Ok((restoring, None))
 }
 
-async fn begin_restore(file: &Path, data: &Path, force: bool) -> Result<Restoring, RestoreProblem> {
+async fn begin_restore(file: &Path, data: &Path, force: bool) -> Result<SnapshotRestore, RestoreProblem> {
     let (file, data) = (file.to_owned(), data.to_owned());
     // Copying and checking take as long as the snapshot is large: not on the actors' thread.
-    let begun = actix_rt::task::spawn_blocking(move || Restoring::begin(&file, &data, force));
+    let begun = actix_rt::task::spawn_blocking(move || SnapshotRestore::begin(&file, &data, force));
     Ok(begun.await.map_err(|err| RestoreProblem::Unusable(err.to_string()))??)
 }
 
@@ -354,7 +371,7 @@ fn recovery_text(done: &RestoreOutcome, why: &RestoreReason, now: DateTime<Utc>)
 }
 
 /// What people must know where the whole check contradicts what was seen.
-fn checked_text(Seen { at, what }: &Seen) -> String {
+fn checked_text(SeenDamage { at, what }: &SeenDamage) -> String {
     format!(
         "the database seemed damaged: {}, {what}; a full check found no damage, and nothing was replaced",
         utc_text(*at)
@@ -368,7 +385,7 @@ mod tests {
     #[test]
     fn it_names_what_is_missing_and_what_is_kept() {
         let at = |text: &str| text.parse().unwrap();
-        let restored = Restored {
+        let restored = RestoredDatabase {
             from: "/b/one.db".into(),
             newest: Some(at("2026-03-01T11:00:00Z")),
             log: Some((3, at("2026-03-01T11:30:00Z"))),
@@ -385,8 +402,8 @@ mod tests {
              2026-03-01T11:30:05Z is not used: it is damaged; the old one is kept as /d/flowlord.db.aside; the \
              history from 2026-03-01T11:30:00Z to 2026-03-01T12:00:00Z is missing"
         );
-        let restored = Restored { newest: None, log: None, moved_to: None, ..restored };
-        let seen = Seen { at: at("2026-03-01T11:58:00Z"), what: "a read: malformed".into() };
+        let restored = RestoredDatabase { newest: None, log: None, moved_to: None, ..restored };
+        let seen = SeenDamage { at: at("2026-03-01T11:58:00Z"), what: "a read: malformed".into() };
         let damaged = recovery_text(
             &done,
             &RestoreReason::Damaged { seen, found: "page 7".into() },

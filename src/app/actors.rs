@@ -6,10 +6,10 @@ use actix::{Addr, ArbiterHandle};
 use flowlord_alerts::deadlines::{self, DeadlineChecker};
 use flowlord_alerts::{Alerts, EscalationRoute};
 use flowlord_backload::Backload;
-use flowlord_backup::{Backup, Place, ShipConfig, ShipDeps, Shipper};
+use flowlord_backup::{Backup, BackupPlace, ShipConfig, ShipDeps, Shipper};
 use flowlord_db::Database;
 use flowlord_dispatch::Dispatch;
-use flowlord_domain::simulate::Ladder;
+use flowlord_domain::simulate::SimulatedRoute;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_janitor::heartbeat::{self, HeartbeatSender};
@@ -194,7 +194,7 @@ impl AppWiring<'_> {
             alert_sender: self.alert_sender(database),
             changed: hints.snapshots.clone(),
         };
-        let place = Place::open(&self.config.snapshots(), &self.stores)?;
+        let place = BackupPlace::open(&self.config.snapshots(), &self.stores)?;
         Ok(Backup::start(on, config, place, deps))
     }
 
@@ -212,7 +212,7 @@ impl AppWiring<'_> {
             alert_sender: self.alert_sender(database),
             backup: BackupClient::connect("backup", backup, self.environment),
         };
-        let place = Place::open(&self.config.snapshots(), &self.stores)?;
+        let place = BackupPlace::open(&self.config.snapshots(), &self.stores)?;
         Ok(Shipper::start(on, config, place, deps))
     }
 
@@ -272,8 +272,8 @@ impl AppWiring<'_> {
     }
 }
 
-fn escalation_route(ladder: Ladder) -> EscalationRoute {
-    let Ladder { route, matcher, policy, quiet } = ladder;
+fn escalation_route(ladder: SimulatedRoute) -> EscalationRoute {
+    let SimulatedRoute { route, matcher, policy, quiet } = ladder;
     EscalationRoute { name: route, matcher, policy, quiet }
 }
 

@@ -10,21 +10,21 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use anyhow::Context as _;
-use flowlord_db::{Database, Seen};
-use flowlord_kernel::{Environment, Port};
+use flowlord_db::{Database, SeenDamage};
+use flowlord_kernel::{ActorEnvironment, Port};
 use flowlord_messages::alerts::StopAlerting;
-use flowlord_messages::backloads::StopBackload;
+use flowlord_messages::backloads::StopBackloads;
 use flowlord_messages::changelog::StopShipping;
 use flowlord_messages::clients::LibraryClient;
-use flowlord_messages::database::Close;
+use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::files::StopFiles;
 use flowlord_messages::leases::StopLeasing;
 use flowlord_messages::outbox::{StopButtons, StopNotifying};
 use flowlord_messages::schedule::StopScheduling;
 use flowlord_messages::snapshots::StopBackup;
-use flowlord_messages::workflows::{Reload, Reloaded};
-use flowlord_storage::Stores;
-use flowlord_web_server::{StopWeb, Unready};
+use flowlord_messages::workflows::{ReloadReport, ReloadWorkflows};
+use flowlord_storage::StorageConnections;
+use flowlord_web_server::{StopWeb, TurnUnready};
 
 use crate::config::{Config, Secret};
 use crate::running::{Running, ServiceFile};
@@ -49,24 +49,24 @@ pub struct App {
 
 #[derive(Debug)]
 struct StopPorts {
-    unready: Port<Unready>,
+    unready: Port<TurnUnready>,
     leasing: Port<StopLeasing>,
     web: Port<StopWeb>,
     scheduling: Port<StopScheduling>,
     files: Port<StopFiles>,
-    backload: Port<StopBackload>,
+    backload: Port<StopBackloads>,
     clicks: Port<StopButtons>,
     alerting: Port<StopAlerting>,
     notifying: Port<StopNotifying>,
     shipping: Port<StopShipping>,
     backup: Port<StopBackup>,
-    database: Port<Close>,
+    database: Port<CloseDatabase>,
 }
 
 impl App {
     /// Opens the data, loads the workflows, and serves. After an error nothing is left running.
-    pub async fn start(config: &Config, environment: Environment) -> anyhow::Result<Self> {
-        let stores = Stores::new(config.store.clone());
+    pub async fn start(config: &Config, environment: ActorEnvironment) -> anyhow::Result<Self> {
+        let stores = StorageConnections::new(config.store.clone());
         match config.workflow.as_local() {
             Some(path) => anyhow::ensure!(
                 path.exists(),
@@ -120,12 +120,12 @@ impl App {
 
     /// Waits until damage was seen in the database and the service should restart for it: the next start checks the
     /// whole file, and restores the newest sound snapshot where it is damaged. Answers what was seen.
-    pub async fn damaged(&self) -> Seen {
+    pub async fn damaged(&self) -> SeenDamage {
         self.database.damage.until_restart().await
     }
 
-    pub fn reload(&self) -> impl Future<Output = flowlord_kernel::Result<Reloaded>> + use<> {
-        self.library.call(Reload)
+    pub fn reload(&self) -> impl Future<Output = flowlord_kernel::Result<ReloadReport>> + use<> {
+        self.library.call(ReloadWorkflows)
     }
 
     /// Stops in order: no new leases, HTTP answers what it has, nothing new starts, nothing more is told, and the
@@ -136,18 +136,18 @@ impl App {
         drop(announced);
         // In this order: what makes work stops before what stores it. Each call waits for its answer.
         let said = [
-            ("web", stops.unready.call(Unready).await),
+            ("web", stops.unready.call(TurnUnready).await),
             ("dispatch", stops.leasing.call(StopLeasing).await),
             ("web", stops.web.call(StopWeb { timeout: LAST_REQUESTS }).await),
             ("scheduler", stops.scheduling.call(StopScheduling).await),
             ("files", stops.files.call(StopFiles).await),
-            ("backload", stops.backload.call(StopBackload).await),
+            ("backload", stops.backload.call(StopBackloads).await),
             ("buttons", stops.clicks.call(StopButtons).await),
             ("alerts", stops.alerting.call(StopAlerting).await),
             ("notifier", stops.notifying.call(StopNotifying).await),
             ("shipper", stops.shipping.call(StopShipping).await),
             ("backup", stops.backup.call(StopBackup).await),
-            ("db", stops.database.call(Close).await),
+            ("db", stops.database.call(CloseDatabase).await),
         ];
         for (actor, answer) in said {
             if let Err(err) = answer {

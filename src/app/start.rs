@@ -1,6 +1,6 @@
 //! What only a start does: what was restored is told, the first token is made.
 
-use flowlord_db::{Database, Handled};
+use flowlord_db::{Database, HandledDamage};
 use flowlord_domain::{AlertKind, NewAlert, Role};
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::tokens::{AddToken, ReadTokens};
@@ -11,8 +11,12 @@ use crate::recovery;
 use super::wiring::AppWiring;
 
 impl AppWiring<'_> {
-    pub(super) async fn tell_recovery(&self, database: &Database, handled: Handled) -> anyhow::Result<()> {
-        let Handled { is_restored, text, .. } = &handled;
+    pub(super) async fn tell_recovery(
+        &self,
+        database: &Database,
+        handled: HandledDamage,
+    ) -> anyhow::Result<()> {
+        let HandledDamage { is_restored, text, .. } = &handled;
         let (kind, topic, event) = match is_restored {
             true => (AlertKind::Snapshot, "restore", "restored"),
             false => (AlertKind::Storage, "storage", "database_checked"),

@@ -8,9 +8,9 @@ use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, DispatchClient, FilesClient, IngestClient,
     NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
 };
-use flowlord_web_core::auth::Access;
-use flowlord_web_core::context::{Config, Deps, Kept, Limits};
-use flowlord_web_server::Web;
+use flowlord_web_core::auth::AccessRules;
+use flowlord_web_core::context::{Config, Deps, HistoryPolicy, WebLimits};
+use flowlord_web_server::WebActor;
 
 use crate::config::LimitConfig;
 
@@ -24,7 +24,7 @@ impl AppWiring<'_> {
         listener: TcpListener,
         below: &ActorAddresses,
         pings: Vec<Port<Ping>>,
-    ) -> anyhow::Result<Addr<Web>> {
+    ) -> anyhow::Result<Addr<WebActor>> {
         let config = Config {
             listen: listener.local_addr()?,
             workers: 0,
@@ -34,14 +34,14 @@ impl AppWiring<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.leads_somewhere(),
             started_at: self.environment.clock.now(),
-            kept: Kept {
+            kept: HistoryPolicy {
                 history: self.config.history.retention,
                 unfinished: self.config.tasks.ttl,
                 backup: self.config.backup.path.as_ref().map(ToString::to_string).unwrap_or_default(),
             },
             limits: allowed_limits(&self.config.limits),
             tls: self.config.tls.clone(),
-            access: Access {
+            access: AccessRules {
                 anonymous: self.config.is_open(),
                 open_metrics: self.config.auth.open_metrics,
                 local: Some(self.local),
@@ -69,7 +69,7 @@ impl AppWiring<'_> {
             files: FilesClient::connect("files", &below.files, environment),
             pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
         };
-        Ok(Web::start_on(on, listener, config, deps)?)
+        Ok(WebActor::start_on(on, listener, config, deps)?)
     }
 }
 
@@ -77,7 +77,7 @@ impl AppWiring<'_> {
 const OTHER_FILES: usize = 256;
 
 /// As the operator chose, but no more than the system lets this process have.
-fn allowed_limits(chosen: &LimitConfig) -> Limits {
+fn allowed_limits(chosen: &LimitConfig) -> WebLimits {
     let [connections, long_polls] =
         [chosen.connections, chosen.long_polls].map(|chosen| usize::try_from(chosen).unwrap_or(usize::MAX));
     // Also where the system allows less: some connections are better than none.
@@ -88,5 +88,5 @@ fn allowed_limits(chosen: &LimitConfig) -> Limits {
             "event=fewer_connections connections={files} reason=\"the limit of open files (ulimit -n) allows no more\""
         );
     }
-    Limits { connections: connections.min(files), long_polls }
+    WebLimits { connections: connections.min(files), long_polls }
 }

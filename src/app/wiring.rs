@@ -8,13 +8,13 @@ use flowlord_alerts::Alerts;
 use flowlord_alerts::deadlines::DeadlineChecker;
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Shipper};
-use flowlord_db::{Database, FolderLock, Hints};
+use flowlord_db::{CommitHints, Database, FolderLock};
 use flowlord_dispatch::Dispatch;
-use flowlord_domain::Ids as _;
+use flowlord_domain::IdSource as _;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_janitor::retention::HistoryRemover;
-use flowlord_kernel::{Environment, LatePort, Ping, Port, PortLimits, lower_priority};
+use flowlord_kernel::{ActorEnvironment, LatePort, Ping, Port, PortLimits, lower_priority};
 use flowlord_library::Library;
 use flowlord_messages::AlertSender;
 use flowlord_messages::clients::{DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
@@ -23,9 +23,9 @@ use flowlord_messages::tokens::TokenHash;
 use flowlord_messages::workflows::WorkflowsChanged;
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, Notifier};
-use flowlord_storage::Stores;
-use flowlord_web_core::context::Metrics;
-use flowlord_web_server::Web;
+use flowlord_storage::StorageConnections;
+use flowlord_web_core::context::MetricsWriter;
+use flowlord_web_server::WebActor;
 
 use crate::config::{Config, Secret};
 use crate::recovery;
@@ -34,10 +34,10 @@ use super::StopPorts;
 
 pub(super) struct AppWiring<'a> {
     pub(super) local: TokenHash,
-    pub(super) metrics: Metrics,
+    pub(super) metrics: MetricsWriter,
     pub(super) config: &'a Config,
-    pub(super) stores: Stores,
-    pub(super) environment: &'a Environment,
+    pub(super) stores: StorageConnections,
+    pub(super) environment: &'a ActorEnvironment,
 }
 
 pub(super) struct WiredService {
@@ -50,7 +50,7 @@ pub(super) struct WiredService {
 /// The hints upwards, set once their hearers are there.
 #[derive(Default)]
 pub(super) struct HintPorts {
-    pub(super) database: Hints,
+    pub(super) database: CommitHints,
     pub(super) ingest: LatePort<WorkflowsChanged>,
     pub(super) scheduler: LatePort<WorkflowsChanged>,
     pub(super) snapshots: LatePort<SnapshotsChanged>,
@@ -138,7 +138,7 @@ impl AppWiring<'_> {
         hints: &HintPorts,
     ) -> anyhow::Result<ActorAddresses> {
         let ActorThreads { database: db_thread, hot, calm, behind } = threads;
-        let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random());
+        let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random_bits());
         let database =
             Database::open(lock, record, db_thread, self.environment.kit("db"), hints.database.clone())?;
         let library = self.library(calm, &database, hints);
@@ -199,7 +199,7 @@ impl AppWiring<'_> {
         ]
     }
 
-    fn stop_ports(&self, web: &Addr<Web>, actors: &ActorAddresses) -> StopPorts {
+    fn stop_ports(&self, web: &Addr<WebActor>, actors: &ActorAddresses) -> StopPorts {
         let backup = actors.backup.clone().recipient();
         StopPorts {
             unready: self.environment.port("web", web),

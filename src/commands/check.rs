@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
-use flowlord_domain::check::{check, has_errors};
+use flowlord_domain::check::{check_workflows, has_errors};
 use flowlord_domain::row_keys::MissingKeys;
 use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflows};
 use flowlord_library::files::{FileContent, FoundFiles};
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_library::source;
-use flowlord_storage::{Location, Stores};
+use flowlord_storage::{StorageConnections, StorageLocation};
 
 use super::UsageError;
 use super::args::ConfigFlags;
@@ -62,7 +62,7 @@ pub(super) fn finding_line(finding: &Finding) -> String {
 /// The file itself, or every workflow file below the folder, by paths that the reader can open; and where the meta files
 /// of their phases are.
 fn read_files(path: &str) -> anyhow::Result<(FoundFiles<FileContent>, MetaFiles)> {
-    let root = Location::parse(path)?;
+    let root = StorageLocation::parse(path)?;
     let stores = stores_of(&root)?;
     let mut found = read_contents(&root, &stores)?;
     for file in &mut found.files {
@@ -76,15 +76,18 @@ fn read_files(path: &str) -> anyhow::Result<(FoundFiles<FileContent>, MetaFiles)
 }
 
 /// How the stores that `root` is in are reached; those of this machine need no configuration.
-fn stores_of(root: &Location) -> anyhow::Result<Stores> {
+fn stores_of(root: &StorageLocation) -> anyhow::Result<StorageConnections> {
     if root.as_local().is_some() {
-        return Ok(Stores::default());
+        return Ok(StorageConnections::default());
     }
-    Ok(Stores::new(ConfigFlags::only(None, Vec::new()).load(&[])?.config.store))
+    Ok(StorageConnections::new(ConfigFlags::only(None, Vec::new()).load(&[])?.config.store))
 }
 
 /// The workflow files at a place, which has some.
-pub(super) fn read_contents(root: &Location, stores: &Stores) -> anyhow::Result<FoundFiles<FileContent>> {
+pub(super) fn read_contents(
+    root: &StorageLocation,
+    stores: &StorageConnections,
+) -> anyhow::Result<FoundFiles<FileContent>> {
     let found = actix_rt::System::new().block_on(source::read_workflow_files(root, stores))?;
     anyhow::ensure!(!found.files.is_empty(), "{root} has no workflow files (*.toml)");
     Ok(found)
@@ -113,7 +116,7 @@ fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
         }
     }
     let workflows = Workflows::new(parsed);
-    findings.extend(check(&workflows));
+    findings.extend(check_workflows(&workflows));
     findings.extend(workflows.phases().filter_map(|phase| check_rows(phase, meta_files)));
     // By file and line, as people go through them.
     findings.sort();
@@ -123,7 +126,7 @@ fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
 /// What is wrong with the meta file of a phase, as far as it can be read here: whole paths and stores are open to the
 /// service only where its configuration says so.
 fn check_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
-    let path = phase.rule.meta_file.as_deref().filter(|_| phase.rule.blocked().is_none())?;
+    let path = phase.rule.meta_file.as_deref().filter(|_| phase.rule.first_blocker().is_none())?;
     let (line, column) = phase.template_place();
     let mut finding = Finding { line, column, ..file_warning(&phase.workflow, "") };
     let rows = match actix_rt::System::new().block_on(meta_files.read_rows(path)) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flowlord::config::LoadedConfig;
 use flowlord::running::Running;
-use flowlord_storage::Location;
+use flowlord_storage::StorageLocation;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut loaded = args.config.load(&DEFAULTS)?;
     let folder = tempfile::Builder::new().prefix("flowlord-demo-").tempdir()?;
     let workflows = folder.path().join("workflows");
-    loaded.config.workflow = Location::Local(workflows.clone());
+    loaded.config.workflow = StorageLocation::Local(workflows.clone());
     loaded.config.data = folder.path().join("data");
     loaded.config.listen = free_address(&loaded);
     write_workflows(&workflows).context("the example workflows can't be written")?;

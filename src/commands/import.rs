@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use flowlord::config::LoadedConfig;
-use flowlord_db::{Counts, FolderLock, Kind};
+use flowlord_db::{FolderLock, ImportCounts, ImportKind};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::ConfigFlags;
@@ -50,8 +50,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// What was taken of one kind, and each reason for what was not.
-fn lines(kind: Kind, counts: &Counts) -> Vec<String> {
-    let Counts { taken, known, left } = counts;
+fn lines(kind: ImportKind, counts: &ImportCounts) -> Vec<String> {
+    let ImportCounts { taken, known, left } = counts;
     let mut lines =
         vec![format!("{}: {taken} of {} imported, {known} already there", kind.as_str(), counts.read())];
     for (why, (count, first)) in left {
@@ -66,10 +66,10 @@ mod tests {
 
     #[test]
     fn it_says_what_was_taken_and_why_the_rest_was_not() {
-        let mut counts = Counts { taken: 3, known: 1, ..Counts::default() };
+        let mut counts = ImportCounts { taken: 3, known: 1, ..ImportCounts::default() };
         counts.left.insert("`created` isn't a time", (2, "rowid 7: id=\"x\"".to_owned()));
         assert_eq!(
-            lines(Kind::Tasks, &counts),
+            lines(ImportKind::Tasks, &counts),
             [
                 "tasks: 3 of 6 imported, 1 already there",
                 "  2 not imported: `created` isn't a time; the first is rowid 7: id=\"x\""

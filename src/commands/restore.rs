@@ -7,7 +7,7 @@ use flowlord::config::LoadedConfig;
 use flowlord::recovery::{self, WantedSnapshot};
 use flowlord_db::FolderLock;
 use flowlord_kernel::{Clock as _, SystemClock};
-use flowlord_storage::{Location, Stores};
+use flowlord_storage::{StorageConnections, StorageLocation};
 
 use super::args::ConfigFlags;
 use super::out;
@@ -25,8 +25,8 @@ The service must be stopped. An existing database is kept, unless --force moves 
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// A snapshot, or a place whose newest one is taken, here or in s3:// or gs://; else backup.path, or DATA/snapshots
-    #[arg(long, value_parser = Location::parse)]
-    from: Option<Location>,
+    #[arg(long, value_parser = StorageLocation::parse)]
+    from: Option<StorageLocation>,
     /// As things were then, like 2026-03-02T08:00:00Z
     #[arg(long, value_name = "TIME")]
     at: Option<DateTime<Utc>>,
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = WantedSnapshot { from, at: args.at, force: args.force };
     // A service that runs would go on writing into the file that is moved aside.
     let lock = FolderLock::take(&config.data)?;
-    let stores = Stores::new(config.store.clone());
+    let stores = StorageConnections::new(config.store.clone());
     let done = recovery::restore(&wanted, &stores, &lock, SystemClock.now());
     let done = actix_rt::System::new().block_on(done)?;
     out::line(&done.text())?;

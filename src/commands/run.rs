@@ -5,9 +5,9 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowlord::{App, Config, Environment};
-use flowlord_db::{Mark, Seen};
-use flowlord_messages::workflows::Reloaded;
+use flowlord::{ActorEnvironment, App, Config};
+use flowlord_db::{DamageMark, SeenDamage};
+use flowlord_messages::workflows::ReloadReport;
 
 use super::out;
 use super::signals::{CaughtSignal, SignalListener};
@@ -37,7 +37,7 @@ pub(super) async fn run_until_asked<T>(
     };
     let was_damaged = is_damaged(config);
     let started = tokio::select! {
-        started = App::start(config, Environment::system(Arc::new(give_up))) => started,
+        started = App::start(config, ActorEnvironment::system(Arc::new(give_up))) => started,
         // The files are read by the start itself.
         asked = asked_to_end(&mut signals, hangup, || ()) => return Ok(asked.exit_code()),
     };
@@ -81,9 +81,9 @@ async fn asked_to_end(signals: &mut SignalListener, hangup: HangupAction, reload
     }
 }
 
-async fn log_reload(files: impl Future<Output = Result<Reloaded, flowlord_kernel::Error>>) {
+async fn log_reload(files: impl Future<Output = Result<ReloadReport, flowlord_kernel::Error>>) {
     match files.await {
-        Ok(Reloaded { added, changed, removed, broken }) => log::info!(
+        Ok(ReloadReport { added, changed, removed, broken }) => log::info!(
             "event=reloaded signal=SIGHUP added={} changed={} removed={} broken={}",
             added.len(),
             changed.len(),
@@ -96,7 +96,7 @@ async fn log_reload(files: impl Future<Output = Result<Reloaded, flowlord_kernel
 
 enum StopReason {
     Asked(CaughtSignal),
-    Damaged(Seen),
+    Damaged(SeenDamage),
 }
 
 impl StopReason {
@@ -110,7 +110,7 @@ impl StopReason {
 
 /// Whether damage was seen that no start has dealt with.
 fn is_damaged(config: &Config) -> bool {
-    Mark::read(&config.data).is_ok_and(|mark| mark.seen.is_some())
+    DamageMark::read(&config.data).is_ok_and(|mark| mark.seen.is_some())
 }
 
 /// Begins anew as the same process: where nothing restarts a container, either. Answers only where that fails.

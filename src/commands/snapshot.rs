@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use flowlord::Config;
 use flowlord::config::LoadedConfig;
-use flowlord_backup::Place;
+use flowlord_backup::BackupPlace;
 use flowlord_db::{FolderLock, OpenError, SnapshotError};
 use flowlord_kernel::{Clock as _, SystemClock};
-use flowlord_storage::Stores;
+use flowlord_storage::StorageConnections;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -67,10 +67,10 @@ struct TakenSnapshot {
 
 /// One more in the usual place; old ones stay.
 async fn one_more(config: &Config, database: &Path) -> anyhow::Result<(String, u64)> {
-    let place = Place::open(&config.snapshots(), &Stores::new(config.store.clone()))?;
+    let place = BackupPlace::open(&config.snapshots(), &StorageConnections::new(config.store.clone()))?;
     let at = SystemClock.now();
-    let name = Place::name(at);
-    let there = place.local(&name);
+    let name = BackupPlace::name(at);
+    let there = place.local_file(&name);
     let spooled = there.is_none();
     let file = there.unwrap_or_else(|| config.spool().join(&name));
     copy(config, database, &file)?;

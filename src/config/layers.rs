@@ -205,7 +205,7 @@ fn file_of_variable(env: &[(String, String)]) -> Option<PathBuf> {
 fn read_file(path: &Path) -> Result<Dict, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|err| format!("{name} can't be read: {err}"))?;
-    let text = bom::skip(&text);
+    let text = bom::skip_mark(&text);
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let data = match extension.to_lowercase().as_str() {
         "json" => Json::string(text).data(),

@@ -236,7 +236,7 @@ fn link_base(host: &str) -> String {
 fn new_duration(value: &Value) -> Option<String> {
     // A bare number was one of nanoseconds, as Go's durations are; zero meant the default.
     let text = text_of(value).or_else(|| whole(value).map(|nanos| format!("{nanos}ns")))?;
-    let nothing = flowlord_domain::duration::parse(&text).is_ok_and(|duration| duration.is_zero());
+    let nothing = flowlord_domain::duration::parse_duration(&text).is_ok_and(|duration| duration.is_zero());
     (!nothing).then_some(text)
 }
 

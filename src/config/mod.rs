@@ -21,8 +21,8 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use flowlord_storage::{Location, StoreConfig};
-use flowlord_web_core::auth::Proxies;
+use flowlord_storage::{StorageConfig, StorageLocation};
+use flowlord_web_core::auth::TrustedProxies;
 use flowlord_web_core::context::TlsFiles;
 
 pub use legacy::{OldFlag, old_flag};
@@ -37,7 +37,7 @@ use read::ValueReader;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Workflow files: a file or a folder.
-    pub workflow: Location,
+    pub workflow: StorageLocation,
     /// How often they are looked at.
     pub refresh: TimeDelta,
     /// Address and port to listen on; port 0 takes a free one.
@@ -56,7 +56,7 @@ pub struct Config {
     pub limits: LimitConfig,
     pub deadman: DeadmanConfig,
     pub files: FilesConfig,
-    pub store: StoreConfig,
+    pub store: StorageConfig,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub struct HistoryConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupConfig {
     /// Where snapshots are kept; none for no backup.
-    pub path: Option<Location>,
+    pub path: Option<StorageLocation>,
     /// How often a snapshot is made.
     pub every: TimeDelta,
     /// How often changes go there between snapshots; zero for never.
@@ -100,13 +100,13 @@ pub struct AuthConfig {
     /// Show `/metrics` to anyone.
     pub open_metrics: bool,
     /// Proxies that are believed when they say for whom they speak.
-    pub trusted_proxies: Proxies,
+    pub trusted_proxies: TrustedProxies,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesConfig {
     /// Places that are watched.
-    pub folders: Vec<Location>,
+    pub folders: Vec<StorageLocation>,
     /// Folders that meta files may be in, besides that of the workflows.
     pub allow: Vec<PathBuf>,
     /// How often they are looked at.
@@ -192,8 +192,8 @@ impl Config {
     }
 
     /// Where snapshots are: in the backup's place, else in the data folder.
-    pub fn snapshots(&self) -> Location {
-        self.backup.path.clone().unwrap_or_else(|| Location::Local(self.data.join("snapshots")))
+    pub fn snapshots(&self) -> StorageLocation {
+        self.backup.path.clone().unwrap_or_else(|| StorageLocation::Local(self.data.join("snapshots")))
     }
 
     /// Where copies are made on their way to a place that isn't on this machine.
@@ -302,7 +302,7 @@ impl FilesConfig {
 }
 
 /// Whether a place is another one, or below it: with the slash, `/in` doesn't hold `/inbox`.
-fn is_within(place: &Location, other: &Location) -> bool {
+fn is_within(place: &StorageLocation, other: &StorageLocation) -> bool {
     let [place, other] = [place, other].map(|place| format!("{}/", place.to_string().trim_end_matches('/')));
     place.starts_with(&other)
 }

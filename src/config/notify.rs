@@ -1,9 +1,9 @@
 //! `[notify]`: where people are told, and how often.
 
 use chrono::TimeDelta;
-use flowlord_domain::alert::Matcher;
-use flowlord_domain::ladder::{Policy, QuietHours};
-use flowlord_domain::simulate::Ladder;
+use flowlord_domain::alert::AlertMatcher;
+use flowlord_domain::escalation::{EscalationPolicy, QuietHours};
+use flowlord_domain::simulate::SimulatedRoute;
 
 use super::read::ValueReader;
 use super::routes::{DEFAULT, RouteConfig, judge_fallback, read_ladder, read_quiet};
@@ -24,7 +24,7 @@ pub struct NotifyConfig {
     pub fallback_after: TimeDelta,
     pub prefix: String,
     pub title: String,
-    pub ladder: Policy,
+    pub ladder: EscalationPolicy,
     pub quiet: Option<QuietHours>,
     /// The route whose way is taken when this one's fails for long.
     pub fallback: Option<String>,
@@ -34,7 +34,7 @@ pub struct NotifyConfig {
 
 impl NotifyConfig {
     pub(super) fn read(from: &mut ValueReader) -> Self {
-        let ladder = read_ladder(from, "notify", Policy::default());
+        let ladder = read_ladder(from, "notify", EscalationPolicy::default());
         Self {
             url: from.secret_url("notify.url"),
             token: from.secret("notify.token"),
@@ -53,10 +53,10 @@ impl NotifyConfig {
     }
 
     /// The ladders, and which alerts are for each: the first that takes one has it.
-    pub fn ladders(&self) -> Vec<Ladder> {
-        let rest = Ladder {
+    pub fn ladders(&self) -> Vec<SimulatedRoute> {
+        let rest = SimulatedRoute {
             route: DEFAULT.to_owned(),
-            matcher: Matcher::default(),
+            matcher: AlertMatcher::default(),
             policy: self.ladder,
             quiet: self.quiet,
         };

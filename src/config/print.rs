@@ -52,7 +52,7 @@ fn value_text(key: &ConfigKey, config: &Config, reader: &ValueReader) -> String 
         "notify.app_token" => masked(config.notify.app_token.as_ref()),
         "notify.signing_secret" => masked(config.notify.signing_secret.as_ref()),
         "store.s3.secret_key" => config.store.s3.secret_key.as_ref().map_or("", |_| "***").to_owned(),
-        "notify.max_frequency" => duration::print(config.notify.ladder.max),
+        "notify.max_frequency" => duration::print_duration(config.notify.ladder.max_interval),
         "public_url" => config.public_url_at(config.listen),
         "deadman.url" => masked(config.deadman.url.as_ref()),
         // One that nobody thought of above is masked all the same.

@@ -8,10 +8,10 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use figment::Figment;
 use figment::value::Value;
-use flowlord_domain::ladder::{Factor, FactorError};
+use flowlord_domain::escalation::{IntervalFactor, IntervalFactorError};
 use flowlord_domain::{bom, duration};
-use flowlord_storage::Location;
-use flowlord_web_core::auth::Proxies;
+use flowlord_storage::StorageLocation;
+use flowlord_web_core::auth::TrustedProxies;
 
 use super::{Secret, legacy};
 
@@ -76,16 +76,16 @@ impl ValueReader {
         })
     }
 
-    pub(super) fn location(&mut self, key: &str) -> Location {
-        let nowhere = Location::Local(PathBuf::new());
+    pub(super) fn location(&mut self, key: &str) -> StorageLocation {
+        let nowhere = StorageLocation::Local(PathBuf::new());
         self.parse(key, nowhere, parse_location)
     }
 
-    pub(super) fn optional_location(&mut self, key: &str) -> Option<Location> {
+    pub(super) fn optional_location(&mut self, key: &str) -> Option<StorageLocation> {
         self.optional(key).map(|_| self.location(key))
     }
 
-    pub(super) fn locations(&mut self, key: &str) -> Vec<Location> {
+    pub(super) fn locations(&mut self, key: &str) -> Vec<StorageLocation> {
         let texts = self.list(key);
         self.parse(key, Vec::new(), |_| texts.iter().map(|text| parse_location(text)).collect())
     }
@@ -118,15 +118,15 @@ impl ValueReader {
     }
 
     /// How many times as long, or as short; the usual one where nothing is said.
-    pub(super) fn factor(&mut self, key: &str, usual: Factor, down: bool) -> Factor {
+    pub(super) fn factor(&mut self, key: &str, usual: IntervalFactor, down: bool) -> IntervalFactor {
         if self.text(key).is_empty() {
             return usual;
         }
         self.parse(key, usual, |text| {
-            let factor: Factor = text.parse().map_err(|err: FactorError| err.to_string())?;
+            let factor: IntervalFactor = text.parse().map_err(|err: IntervalFactorError| err.to_string())?;
             // By a factor of one the interval would never come down again.
-            if down && factor < Factor::LEAST_CHANGE {
-                return Err(format!("`{text}` is too small: write {} or more", Factor::LEAST_CHANGE));
+            if down && factor < IntervalFactor::LEAST_CHANGE {
+                return Err(format!("`{text}` is too small: write {} or more", IntervalFactor::LEAST_CHANGE));
             }
             Ok(factor)
         })
@@ -161,9 +161,9 @@ impl ValueReader {
         })
     }
 
-    pub(super) fn proxies(&mut self, key: &str) -> Proxies {
+    pub(super) fn proxies(&mut self, key: &str) -> TrustedProxies {
         let items = self.list(key);
-        self.parse(key, Proxies::default(), |_| Proxies::parse(&items))
+        self.parse(key, TrustedProxies::default(), |_| TrustedProxies::parse(&items))
     }
 
     pub(super) fn timezone(&mut self, key: &str) -> Tz {
@@ -204,7 +204,9 @@ impl ValueReader {
             }
             (Some(value), None) => Some(Secret::new(value)),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) if !bom::skip(&text).trim().is_empty() => Some(Secret::new(bom::skip(&text).trim())),
+                Ok(text) if !bom::skip_mark(&text).trim().is_empty() => {
+                    Some(Secret::new(bom::skip_mark(&text).trim()))
+                }
                 Ok(_) => {
                     self.error(&file_key, &format!("{path} is empty"));
                     None
@@ -229,8 +231,8 @@ impl ValueReader {
     }
 }
 
-fn parse_location(text: &str) -> Result<Location, String> {
-    Location::parse(text).map_err(|err| err.to_string())
+fn parse_location(text: &str) -> Result<StorageLocation, String> {
+    StorageLocation::parse(text).map_err(|err| err.to_string())
 }
 
 fn text_of(value: &Value) -> String {
@@ -253,9 +255,9 @@ pub(super) fn whole(value: &Value) -> Option<i128> {
 }
 
 fn duration_within(text: &str, least: TimeDelta, most: TimeDelta) -> Result<TimeDelta, String> {
-    let parsed = duration::parse(text).map_err(|err| err.to_string())?;
+    let parsed = duration::parse_duration(text).map_err(|err| err.to_string())?;
     if parsed < least || parsed > most {
-        let (least, most) = (duration::print(least), duration::print(most));
+        let (least, most) = (duration::print_duration(least), duration::print_duration(most));
         return Err(format!("`{text}` is out of range: write {least} to {most}"));
     }
     Ok(parsed)

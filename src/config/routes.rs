@@ -1,10 +1,10 @@
 //! `[notify.routes.NAME]`: other places than the usual one for some alerts.
 
 use chrono::TimeDelta;
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::duration;
-use flowlord_domain::ladder::{Policy, QuietHours};
-use flowlord_domain::simulate::Ladder;
+use flowlord_domain::escalation::{EscalationPolicy, QuietHours};
+use flowlord_domain::simulate::SimulatedRoute;
 
 use super::keys::{ConfigKey, ROUTE_KEYS, ROUTES};
 use super::notify::NotifyConfig;
@@ -18,25 +18,25 @@ pub(super) const DEFAULT: &str = "default";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteConfig {
     pub name: String,
-    pub matcher: Matcher,
+    pub matcher: AlertMatcher,
     pub url: Option<Secret>,
     pub channel: Option<String>,
     /// The route whose way is taken when this one's fails for long.
     pub fallback: String,
-    pub ladder: Policy,
+    pub ladder: EscalationPolicy,
     pub quiet: Option<QuietHours>,
 }
 
 impl RouteConfig {
     /// All routes, by name; what one doesn't say is as in `[notify]`.
-    pub(super) fn read_all(from: &mut ValueReader, ladder: Policy) -> Vec<Self> {
+    pub(super) fn read_all(from: &mut ValueReader, ladder: EscalationPolicy) -> Vec<Self> {
         from.names_in(ROUTES).into_iter().map(|name| Self::read(from, name, ladder)).collect()
     }
 
-    fn read(from: &mut ValueReader, name: String, usual: Policy) -> Self {
+    fn read(from: &mut ValueReader, name: String, usual: EscalationPolicy) -> Self {
         let section = format!("{ROUTES}.{name}");
         Self {
-            matcher: Matcher {
+            matcher: AlertMatcher {
                 topic: from.optional(&format!("{section}.type")),
                 job: from.optional(&format!("{section}.job")),
                 workflow: from.optional(&format!("{section}.workflow")),
@@ -69,8 +69,8 @@ impl RouteConfig {
         judge_fallback(reader, &format!("{section}.fallback"), &self.fallback, &self.name, notify);
     }
 
-    pub(super) fn to_ladder(&self) -> Ladder {
-        Ladder {
+    pub(super) fn to_ladder(&self) -> SimulatedRoute {
+        SimulatedRoute {
             route: self.name.clone(),
             matcher: self.matcher.clone(),
             policy: self.ladder,
@@ -102,11 +102,11 @@ impl RouteConfig {
         let value = match key.name {
             "url" => self.url.as_ref().map(ToString::to_string).unwrap_or_default(),
             "fallback" => self.fallback.clone(),
-            "min_frequency" => duration::print(self.ladder.min),
-            "max_frequency" => duration::print(self.ladder.max),
+            "min_frequency" => duration::print_duration(self.ladder.min_interval),
+            "max_frequency" => duration::print_duration(self.ladder.max_interval),
             "factor_up" => self.ladder.factor_up.to_string(),
             "factor_down" => self.ladder.factor_down.to_string(),
-            "quiet_ticks" => self.ladder.quiet_ticks.to_string(),
+            "quiet_ticks" => self.ladder.quiet_checks.to_string(),
             _ => reader.text(&name),
         };
         EffectiveValue::new(key, name, value, source)
@@ -139,25 +139,29 @@ pub(super) fn judge_fallback(
 }
 
 /// The ladder of a section; what it doesn't say is as usual.
-pub(super) fn read_ladder(from: &mut ValueReader, section: &str, usual: Policy) -> Policy {
+pub(super) fn read_ladder(
+    from: &mut ValueReader,
+    section: &str,
+    usual: EscalationPolicy,
+) -> EscalationPolicy {
     let (min_key, max_key) = (format!("{section}.min_frequency"), format!("{section}.max_frequency"));
     let ticks_key = format!("{section}.quiet_ticks");
     let has_min = from.optional(&min_key).is_some();
-    let min = if has_min { from.duration(&min_key, TimeDelta::seconds(1), DAY) } else { usual.min };
+    let min = if has_min { from.duration(&min_key, TimeDelta::seconds(1), DAY) } else { usual.min_interval };
     // Sixteen times its own shortest interval, not the usual longest one, which may be shorter than that.
     let max = if has_min || from.optional(&max_key).is_some() {
         from.longest_pause(&max_key, min)
     } else {
-        usual.max
+        usual.max_interval
     };
-    Policy {
-        min,
-        max,
+    EscalationPolicy {
+        min_interval: min,
+        max_interval: max,
         factor_up: from.factor(&format!("{section}.factor_up"), usual.factor_up, false),
         factor_down: from.factor(&format!("{section}.factor_down"), usual.factor_down, true),
-        quiet_ticks: match from.optional(&ticks_key) {
+        quiet_checks: match from.optional(&ticks_key) {
             Some(_) => from.number(&ticks_key, 1, 1_000),
-            None => usual.quiet_ticks,
+            None => usual.quiet_checks,
         },
     }
 }

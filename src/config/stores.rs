@@ -2,19 +2,19 @@
 
 use std::path::PathBuf;
 
-use flowlord_storage::{Gcs, Hidden, HmacKey, S3, StoreConfig};
+use flowlord_storage::{GcsAccess, HiddenValue, HmacKey, S3Access, StorageConfig};
 
 use super::read::ValueReader;
 
-pub(super) fn read(from: &mut ValueReader) -> StoreConfig {
-    StoreConfig {
-        s3: S3 {
+pub(super) fn read(from: &mut ValueReader) -> StorageConfig {
+    StorageConfig {
+        s3: S3Access {
             endpoint: from.url("store.s3.endpoint"),
             region: from.optional("store.s3.region"),
             access_key: from.optional("store.s3.access_key"),
             secret_key: hidden(from, "store.s3.secret_key"),
         },
-        gcs: Gcs {
+        gcs: GcsAccess {
             endpoint: from.url("store.gcs.endpoint"),
             credentials_file: from.optional("store.gcs.credentials_file").map(PathBuf::from),
         },
@@ -23,8 +23,8 @@ pub(super) fn read(from: &mut ValueReader) -> StoreConfig {
     }
 }
 
-fn hidden(from: &mut ValueReader, key: &str) -> Option<Hidden> {
-    from.secret(key).map(|secret| Hidden::new(secret.expose()))
+fn hidden(from: &mut ValueReader, key: &str) -> Option<HiddenValue> {
+    from.secret(key).map(|secret| HiddenValue::new(secret.expose()))
 }
 
 fn gcs_key(from: &mut ValueReader) -> Option<HmacKey> {
@@ -49,10 +49,10 @@ fn gcs_key(from: &mut ValueReader) -> Option<HmacKey> {
 }
 
 /// The variables that other programs read about object stores, too.
-pub(super) fn variables(env: &[(String, String)]) -> Vec<(String, Hidden)> {
+pub(super) fn variables(env: &[(String, String)]) -> Vec<(String, HiddenValue)> {
     let of_stores = env.iter().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("GOOGLE_"));
     let set = of_stores.filter(|(_, value)| !value.is_empty());
-    set.map(|(name, value)| (name.clone(), Hidden::new(value))).collect()
+    set.map(|(name, value)| (name.clone(), HiddenValue::new(value))).collect()
 }
 
 pub(super) fn has_google_account(env: &[(String, String)]) -> bool {

@@ -2,8 +2,8 @@ mod old;
 
 use std::path::Path;
 
-use flowlord_domain::ladder::Policy;
-use flowlord_storage::Hidden;
+use flowlord_domain::escalation::EscalationPolicy;
+use flowlord_storage::HiddenValue;
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn without_anything_the_defaults_count() {
         (config.refresh, config.tasks.ttl, config.tasks.lease),
         (minutes(15), minutes(240), minutes(1))
     );
-    assert_eq!((config.notify.ladder, config.notify.routes.len()), (Policy::default(), 0));
+    assert_eq!((config.notify.ladder, config.notify.routes.len()), (EscalationPolicy::default(), 0));
     assert_eq!((config.history.retention, config.backup.keep), (TimeDelta::days(90), 7));
     assert_eq!(config.notify.api_url, "https://slack.com/api/");
 }
@@ -333,9 +333,9 @@ fn stores_are_reached_by_keys_files_and_the_usual_variables() {
     let (config, printed) = (&loaded.config, loaded.to_toml());
     assert_eq!(config.workflow.to_string(), "s3://bucket/flows");
     assert_eq!(config.files.allow, [Path::new("/rows")]);
-    let StoreConfig { s3, gcs, env, .. } = &config.store;
+    let StorageConfig { s3, gcs, env, .. } = &config.store;
     assert_eq!((s3.endpoint.as_deref(), s3.access_key.as_deref()), (Some("http://minio:9000"), Some("AKIA")));
-    assert_eq!(s3.secret_key, Some(Hidden::new("planted")));
+    assert_eq!(s3.secret_key, Some(HiddenValue::new("planted")));
     assert_eq!(gcs.credentials_file.as_deref(), Some(Path::new("/run/gcs.json")));
     assert_eq!(
         env.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
@@ -421,10 +421,10 @@ fallback = "etl"
     let [night, etl] = &notify.routes[..] else { unreachable!() };
     assert_eq!(etl.matcher.to_string(), "type=load workflow=etl/*");
     assert_eq!((etl.ladder, etl.quiet, etl.fallback.as_str()), (notify.ladder, None, "default"));
-    assert_eq!((notify.ladder.min, notify.ladder.max), (minutes(2), minutes(32)));
-    assert_eq!((night.ladder.min, night.ladder.max), (minutes(10), minutes(160)));
+    assert_eq!((notify.ladder.min_interval, notify.ladder.max_interval), (minutes(2), minutes(32)));
+    assert_eq!((night.ladder.min_interval, night.ladder.max_interval), (minutes(10), minutes(160)));
     let factors = (night.ladder.factor_up.to_string(), night.ladder.factor_down.to_string());
-    assert_eq!((factors.0.as_str(), factors.1.as_str(), night.ladder.quiet_ticks), ("3.0", "1.5", 2));
+    assert_eq!((factors.0.as_str(), factors.1.as_str(), night.ladder.quiet_checks), ("3.0", "1.5", 2));
     assert_eq!(night.url.as_ref().unwrap().expose(), "https://hooks.example/planted");
     assert_eq!(night.quiet.unwrap().to_string(), "00:00-06:00");
     let printed = loaded.to_toml();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use chrono::Datelike as _;
 use flowlord_domain::backload::{
-    Chunk, Meta, Order, Plan, PlanError, Request, RequestError, parse_time as read_time,
+    BackloadOrder, BackloadPlan, BackloadPlanError, BackloadRequest, BackloadRequestError, MetaLists,
+    TaskChunk, parse_time as read_time,
 };
 use flowlord_domain::query::Query;
-use flowlord_domain::rule::By;
+use flowlord_domain::rule::BatchStep;
 use flowlord_domain::workflow::{Phase, Workflows};
 use flowlord_web_compat::backload::{answer, status};
 use serde_json::{Value, json};
@@ -34,12 +35,12 @@ pub(crate) fn parse_time(case: &Case<'_>) -> Verdict {
 pub(crate) fn meta_unmarshal(case: &Case<'_>) -> Verdict {
     let text = case.input.as_str().expect("a text");
     // As in a request, where null is as if left out.
-    let read = serde_json::from_str::<Option<Meta>>(text).map(Option::unwrap_or_default);
+    let read = serde_json::from_str::<Option<MetaLists>>(text).map(Option::unwrap_or_default);
     let got = read.as_ref().map(|meta| {
         json!(
             meta.0
                 .iter()
-                .map(|(key, values)| (key, values.texts()))
+                .map(|(key, values)| (key, values.as_texts()))
                 .collect::<std::collections::BTreeMap<_, _>>()
         )
     });
@@ -69,15 +70,15 @@ fn mixed(meta: &Value) -> bool {
 
 /// What a request came to.
 struct Planned {
-    request: Request,
-    order: Order,
+    request: BackloadRequest,
+    order: BackloadOrder,
     answer: Value,
     count: usize,
 }
 
 /// Why it came to nothing.
 enum Refusal {
-    Request(RequestError),
+    Request(BackloadRequestError),
     /// No row has a key that the template names.
     RowKey,
     Other(String),
@@ -85,15 +86,15 @@ enum Refusal {
 
 fn plan(case: &Case<'_>, workflows: &Workflows) -> Result<Planned, Refusal> {
     let other = |err: &dyn std::fmt::Display| Refusal::Other(err.to_string());
-    let request: Request = serde_json::from_str(case.text("body")).map_err(|err| other(&err))?;
-    let resolved = request.resolve(workflows, at(NOW)).map_err(Refusal::Request)?;
+    let request: BackloadRequest = serde_json::from_str(case.text("body")).map_err(|err| other(&err))?;
+    let resolved = request.resolve_order(workflows, at(NOW)).map_err(Refusal::Request)?;
     let rows = resolved.order.meta_file.as_deref().map(|path| rows(case.setup, path)).transpose();
     let rows = rows.map_err(|err| other(&err))?;
-    let plan = Plan::new(resolved.order, rows.map(Arc::new)).map_err(|err| match err {
-        PlanError::MissingKeys { .. } => Refusal::RowKey,
+    let plan = BackloadPlan::new(resolved.order, rows.map(Arc::new)).map_err(|err| match err {
+        BackloadPlanError::MissingKeys { .. } => Refusal::RowKey,
         err => other(&err),
     })?;
-    let Chunk { tasks, .. } = plan.chunk(0, usize::MAX, at(NOW), "host", &mut TestIds::default());
+    let TaskChunk { tasks, .. } = plan.make_chunk(0, usize::MAX, at(NOW), "host", &mut TestIds::default());
     let tasks: Vec<_> = tasks.into_iter().map(|(_, task)| task).collect();
     let text = answer(&status(request.execute, &resolved.message), plan.count(), &tasks, &[]);
     let answer = serde_json::from_str(&text).expect("JSON");
@@ -117,7 +118,7 @@ pub(crate) fn backload(case: &Case<'_>) -> Verdict {
 /// What the reference refuses, too, or what only we do, by a rule.
 fn refused(case: &Case<'_>, code: u64, refusal: Refusal) -> Verdict {
     let why = match refusal {
-        Refusal::Request(RequestError::Time { text, .. }) if code == 200 => {
+        Refusal::Request(BackloadRequestError::Time { text, .. }) if code == 200 => {
             let rule = match text.get(..4).and_then(|year| year.parse::<i32>().ok()) {
                 Some(year) if year < 1970 && text.len() >= 10 => departures::BACKLOAD_YEARS,
                 _ => departures::UNREADABLE,
@@ -137,7 +138,7 @@ fn refused(case: &Case<'_>, code: u64, refusal: Refusal) -> Verdict {
 
 /// The meta file that a request names.
 fn meta_file(case: &Case<'_>) -> Option<String> {
-    let request: Request = serde_json::from_str(case.text("body")).ok()?;
+    let request: BackloadRequest = serde_json::from_str(case.text("body")).ok()?;
     Some(request.meta_file).filter(|path| !path.is_empty())
 }
 
@@ -189,7 +190,7 @@ fn of_values(
     let departs = |rule, it: bool| {
         Some(Verdict::departs(rule, &(200, wanted, wanted, true), &(counts.0, counts.1, counts.2, it)))
     };
-    if !request.by.is_empty() && By::parse(&request.by).is_none() {
+    if !request.by.is_empty() && BatchStep::parse(&request.by).is_none() {
         let told =
             answer["Status"].as_str().is_some_and(|status| status.ends_with("using default day iterator"));
         return departs(departures::BY, told);
@@ -249,18 +250,18 @@ fn departs(case: &Case<'_>, code: u64, planned: &Planned) -> Option<Verdict> {
     let times = [&request.at, &request.from, &request.to];
     let has_zone = |time: &&&String| time.len() > 19 && is_elsewhere(time);
     if times.iter().any(|time| has_zone(&time)) {
-        let first = tasks.first().map(|task| Query::lenient(task["meta"].as_str().unwrap_or_default()));
+        let first = tasks.first().map(|task| Query::parse_lenient(task["meta"].as_str().unwrap_or_default()));
         let hour = order.from.format("%Y-%m-%dT%H").to_string();
-        return holds(departures::UTC, first.is_none_or(|meta| meta.first("cron") == Some(&hour)));
+        return holds(departures::UTC, first.is_none_or(|meta| meta.first_value("cron") == Some(&hour)));
     }
     if request.task.contains(':') {
         let named = request.task.split_once(':') == Some((&order.topic, &order.job));
         return holds(departures::TASK_WITH_JOB, named);
     }
-    if order.by == By::Month && order.from.day() > 28 {
+    if order.by == BatchStep::Month && order.from.day() > 28 {
         let day = |task: &Value| {
-            let meta = Query::lenient(task["meta"].as_str().unwrap_or_default());
-            meta.first("cron").and_then(read_time).map(|time| time.day())
+            let meta = Query::parse_lenient(task["meta"].as_str().unwrap_or_default());
+            meta.first_value("cron").and_then(read_time).map(|time| time.day())
         };
         let clamped = |day: Option<u32>| day.is_some_and(|day| (28..=order.from.day()).contains(&day));
         return holds(departures::MONTHS, tasks.iter().map(day).all(clamped));

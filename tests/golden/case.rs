@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, FixedOffset, Utc};
-use flowlord_domain::{Ids, Uid};
+use flowlord_domain::{IdSource, Uid};
 use serde_json::Value;
 
 use crate::departures::Departure;
@@ -243,13 +243,13 @@ pub(crate) struct TestIds {
     random: u64,
 }
 
-impl Ids for TestIds {
-    fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+impl IdSource for TestIds {
+    fn next_uid(&mut self, now: DateTime<Utc>) -> Uid {
         self.uids += 1;
         Uid(now.timestamp_micros() + self.uids)
     }
 
-    fn random(&mut self) -> u64 {
+    fn random_bits(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random
     }

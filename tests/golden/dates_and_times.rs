@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use flowlord_domain::cron::Schedule;
+use flowlord_domain::cron::CronSchedule;
 use flowlord_domain::query::Query;
-use flowlord_domain::template::{Row, expand_meta, render};
+use flowlord_domain::template::{MetaRow, expand_meta, render_template};
 use flowlord_domain::{dates, duration, task_time as times};
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::masks::is_like;
 pub(crate) fn tmpl_parse(case: &Case<'_>) -> Verdict {
     let time = zoned(case.text("time"));
     let (template, host) = (case.text("template"), case.text("host"));
-    let got = render(template, Some(time.naive_local()), host, &mut TestIds::default());
+    let got = render_template(template, Some(time.naive_local()), host, &mut TestIds::default());
     let year = time.format("%Y").to_string();
     if case.expected.as_str().is_some_and(|expected| is_like(&expected.into(), &got.as_str().into())) {
         return Verdict::Same;
@@ -38,14 +38,14 @@ pub(crate) fn tmpl_meta(case: &Case<'_>) -> Verdict {
     let template = case.text("template");
     let (row, is_row) = match case.input.get("query").and_then(Value::as_str) {
         Some(query) => {
-            let query = Query::lenient(query);
+            let query = Query::parse_lenient(query);
             let pairs = query.pairs().collect::<Vec<_>>().into_iter().rev();
-            (Some(Row(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())), false)
+            (Some(MetaRow(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())), false)
         }
-        None => (Row::from_json(&case.input["meta"]), true),
+        None => (MetaRow::from_json(&case.input["meta"]), true),
     };
     let Some(row) = row else { return Verdict::holds(case.error.is_some(), "no row") };
-    let (text, keys) = expand_meta(template, |key| row.get(key).map(str::to_owned));
+    let (text, keys) = expand_meta(template, |key| row.value_of(key).map(str::to_owned));
     let (expected, wanted_keys) = (case.expected["result"].as_str().unwrap_or("\0"), &case.expected["keys"]);
     if text == expected && *wanted_keys == Value::from(keys) {
         return Verdict::Same;
@@ -83,7 +83,7 @@ pub(crate) fn path_time(case: &Case<'_>) -> Verdict {
 }
 
 pub(crate) fn task_time(case: &Case<'_>) -> Verdict {
-    let got = go_time(times::task_time(case.text("info"), &Query::lenient(case.text("meta"))));
+    let got = go_time(times::task_time(case.text("info"), &Query::parse_lenient(case.text("meta"))));
     Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
 }
 
@@ -99,14 +99,14 @@ pub(crate) fn print_dates(case: &Case<'_>) -> Verdict {
 
 pub(crate) fn print_duration(case: &Case<'_>) -> Verdict {
     let duration = TimeDelta::nanoseconds(case.input["ns"].as_i64().expect("nanoseconds"));
-    let got = (duration::go_string(duration), duration::print(duration));
+    let got = (duration::print_go_duration(duration), duration::print_duration(duration));
     let text = |name: &str| case.expected[name].as_str().unwrap_or_default().to_owned();
     Verdict::of(&(text("go_string"), text("print_duration")), &got)
 }
 
 pub(crate) fn cron_next(case: &Case<'_>) -> Verdict {
     let spec = case.text("expr");
-    let schedule = match Schedule::parse(spec, Tz::UTC) {
+    let schedule = match CronSchedule::parse(spec, Tz::UTC) {
         Ok(schedule) => schedule,
         Err(e) => return Verdict::holds(case.error.is_some(), e),
     };

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Datelike as _, Utc};
 use flowlord_domain::NewTask;
-use flowlord_domain::file_event::{Arrival, FileEvent, Headers, parse};
-use flowlord_domain::file_match::{Effect, FileMatch, matches, needed};
+use flowlord_domain::file_event::{EventHeaders, FileArrival, FileEvent, parse_file_events};
+use flowlord_domain::file_match::{FileEffect, FileMatch, files_per_task, match_phases};
 use flowlord_domain::query::Query;
 use flowlord_domain::workflow::Workflows;
 use serde_json::{Value, json};
@@ -17,19 +17,19 @@ use crate::spelling;
 const NOW: &str = "2024-01-15T10:17:23Z";
 
 pub(crate) fn file_match(case: &Case<'_>) -> Verdict {
-    let arrivals = match parse(case.text("event").as_bytes(), &Headers::default()) {
+    let arrivals = match parse_file_events(case.text("event").as_bytes(), &EventHeaders::default()) {
         Ok(arrivals) => arrivals,
         Err(err) => return Verdict::holds(case.error.is_some(), err),
     };
-    let file = match <[Arrival; 1]>::try_from(arrivals) {
-        Ok([Arrival::File(file)]) => file,
-        Ok([Arrival::Ignored { why, .. }]) => return Verdict::holds(case.error.is_some(), why),
+    let file = match <[FileArrival; 1]>::try_from(arrivals) {
+        Ok([FileArrival::File(file)]) => file,
+        Ok([FileArrival::Ignored { why, .. }]) => return Verdict::holds(case.error.is_some(), why),
         Err(several) => {
             return Verdict::holds(false, format!("one event of the reference is {several:?} here"));
         }
     };
     let workflows = workflows(case.setup);
-    let found = matches(&workflows, &file.path);
+    let found = match_phases(&workflows, &file.path);
     let (expected, got) = (read(case.expected), ours(&file, &found));
     let all = list(&case.expected["tasks"]);
     if expected != got || found.is_empty() != case.error.is_some() {
@@ -57,7 +57,7 @@ pub(crate) fn file_match(case: &Case<'_>) -> Verdict {
 /// Phases whose rule is spelled otherwise take the file as they do by the plain rule.
 fn spelled(case: &Case<'_>, file: &FileEvent, workflows: &Workflows) -> Option<Verdict> {
     let plain = plain_workflows(case.setup);
-    let (ours, as_plain) = (matches(workflows, &file.path), matches(&plain, &file.path));
+    let (ours, as_plain) = (match_phases(workflows, &file.path), match_phases(&plain, &file.path));
     let rule = spelling::of_phases(ours.iter().map(|found| found.phase))?;
     let names = |found: &[FileMatch<'_>]| -> Vec<String> {
         found.iter().map(|found| found.key.task.clone()).collect()
@@ -83,24 +83,26 @@ fn ours(file: &FileEvent, found: &[FileMatch<'_>]) -> Value {
     json!({
         "path": file.path, "size": file.size, "linecnt": file.linecnt, "bytecnt": file.bytecnt,
         "checksum": file.checksum, "created": file.created, "modified": go_time(file.created_at()),
-        "time": go_time(file.time()), "names": names,
+        "time": go_time(file.time_of_path()), "names": names,
     })
 }
 
 /// The tasks that start at once.
 fn tasks(file: &FileEvent, found: &[FileMatch<'_>]) -> Vec<Value> {
     let start = |found: &FileMatch<'_>, waiting: &[String]| {
-        found.effect(&file.path, waiting, "host", &mut TestIds::default(), at(NOW)).expect("an effect")
+        found
+            .effect_of_file(&file.path, waiting, "host", &mut TestIds::default(), at(NOW))
+            .expect("an effect")
     };
     let task = |found| match start(found, &[]) {
-        Effect::Start(task) => Some(plain(&task)),
-        Effect::Wait => {
-            let waiting: Vec<_> = (1..needed(&found.phase.rule)).map(|n| format!("/{n}")).collect();
+        FileEffect::Start(task) => Some(plain(&task)),
+        FileEffect::Wait => {
+            let waiting: Vec<_> = (1..files_per_task(&found.phase.rule)).map(|n| format!("/{n}")).collect();
             let last = start(found, &waiting);
-            assert!(matches!(last, Effect::Start(_)), "the last of them starts a task: {last:?}");
+            assert!(matches!(last, FileEffect::Start(_)), "the last of them starts a task: {last:?}");
             None
         }
-        Effect::Waits => unreachable!("nothing waits"),
+        FileEffect::Waits => unreachable!("nothing waits"),
     };
     found.iter().filter_map(task).collect()
 }
@@ -113,7 +115,7 @@ fn plain(task: &NewTask) -> Value {
 
 /// The tasks of the phases that don't count.
 fn at_once(tasks: &[Value], found: &[FileMatch<'_>]) -> Vec<Value> {
-    let of_one = tasks.iter().zip(found).filter(|(_, found)| needed(&found.phase.rule) == 1);
+    let of_one = tasks.iter().zip(found).filter(|(_, found)| files_per_task(&found.phase.rule) == 1);
     of_one.map(|(task, _)| task.clone()).collect()
 }
 
@@ -128,7 +130,7 @@ fn one(file: &FileEvent, expected: &Value, got: &Value, found: &[FileMatch<'_>])
     let mut values: Vec<&str> = vec![&file.path];
     values.extend(phase.into_iter().flat_map(|phase| phase.rule.query.pairs()).map(|(_, value)| value));
     let template = phase.map(|phase| phase.template.as_str()).unwrap_or_default();
-    if file.time().is_some_and(|time: DateTime<Utc>| time.year() < 1000) && same("meta") {
+    if file.time_of_path().is_some_and(|time: DateTime<Utc>| time.year() < 1000) && same("meta") {
         return Verdict::Departs(departures::YEARS);
     }
     if values.iter().any(|value| value.contains("{meta:")) && same("meta") {
@@ -141,7 +143,7 @@ fn one(file: &FileEvent, expected: &Value, got: &Value, found: &[FileMatch<'_>])
     }
     if values.iter().any(|value| is_special(value)) && same("info") {
         let meta = Query::parse(text("meta"));
-        let reads_back = meta.is_ok_and(|meta| meta.first("file") == Some(&file.path));
+        let reads_back = meta.is_ok_and(|meta| meta.first_value("file") == Some(&file.path));
         return Verdict::departs(departures::ENCODED, &true, &reads_back);
     }
     Verdict::of(expected, got)

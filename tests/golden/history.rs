@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeDelta, Timelike as _};
 use flowlord_domain::{Attempt, TaskResult, duration};
-use flowlord_messages::stats::{Counts, DayStats, Stats};
-use flowlord_messages::tasks::{Chain, FindTasks, TaskFilter, TaskPage};
-use flowlord_web_compat::recap::{Recap, key};
+use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
+use flowlord_messages::tasks::{FindTasks, ReadChain, TaskFilter, TaskPage};
+use flowlord_web_compat::recap::{DayRecap, key};
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Verdict, at, list};
@@ -22,11 +22,11 @@ pub(crate) fn recap(case: &Case<'_>) -> Verdict {
     let date = case.text("day");
     let (stats, attempts) = with_tasks(tasks, async |store: &Store| {
         let (from, to) = day(date);
-        let stats = store.read(DayStats { day: from.date_naive() }).await;
+        let stats = store.read(ReadDayTotals { day: from.date_naive() }).await;
         let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
-        (stats, store.all_of(FindTasks::oldest(filter, 10_000)).await)
+        (stats, store.all_of(FindTasks::oldest_first(filter, 10_000)).await)
     });
-    let mut recap = Recap::new(&stats);
+    let mut recap = DayRecap::new(&stats);
     attempts.iter().for_each(|attempt| recap.add(attempt));
     let json: Value = serde_json::from_str(&recap.json()).expect("JSON");
     let mut got = json!({ "json": json, "text_sorted_by_key": recap.text() });
@@ -40,7 +40,7 @@ pub(crate) fn recap(case: &Case<'_>) -> Verdict {
     if is_like(&wanted_hours, &hours) {
         return Verdict::Same;
     }
-    let created: Vec<u32> = attempts.iter().map(|attempt| attempt.uid.created().hour()).collect();
+    let created: Vec<u32> = attempts.iter().map(|attempt| attempt.uid.created_at().hour()).collect();
     let count = |hour: u32| created.iter().filter(|created| **created == hour).count();
     let by_creation: Vec<(u32, usize)> =
         (0..24).map(|hour| (hour, count(hour))).filter(|(_, count)| *count > 0).collect();
@@ -59,9 +59,9 @@ fn merge(into: &mut Value, more: Value) {
 }
 
 /// The figures of the page, from the totals of the day.
-fn figures(stats: &Stats) -> Value {
-    let mut hours: BTreeMap<u8, Counts> = BTreeMap::new();
-    let mut all = Counts::default();
+fn figures(stats: &DayTotals) -> Value {
+    let mut hours: BTreeMap<u8, ResultCounts> = BTreeMap::new();
+    let mut all = ResultCounts::default();
     let mut jobs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let keys: BTreeSet<String> = stats.rows.iter().map(|row| key(&row.topic, &row.job)).collect();
     for row in &stats.rows {
@@ -81,7 +81,7 @@ fn figures(stats: &Stats) -> Value {
     })
 }
 
-fn add(sum: &mut Counts, more: Counts) {
+fn add(sum: &mut ResultCounts, more: ResultCounts) {
     sum.total += more.total;
     sum.complete += more.complete;
     sum.error += more.error;
@@ -89,10 +89,10 @@ fn add(sum: &mut Counts, more: Counts) {
     sum.warn += more.warn;
 }
 
-fn counts(counts: Counts) -> Value {
+fn counts(counts: ResultCounts) -> Value {
     json!({
         "Total": counts.total, "Completed": counts.complete, "Error": counts.error, "Alert": counts.alert,
-        "Warn": counts.warn, "Running": counts.running(),
+        "Warn": counts.warn, "Running": counts.without_result(),
     })
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn task_view(case: &Case<'_>) -> Verdict {
 }
 
 fn chain(case: &Case<'_>, tasks: &[Value], id: &str) -> Verdict {
-    let attempts = with_tasks(tasks, async |store: &Store| store.read(Chain { id: id.to_owned() }).await);
+    let attempts = with_tasks(tasks, async |store: &Store| store.read(ReadChain { id: id.to_owned() }).await);
     let got: Value = serde_json::from_str(&flowlord_web_compat::task::chain(&attempts)).expect("JSON");
     let events = tasks.iter().filter(|task| field(task, "id") == id);
     if !is_like(case.expected, &got) && events.clone().any(|task| has_other_day(task) || is_unreadable(task))
@@ -193,8 +193,8 @@ fn of_a_day(case: &Case<'_>, tasks: &[Value]) -> Verdict {
         return Verdict::departs(departures::NO_RESULT, &Some(0), &total);
     };
     let (all, shown) = with_tasks(tasks, async |store: &Store| {
-        let all = store.all_of(FindTasks::newest(wanted.filter.clone(), 10_000)).await;
-        let mut list = FindTasks::newest(wanted.filter.clone(), wanted.limit);
+        let all = store.all_of(FindTasks::newest_first(wanted.filter.clone(), 10_000)).await;
+        let mut list = FindTasks::newest_first(wanted.filter.clone(), wanted.limit);
         let mut page = store.read(list.clone()).await;
         for _ in 1..wanted.page {
             list.after = page.next.take();
@@ -257,12 +257,12 @@ fn row(attempt: &Attempt) -> Value {
     }
     let span = |name: &str, from: Option<_>, to: Option<_>| {
         let span = Option::zip(from, to).map(|(from, to)| to - from);
-        let text = span.map_or_else(|| "N/A".to_owned(), duration::clock);
+        let text = span.map_or_else(|| "N/A".to_owned(), duration::print_clock);
         let seconds = span.map_or(0, |span| duration::whole_seconds(span.max(TimeDelta::zero())));
         [(format!("{name}_seconds"), json!(seconds)), (format!("{name}_time"), json!(text))]
     };
     fields.extend(span("task", attempt.started, attempt.ended));
-    fields.extend(span("queue", Some(attempt.uid.created()), attempt.started));
+    fields.extend(span("queue", Some(attempt.uid.created_at()), attempt.started));
     row
 }
 

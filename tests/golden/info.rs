@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use flowlord_domain::workflow::{Finding, Phase, WorkflowFile, Workflows};
-use flowlord_web_compat::info::{Service, info as write};
+use flowlord_web_compat::info::{ServiceInfo, info as write};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict, at};
@@ -54,7 +54,7 @@ fn parse(path: &str, text: &str, plain: bool) -> Result<Arc<WorkflowFile>, Vec<F
 /// What `/info` tells, with its masks.
 fn told(workflows: &Workflows) -> Value {
     let now = at(NOW);
-    let service = Service {
+    let service = ServiceInfo {
         version: "1",
         up: TimeDelta::seconds(5),
         next_look: now + TimeDelta::minutes(15),
@@ -69,7 +69,7 @@ fn told(workflows: &Workflows) -> Value {
 /// The next slot, by the phase's own schedule; nothing has run.
 fn next(phase: &Phase) -> flowlord_web_compat::info::Runs {
     let spec = phase.rule.cron.as_deref().unwrap_or_default();
-    let schedule = flowlord_domain::cron::Schedule::parse(spec, Tz::UTC).ok();
+    let schedule = flowlord_domain::cron::CronSchedule::parse(spec, Tz::UTC).ok();
     (schedule.and_then(|schedule| schedule.next_after(at(NOW))), None)
 }
 
@@ -102,12 +102,12 @@ fn sort_schedules(info: &mut Value) {
 }
 
 fn departures(case: &Case<'_>, workflows: &Workflows, expected: &Value, got: &Value) -> Verdict {
-    let entry = |phase: &Phase| got["workflow"][&phase.workflow][phase.name()].clone();
+    let entry = |phase: &Phase| got["workflow"][&phase.workflow][phase.task_name()].clone();
     let warns = |phase: &&Phase| entry(phase)["warning"].as_str().is_some_and(|warning| !warning.is_empty());
     let warned = |rule: Departure, phases: Vec<&Phase>| {
         Verdict::departs(rule, &phases.len(), &phases.iter().filter(|phase| warns(phase)).count())
     };
-    let cyclic: Vec<&Phase> = workflows.phases().filter(|phase| phase.cyclic).collect();
+    let cyclic: Vec<&Phase> = workflows.phases().filter(|phase| phase.is_cyclic).collect();
     if !cyclic.is_empty() {
         return warned(departures::CIRCLE, cyclic);
     }
@@ -124,8 +124,10 @@ fn departures(case: &Case<'_>, workflows: &Workflows, expected: &Value, got: &Va
     for file in workflows.files() {
         for phase in &file.phases {
             let of_name: Vec<&Phase> = file.phases.iter().filter(|other| other.task == phase.task).collect();
-            let place = |told: &mut Value| told["workflow"][&file.path][phase.name()].take();
-            if expected["workflow"][&file.path][phase.name()] == rest["workflow"][&file.path][phase.name()] {
+            let place = |told: &mut Value| told["workflow"][&file.path][phase.task_name()].take();
+            if expected["workflow"][&file.path][phase.task_name()]
+                == rest["workflow"][&file.path][phase.task_name()]
+            {
                 continue;
             }
             let (mut theirs, mut ours) = (place(&mut wanted), place(&mut rest));
@@ -134,8 +136,8 @@ fn departures(case: &Case<'_>, workflows: &Workflows, expected: &Value, got: &Va
                 Verdict::Same => {}
                 wrong @ Verdict::Wrong(_) => return wrong,
             }
-            wanted["workflow"][&file.path][phase.name()] = theirs;
-            rest["workflow"][&file.path][phase.name()] = ours;
+            wanted["workflow"][&file.path][phase.task_name()] = theirs;
+            rest["workflow"][&file.path][phase.task_name()] = ours;
         }
     }
     if is_like(&wanted, &rest)
@@ -195,7 +197,7 @@ fn remove(keys: &[&str], theirs: &mut Value, ours: &mut Value) {
 }
 
 fn has_tree(workflows: &Workflows, phase: &Phase) -> bool {
-    let children = workflows.children(&phase.workflow, &phase.task.topic, &phase.task.job).count();
+    let children = workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job).count();
     children > 1 || (children > 0 && !phase.task.job.is_empty())
 }
 
@@ -220,11 +222,12 @@ fn tree(workflows: &Workflows, got: &Value) -> Verdict {
             }
         }
     }
-    let untold = workflows.phases().filter(|phase| !told.contains(&(phase.workflow.clone(), phase.name())));
-    Verdict::departs(departures::TREE, &Vec::<String>::new(), &untold.map(Phase::name).collect())
+    let untold =
+        workflows.phases().filter(|phase| !told.contains(&(phase.workflow.clone(), phase.task_name())));
+    Verdict::departs(departures::TREE, &Vec::<String>::new(), &untold.map(Phase::task_name).collect())
 }
 
 fn children(workflows: &Workflows, file: &str, name: &str) -> Vec<String> {
     let name = flowlord_domain::workflow::TaskName::parse(name);
-    workflows.children(file, &name.topic, &name.job).map(Phase::name).collect()
+    workflows.children_of(file, &name.topic, &name.job).map(Phase::task_name).collect()
 }

@@ -1,12 +1,12 @@
 //! The files of rows that cases name.
 
 use flowlord_domain::glob::Glob;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use serde_json::{Value, json};
 
 /// The rows of a file, or of all files that a path matches: those of the setup, else those that the cases name without
 /// giving them. Any other file isn't there.
-pub(crate) fn rows(setup: &Value, path: &str) -> Result<Vec<Row>, String> {
+pub(crate) fn rows(setup: &Value, path: &str) -> Result<Vec<MetaRow>, String> {
     let name = match path {
         "<ROWS>" => "rows.json",
         "<EMPTY>" => "empty.json",
@@ -22,7 +22,7 @@ pub(crate) fn rows(setup: &Value, path: &str) -> Result<Vec<Row>, String> {
         return Err(format!("no files found for {path}"));
     }
     let all: Result<Vec<_>, _> =
-        names.into_iter().map(|name| Row::from_json_lines(&text(setup, name))).collect();
+        names.into_iter().map(|name| MetaRow::from_json_lines(&text(setup, name))).collect();
     all.map(|all| all.concat()).map_err(|err| err.to_string())
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike as _};
 use chrono_tz::Tz;
-use flowlord_domain::decide::{Decision, Outcome, decide_with};
+use flowlord_domain::decide::{TaskDecision, WorkerOutcome, decide_result_with};
 use flowlord_domain::query::Query;
 use flowlord_domain::schedule::phase_rows;
 use flowlord_domain::task_doc::TaskDoc;
-use flowlord_domain::template::{Row, expand_meta, render_utc};
+use flowlord_domain::template::{MetaRow, expand_meta, render_template_utc};
 use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
 use flowlord_domain::{AlertKind, Attempt, TaskResult, Uid};
 use flowlord_testkit::leased;
@@ -37,7 +37,7 @@ pub(crate) fn workflows(setup: &Value) -> Workflows {
 pub(crate) fn plain_workflows(setup: &Value) -> Workflows {
     let all = workflows(setup);
     parse_files(setup, |path, text| {
-        spelling::plain_file(text, all.file(path).into_iter().flat_map(|file| &file.phases))
+        spelling::plain_file(text, all.file_at(path).into_iter().flat_map(|file| &file.phases))
     })
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn process(case: &Case<'_>) -> Verdict {
         return Verdict::holds(case.error.is_some(), "no result");
     };
     let time = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
-    let outcome = Outcome {
+    let outcome = WorkerOutcome {
         result,
         msg: doc.msg.clone(),
         meta: String::new(),
@@ -115,7 +115,7 @@ fn strip(mut doc: Value) -> Value {
     doc
 }
 
-fn seen(decision: &Decision, case: &Case<'_>) -> Value {
+fn seen(decision: &TaskDecision, case: &Case<'_>) -> Value {
     let id = case.input["task"]["id"].as_str().unwrap_or_default();
     let created = decision.children.iter().chain(&decision.retry);
     let sent: Vec<Value> =
@@ -135,33 +135,33 @@ struct Done<'a> {
     case: &'a Case<'a>,
     task: Attempt,
     workflows: Workflows,
-    outcome: Outcome,
+    outcome: WorkerOutcome,
 }
 
 impl Done<'_> {
-    fn decide(&self, workflows: &Workflows) -> Decision {
+    fn decide(&self, workflows: &Workflows) -> TaskDecision {
         let mut ids = TestIds::default();
         let files = |path: &str| rows(self.case.setup, path);
-        decide_with(workflows, &self.task, &self.outcome, at(NOW), "host", &mut ids, &files)
+        decide_result_with(workflows, &self.task, &self.outcome, at(NOW), "host", &mut ids, &files)
     }
 
     fn meta(&self) -> Query {
-        Query::lenient(&self.task.meta)
+        Query::parse_lenient(&self.task.meta)
     }
 
     fn workflow(&self) -> String {
-        self.meta().first("workflow").unwrap_or_default().to_owned()
+        self.meta().first_value("workflow").unwrap_or_default().to_owned()
     }
 
     fn job(&self) -> String {
         match self.task.job.as_str() {
-            "" => self.meta().first("job").unwrap_or_default().to_owned(),
+            "" => self.meta().first_value("job").unwrap_or_default().to_owned(),
             job => job.to_owned(),
         }
     }
 
     /// By which rule we do otherwise, and whether we do as it says.
-    fn departs(&self, decision: &Decision) -> Option<Verdict> {
+    fn departs(&self, decision: &TaskDecision) -> Option<Verdict> {
         match self.outcome.result {
             TaskResult::Error => self.failed(decision),
             TaskResult::Complete => self.completed(decision),
@@ -169,21 +169,21 @@ impl Done<'_> {
         }
     }
 
-    fn failed(&self, decision: &Decision) -> Option<Verdict> {
+    fn failed(&self, decision: &TaskDecision) -> Option<Verdict> {
         let kinds: Vec<AlertKind> = decision.alerts.iter().map(|alert| alert.kind).collect();
         let Some(phase) = self.workflows.phase_for(&self.workflow(), &self.task.topic, &self.job()) else {
             return Some(Verdict::departs(departures::UNKNOWN_PHASE, &vec![AlertKind::UnknownPhase], &kinds));
         };
-        let (meta, own) = (self.meta(), Query::lenient(&decision.meta));
-        if meta.first("retry") == Some("failed") {
+        let (meta, own) = (self.meta(), Query::parse_lenient(&decision.meta));
+        if meta.first_value("retry") == Some("failed") {
             return Some(Verdict::departs(departures::RETRY_FAILED, &None, &decision.retry));
         }
-        let so_far: u32 = meta.first("retry").and_then(|text| text.parse().ok()).unwrap_or_default();
+        let so_far: u32 = meta.first_value("retry").and_then(|text| text.parse().ok()).unwrap_or_default();
         let goes_on = decision.retry.is_some();
         let by_path = self.workflows.phase_for("", &self.task.topic, &self.job());
         if by_path != Some(phase) {
             let wanted = (so_far < phase.retry, (so_far >= phase.retry).then(|| phase.retry.to_string()));
-            let retried = own.first("retried").filter(|_| !goes_on).map(str::to_owned);
+            let retried = own.first_value("retried").filter(|_| !goes_on).map(str::to_owned);
             return Some(Verdict::departs(departures::OWN_FILE, &wanted, &(goes_on, retried)));
         }
         if goes_on && phase.rule.problems.iter().any(|problem| problem.key == "retry_delay") {
@@ -201,15 +201,15 @@ impl Done<'_> {
         self.given_up(phase, decision, &own)
     }
 
-    fn given_up(&self, phase: &Phase, decision: &Decision, own: &Query) -> Option<Verdict> {
+    fn given_up(&self, phase: &Phase, decision: &TaskDecision, own: &Query) -> Option<Verdict> {
         let quiet = decision.alerts.is_empty();
         if let Some(value) = phase.rule.query.first_any_case("no_alert") {
             let wanted = (!value.eq_ignore_ascii_case("false"), Some("failed"));
-            return Some(Verdict::departs(departures::NO_ALERT, &wanted, &(quiet, own.first("retry"))));
+            return Some(Verdict::departs(departures::NO_ALERT, &wanted, &(quiet, own.first_value("retry"))));
         }
         let topic = self.case.text("failed_topic");
         if ["", "-"].contains(&topic) || !self.case.text("producer_fails_on_topic").is_empty() {
-            let got = (own.first("retry"), quiet);
+            let got = (own.first_value("retry"), quiet);
             return Some(Verdict::departs(departures::FAILED_TOPIC, &(Some("failed"), false), &got));
         }
         if self.only_meta_has_the_job() {
@@ -219,7 +219,7 @@ impl Done<'_> {
         self.encoded(&decision.meta)
     }
 
-    fn retried(&self, decision: &Decision) -> Option<Verdict> {
+    fn retried(&self, decision: &TaskDecision) -> Option<Verdict> {
         let retry = decision.retry.as_ref()?;
         if self.only_meta_has_the_job() {
             let name = |topic, job| (topic, job);
@@ -239,7 +239,7 @@ impl Done<'_> {
         before.pairs().any(|(_, value)| is_special(value)).then(|| {
             let after = Query::parse(meta).unwrap_or_default();
             let kept = |(key, value)| {
-                ["retry", "retried", "delayed"].contains(&key) || after.first(key) == Some(value)
+                ["retry", "retried", "delayed"].contains(&key) || after.first_value(key) == Some(value)
             };
             Verdict::departs(departures::ENCODED, &true, &before.pairs().all(kept))
         })
@@ -249,16 +249,16 @@ impl Done<'_> {
     fn spelled<'p>(
         &self,
         phases: impl IntoIterator<Item = &'p Phase>,
-        decision: &Decision,
+        decision: &TaskDecision,
     ) -> Option<Verdict> {
         let rule = spelling::of_phases(phases)?;
         let plain = self.decide(&plain_workflows(self.case.setup));
         Some(Verdict::departs(rule, &seen(&plain, self.case), &seen(decision, self.case)))
     }
 
-    fn completed(&self, decision: &Decision) -> Option<Verdict> {
+    fn completed(&self, decision: &TaskDecision) -> Option<Verdict> {
         let (workflow, job) = (self.workflow(), self.job());
-        let all: Vec<&Phase> = self.workflows.children(&workflow, &self.task.topic, &job).collect();
+        let all: Vec<&Phase> = self.workflows.children_of(&workflow, &self.task.topic, &job).collect();
         let ready: Vec<&Phase> =
             all.iter().copied().filter(|phase| phase.rule.is_ready(&self.meta())).collect();
         let rule = self.rule_of_children(&ready, &all, decision)?;
@@ -273,18 +273,23 @@ impl Done<'_> {
             return self.spelled(all, decision);
         }
         let reads_back = |task: &flowlord_domain::NewTask| {
-            Query::parse(&task.meta).is_ok_and(|meta| meta.first("job").unwrap_or_default() == task.job)
+            Query::parse(&task.meta).is_ok_and(|meta| meta.first_value("job").unwrap_or_default() == task.job)
         };
         Some(Verdict::departs(rule, &true, &decision.children.iter().all(reads_back)))
     }
 
     /// Why other children start, if any rule says that they do.
-    fn rule_of_children(&self, ready: &[&Phase], all: &[&Phase], decision: &Decision) -> Option<Departure> {
+    fn rule_of_children(
+        &self,
+        ready: &[&Phase],
+        all: &[&Phase],
+        decision: &TaskDecision,
+    ) -> Option<Departure> {
         let meta = self.meta();
         let (workflow, topic) = (self.workflow(), &self.task.topic);
         let on_circle = |phase: &Phase| {
             let follows = phase.depends_on.as_ref().is_some_and(|parent| parent.topic == *topic);
-            phase.cyclic && phase.workflow == workflow && follows
+            phase.is_cyclic && phase.workflow == workflow && follows
         };
         let templates = || ready.iter().map(|phase| phase.template.as_str());
         let asks =
@@ -294,7 +299,7 @@ impl Done<'_> {
         let rules = [
             (ready.iter().any(|phase| phase.rule.has_rows()), departures::CHILD_ROWS),
             (self.workflows.phases().any(on_circle), departures::CIRCLE),
-            (meta.pairs().any(|(key, _)| meta.all(key).count() > 1), departures::FIRST_VALUE),
+            (meta.pairs().any(|(key, _)| meta.all_values(key).count() > 1), departures::FIRST_VALUE),
             (!self.case.text("producer_fails_on_topic").is_empty(), departures::SIBLINGS),
             (
                 all.iter().any(|phase| spelling::of_rule(&phase.rule_text) == Some(departures::REQUIRE)),
@@ -306,7 +311,7 @@ impl Done<'_> {
             (decision.task_time.is_some_and(|time| time.year() < 1000), departures::YEARS),
             (asks(&["{ts}", "{UUID}", "{uuid}"]), departures::TOKENS),
             (
-                values().any(|meta| Query::lenient(meta).pairs().any(|(_, value)| is_special(value))),
+                values().any(|meta| Query::parse_lenient(meta).pairs().any(|(_, value)| is_special(value))),
                 departures::ENCODED,
             ),
         ];
@@ -314,17 +319,17 @@ impl Done<'_> {
     }
 
     /// Topic, job and info of the tasks that a phase starts: one a row, with the parent's meta where it has no value.
-    fn tasks_of(&self, phase: &Phase, decision: &Decision) -> Vec<(String, String, String)> {
+    fn tasks_of(&self, phase: &Phase, decision: &TaskDecision) -> Vec<(String, String, String)> {
         let meta = self.meta();
         let files = |path: &str| rows(self.case.setup, path);
-        let rows = match phase_rows(phase, &files, |key| meta.first(key).is_some()) {
+        let rows = match phase_rows(phase, &files, |key| meta.first_value(key).is_some()) {
             Ok(Some(rows)) => rows,
-            Ok(None) => vec![Row::default()],
+            Ok(None) => vec![MetaRow::default()],
             Err(_) => Vec::new(),
         };
-        let text = render_utc(&phase.template, decision.task_time, "host", &mut TestIds::default());
-        let info = |row: &Row| {
-            let value = |key: &str| row.get(key).or_else(|| meta.first(key)).map(str::to_owned);
+        let text = render_template_utc(&phase.template, decision.task_time, "host", &mut TestIds::default());
+        let info = |row: &MetaRow| {
+            let value = |key: &str| row.value_of(key).or_else(|| meta.first_value(key)).map(str::to_owned);
             self.comparable(&expand_meta(&text, value).0)
         };
         rows.iter().map(|row| (phase.task.topic.clone(), phase.task.job.clone(), info(row))).collect()

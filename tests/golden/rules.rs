@@ -1,9 +1,9 @@
 //! Rules, schedules that are none, what a phase needs.
 
 use chrono_tz::Tz;
-use flowlord_domain::cron::Schedule;
+use flowlord_domain::cron::CronSchedule;
 use flowlord_domain::query::Query;
-use flowlord_domain::rule::{By, Rule};
+use flowlord_domain::rule::{BatchStep, Rule};
 use flowlord_domain::workflow::WorkflowFile;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::departures;
 use crate::spelling;
 
 pub(crate) fn cron_invalid(case: &Case<'_>) -> Verdict {
-    let got = Schedule::parse(case.input.as_str().expect("a text"), Tz::UTC);
+    let got = CronSchedule::parse(case.input.as_str().expect("a text"), Tz::UTC);
     match (&got, case.error) {
         (Ok(_), None) | (Err(_), Some(_)) => Verdict::Same,
         _ => Verdict::Wrong(format!("{got:?}")),
@@ -21,7 +21,7 @@ pub(crate) fn cron_invalid(case: &Case<'_>) -> Verdict {
 
 pub(crate) fn is_ready(case: &Case<'_>) -> Verdict {
     let text = case.text("rule");
-    let got = Rule::parse(text, Tz::UTC).is_ready(&Query::lenient(case.text("meta")));
+    let got = Rule::parse(text, Tz::UTC).is_ready(&Query::parse_lenient(case.text("meta")));
     if case.expected.as_bool() == Some(got) {
         return Verdict::Same;
     }
@@ -74,10 +74,10 @@ fn kind(status: &str) -> &str {
 fn status(case: &Case<'_>, rule: &Rule) -> Verdict {
     let expected = kind(case.expected["validate"].as_str().unwrap_or_default());
     let expected = if expected == "panic" { "invalid cron" } else { expected };
-    let status = rule.status(false).unwrap_or_default();
+    let status = rule.why_never_started(false).unwrap_or_default();
     let text = case.input.as_str().unwrap_or_default();
     if expected != kind(&status) && spelling::has_other_case(text) {
-        let plain = Rule::parse(&spelling::plain_rule(text), Tz::UTC).status(false);
+        let plain = Rule::parse(&spelling::plain_rule(text), Tz::UTC).why_never_started(false);
         return Verdict::departs(departures::RULE_KEYS, &kind(&plain.unwrap_or_default()), &kind(&status));
     }
     Verdict::of(&expected, &kind(&status))
@@ -131,7 +131,7 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
     let meta = or_empty(&expected["meta"]);
     let wanted =
         json!([expected["cron"], expected["offset_ns"], expected["for_ns"], meta, expected["meta_file"]]);
-    let by = By::parse(expected["by"].as_str().unwrap_or_default()).unwrap_or_default();
+    let by = BatchStep::parse(expected["by"].as_str().unwrap_or_default()).unwrap_or_default();
     if wanted == got && by == rule.by {
         return Verdict::Same;
     }
@@ -161,7 +161,7 @@ pub(crate) fn phase(case: &Case<'_>) -> Verdict {
     let gist = |text: &str| -> Result<[String; 3], String> {
         let file = WorkflowFile::parse("wf.toml", text, "", Tz::UTC).map_err(|err| format!("{err:?}"))?;
         let phase = &file.phases[0];
-        let status = phase.rule.status(phase.depends_on.is_some()).unwrap_or_default();
+        let status = phase.rule.why_never_started(phase.depends_on.is_some()).unwrap_or_default();
         Ok([phase.task.topic.clone(), phase.task.job.clone(), kind(&status).to_owned()])
     };
     let wanted = kind(case.expected["status"].as_str().unwrap_or_default());

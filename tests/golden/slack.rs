@@ -1,8 +1,8 @@
 //! What Slack gets: the summary of alerts, and a message as it is posted.
 
 use chrono::NaiveDate;
-use flowlord_domain::summary::{Item, message, summarize};
-use flowlord_messages::outbox::{Colour, Payload};
+use flowlord_domain::summary::{SummaryItem, summarize_alerts, summary_message};
+use flowlord_messages::outbox::{MessageColour, MessagePayload};
 use flowlord_slack::message::{MessageRemarks, MessageStyle, write_message};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub(crate) fn alert_summary(case: &Case<'_>) -> Verdict {
     let names: Vec<_> = alerts.iter().map(|alert| (text("type", alert), text("job", alert))).collect();
     let times = alerts.iter().map(|alert| at_or_zero(alert["task_time"].as_str().unwrap_or_default()));
     let items = names.iter().zip(times);
-    let lines = summarize(items.map(|((topic, job), time)| Item {
+    let lines = summarize_alerts(items.map(|((topic, job), time)| SummaryItem {
         topic,
         job,
         workflow: "",
@@ -28,22 +28,22 @@ pub(crate) fn alert_summary(case: &Case<'_>) -> Verdict {
         .iter()
         .map(|line| json!({ "key": line.key, "count": line.count, "time_range": line.time_range }))
         .collect();
-    let message = message(&base, today, &lines).replace("2026-03-01", "<TODAY>");
+    let message = summary_message(&base, today, &lines).replace("2026-03-01", "<TODAY>");
     Verdict::like(case.expected, &json!({ "lines": lines_as_json, "message": message }))
 }
 
 /// The content is ours; where it goes and what marks it is the reference's.
 pub(crate) fn slack_payload(case: &Case<'_>) -> Verdict {
     let colour = match case.input["level"].as_i64().unwrap_or_default() {
-        1 => Colour::Yellow,
-        2 => Colour::Red,
-        3 => Colour::Blue,
+        1 => MessageColour::Yellow,
+        2 => MessageColour::Red,
+        3 => MessageColour::Blue,
         // The reference has no other levels.
-        _ => Colour::Green,
+        _ => MessageColour::Green,
     };
     let headline = case.text("message").to_owned();
     let payload =
-        Payload { headline, lines: vec![], link: None, footer: String::new(), colour, incident: None };
+        MessagePayload { headline, lines: vec![], link: None, footer: String::new(), colour, incident: None };
     let style = MessageStyle {
         channel: Some(case.text("channel").to_owned()).filter(|channel| !channel.is_empty()),
         prefix: case.text("prefix").to_owned(),

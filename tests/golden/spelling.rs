@@ -1,7 +1,7 @@
 //! Workflow files that the reference reads otherwise because of how they are spelled.
 
 use flowlord_domain::query::Query;
-use flowlord_domain::rule::KEYS;
+use flowlord_domain::rule::RULE_KEYS;
 use flowlord_domain::workflow::Phase;
 
 use crate::departures::{self, Departure};
@@ -61,7 +61,7 @@ pub(crate) fn plain_rule(rule: &str) -> String {
     let plain = |pair: &str| {
         let end = pair.find(['=', ':']).unwrap_or(pair.len());
         let (key, rest) = pair.split_at(end);
-        if !KEYS.iter().any(|known| known.eq_ignore_ascii_case(key)) {
+        if !RULE_KEYS.iter().any(|known| known.eq_ignore_ascii_case(key)) {
             return pair.to_owned();
         }
         let key = key.to_ascii_lowercase();
@@ -73,8 +73,8 @@ pub(crate) fn plain_rule(rule: &str) -> String {
 
 /// Whether a known key is written in another case.
 pub(crate) fn has_other_case(rule: &str) -> bool {
-    let query = Query::lenient(rule);
-    let is_known = |key: &str| KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
+    let query = Query::parse_lenient(rule);
+    let is_known = |key: &str| RULE_KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
     query.pairs().any(|(key, _)| is_known(key) && key != key.to_lowercase())
 }
 

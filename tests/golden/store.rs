@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use actix::{Arbiter, Message, System};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_db::{Database, Hints};
-use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
-use flowlord_kernel::{Environment, PortTo, Result};
+use flowlord_db::{CommitHints, Database};
+use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
+use flowlord_kernel::{ActorEnvironment, PortTo, Result};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::results::{ApplyOutcomes, Claim};
+use flowlord_messages::results::{ApplyOutcomes, ResultClaim};
 use flowlord_messages::tasks::{CreateTasks, FindTasks};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::case::at;
 /// What is asked of the database.
 pub(crate) struct Store {
     database: Database,
-    environment: Environment,
+    environment: ActorEnvironment,
 }
 
 /// Stores tasks and asks about them.
@@ -28,11 +28,11 @@ pub(crate) fn with_tasks<T>(tasks: &[Value], ask: impl AsyncFnOnce(&Store) -> T)
     System::new().block_on(async move {
         let arbiter = Arbiter::new();
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let environment = Environment::system(give_up);
+        let environment = ActorEnvironment::system(give_up);
         let kit = environment.kit("db");
         let lock = flowlord_db::FolderLock::take(folder).unwrap();
         let database =
-            Database::open(lock, None, &arbiter.handle(), kit, Hints::default()).expect("a database");
+            Database::open(lock, None, &arbiter.handle(), kit, CommitHints::default()).expect("a database");
         let store = Store { database, environment };
         store.save(tasks).await;
         let answer = ask(&store).await;
@@ -74,7 +74,7 @@ impl Store {
     }
 
     async fn create(&self, uid: Uid, text: impl Fn(&str) -> String) {
-        let now = uid.created();
+        let now = uid.created_at();
         let task = NewTask {
             uid,
             topic: text("type"),
@@ -86,7 +86,7 @@ impl Store {
             parent: None,
             retry: 0,
             not_before: None,
-            lane: Lane::Live,
+            lane: TaskLane::Live,
         };
         let create =
             CreateTasks { now, tasks: vec![task], slot: None, idempotency: None, alerts: Vec::new() };
@@ -95,21 +95,21 @@ impl Store {
 
     async fn finish(&self, uid: Uid, result: TaskResult, text: impl Fn(&str) -> String) {
         let time = |name: &str| DateTime::parse_from_rfc3339(&text(name)).ok().map(|at| at.to_utc());
-        let decision = Decision {
+        let decision = TaskDecision {
             result,
             msg: text("msg"),
             meta: text("meta"),
             started: time("started"),
-            ended: time("ended").unwrap_or(uid.created()),
+            ended: time("ended").unwrap_or(uid.created_at()),
             task_time: None,
             children: Vec::new(),
             retry: None,
             alerts: Vec::new(),
             given_up: false,
         };
-        let outcomes = vec![(Claim::Task(uid), decision)];
+        let outcomes = vec![(ResultClaim::Task(uid), decision)];
         let mut applied =
-            self.write(ApplyOutcomes { now: uid.created(), outcomes }).await.expect("a stored result");
+            self.write(ApplyOutcomes { now: uid.created_at(), outcomes }).await.expect("a stored result");
         applied.remove(0).expect("a result that is taken");
     }
 
@@ -134,7 +134,7 @@ impl Store {
 
     /// All pages of a list together.
     pub(crate) async fn all_of(&self, list: FindTasks) -> Vec<Attempt> {
-        list.all_of(&self.reader()).await.expect("an answer")
+        list.find_all(&self.reader()).await.expect("an answer")
     }
 
     fn reader(&self) -> DatabaseReader {

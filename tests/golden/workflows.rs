@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::batch::{Batch, cut_to_hour};
+use flowlord_domain::batch::{TaskBatch, cut_to_hour};
 use flowlord_domain::query::Query;
-use flowlord_domain::rows::rows_of;
-use flowlord_domain::rule::By;
+use flowlord_domain::rows::zip_lists;
+use flowlord_domain::rule::BatchStep;
 use flowlord_domain::schedule::{CreateError, slot_tasks_with};
 use flowlord_domain::task_time::cron_text;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
-use flowlord_domain::{Lane, NewTask};
+use flowlord_domain::{NewTask, TaskLane};
 use serde_json::{Value, json};
 
 use crate::case::{Case, TestIds, Verdict, at, at_or_zero, is_elsewhere, list};
@@ -107,7 +107,8 @@ fn of_values(
         return Some(Verdict::departs(departures::EXPAND_ONCE, &infos.len(), &tasks.len()));
     }
     let same_infos = infos.iter().copied().eq(tasks.iter().map(|task| task.info.as_str()));
-    let values = |task: &NewTask| Query::lenient(&task.meta).pairs().any(|(_, value)| is_special(value));
+    let values =
+        |task: &NewTask| Query::parse_lenient(&task.meta).pairs().any(|(_, value)| is_special(value));
     tasks.iter().any(|task| is_special(&task.job) || values(task)).then(|| {
         let reads_back = tasks.iter().all(reads_back);
         Verdict::departs(departures::ENCODED, &(true, true), &(same_infos, reads_back))
@@ -117,7 +118,7 @@ fn of_values(
 fn reads_back(task: &NewTask) -> bool {
     let meta = Query::parse(&task.meta);
     meta.is_ok_and(|meta| meta.pairs().all(|(key, value)| key != "job" || value == task.job))
-        && Query::lenient(&task.meta).encode() == task.meta
+        && Query::parse_lenient(&task.meta).to_text() == task.meta
 }
 
 /// Writes `<H+n>` as the hour n hours from now.
@@ -132,7 +133,7 @@ fn hours(text: &Value) -> Value {
 }
 
 /// The rows of a case: the lists of its meta, then the lines of its file.
-fn rows_of_case(case: &Case<'_>) -> Result<Option<Vec<Row>>, String> {
+fn rows_of_case(case: &Case<'_>) -> Result<Option<Vec<MetaRow>>, String> {
     if case.input["metafile"].is_string() {
         return rows(case.setup, case.text("metafile")).map(Some);
     }
@@ -142,9 +143,9 @@ fn rows_of_case(case: &Case<'_>) -> Result<Option<Vec<Row>>, String> {
     let meta = case.input["meta"].as_object();
     let lists: BTreeMap<String, Vec<String>> =
         meta.into_iter().flatten().map(|(key, list)| (key.clone(), texts(list))).collect();
-    let mut all = rows_of(&lists).map_err(|e| e.to_string())?;
+    let mut all = zip_lists(&lists).map_err(|e| e.to_string())?;
     let lines = texts(&case.input["metafile_rows"]);
-    all.extend(Row::from_json_lines(&lines.join("\n")).map_err(|e| e.to_string())?);
+    all.extend(MetaRow::from_json_lines(&lines.join("\n")).map_err(|e| e.to_string())?);
     // A file without lines may leave no trace in the case but an empty result.
     let empty_file =
         case.input["metafile_rows"].is_array() || (case.error.is_none() && list(case.expected).is_empty());
@@ -156,19 +157,19 @@ pub(crate) fn batch_range(case: &Case<'_>) -> Verdict {
         Ok(rows) => rows,
         Err(e) => return Verdict::holds(case.error.is_some(), e),
     };
-    let batch = Batch {
+    let batch = TaskBatch {
         topic: case.text("task"),
         job: case.text("job"),
         workflow: case.text("workflow"),
         template: case.text("template"),
         from: at_or_zero(case.text("start")),
         to: at_or_zero(case.text("end")),
-        by: By::parse(case.text("by")).unwrap_or_default(),
+        by: BatchStep::parse(case.text("by")).unwrap_or_default(),
         rows: rows.as_deref(),
-        lane: Lane::Backload,
+        lane: TaskLane::Backload,
         limit: 100_000,
     };
-    let tasks = batch.tasks(at(NOW), "host", &mut TestIds::default());
+    let tasks = batch.all_tasks(at(NOW), "host", &mut TestIds::default());
     let got: Vec<Value> = tasks
         .iter()
         .map(|t| json!({ "type": t.topic, "job": t.job, "info": t.info, "meta": t.meta }))
@@ -179,8 +180,8 @@ pub(crate) fn batch_range(case: &Case<'_>) -> Verdict {
     batch_departures(case, &batch, &tasks).unwrap_or_else(|| Verdict::like(case.expected, &json!(got)))
 }
 
-fn batch_departures(case: &Case<'_>, batch: &Batch<'_>, tasks: &[NewTask]) -> Option<Verdict> {
-    let times = flowlord_domain::batch::times(batch.from, batch.to, batch.by, batch.limit);
+fn batch_departures(case: &Case<'_>, batch: &TaskBatch<'_>, tasks: &[NewTask]) -> Option<Verdict> {
+    let times = flowlord_domain::batch::times_of_range(batch.from, batch.to, batch.by, batch.limit);
     let row_count = batch.rows.map_or(1, |rows| rows.len().max(1));
     let full = (times.len() * row_count, times.first() == Some(&batch.from));
     let got = (tasks.len(), true);
@@ -191,7 +192,7 @@ fn batch_departures(case: &Case<'_>, batch: &Batch<'_>, tasks: &[NewTask]) -> Op
         departures::UTC
     } else if batch.from.year() < 1000 {
         departures::YEARS
-    } else if batch.by == By::Month && batch.from.day() > 28 {
+    } else if batch.by == BatchStep::Month && batch.from.day() > 28 {
         let clamped = times.iter().all(|time| time.day() <= batch.from.day() && time.day() >= 28);
         return Some(Verdict::departs(departures::MONTHS, &true, &clamped));
     } else if batch.to < batch.from && !walks_the_same(batch, &times) {
@@ -203,8 +204,8 @@ fn batch_departures(case: &Case<'_>, batch: &Batch<'_>, tasks: &[NewTask]) -> Op
 }
 
 /// The reference walks up from the lower end, and turns that round.
-fn walks_the_same(batch: &Batch<'_>, times: &[DateTime<Utc>]) -> bool {
-    let up = flowlord_domain::batch::times(batch.to, batch.from, batch.by, batch.limit);
+fn walks_the_same(batch: &TaskBatch<'_>, times: &[DateTime<Utc>]) -> bool {
+    let up = flowlord_domain::batch::times_of_range(batch.to, batch.from, batch.by, batch.limit);
     up.iter().rev().eq(times)
 }
 
@@ -240,10 +241,11 @@ pub(crate) fn get_children(case: &Case<'_>) -> Verdict {
     if is_like(case.expected, &got) {
         return Verdict::Same;
     }
-    let meta = Query::lenient(case.text("meta"));
+    let meta = Query::parse_lenient(case.text("meta"));
     let (topic, job) = name_of(case);
-    let workflow = meta.first("workflow").unwrap_or_default();
-    let own = all.phase(workflow, &format!("{topic}:{job}")).or_else(|| all.phase(workflow, &topic));
+    let workflow = meta.first_value("workflow").unwrap_or_default();
+    let own =
+        all.phase_named(workflow, &format!("{topic}:{job}")).or_else(|| all.phase_named(workflow, &topic));
     let by_path = found(all.phase_for("", &topic, &job));
     let same_children = is_like(&case.expected["children"], &got["children"]);
     if case.input["search"].is_null()
@@ -253,8 +255,8 @@ pub(crate) fn get_children(case: &Case<'_>) -> Verdict {
     {
         return Verdict::departs(departures::OWN_FILE, &found(own), &got["get"]);
     }
-    if own.is_some_and(|phase| phase.cyclic) {
-        let left = all.children(workflow, &topic, &job).filter(|phase| phase.cyclic).count();
+    if own.is_some_and(|phase| phase.is_cyclic) {
+        let left = all.children_of(workflow, &topic, &job).filter(|phase| phase.is_cyclic).count();
         return Verdict::departs(departures::CIRCLE, &0, &left);
     }
     let follows = |phase: &Phase| phase.depends_on.as_ref().is_some_and(|parent| parent.topic == topic);
@@ -272,9 +274,9 @@ fn name_of(case: &Case<'_>) -> (String, String) {
         let text = |n: usize| case.input["search"][n].as_str().unwrap_or_default().to_owned();
         return (text(0), text(1));
     }
-    let meta = Query::lenient(case.text("meta"));
+    let meta = Query::parse_lenient(case.text("meta"));
     let job = match case.text("job") {
-        "" => meta.first("job").unwrap_or_default(),
+        "" => meta.first_value("job").unwrap_or_default(),
         job => job,
     };
     (case.text("type").to_owned(), job.to_owned())
@@ -286,10 +288,10 @@ fn looked_up(case: &Case<'_>, all: &Workflows) -> Value {
     if !case.input["search"].is_null() {
         return found(all.phase_for("", &topic, &job));
     }
-    let meta = Query::lenient(case.text("meta"));
-    let workflow = meta.first("workflow").unwrap_or_default();
+    let meta = Query::parse_lenient(case.text("meta"));
+    let workflow = meta.first_value("workflow").unwrap_or_default();
     let children: Vec<Value> =
-        all.children(workflow, &topic, &job).map(|phase| fields(phase, &phase.name())).collect();
+        all.children_of(workflow, &topic, &job).map(|phase| fields(phase, &phase.task_name())).collect();
     json!({ "children": children, "get": found(all.phase_for(workflow, &topic, &job)) })
 }
 
@@ -312,12 +314,12 @@ fn fields(phase: &Phase, task: &str) -> Value {
 }
 
 fn status(phase: &Phase) -> String {
-    phase.rule.status(phase.depends_on.is_some()).unwrap_or_default()
+    phase.rule.why_never_started(phase.depends_on.is_some()).unwrap_or_default()
 }
 
 fn found(phase: Option<&Phase>) -> Value {
     let mut found = match phase {
-        Some(phase) => fields(phase, &phase.name()),
+        Some(phase) => fields(phase, &phase.task_name()),
         None => json!({ "dependsOn": "", "retry": 0, "rule": "", "task": "", "template": "" }),
     };
     found["file_path"] = json!(phase.map(|phase| phase.workflow.clone()).unwrap_or_default());

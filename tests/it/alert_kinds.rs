@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use flowlord_domain::AlertKind;
-use flowlord_kernel::fault::{self, Fault, Point};
+use flowlord_kernel::fault::{self, FaultEffect, FaultPoint};
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, noon};
@@ -88,7 +88,7 @@ async fn trouble(app: &TestApp) {
     let (backup, away) = (app.path("backup"), app.path("away"));
     std::fs::rename(&backup, &away).unwrap();
     std::fs::write(&backup, "no folder").unwrap();
-    fault::plan(&app.data(), Point::BeforeCommit, Fault::Full, usize::MAX);
+    fault::plan(&app.data(), FaultPoint::BeforeCommit, FaultEffect::Full, usize::MAX);
     app.pass(TimeDelta::seconds(5)).await;
     assert_eq!(app.api.post("/api/v1/tasks", &json!({"type": "a", "info": "x"})).await.status, 503);
     assert!(app.api.post("/api/v1/snapshots", &json!({})).await.status >= 500);

@@ -213,7 +213,7 @@ fn text(answer: &Response, name: &str) -> String {
 fn form_of(fields: &[(&str, &str)]) -> String {
     let mut query = flowlord_domain::query::Query::default();
     for (name, value) in fields {
-        query.set(name, (*value).to_owned());
+        query.set_value(name, (*value).to_owned());
     }
-    query.encode()
+    query.to_text()
 }

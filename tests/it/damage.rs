@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_db::{DATABASE, Handled, Mark, Seen};
+use flowlord_db::{DATABASE, DamageMark, HandledDamage, SeenDamage};
 use flowlord_kernel::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -119,8 +119,8 @@ async fn a_damaged_database_ends_acknowledging_and_the_next_start_restores_all_t
 async fn what_seemed_damaged_and_is_sound_is_told_once_and_stays() {
     let app = with_backup().await;
     app.api.create(&json!({"type": "a", "info": "kept"})).await;
-    let mark = Mark {
-        seen: Some(Seen { at: app.clock.now(), what: "a read: malformed".to_owned() }),
+    let mark = DamageMark {
+        seen: Some(SeenDamage { at: app.clock.now(), what: "a read: malformed".to_owned() }),
         handled: None,
     };
     let data = app.data();
@@ -132,16 +132,16 @@ async fn what_seemed_damaged_and_is_sound_is_told_once_and_stays() {
                     and nothing was replaced";
     assert_eq!(told, [expected]);
     assert_eq!(alerts_of(&app.api, "restore").await, [""; 0]);
-    assert_eq!(Mark::read(&data).unwrap().seen, None);
+    assert_eq!(DamageMark::read(&data).unwrap().seen, None);
 
     // A start that was cut off before its alert was stored: the next one stores it.
-    let handled = Handled {
+    let handled = HandledDamage {
         at: app.clock.now(),
         is_restored: true,
         text: "one.db was restored".to_owned(),
         is_alert_stored: false,
     };
-    Mark { seen: None, handled: Some(handled) }.write(&data).unwrap();
+    DamageMark { seen: None, handled: Some(handled) }.write(&data).unwrap();
     let mut app = app;
     for _ in 0..2 {
         app = app.restart(TimeDelta::minutes(1)).await;
@@ -268,7 +268,7 @@ async fn without_a_snapshot_a_start_refuses_and_leaves_the_file_and_one_by_hand_
     let alerts: Value = server.api.get("/api/v1/alerts").await.ok();
     assert_eq!(alerts["items"], json!([]));
     server.kill().await;
-    assert_eq!(Mark::read(&data).unwrap(), Mark::default());
+    assert_eq!(DamageMark::read(&data).unwrap(), DamageMark::default());
 }
 
 #[actix::test]
@@ -280,9 +280,9 @@ async fn a_restore_by_hand_clears_the_mark() {
     let copied =
         flowlord(folder.path(), &["snapshot", "--data", "data", "--to", "good.db"]).output().await.unwrap();
     assert!(copied.status.success());
-    let seen = Some(Seen { at: SystemClock.now(), what: "a read: malformed".to_owned() });
-    Mark { seen, handled: None }.write(&data).unwrap();
+    let seen = Some(SeenDamage { at: SystemClock.now(), what: "a read: malformed".to_owned() });
+    DamageMark { seen, handled: None }.write(&data).unwrap();
     let mut restore = flowlord(folder.path(), &["restore", "--data", "data", "--from", "good.db", "--force"]);
     assert!(restore.stdout(Stdio::null()).status().await.unwrap().success());
-    assert_eq!(Mark::read(&data).unwrap(), Mark::default());
+    assert_eq!(DamageMark::read(&data).unwrap(), DamageMark::default());
 }

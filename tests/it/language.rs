@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use flowlord_domain::rule::KEYS;
+use flowlord_domain::rule::RULE_KEYS;
 
 const PAGE: &str = include_str!("../../docs/workflows.md");
 
@@ -83,7 +83,7 @@ fn every_key_of_a_rule_and_every_token_is_on_the_page() {
         "pod",
     ];
     let tokens = tokens.map(|token| format!("`{{{token}}}`"));
-    let keys = KEYS.map(|key| format!("`{key}`"));
+    let keys = RULE_KEYS.map(|key| format!("`{key}`"));
     let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| `")).collect();
     for word in keys.iter().chain(&tokens) {
         assert!(rows.iter().any(|row| row.contains(word.as_str())), "{word} is in no table");

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use flowlord::config::Sources;
 use flowlord::{App, Config};
-use flowlord_kernel::{Activity, Clock as _};
+use flowlord_kernel::{Clock as _, WorkCounter};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 use serde_json::json;
 
@@ -90,7 +90,7 @@ async fn workflows_of_a_store_run_and_go_on_while_it_is_away() {
     for status in [None, Some(500)] {
         // The second time the store is away from the start.
         fake.set_broken(status);
-        let clock = VirtualClock::new(noon(), Activity::default());
+        let clock = VirtualClock::new(noon(), WorkCounter::default());
         let environment = clock.environment();
         let app = App::start(&config, environment).await.unwrap();
         let api = Api::new(format!("http://{}", app.address()));

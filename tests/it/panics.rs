@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use chrono::TimeDelta;
-use flowlord_kernel::fault::{self, ActorCode, Fault, Point};
+use flowlord_kernel::fault::{self, ActorCode, FaultEffect, FaultPoint};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, TestApp, WORKFLOW};
@@ -125,7 +125,7 @@ async fn each_actor_restarts_after_a_panic_in_a_continuation() {
     })
     .await;
     panic_in(&app, "db", continuation, async |app| {
-        fault::plan(&app.data(), Point::BeforeCommit, Fault::Full, 3);
+        fault::plan(&app.data(), FaultPoint::BeforeCommit, FaultEffect::Full, 3);
         assert_eq!(
             app.api.post("/api/v1/tasks", &json!({"type": "a", "info": "x"})).await.problem(),
             (503, "storage")

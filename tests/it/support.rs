@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord::config::Sources;
-use flowlord::{App, Environment};
-use flowlord_db::Seen;
-use flowlord_kernel::{Activity, Clock as _};
+use flowlord::{ActorEnvironment, App};
+use flowlord_db::SeenDamage;
+use flowlord_kernel::{Clock as _, WorkCounter};
 use flowlord_testkit::{FakeSlack, VirtualClock};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
@@ -309,7 +309,7 @@ impl TestApp {
     }
 
     async fn on(folder: tempfile::TempDir, slack: FakeSlack, now: DateTime<Utc>, way: Way) -> Self {
-        let clock = VirtualClock::new(now, Activity::default());
+        let clock = VirtualClock::new(now, WorkCounter::default());
         let environment = clock.environment();
         slack.follow(&clock);
         let config = config(folder.path(), &way.config(&slack));
@@ -335,7 +335,7 @@ impl TestApp {
     }
 
     /// Waits until it should restart for damage in its database.
-    pub(crate) async fn damaged(&self) -> Seen {
+    pub(crate) async fn damaged(&self) -> SeenDamage {
         self.app.damaged().await
     }
 
@@ -365,7 +365,7 @@ impl TestApp {
 
 /// Starts it. Where tests share a process, the lock of an app that was stopped is held a moment longer by each child
 /// that another test forked meanwhile, until that child becomes another program.
-async fn start_app(config: &flowlord::Config, environment: Environment) -> App {
+async fn start_app(config: &flowlord::Config, environment: ActorEnvironment) -> App {
     for _ in 0..100 {
         match App::start(config, environment.clone()).await {
             Err(err) if err.to_string().contains("in use by another flowlord") => {}

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use flowlord_kernel::fault::{self, ENVIRONMENT, Fault, Point};
+use flowlord_kernel::fault::{self, ENVIRONMENT, FaultEffect, FaultPoint};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -28,7 +28,7 @@ async fn storage_alerts(api: &Api) -> Vec<Value> {
 async fn a_full_disk_stops_acknowledging_keeps_reading_and_ends_by_itself() {
     let app = TestApp::with(EVERY_SECOND).await;
     let task = app.api.create(&json!({"type": "a", "info": "before"})).await;
-    fault::plan(&app.data(), Point::BeforeCommit, Fault::Full, usize::MAX);
+    fault::plan(&app.data(), FaultPoint::BeforeCommit, FaultEffect::Full, usize::MAX);
     app.pass(TimeDelta::seconds(5)).await;
     for _ in 0..2 {
         let refused = create(&app.api, "refused").await;
@@ -68,7 +68,7 @@ async fn a_commit_of_unknown_fate_is_asked_again_with_the_same_lease() {
     let app = TestApp::start().await;
     app.api.create(&json!({"type": "a", "info": "i"})).await;
     let leased = app.api.lease("a").await.unwrap();
-    fault::plan(&app.data(), Point::AfterCommit, Fault::Broken, 1);
+    fault::plan(&app.data(), FaultPoint::AfterCommit, FaultEffect::Broken, 1);
     let body = json!({"result": "complete"});
     let unknown = app.api.result(&leased.lease, &body).await;
     assert_eq!(unknown.problem(), (503, "storage"));

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use flowlord_db::Bulk;
-use flowlord_domain::{AlertKind, Attempt, CutTexts, Lane, NewAlert, TaskResult, TaskState, Uid};
+use flowlord_db::BulkWriter;
+use flowlord_domain::{AlertKind, Attempt, CutTexts, NewAlert, TaskLane, TaskResult, TaskState, Uid};
 use flowlord_messages::schedule::SlotKey;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::StdRng;
@@ -79,7 +79,7 @@ impl HistoryPlan {
 }
 
 struct HistoryGenerator {
-    bulk: Bulk,
+    bulk: BulkWriter,
     rng: StdRng,
     // Runs overlap, and attempts are stored in the order of their ids.
     pending: BTreeMap<Uid, Attempt>,
@@ -92,7 +92,7 @@ impl HistoryGenerator {
     fn begin_bulk(plan: &HistoryPlan, out: &Path) -> anyhow::Result<Self> {
         let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {per_sec}")?;
         Ok(Self {
-            bulk: Bulk::begin(out)?,
+            bulk: BulkWriter::begin(out)?,
             rng: StdRng::seed_from_u64(plan.seed),
             pending: BTreeMap::new(),
             attempts: 0,
@@ -120,10 +120,10 @@ impl HistoryGenerator {
 
     fn store_until(&mut self, at: Option<DateTime<Utc>>) -> anyhow::Result<()> {
         while let Some(first) = self.pending.first_entry()
-            && at.is_none_or(|at| first.key().created() < at)
+            && at.is_none_or(|at| first.key().created_at() < at)
         {
             let attempt = first.remove();
-            self.bulk.attempt(&attempt)?;
+            self.bulk.add_attempt(&attempt)?;
             self.progress.inc(1);
         }
         Ok(())
@@ -159,13 +159,13 @@ impl HistoryGenerator {
                     let slot = SlotKey {
                         workflow: workflow.clone(),
                         task: format!("{topic}:{job}"),
-                        at: uid.created(),
+                        at: uid.created_at(),
                     };
-                    self.bulk.slot(&slot, uid)?;
+                    self.bulk.add_slot(&slot, uid)?;
                 }
                 let exhausted = result == Some(TaskResult::Error) && retry == 2;
                 if exhausted || result == Some(TaskResult::Alert) {
-                    self.bulk.alert(&alert_of(&attempt, ended))?;
+                    self.bulk.add_alert(&alert_of(&attempt, ended))?;
                 }
                 self.pending.insert(uid, attempt);
                 at = ended + TimeDelta::milliseconds(3);
@@ -216,7 +216,7 @@ impl HistoryGenerator {
             workflow: workflow.to_owned(),
             parent,
             retry,
-            lane: Lane::Live,
+            lane: TaskLane::Live,
             state: TaskState::Done,
             delivery: 1,
             not_before: None,
@@ -247,7 +247,7 @@ fn alert_of(attempt: &Attempt, at: DateTime<Utc>) -> NewAlert {
     let is_at_once = attempt.result == Some(TaskResult::Alert);
     let kind = if is_at_once { AlertKind::Result } else { AlertKind::Exhausted };
     NewAlert {
-        task_time: Some(attempt.uid.created()),
+        task_time: Some(attempt.uid.created_at()),
         ..NewAlert::about(attempt, kind, attempt.msg.clone(), at)
     }
 }
@@ -277,7 +277,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_history(&plan(), folder.path()).unwrap();
         let path = folder.path().join(flowlord_db::DATABASE);
-        assert_eq!(flowlord_db::check(&path).unwrap(), flowlord_db::VERSION);
+        assert_eq!(flowlord_db::check_snapshot(&path).unwrap(), flowlord_db::VERSION);
         let connection = rusqlite::Connection::open(&path).unwrap();
         let one = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
         assert_eq!(one("SELECT count(*) FROM task"), 5_003);

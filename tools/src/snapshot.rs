@@ -181,7 +181,7 @@ async fn work_steadily(
 
 /// How many of these attempts aren't done in a snapshot, which is read through first.
 fn count_missing(snapshot: &Path, finished: &[i64]) -> anyhow::Result<usize> {
-    flowlord_db::check(snapshot)?;
+    flowlord_db::check_snapshot(snapshot)?;
     let connection = Connection::open_with_flags(snapshot, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut done = connection.prepare("SELECT 1 FROM task WHERE uid = ?1 AND state = 3")?;
     let mut missing = 0;

@@ -30,13 +30,13 @@ fn main() -> Done<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let files = gather(&assets)?;
     let mut table = format!("const BUILD: &str = \"{}\";\n", hash(&files));
-    table.push_str("static FILES: &[Embedded] = &[\n");
+    table.push_str("static FILES: &[EmbeddedFile] = &[\n");
     for (number, (name, content)) in files.iter().enumerate() {
         let path = out.join(format!("asset-{number}"));
         write_forms(&path, content, is_large(name))?;
         writeln!(
             table,
-            "Embedded {{ name: {name:?}, gzip: include_bytes!(\"{0}.gz\"), brotli: {1} }},",
+            "EmbeddedFile {{ name: {name:?}, gzip: include_bytes!(\"{0}.gz\"), brotli: {1} }},",
             path.display(),
             if is_large(name) {
                 "None".to_owned()

@@ -16,15 +16,15 @@ use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::alert::Matcher;
-use flowlord_domain::ladder::{LadderState, Policy, QuietHours};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
+use flowlord_domain::alert::AlertMatcher;
+use flowlord_domain::escalation::{EscalationPolicy, EscalationState, QuietHours};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::alerts::{
-    Acknowledge, Acknowledged, AdvanceLadder, DEFAULT_ROUTE, LadderInput, LadderStates, LadderStatus,
-    ReadLadder, RouteRule, SetRoutes, StopAlerting,
+    AcknowledgeAlerts, AcknowledgedIncident, AdvanceEscalation, DEFAULT_ROUTE, EscalationInput,
+    EscalationStatus, ReadEscalation, ReadEscalations, RouteRule, SetRoutes, StopAlerting,
 };
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::events::AlertRaised;
+use flowlord_messages::events::AlertsRaised;
 use tokio::sync::oneshot;
 
 use crate::notification::{RouteCheck, failing_tasks};
@@ -44,8 +44,8 @@ pub struct Config {
 pub struct EscalationRoute {
     pub name: String,
     /// Which alerts it takes; ignored for the default one.
-    pub matcher: Matcher,
-    pub policy: Policy,
+    pub matcher: AlertMatcher,
+    pub policy: EscalationPolicy,
     pub quiet: Option<QuietHours>,
 }
 
@@ -72,7 +72,7 @@ pub struct Alerts {
 struct RouteEscalation {
     route: EscalationRoute,
     /// As last stored or read; none before the first read.
-    state: Option<LadderState>,
+    state: Option<EscalationState>,
     /// A step of which nobody knows whether it was stored.
     unconfirmed: Option<NextStep>,
     is_checking: bool,
@@ -81,17 +81,17 @@ struct RouteEscalation {
 }
 
 /// The next state, and the command that stores it.
-type NextStep = (LadderState, AdvanceLadder);
+type NextStep = (EscalationState, AdvanceEscalation);
 
 /// Somebody who acknowledges and waits for the answer.
 #[derive(Debug)]
 struct AcknowledgeRequest {
-    acknowledge: Arc<Acknowledge>,
-    reply: oneshot::Sender<Result<Option<Acknowledged>>>,
+    acknowledge: Arc<AcknowledgeAlerts>,
+    reply: oneshot::Sender<Result<Option<AcknowledgedIncident>>>,
 }
 
 impl AcknowledgeRequest {
-    fn answer(self, answer: Result<Option<Acknowledged>>) {
+    fn answer(self, answer: Result<Option<AcknowledgedIncident>>) {
         let _nobody_waits_any_more = self.reply.send(answer);
     }
 }
@@ -115,8 +115,8 @@ impl RouteEscalation {
 
     fn add_request(
         &mut self,
-        acknowledge: &Arc<Acknowledge>,
-    ) -> oneshot::Receiver<Result<Option<Acknowledged>>> {
+        acknowledge: &Arc<AcknowledgeAlerts>,
+    ) -> oneshot::Receiver<Result<Option<AcknowledgedIncident>>> {
         let (reply, receiver) = oneshot::channel();
         self.requests.push_back(AcknowledgeRequest { acknowledge: Arc::clone(acknowledge), reply });
         receiver
@@ -129,14 +129,14 @@ impl RouteEscalation {
     }
 
     /// None before the first read.
-    fn status(&self) -> Option<LadderStatus> {
+    fn status(&self) -> Option<EscalationStatus> {
         let state = self.state.as_ref()?;
         let incident = state.incident.as_ref();
-        Some(LadderStatus {
+        Some(EscalationStatus {
             route: self.route.name.clone(),
             policy: self.route.policy,
             interval: state.interval,
-            next: state.next_tick,
+            next: state.next_check,
             incident_since: incident.map(|incident| incident.opened),
             alerts: incident.map_or(0, |incident| incident.alerts),
             steps: incident.map_or(0, |incident| incident.steps),
@@ -204,14 +204,20 @@ impl Alerts {
         if let Some(step) = escalation.unconfirmed.take() {
             return self.store_step(index, step, None, ctx);
         }
-        let read = ReadLadder { route: escalation.route.name.clone() };
+        let read = ReadEscalation { route: escalation.route.name.clone() };
         self.ask(ctx, self.deps.reader.call(read), move |this, input, ctx| match input {
             Ok(input) => this.take_step(index, &input, now, ctx),
             Err(err) => this.retry_later(index, &err, ctx),
         });
     }
 
-    fn take_step(&mut self, index: usize, input: &LadderInput, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn take_step(
+        &mut self,
+        index: usize,
+        input: &EscalationInput,
+        now: DateTime<Utc>,
+        ctx: &mut Context<Self>,
+    ) {
         let RouteEscalation { route, requests, .. } = &mut self.escalations[index];
         let stored = stored_state(input);
         let check = RouteCheck { route, public_url: &self.public_url, input, stored: stored.as_ref(), now };
@@ -221,7 +227,7 @@ impl Alerts {
                 return self.end_check(index, ctx);
             };
             let opened = next.incident.as_ref().map(|incident| incident.opened);
-            let answer = Acknowledged { route: route.name.clone(), opened, tasks };
+            let answer = AcknowledgedIncident { route: route.name.clone(), opened, tasks };
             return self.store_step(index, (next, advance), Some((request, answer)), ctx);
         }
         match check.step() {
@@ -234,7 +240,7 @@ impl Alerts {
         &mut self,
         index: usize,
         (next, advance): NextStep,
-        request: Option<(AcknowledgeRequest, Acknowledged)>,
+        request: Option<(AcknowledgeRequest, AcknowledgedIncident)>,
         ctx: &mut Context<Self>,
     ) {
         self.ask(ctx, self.deps.writer.call(advance.clone()), move |this, stored, ctx| {
@@ -253,9 +259,9 @@ impl Alerts {
         });
     }
 
-    fn move_on(&mut self, index: usize, state: LadderState, ctx: &mut Context<Self>) {
+    fn move_on(&mut self, index: usize, state: EscalationState, ctx: &mut Context<Self>) {
         let escalation = &mut self.escalations[index];
-        escalation.next_check = Some(state.next_tick);
+        escalation.next_check = Some(state.next_check);
         escalation.state = Some(state);
         self.end_check(index, ctx);
     }
@@ -274,12 +280,12 @@ impl Alerts {
         self.check_due(self.now(), ctx);
     }
 
-    fn note_raised(&mut self, _: AlertRaised, ctx: &mut Context<Self>) {
+    fn note_raised(&mut self, _: AlertsRaised, ctx: &mut Context<Self>) {
         let now = self.now();
         // A check has its own time, and messages that go out at once are in the outbox already. But a clock that was set
         // back has made that time too late: then the route is checked now, and plans anew.
         for escalation in &mut self.escalations {
-            if escalation.state.as_ref().is_some_and(|state| state.wait(now) > state.interval) {
+            if escalation.state.as_ref().is_some_and(|state| state.time_to_check(now) > state.interval) {
                 escalation.next_check = Some(now);
             }
         }
@@ -288,9 +294,9 @@ impl Alerts {
 
     fn acknowledge(
         &mut self,
-        acknowledge: Acknowledge,
+        acknowledge: AcknowledgeAlerts,
         ctx: &mut Context<Self>,
-    ) -> Reply<Self, Vec<Acknowledged>> {
+    ) -> Reply<Self, Vec<AcknowledgedIncident>> {
         let acknowledge = Arc::new(acknowledge);
         let mut answers = Err(Error::new(Code::Stopping, "the service is stopping"));
         if !self.is_stopping {
@@ -316,7 +322,7 @@ impl Alerts {
         self.reply_after(acknowledged, |_, acknowledged, _| acknowledged)
     }
 
-    fn list_states(&mut self, _: LadderStates, _: &mut Context<Self>) -> Result<Vec<LadderStatus>> {
+    fn list_states(&mut self, _: ReadEscalations, _: &mut Context<Self>) -> Result<Vec<EscalationStatus>> {
         Ok(self.escalations.iter().filter_map(RouteEscalation::status).collect())
     }
 
@@ -346,7 +352,7 @@ impl Alerts {
     }
 }
 
-fn stored_state(input: &LadderInput) -> Option<LadderState> {
+fn stored_state(input: &EscalationInput) -> Option<EscalationState> {
     // One that can't be read counts as none: notifying again is better than silence.
     serde_json::from_str(input.state.as_deref()?)
         .inspect_err(|err| log::error!("event=ladder_unreadable error={err:?}"))
@@ -354,9 +360,9 @@ fn stored_state(input: &LadderInput) -> Option<LadderState> {
 }
 
 handlers!(Alerts {
-    AlertRaised => note_raised,
-    async Acknowledge => acknowledge,
-    LadderStates => list_states,
+    AlertsRaised => note_raised,
+    async AcknowledgeAlerts => acknowledge,
+    ReadEscalations => list_states,
     StopAlerting => stop_alerting,
 });
 

@@ -4,10 +4,14 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::duration;
-use flowlord_domain::ladder::{Acknowledgement, Incident, LadderState, Told, step as ladder_step};
-use flowlord_domain::summary::{Item, Line, counts, report_url, summarize};
-use flowlord_messages::alerts::{Acknowledge, AdvanceLadder, IncidentRecord, LadderInput, StepRecord};
-use flowlord_messages::outbox::{Colour, IncidentRef, NewMessage, Payload, Stage};
+use flowlord_domain::escalation::{
+    Acknowledgement, EscalationState, IncidentNotification, OpenIncident, check_route as ladder_step,
+};
+use flowlord_domain::summary::{SummaryItem, SummaryLine, count_by_line, report_url, summarize_alerts};
+use flowlord_messages::alerts::{
+    AcknowledgeAlerts, AdvanceEscalation, EscalationInput, IncidentRecord, StepRecord,
+};
+use flowlord_messages::outbox::{IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage};
 
 use crate::EscalationRoute;
 
@@ -15,22 +19,22 @@ use crate::EscalationRoute;
 pub(crate) struct RouteCheck<'a> {
     pub(crate) route: &'a EscalationRoute,
     pub(crate) public_url: &'a str,
-    pub(crate) input: &'a LadderInput,
+    pub(crate) input: &'a EscalationInput,
     /// As last stored; none at the first start.
-    pub(crate) stored: Option<&'a LadderState>,
+    pub(crate) stored: Option<&'a EscalationState>,
     pub(crate) now: DateTime<Utc>,
 }
 
 impl RouteCheck<'_> {
-    fn current_state(&self) -> LadderState {
-        self.stored.cloned().unwrap_or_else(|| LadderState::new(self.route.policy, self.now))
+    fn current_state(&self) -> EscalationState {
+        self.stored.cloned().unwrap_or_else(|| EscalationState::new(self.route.policy, self.now))
     }
 
     /// The next state, and the command that stores it with its notification; none where it is stored already.
-    pub(crate) fn step(&self) -> (LadderState, Option<AdvanceLadder>) {
+    pub(crate) fn step(&self) -> (EscalationState, Option<AdvanceEscalation>) {
         let (policy, now, state) = (self.route.policy, self.now, self.current_state());
-        let hold = self.route.quiet.and_then(|quiet| quiet.hold(now));
-        let (next, told) = ladder_step(policy, &state, now, &counts(new_items(self.input)), hold);
+        let hold = self.route.quiet.and_then(|quiet| quiet.end_of_hold(now));
+        let (next, told) = ladder_step(policy, &state, now, &count_by_line(new_items(self.input)), hold);
         let Some(told) = told else {
             // A check that was planned anew is stored, or the next one would plan it anew again, and so for ever.
             let changed = next != state || self.stored.is_none();
@@ -38,7 +42,7 @@ impl RouteCheck<'_> {
         };
         // What a notification left out stays untold, for the next one.
         let until = if takes_all(&told) { self.input.newest } else { 0 };
-        let mut advance = AdvanceLadder { told_until: until, ..self.advance_to(&next) };
+        let mut advance = AdvanceEscalation { told_until: until, ..self.advance_to(&next) };
         self.add_message(&mut advance, &told, &state, &next);
         (next, Some(advance))
     }
@@ -46,8 +50,8 @@ impl RouteCheck<'_> {
     /// Somebody acknowledges: the next state, the command that stores it, and the tasks that it holds for.
     pub(crate) fn acknowledge(
         &self,
-        acknowledge: &Acknowledge,
-    ) -> Option<(LadderState, AdvanceLadder, Vec<String>)> {
+        acknowledge: &AcknowledgeAlerts,
+    ) -> Option<(EscalationState, AdvanceEscalation, Vec<String>)> {
         let (now, state) = (self.now, self.current_state());
         let by = Acknowledgement {
             at: now,
@@ -57,7 +61,7 @@ impl RouteCheck<'_> {
             lines: std::collections::BTreeSet::new(),
         };
         let (next, lines, told) =
-            state.acknowledged(&acknowledge.matcher, by, &counts(new_items(self.input)))?;
+            state.acknowledged(&acknowledge.matcher, by, &count_by_line(new_items(self.input)))?;
         let mut advance = self.advance_to(&next);
         if let Some(told) = told {
             self.add_message(&mut advance, &told, &state, &next);
@@ -66,8 +70,8 @@ impl RouteCheck<'_> {
         Some((next, advance, lines.into_iter().collect()))
     }
 
-    fn advance_to(&self, next: &LadderState) -> AdvanceLadder {
-        AdvanceLadder {
+    fn advance_to(&self, next: &EscalationState) -> AdvanceEscalation {
+        AdvanceEscalation {
             now: self.now,
             route: self.route.name.clone(),
             state: serde_json::to_string(next).unwrap_or_default(),
@@ -79,21 +83,21 @@ impl RouteCheck<'_> {
 
     fn add_message(
         &self,
-        advance: &mut AdvanceLadder,
-        told: &Told,
-        before: &LadderState,
-        next: &LadderState,
+        advance: &mut AdvanceEscalation,
+        told: &IncidentNotification,
+        before: &EscalationState,
+        next: &EscalationState,
     ) {
         let incident = next.incident.as_ref().or(before.incident.as_ref());
         let (kind, payload) = match told {
-            Told::Summary { .. } => ("summary", self.summary_payload(told, next)),
-            Told::Update { .. } => ("update", self.update_payload(told, next)),
-            Told::AllClear { .. } => ("all_clear", self.all_clear_payload(told, before)),
+            IncidentNotification::Summary { .. } => ("summary", self.summary_payload(told, next)),
+            IncidentNotification::Update { .. } => ("update", self.update_payload(told, next)),
+            IncidentNotification::AllClear { .. } => ("all_clear", self.all_clear_payload(told, before)),
         };
         let (opened, number) = opening_and_step(told);
         advance.incident = Some(IncidentRecord {
             opened,
-            closed: matches!(told, Told::AllClear { .. }).then_some(self.now),
+            closed: matches!(told, IncidentNotification::AllClear { .. }).then_some(self.now),
             alerts: incident.map_or(0, |incident| incident.alerts),
             step: StepRecord {
                 number,
@@ -106,63 +110,68 @@ impl RouteCheck<'_> {
         advance.messages.push(NewMessage {
             route: self.route.name.clone(),
             kind: kind.to_owned(),
-            key: before.key(&self.route.name),
+            key: before.notification_key(&self.route.name),
             payload: to_json(&payload),
         });
     }
 
-    fn summary_payload(&self, told: &Told, next: &LadderState) -> Payload {
-        let lines = summarize(new_items(self.input));
-        let escalating = matches!(told, Told::Summary { escalating: true, .. });
-        let stage = if escalating { Stage::Escalating } else { Stage::Steady };
+    fn summary_payload(&self, told: &IncidentNotification, next: &EscalationState) -> MessagePayload {
+        let lines = summarize_alerts(new_items(self.input));
+        let escalating = matches!(told, IncidentNotification::Summary { escalating: true, .. });
+        let stage = if escalating { IncidentStage::Escalating } else { IncidentStage::Steady };
         let mut incident = self.incident_ref(told, next, stage);
         incident.details = line_texts(&lines);
         let day = self.input.untold.last().map_or(self.now, |alert| alert.at);
-        Payload {
+        MessagePayload {
             headline: count_headline(&lines),
             lines: line_texts(&lines),
             link: Some(report_url(self.public_url, day.date_naive())),
             footer: next_update(next),
-            colour: Colour::Red,
+            colour: MessageColour::Red,
             incident: Some(incident),
         }
     }
 
-    fn update_payload(&self, told: &Told, next: &LadderState) -> Payload {
+    fn update_payload(&self, told: &IncidentNotification, next: &EscalationState) -> MessagePayload {
         // Nothing new, or only what is acknowledged: so it says all alerts of the incident so far.
-        let easing = matches!(told, Told::Update { easing: true, .. });
-        let stage = if easing { Stage::Easing } else { Stage::Steady };
+        let easing = matches!(told, IncidentNotification::Update { easing: true, .. });
+        let stage = if easing { IncidentStage::Easing } else { IncidentStage::Steady };
         let lines = lines_so_far(next.incident.as_ref());
         let (opened, _) = opening_and_step(told);
         let easing_word = if easing { "easing: " } else { "" };
-        Payload {
+        MessagePayload {
             headline: format!("{easing_word}{}", count_headline(&lines)),
             lines: line_texts(&lines),
             link: Some(report_url(self.public_url, opened.date_naive())),
             footer: next_update(next),
-            colour: if easing { Colour::Yellow } else { Colour::Red },
+            colour: if easing { MessageColour::Yellow } else { MessageColour::Red },
             incident: Some(self.incident_ref(told, next, stage)),
         }
     }
 
-    fn all_clear_payload(&self, told: &Told, before: &LadderState) -> Payload {
-        let Told::AllClear { lasted, alerts, lines, opened, .. } = told else {
+    fn all_clear_payload(&self, told: &IncidentNotification, before: &EscalationState) -> MessagePayload {
+        let IncidentNotification::AllClear { lasted, alerts, lines, opened, .. } = told else {
             return self.update_payload(told, before);
         };
-        let mut incident = self.incident_ref(told, before, Stage::Clear);
+        let mut incident = self.incident_ref(told, before, IncidentStage::Clear);
         incident.acknowledged_by = None;
-        incident.lasted = duration::print(*lasted);
-        Payload {
+        incident.lasted = duration::print_duration(*lasted);
+        MessagePayload {
             headline: format!("all clear: {} in {}", count_of(*alerts, "alert"), incident.lasted),
             lines: lines.iter().map(|line| format!("{line} recovered")).collect(),
             link: Some(report_url(self.public_url, opened.date_naive())),
             footer: String::new(),
-            colour: Colour::Green,
+            colour: MessageColour::Green,
             incident: Some(incident),
         }
     }
 
-    fn incident_ref(&self, told: &Told, state: &LadderState, stage: Stage) -> IncidentRef {
+    fn incident_ref(
+        &self,
+        told: &IncidentNotification,
+        state: &EscalationState,
+        stage: IncidentStage,
+    ) -> IncidentRef {
         let (opened, step) = opening_and_step(told);
         IncidentRef {
             opened,
@@ -170,14 +179,14 @@ impl RouteCheck<'_> {
             stage,
             acknowledged_by: state.acknowledged_by(),
             details: Vec::new(),
-            lasted: duration::print((self.now - opened).max(TimeDelta::zero())),
+            lasted: duration::print_duration((self.now - opened).max(TimeDelta::zero())),
             alerts: state.incident.as_ref().map_or(0, |incident| incident.alerts),
             tasks: failing_tasks(state.incident.as_ref()),
         }
     }
 }
 
-fn add_acknowledgement(advance: &mut AdvanceLadder, acknowledge: &Acknowledge) {
+fn add_acknowledgement(advance: &mut AdvanceEscalation, acknowledge: &AcknowledgeAlerts) {
     let until = acknowledge.until.format("%Y-%m-%d %H:%M");
     let note = if acknowledge.note.is_empty() { String::new() } else { format!(": {}", acknowledge.note) };
     let text = format!("acknowledged by {} until {until} UTC{note}", acknowledge.by);
@@ -186,7 +195,7 @@ fn add_acknowledgement(advance: &mut AdvanceLadder, acknowledge: &Acknowledge) {
         incident.step.headline.clone_from(&text);
     }
     for message in &mut advance.messages {
-        let Ok(mut payload) = serde_json::from_str::<Payload>(&message.payload) else { continue };
+        let Ok(mut payload) = serde_json::from_str::<MessagePayload>(&message.payload) else { continue };
         // Details go into the thread, below the message that everybody sees.
         if let Some(incident) = &mut payload.incident {
             incident.details = vec![text.clone()];
@@ -195,26 +204,26 @@ fn add_acknowledgement(advance: &mut AdvanceLadder, acknowledge: &Acknowledge) {
     }
 }
 
-fn to_json(payload: &Payload) -> String {
+fn to_json(payload: &MessagePayload) -> String {
     serde_json::to_string(payload).unwrap_or_default()
 }
 
 /// Whether a notification tells all that is new.
-fn takes_all(told: &Told) -> bool {
-    matches!(told, Told::Summary { .. } | Told::Update { easing: false, .. })
+fn takes_all(told: &IncidentNotification) -> bool {
+    matches!(told, IncidentNotification::Summary { .. } | IncidentNotification::Update { easing: false, .. })
 }
 
 /// When the incident of a notification opened, and the step's number.
-fn opening_and_step(told: &Told) -> (DateTime<Utc>, u32) {
+fn opening_and_step(told: &IncidentNotification) -> (DateTime<Utc>, u32) {
     match told {
-        Told::Summary { opened, step, .. }
-        | Told::Update { opened, step, .. }
-        | Told::AllClear { opened, step, .. } => (*opened, *step),
+        IncidentNotification::Summary { opened, step, .. }
+        | IncidentNotification::Update { opened, step, .. }
+        | IncidentNotification::AllClear { opened, step, .. } => (*opened, *step),
     }
 }
 
-fn new_items(input: &LadderInput) -> impl Iterator<Item = Item<'_>> {
-    input.untold.iter().map(|alert| Item {
+fn new_items(input: &EscalationInput) -> impl Iterator<Item = SummaryItem<'_>> {
+    input.untold.iter().map(|alert| SummaryItem {
         topic: &alert.topic,
         job: &alert.job,
         workflow: &alert.workflow,
@@ -223,31 +232,31 @@ fn new_items(input: &LadderInput) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-pub(crate) fn failing_tasks(incident: Option<&Incident>) -> Vec<String> {
+pub(crate) fn failing_tasks(incident: Option<&OpenIncident>) -> Vec<String> {
     incident.iter().flat_map(|incident| incident.lines.keys().cloned()).collect()
 }
 
 /// All alerts of an incident so far: by count, most first, and then name.
-fn lines_so_far(incident: Option<&Incident>) -> Vec<Line> {
+fn lines_so_far(incident: Option<&OpenIncident>) -> Vec<SummaryLine> {
     let told = incident.iter().flat_map(|incident| &incident.lines);
-    let mut lines: Vec<Line> = told
-        .map(|(key, count)| Line { key: key.clone(), count: *count, time_range: String::new() })
+    let mut lines: Vec<SummaryLine> = told
+        .map(|(key, count)| SummaryLine { key: key.clone(), count: *count, time_range: String::new() })
         .collect();
     lines.sort_by_key(|line| Reverse(line.count));
     lines
 }
 
-fn line_texts(lines: &[Line]) -> Vec<String> {
+fn line_texts(lines: &[SummaryLine]) -> Vec<String> {
     lines.iter().map(ToString::to_string).collect()
 }
 
-fn count_headline(lines: &[Line]) -> String {
+fn count_headline(lines: &[SummaryLine]) -> String {
     let count: u64 = lines.iter().map(|line| line.count).sum();
     format!("{} in {}", count_of(count, "alert"), count_of(lines.len() as u64, "task"))
 }
 
-fn next_update(next: &LadderState) -> String {
-    format!("next update at {} UTC, if there are new alerts", next.next_tick.format("%H:%M"))
+fn next_update(next: &EscalationState) -> String {
+    format!("next update at {} UTC, if there are new alerts", next.next_check.format("%H:%M"))
 }
 
 fn count_of(count: u64, noun: &str) -> String {

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::AlertKind;
-use flowlord_kernel::{Activity, Clock as _, Ping, Port};
+use flowlord_kernel::{Clock as _, Ping, Port, WorkCounter};
 use flowlord_messages::alerts::StoredAlert;
 use flowlord_messages::clients::AlertsClient;
-use flowlord_messages::outbox::{Colour, Payload, Stage};
+use flowlord_messages::outbox::{IncidentStage, MessageColour, MessagePayload};
 use flowlord_testkit::VirtualClock;
 
 use super::*;
@@ -19,7 +19,7 @@ struct Rows {
     told_until: i64,
     alerts: Vec<StoredAlert>,
     /// When, kind, key, payload.
-    told: Vec<(DateTime<Utc>, String, String, Payload)>,
+    told: Vec<(DateTime<Utc>, String, String, MessagePayload)>,
     steps: Vec<(u32, String, String)>,
     refuse: bool,
     /// Steps are stored, but the answer is lost.
@@ -33,15 +33,15 @@ impl Actor for Stub {
     type Context = Context<Self>;
 }
 
-impl Handler<ReadLadder> for Stub {
-    type Result = Result<LadderInput>;
+impl Handler<ReadEscalation> for Stub {
+    type Result = Result<EscalationInput>;
 
-    fn handle(&mut self, _: ReadLadder, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadEscalation, _: &mut Self::Context) -> Self::Result {
         let rows = self.0.lock().unwrap();
         let untold: Vec<_> =
             rows.alerts.iter().filter(|alert| alert.row > rows.told_until).cloned().collect();
         let newest = untold.last().map_or(0, |alert| alert.row);
-        Ok(LadderInput { state: rows.state.clone(), untold, newest })
+        Ok(EscalationInput { state: rows.state.clone(), untold, newest })
     }
 }
 
@@ -54,10 +54,10 @@ impl Handler<SetRoutes> for Stub {
     }
 }
 
-impl Handler<AdvanceLadder> for Stub {
+impl Handler<AdvanceEscalation> for Stub {
     type Result = Result<()>;
 
-    fn handle(&mut self, advance: AdvanceLadder, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, advance: AdvanceEscalation, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
         if rows.refuse {
             return Err(Error::new(Code::Storage, "planned"));
@@ -85,9 +85,9 @@ impl Handler<AdvanceLadder> for Stub {
 struct Bench {
     rows: Stub,
     clock: VirtualClock,
-    activity: Activity,
+    activity: WorkCounter,
     arbiter: Arbiter,
-    raised: Port<AlertRaised>,
+    raised: Port<AlertsRaised>,
     stop: Port<StopAlerting>,
     client: AlertsClient,
 }
@@ -102,7 +102,7 @@ impl Bench {
     }
 
     async fn with(rows: Stub, now: DateTime<Utc>, quiet: Option<QuietHours>) -> Self {
-        let clock = VirtualClock::new(now, Activity::default());
+        let clock = VirtualClock::new(now, WorkCounter::default());
         let arbiter = Arbiter::new();
         let handle = arbiter.handle();
         let stub = rows.clone();
@@ -112,13 +112,13 @@ impl Bench {
             kit: environment.kit("alerts"),
             writer: DatabaseWriter::unconnected()
                 .with::<SetRoutes>(environment.port("db", &db))
-                .with::<AdvanceLadder>(environment.port("db", &db)),
-            reader: DatabaseReader::unconnected().with::<ReadLadder>(environment.port("db", &db)),
+                .with::<AdvanceEscalation>(environment.port("db", &db)),
+            reader: DatabaseReader::unconnected().with::<ReadEscalation>(environment.port("db", &db)),
         };
         let route = EscalationRoute {
             name: DEFAULT_ROUTE.to_owned(),
-            matcher: Matcher::default(),
-            policy: Policy::default(),
+            matcher: AlertMatcher::default(),
+            policy: EscalationPolicy::default(),
             quiet,
         };
         let config = Config { routes: vec![route], public_url: "http://flow".to_owned() };
@@ -163,7 +163,7 @@ impl Bench {
             silence: None,
         });
         drop(rows);
-        self.raised.hint(AlertRaised);
+        self.raised.hint(AlertsRaised);
     }
 
     /// Minutes since noon and headline of each message.
@@ -182,14 +182,14 @@ impl Bench {
         told.map(|(at, .., payload)| ((*at - noon()).num_minutes(), payload.headline.clone())).collect()
     }
 
-    fn last(&self) -> Payload {
+    fn last(&self) -> MessagePayload {
         self.rows.0.lock().unwrap().told.last().unwrap().3.clone()
     }
 
-    async fn acknowledge(&self, matcher: Matcher, hours: i64) -> Vec<Acknowledged> {
+    async fn acknowledge(&self, matcher: AlertMatcher, hours: i64) -> Vec<AcknowledgedIncident> {
         let until = self.clock.now() + TimeDelta::hours(hours);
         let said =
-            Acknowledge { route: None, matcher, until, by: "ada".to_owned(), note: "on it".to_owned() };
+            AcknowledgeAlerts { route: None, matcher, until, by: "ada".to_owned(), note: "on it".to_owned() };
         self.client.call(said).await.unwrap()
     }
 }
@@ -214,7 +214,7 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
     assert_eq!(payload.link.as_deref(), Some("http://flow/web/alert?date=2026-03-02"));
     assert_eq!(payload.footer, "next update at 13:15 UTC, if there are new alerts");
     let incident = payload.incident.unwrap();
-    assert_eq!((incident.step, incident.stage, incident.alerts), (3, Stage::Escalating, 30));
+    assert_eq!((incident.step, incident.stage, incident.alerts), (3, IncidentStage::Escalating, 30));
     assert_eq!((incident.details, incident.tasks), (payload.lines, vec!["extract:orders".to_owned()]));
     assert_eq!(bench.updates(), []);
     // 40 minutes to the next look, then 20, 10, 5, and the all-clear at the bottom.
@@ -224,10 +224,10 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
     assert_eq!(bench.told()[3..], headlines(&[(110, "all clear: 30 alerts in 1h45m")]));
     assert_eq!(
         (bench.last().colour, bench.last().lines),
-        (Colour::Green, vec!["extract:orders recovered".to_owned()])
+        (MessageColour::Green, vec!["extract:orders recovered".to_owned()])
     );
     let incident = bench.last().incident.unwrap();
-    assert_eq!((incident.step, incident.stage, incident.lasted.as_str()), (7, Stage::Clear, "1h45m"));
+    assert_eq!((incident.step, incident.stage, incident.lasted.as_str()), (7, IncidentStage::Clear, "1h45m"));
     let easing = "easing: 30 alerts in 1 task";
     assert_eq!(bench.updates(), headlines(&[(75, easing), (95, easing), (105, easing)]));
     let steps: Vec<_> = bench.rows.0.lock().unwrap().steps.iter().map(|(_, kind, _)| kind.clone()).collect();
@@ -251,12 +251,12 @@ async fn a_storm_is_one_message_a_tick_and_ever_seldomer() {
     let lines: Vec<_> = bench.last().lines;
     let keys: Vec<_> = lines.iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(keys, ["load", "audit", "extract"], "by count, and then name: {lines:?}");
-    let status = bench.client.call(LadderStates).await.unwrap();
-    let expected = LadderStatus {
+    let status = bench.client.call(ReadEscalations).await.unwrap();
+    let expected = EscalationStatus {
         route: "default".to_owned(),
         interval: TimeDelta::minutes(80),
         next: noon() + TimeDelta::minutes(395),
-        policy: Policy::default(),
+        policy: EscalationPolicy::default(),
         incident_since: Some(noon() + TimeDelta::minutes(5)),
         alerts: 7 * 315,
         steps: 7,
@@ -353,14 +353,15 @@ async fn a_database_that_refuses_moves_nothing() {
 #[actix::test]
 async fn what_somebody_takes_care_of_is_not_told_again_until_something_else_fails() {
     let bench = Bench::start(Stub::default(), noon()).await;
-    assert_eq!(bench.acknowledge(Matcher::default(), 1).await, [], "nothing is failing");
+    assert_eq!(bench.acknowledge(AlertMatcher::default(), 1).await, [], "nothing is failing");
     bench.raise("a", "x");
     bench.pass(6).await;
     let opened = Some(noon() + TimeDelta::minutes(5));
-    let other = Matcher { topic: Some("b".to_owned()), ..Matcher::default() };
+    let other = AlertMatcher { topic: Some("b".to_owned()), ..AlertMatcher::default() };
     assert_eq!(bench.acknowledge(other, 1).await, []);
-    let known = bench.acknowledge(Matcher::default(), 1).await;
-    let expected = Acknowledged { route: "default".to_owned(), opened, tasks: vec!["a:x".to_owned()] };
+    let known = bench.acknowledge(AlertMatcher::default(), 1).await;
+    let expected =
+        AcknowledgedIncident { route: "default".to_owned(), opened, tasks: vec!["a:x".to_owned()] };
     assert_eq!(known, [expected]);
     let incident = bench.last().incident.unwrap();
     assert_eq!(incident.acknowledged_by.as_deref(), Some("ada"));
@@ -388,9 +389,9 @@ async fn an_acknowledgement_that_is_not_stored_is_not_answered_as_done() {
     bench.pass(6).await;
     bench.rows.0.lock().unwrap().refuse = true;
     let until = noon() + TimeDelta::hours(9);
-    let said = |route: Option<&str>| Acknowledge {
+    let said = |route: Option<&str>| AcknowledgeAlerts {
         route: route.map(str::to_owned),
-        matcher: Matcher::default(),
+        matcher: AlertMatcher::default(),
         until,
         by: "ada".to_owned(),
         note: String::new(),

@@ -1,9 +1,9 @@
 //! One chunk of tasks: made, filtered where only some tasks are wanted, stored.
 
 use flowlord_domain::NewTask;
-use flowlord_domain::backload::{Only, Plan};
+use flowlord_domain::backload::{BackloadPlan, TaskSelection};
 use flowlord_kernel::Result;
-use flowlord_messages::backloads::{CheckBackload, Failure, StoreBackloadChunk};
+use flowlord_messages::backloads::{BackloadFailure, CheckBackload, StoreBackloadChunk};
 
 use crate::Deps;
 
@@ -24,7 +24,7 @@ pub(crate) enum ChunkOutcome {
 #[derive(Debug)]
 pub(crate) struct StoredChunk {
     pub(crate) tasks: Vec<NewTask>,
-    pub(crate) failed: Vec<Failure>,
+    pub(crate) failed: Vec<BackloadFailure>,
     pub(crate) skipped: usize,
     pub(crate) next: usize,
 }
@@ -33,22 +33,22 @@ pub(crate) struct StoredChunk {
 pub(crate) async fn store_chunk(
     deps: &Deps,
     host: &str,
-    plan: &Plan,
+    plan: &BackloadPlan,
     id: i64,
     from: usize,
     is_awaited: bool,
 ) -> Result<ChunkOutcome> {
     let now = deps.kit.now();
-    let chunk = plan.chunk(from, TASKS_PER_CHUNK, now, host, &mut deps.kit.ids());
+    let chunk = plan.make_chunk(from, TASKS_PER_CHUNK, now, host, &mut deps.kit.ids());
     let mut tasks: Vec<NewTask> = chunk.tasks.into_iter().map(|(_, task)| task).collect();
     let unmade = chunk.unmade.into_iter();
     let failed: Vec<_> =
-        unmade.map(|(index, unmade)| Failure { index, time: unmade.time, why: unmade.why }).collect();
+        unmade.map(|(index, unmade)| BackloadFailure { index, time: unmade.time, why: unmade.why }).collect();
     let next = chunk.next;
     let order = plan.order();
     let mut skipped = 0;
     // Somebody who waits gets all tasks at once, whatever the queue holds: theirs are few.
-    if order.only != Only::All || !is_awaited {
+    if order.only != TaskSelection::All || !is_awaited {
         let checked = deps.reader.call(chunk_check(plan, &tasks)).await?;
         if !is_awaited && checked.ready >= MAX_READY_TASKS {
             return Ok(ChunkOutcome::NoRoom);
@@ -68,10 +68,10 @@ pub(crate) async fn store_chunk(
     Ok(ChunkOutcome::Stored(StoredChunk { tasks, failed, skipped, next }))
 }
 
-fn chunk_check(plan: &Plan, tasks: &[NewTask]) -> CheckBackload {
+fn chunk_check(plan: &BackloadPlan, tasks: &[NewTask]) -> CheckBackload {
     let order = plan.order();
     // All are wanted: only the queue counts.
-    let named = if order.only == Only::All { &[] } else { tasks };
+    let named = if order.only == TaskSelection::All { &[] } else { tasks };
     CheckBackload {
         topic: order.topic.clone(),
         job: order.job.clone(),

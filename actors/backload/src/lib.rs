@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::TimeDelta;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::backloads::{
-    BackloadState, ChangeBackload, ExecuteBackload, MAX_UNFINISHED, MAX_WAITED, PlanBackload, Planned,
-    ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, Started, StopBackload, StoredBackload,
+    BackloadState, ChangeBackload, ExecuteBackload, MAX_AWAITED_TASKS, MAX_UNFINISHED_BACKLOADS,
+    PlanBackload, PlannedBackload, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState,
+    StartedBackload, StopBackloads, StoredBackload,
 };
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use tokio::sync::oneshot;
@@ -78,7 +79,7 @@ impl Backload {
 
     /// Reads what ran before the start.
     fn read_running(&mut self, ctx: &mut Context<Self>) {
-        let list = ReadBackloads { running: true, after: None, limit: MAX_UNFINISHED };
+        let list = ReadBackloads { running: true, after: None, limit: MAX_UNFINISHED_BACKLOADS };
         self.ask(ctx, self.deps.reader.call(list), |this, read, ctx| match read {
             Ok(stored) => {
                 this.is_unread = false;
@@ -214,13 +215,17 @@ impl Backload {
         self.start_chunk(ctx);
     }
 
-    fn plan_request(&mut self, ask: PlanBackload, _: &mut Context<Self>) -> Reply<Self, Arc<Planned>> {
+    fn plan_request(
+        &mut self,
+        ask: PlanBackload,
+        _: &mut Context<Self>,
+    ) -> Reply<Self, Arc<PlannedBackload>> {
         let deps = self.deps.clone();
         let plan = async move { plan::plan_request(&deps, &ask.request).await };
         self.reply_after(plan, |_, planned, _| planned)
     }
 
-    fn execute_plan(&mut self, ask: ExecuteBackload, _: &mut Context<Self>) -> Reply<Self, Started> {
+    fn execute_plan(&mut self, ask: ExecuteBackload, _: &mut Context<Self>) -> Reply<Self, StartedBackload> {
         match self.make_save(&ask.planned) {
             Ok(save) => self.reply_after(self.deps.writer.call(save), move |this, saved, ctx| {
                 saved.map(|id| this.begin_run(id, &ask, ctx))
@@ -229,7 +234,7 @@ impl Backload {
         }
     }
 
-    fn make_save(&self, planned: &Planned) -> Result<SaveBackload> {
+    fn make_save(&self, planned: &PlannedBackload) -> Result<SaveBackload> {
         let (plan, total) = (&planned.plan, planned.plan.count());
         if self.stopping.is_some() {
             return Err(Error::new(Code::Stopping, "the service is stopping and starts no more backloads"));
@@ -242,23 +247,23 @@ impl Backload {
         }
         let order = serde_json::to_string(plan.order())
             .map_err(|err| Error::new(Code::Internal, format!("the request can't be stored: {err}")))?;
-        let (message, digest) = (planned.message.clone(), plan.digest());
+        let (message, digest) = (planned.message.clone(), plan.digest_of_rows());
         Ok(SaveBackload { now: self.now(), order, message, digest, total })
     }
 
-    fn begin_run(&mut self, id: i64, ask: &ExecuteBackload, ctx: &mut Context<Self>) -> Started {
+    fn begin_run(&mut self, id: i64, ask: &ExecuteBackload, ctx: &mut Context<Self>) -> StartedBackload {
         let plan = Arc::new(ask.planned.plan.clone());
         let total = plan.count();
         log::info!("event=backload_started id={id} total={total}");
         let (reply, done) = oneshot::channel();
-        let waiter = (ask.wait && total <= MAX_WAITED).then(|| BackloadWaiter::new(reply));
+        let waiter = (ask.wait && total <= MAX_AWAITED_TASKS).then(|| BackloadWaiter::new(reply));
         let done = waiter.is_some().then_some(done);
         match waiter {
             waiter if total > 0 => self.add_run(BackloadRun { waiter, ..BackloadRun::new(id, plan, 0) }, ctx),
             Some(waiter) => waiter.answer(None),
             None => {}
         }
-        Started { id, done }
+        StartedBackload { id, done }
     }
 
     fn change_state(&mut self, change: ChangeBackload, _: &mut Context<Self>) -> Reply<Self, StoredBackload> {
@@ -284,7 +289,7 @@ impl Backload {
         }
     }
 
-    fn stop_backloads(&mut self, _: StopBackload, ctx: &mut Context<Self>) -> Reply<Self, ()> {
+    fn stop_backloads(&mut self, _: StopBackloads, ctx: &mut Context<Self>) -> Reply<Self, ()> {
         let (caller, idle) = oneshot::channel();
         self.wake_at(None, ctx);
         let callers = self.stopping.get_or_insert_default();
@@ -315,7 +320,7 @@ handlers!(Backload {
     async PlanBackload => plan_request,
     async ExecuteBackload => execute_plan,
     async ChangeBackload => change_state,
-    async StopBackload => stop_backloads,
+    async StopBackloads => stop_backloads,
 });
 
 actor!(Backload {

@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use flowlord_domain::backload::{Order, Plan, Request};
-use flowlord_domain::template::Row;
+use flowlord_domain::backload::{BackloadOrder, BackloadPlan, BackloadRequest};
+use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::backloads::{Planned, StoredBackload};
-use flowlord_messages::workflows::{CurrentWorkflows, MetaRows};
+use flowlord_messages::backloads::{PlannedBackload, StoredBackload};
+use flowlord_messages::workflows::{ReadLoadedWorkflows, ReadMetaRows};
 
 use crate::Deps;
 
-pub(crate) async fn plan_request(deps: &Deps, request: &Request) -> Result<Arc<Planned>> {
-    let current = deps.library.call(CurrentWorkflows).await?;
-    let resolved = request.resolve(&current.workflows, deps.kit.now());
+pub(crate) async fn plan_request(deps: &Deps, request: &BackloadRequest) -> Result<Arc<PlannedBackload>> {
+    let current = deps.library.call(ReadLoadedWorkflows).await?;
+    let resolved = request.resolve_order(&current.workflows, deps.kit.now());
     let resolved = resolved.map_err(|err| invalid_request(err.to_string()))?;
     let rows = read_rows(deps, &resolved.order).await?;
-    let plan = Plan::new(resolved.order, rows).map_err(|err| invalid_request(err.to_string()))?;
-    Ok(Arc::new(Planned { plan, message: resolved.message }))
+    let plan = BackloadPlan::new(resolved.order, rows).map_err(|err| invalid_request(err.to_string()))?;
+    Ok(Arc::new(PlannedBackload { plan, message: resolved.message }))
 }
 
-pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<Plan> {
-    let order: Order = serde_json::from_str(&stored.order).map_err(|err| {
+pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<BackloadPlan> {
+    let order: BackloadOrder = serde_json::from_str(&stored.order).map_err(|err| {
         invalid_request(format!("its stored request can't be read ({err}): cancel it and create a new one"))
     })?;
     let rows = read_rows(deps, &order).await?;
-    let plan = Plan::new(order, rows).map_err(|err| invalid_request(err.to_string()))?;
+    let plan = BackloadPlan::new(order, rows).map_err(|err| invalid_request(err.to_string()))?;
     // How far it got is a number of tasks, which means nothing in another plan.
-    if plan.digest() != stored.digest || plan.count() != stored.total {
+    if plan.digest_of_rows() != stored.digest || plan.count() != stored.total {
         return Err(invalid_request(
             "its meta file changed since it started: cancel it and create a new one, with only=missing"
                 .to_owned(),
@@ -35,9 +35,9 @@ pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<
     Ok(plan)
 }
 
-async fn read_rows(deps: &Deps, order: &Order) -> Result<Option<Arc<Vec<Row>>>> {
+async fn read_rows(deps: &Deps, order: &BackloadOrder) -> Result<Option<Arc<Vec<MetaRow>>>> {
     match &order.meta_file {
-        Some(path) => deps.library.call(MetaRows { path: path.clone() }).await.map(Some),
+        Some(path) => deps.library.call(ReadMetaRows { path: path.clone() }).await.map(Some),
         None => Ok(None),
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::backload::Plan;
-use flowlord_messages::backloads::Finished;
+use flowlord_domain::backload::BackloadPlan;
+use flowlord_messages::backloads::FinishedBackload;
 use tokio::sync::oneshot;
 
 use crate::chunk::StoredChunk;
@@ -15,7 +15,7 @@ const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct BackloadRun {
     pub(crate) id: i64,
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) plan: Arc<BackloadPlan>,
     /// The number of the first task that isn't stored yet.
     pub(crate) next: usize,
     /// Nothing is done for it before.
@@ -26,7 +26,7 @@ pub(crate) struct BackloadRun {
 }
 
 impl BackloadRun {
-    pub(crate) fn new(id: i64, plan: Arc<Plan>, next: usize) -> Self {
+    pub(crate) fn new(id: i64, plan: Arc<BackloadPlan>, next: usize) -> Self {
         Self { id, plan, next, not_before: None, failures: 0, waiter: None }
     }
 
@@ -55,14 +55,14 @@ impl BackloadRun {
 /// Somebody who waits for the tasks of a backload.
 #[derive(Debug)]
 pub(crate) struct BackloadWaiter {
-    reply: oneshot::Sender<Finished>,
-    finished: Finished,
+    reply: oneshot::Sender<FinishedBackload>,
+    finished: FinishedBackload,
     kept_bytes: usize,
 }
 
 impl BackloadWaiter {
-    pub(crate) fn new(reply: oneshot::Sender<Finished>) -> Self {
-        Self { reply, finished: Finished::default(), kept_bytes: 0 }
+    pub(crate) fn new(reply: oneshot::Sender<FinishedBackload>) -> Self {
+        Self { reply, finished: FinishedBackload::default(), kept_bytes: 0 }
     }
 
     fn add_chunk(&mut self, stored: StoredChunk) {
@@ -73,6 +73,6 @@ impl BackloadWaiter {
     }
 
     pub(crate) fn answer(self, problem: Option<String>) {
-        let _nobody_waits_any_more = self.reply.send(Finished { problem, ..self.finished });
+        let _nobody_waits_any_more = self.reply.send(FinishedBackload { problem, ..self.finished });
     }
 }

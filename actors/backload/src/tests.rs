@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix::{Actor, Arbiter, Handler};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::backload::{MAX_TEXT, Only, Request};
-use flowlord_domain::template::Row;
+use flowlord_domain::backload::{BackloadRequest, MAX_TASK_BYTES, TaskSelection};
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{NewTask, Uid};
-use flowlord_kernel::{Activity, Clock, Environment, Ping, Port, Sleep};
-use flowlord_messages::backloads::{CheckBackload, Checked, Failure, Finished, StoreBackloadChunk};
+use flowlord_kernel::{ActorEnvironment, Clock, Ping, Port, Sleep, WorkCounter};
+use flowlord_messages::backloads::{
+    BackloadCheck, BackloadFailure, CheckBackload, FinishedBackload, StoreBackloadChunk,
+};
 use flowlord_messages::clients::BackloadClient;
-use flowlord_messages::workflows::{Current, CurrentWorkflows, MetaRows};
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows};
 use flowlord_testkit::VirtualClock;
 
 use super::*;
@@ -33,14 +35,14 @@ template = "?{meta:key}"
 
 #[derive(Debug, Default)]
 struct Rows {
-    backloads: BTreeMap<i64, (StoredBackload, Vec<Failure>)>,
+    backloads: BTreeMap<i64, (StoredBackload, Vec<BackloadFailure>)>,
     tasks: Vec<NewTask>,
     /// How many tasks each chunk had.
     chunks: Vec<usize>,
     ready: usize,
     /// Infos that are there already.
     there: Vec<String>,
-    file: Vec<Row>,
+    file: Vec<MetaRow>,
     refuse_save: Option<Error>,
     /// What is answered to the next chunks, which are stored nevertheless where it says so.
     refuse: VecDeque<Option<(bool, Error)>>,
@@ -71,12 +73,12 @@ macro_rules! answer {
 }
 
 answer! {
-    CurrentWorkflows => Current: |_rows, _ask| {
+    ReadLoadedWorkflows => LoadedWorkflows: |_rows, _ask| {
         let file = WorkflowFile::parse("w.toml", WORKFLOW, "", Tz::UTC).unwrap();
         let workflows = Arc::new(Workflows::new([file.into()]));
-        Ok(Current { workflows, looked_at: noon(), next_look: noon(), broken: Arc::default() })
+        Ok(LoadedWorkflows { workflows, scanned_at: noon(), next_scan: noon(), broken: Arc::default() })
     };
-    MetaRows => Arc<Vec<Row>>: |rows, ask| {
+    ReadMetaRows => Arc<Vec<MetaRow>>: |rows, ask| {
         if ask.path != "rows.json" {
             return Err(Error::new(Code::InvalidRequest, format!("{}: no such file", ask.path)));
         }
@@ -106,11 +108,11 @@ answer! {
         (stored.state, stored.problem) = (ask.state, ask.problem);
         Ok(stored.clone())
     };
-    CheckBackload => Checked: |rows, ask| {
-        let wanted = ask.tasks.iter().map(|(info, _)| ask.only != Only::Missing || !rows.there.contains(info));
-        Ok(Checked { wanted: wanted.collect(), ready: rows.ready.min(ask.count_to) })
+    CheckBackload => BackloadCheck: |rows, ask| {
+        let wanted = ask.tasks.iter().map(|(info, _)| ask.only != TaskSelection::Missing || !rows.there.contains(info));
+        Ok(BackloadCheck { wanted: wanted.collect(), ready: rows.ready.min(ask.count_to) })
     };
-    ReadBackload => Option<(StoredBackload, Vec<Failure>)>: |rows, ask| {
+    ReadBackload => Option<(StoredBackload, Vec<BackloadFailure>)>: |rows, ask| {
         rows.readable()?;
         Ok(rows.backloads.get(&ask.id).cloned())
     };
@@ -178,7 +180,7 @@ struct Bench {
     clock: VirtualClock,
     arbiter: Arbiter,
     client: BackloadClient,
-    stop: Port<StopBackload>,
+    stop: Port<StopBackloads>,
     ping: Port<Ping>,
 }
 
@@ -192,11 +194,11 @@ impl Bench {
     }
 
     async fn on(rows: Stub) -> Self {
-        let clock = VirtualClock::new(noon(), Activity::default());
+        let clock = VirtualClock::new(noon(), WorkCounter::default());
         let arbiter = Arbiter::new();
         let panic = Arc::default();
         let shaky = Arc::new(Shaky { clock: clock.clone(), panic: Arc::clone(&panic) });
-        let environment = Environment { clock: shaky, ..clock.environment() };
+        let environment = ActorEnvironment { clock: shaky, ..clock.environment() };
         let stub = rows.clone();
         let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let deps = Deps {
@@ -210,8 +212,8 @@ impl Bench {
                 .with::<ReadBackload>(environment.port("stub", &below))
                 .with::<ReadBackloads>(environment.port("stub", &below)),
             library: LibraryClient::unconnected()
-                .with::<CurrentWorkflows>(environment.port("stub", &below))
-                .with::<MetaRows>(environment.port("stub", &below)),
+                .with::<ReadLoadedWorkflows>(environment.port("stub", &below))
+                .with::<ReadMetaRows>(environment.port("stub", &below)),
         };
         let actor = Backload::start(&arbiter.handle(), Config { host: "box".to_owned() }, deps);
         let client = BackloadClient::connect("backload", &actor, &environment);
@@ -233,17 +235,17 @@ impl Bench {
         change(&mut self.rows.0.lock().unwrap())
     }
 
-    async fn plan(&self, json: &str) -> Result<Arc<Planned>> {
-        let request: Request = serde_json::from_str(json).unwrap();
+    async fn plan(&self, json: &str) -> Result<Arc<PlannedBackload>> {
+        let request: BackloadRequest = serde_json::from_str(json).unwrap();
         self.client.call(PlanBackload { request }).await
     }
 
-    async fn execute(&self, json: &str, wait: bool) -> Result<Started> {
+    async fn execute(&self, json: &str, wait: bool) -> Result<StartedBackload> {
         let planned = self.plan(json).await.unwrap();
         self.client.call(ExecuteBackload { planned, wait }).await
     }
 
-    async fn finished(&self, json: &str) -> Finished {
+    async fn finished(&self, json: &str) -> FinishedBackload {
         self.execute(json, true).await.unwrap().done.unwrap().await.unwrap()
     }
 
@@ -265,8 +267,8 @@ impl Bench {
 const YEAR: &str = r#"{"task":"load:daily","by":"hour","from":"2025-01-01","to":"2025-02-28T07"}"#;
 
 /// A row with the key that the phase's template names.
-fn row() -> Row {
-    Row([("key".to_owned(), "a".to_owned())].into())
+fn row() -> MetaRow {
+    MetaRow([("key".to_owned(), "a".to_owned())].into())
 }
 
 #[actix::test]
@@ -310,7 +312,7 @@ async fn who_waits_is_told_each_task_and_each_failure() {
         // Nobody who waits is kept waiting by what is queued.
         rows.ready = MAX_READY_TASKS;
     });
-    let large = "y".repeat(MAX_TEXT);
+    let large = "y".repeat(MAX_TASK_BYTES);
     let json = serde_json::json!({
         "task": "t", "template": "{meta:a}", "at": "2026-01-01", "only": "missing", "meta": {"a": ["x", large, "z"]},
     });
@@ -323,7 +325,7 @@ async fn who_waits_is_told_each_task_and_each_failure() {
     assert_eq!((finished.skipped, finished.problem), (1, None));
     assert_eq!(bench.standing(1), (BackloadState::Done, 3, 1, 1, 1));
     let nothing = bench.finished(r#"{"task":"file","at":"2026-01-01"}"#).await;
-    assert_eq!(nothing, Finished::default(), "no rows, no tasks");
+    assert_eq!(nothing, FinishedBackload::default(), "no rows, no tasks");
 }
 
 #[actix::test]
@@ -444,7 +446,7 @@ async fn a_meta_file_that_changed_pauses_what_is_resumed() {
     bench.execute(r#"{"task":"file","at":"2026-01-01"}"#, false).await.unwrap();
     bench.clock.settle().await;
     assert_eq!(bench.standing(1).0, BackloadState::Paused);
-    bench.set(|rows| rows.file = vec![Row([("key".to_owned(), "new".to_owned())].into()); 600]);
+    bench.set(|rows| rows.file = vec![MetaRow([("key".to_owned(), "new".to_owned())].into()); 600]);
     bench.change(1, BackloadState::Running).await;
     assert_eq!(bench.standing(1), (BackloadState::Paused, 500, 500, 0, 0));
     let problem = bench.set(|rows| rows.backloads[&1].0.problem.clone());
@@ -457,7 +459,7 @@ async fn nothing_begins_after_a_stop() {
     bench.set(|rows| rows.ready = MAX_READY_TASKS);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.settle().await;
-    bench.stop.call(StopBackload).await.unwrap();
+    bench.stop.call(StopBackloads).await.unwrap();
     bench.set(|rows| rows.ready = 0);
     bench.clock.advance(TimeDelta::minutes(10)).await;
     assert_eq!(bench.standing(1), (BackloadState::Running, 0, 0, 0, 0));

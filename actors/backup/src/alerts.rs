@@ -32,7 +32,8 @@ impl RaisedAlerts {
             return alerts;
         };
         if !std::mem::replace(&mut self.is_age_raised, true) {
-            let (newest, every) = (newest.to_rfc3339_opts(SecondsFormat::Secs, true), duration::print(every));
+            let (newest, every) =
+                (newest.to_rfc3339_opts(SecondsFormat::Secs, true), duration::print_duration(every));
             let old = "the newest verified snapshot is of";
             alerts.push(snapshot_alert(
                 format!("{old} {newest}, older than twice backup.every ({every}): {problem}"),

@@ -17,22 +17,22 @@ use std::path::PathBuf;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::fault::{self, Point};
+use flowlord_kernel::fault::{self, FaultPoint};
 use flowlord_kernel::{
-    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, actor, handlers,
+    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers,
 };
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::DatabaseCopier;
 use flowlord_messages::events::SnapshotsChanged;
 use flowlord_messages::snapshots::{
-    BackUp, BackupState, CopyDatabase, ListSnapshots, ReadBackup, Snapshot, Snapshots, StopBackup,
-    TakeSnapshot,
+    BackupState, CopyDatabase, ListSnapshots, ReadBackup, SnapshotList, StopBackup, StoredSnapshot,
+    TakeBackup, TakeSnapshot,
 };
 use tokio::sync::oneshot;
 
 use crate::alerts::RaisedAlerts;
-pub use crate::place::{FoundSnapshot, LogReceipt, Place, PlaceError, SnapshotReceipt, taken_at};
+pub use crate::place::{BackupPlace, FoundSnapshot, LogReceipt, PlaceError, SnapshotReceipt, taken_at};
 pub use crate::segments::SegmentName;
 pub use crate::ship::{ShipConfig, ShipDeps, Shipper};
 
@@ -59,7 +59,7 @@ pub struct Deps {
     pub changed: LatePort<SnapshotsChanged>,
 }
 
-type SnapshotReply = oneshot::Sender<Result<Snapshot>>;
+type SnapshotReply = oneshot::Sender<Result<StoredSnapshot>>;
 
 /// A snapshot that is being taken or waits to be, and who asked for it.
 #[derive(Debug)]
@@ -73,12 +73,12 @@ struct SnapshotRun {
 pub struct Backup {
     config: Config,
     deps: Deps,
-    place: Place,
+    place: BackupPlace,
     timer: Timer,
     /// The first one is being taken.
     runs: VecDeque<SnapshotRun>,
     /// The newest one in the usual place that was verified.
-    verified: Option<Snapshot>,
+    verified: Option<StoredSnapshot>,
     /// Up to where that one holds the change log.
     log: Option<LogPoint>,
     /// Why the last one there failed.
@@ -87,7 +87,7 @@ pub struct Backup {
 }
 
 impl Backup {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, place: Place, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, place: BackupPlace, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             place,
@@ -158,14 +158,14 @@ impl Backup {
             let Some(to) = to else { return take_usual(&copier, &place, spool, at, keep).await };
             let copied = copier.call(CopyDatabase { to }).await?;
             let location = copied.path.display().to_string();
-            Ok((Snapshot { location, at, bytes: copied.bytes, verified: true }, None))
+            Ok((StoredSnapshot { location, at, bytes: copied.bytes, verified: true }, None))
         };
         self.ask(ctx, taken, move |this, taken, ctx| this.end_run(taken, at, ctx));
     }
 
     fn end_run(
         &mut self,
-        taken: Result<(Snapshot, Option<KeptSnapshot>)>,
+        taken: Result<(StoredSnapshot, Option<KeptSnapshot>)>,
         at: DateTime<Utc>,
         ctx: &mut Context<Self>,
     ) {
@@ -178,7 +178,7 @@ impl Backup {
             snapshot
         });
         match &taken {
-            Ok(Snapshot { location, bytes, .. }) => {
+            Ok(StoredSnapshot { location, bytes, .. }) => {
                 log::info!("event=snapshot_taken location={location:?} bytes={bytes}");
             }
             Err(err) => log::error!("event=snapshot_failed error={err:?}"),
@@ -201,7 +201,7 @@ impl Backup {
         });
     }
 
-    fn note_usual(&mut self, taken: &Result<Snapshot>, at: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn note_usual(&mut self, taken: &Result<StoredSnapshot>, at: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.deps.changed.hint(SnapshotsChanged);
         if let Ok(snapshot) = taken {
             self.verified = Some(snapshot.clone());
@@ -217,25 +217,25 @@ impl Backup {
         }
     }
 
-    fn take_snapshot(&mut self, take: TakeSnapshot, ctx: &mut Context<Self>) -> Reply<Self, Snapshot> {
+    fn take_snapshot(&mut self, take: TakeSnapshot, ctx: &mut Context<Self>) -> Reply<Self, StoredSnapshot> {
         let (reply, taken) = oneshot::channel();
         self.request_run(take.to, Some(reply), ctx);
         self.reply_after(taken, |_, taken, _| taken.unwrap_or_else(|_| Err(given_up("the snapshot"))))
     }
 
-    fn back_up(&mut self, _: BackUp, ctx: &mut Context<Self>) {
+    fn back_up(&mut self, _: TakeBackup, ctx: &mut Context<Self>) {
         if self.config.every.is_some() {
             self.request_run(None, None, ctx);
         }
     }
 
-    fn list_snapshots(&mut self, _: ListSnapshots, _: &mut Context<Self>) -> Reply<Self, Snapshots> {
+    fn list_snapshots(&mut self, _: ListSnapshots, _: &mut Context<Self>) -> Reply<Self, SnapshotList> {
         let place = self.place.clone();
-        self.reply_after(async move { place.list().await }, |this, listed, _| {
+        self.reply_after(async move { place.list_snapshots().await }, |this, listed, _| {
             let found = listed
                 .map_err(|err| Error::new(Code::Storage, format!("the snapshots can't be listed: {err}")))?;
             let items = found.iter().map(|found| this.place.to_message(found)).collect();
-            Ok(Snapshots { items, next: this.timer.at(), problem: this.problem.clone() })
+            Ok(SnapshotList { items, next: this.timer.at(), problem: this.problem.clone() })
         })
     }
 
@@ -279,7 +279,7 @@ fn later_by(at: DateTime<Utc>, pause: TimeDelta) -> DateTime<Utc> {
     at.checked_add_signed(pause).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn answer_all(replies: impl IntoIterator<Item = SnapshotReply>, taken: &Result<Snapshot>) {
+fn answer_all(replies: impl IntoIterator<Item = SnapshotReply>, taken: &Result<StoredSnapshot>) {
     for reply in replies {
         let _nobody_waits_any_more = reply.send(taken.clone());
     }
@@ -303,9 +303,9 @@ fn storage_error(err: &PlaceError) -> Error {
 }
 
 async fn newest_verified(
-    place: &Place,
-) -> std::result::Result<Option<(Snapshot, Option<LogPoint>)>, PlaceError> {
-    let listed = place.list().await?;
+    place: &BackupPlace,
+) -> std::result::Result<Option<(StoredSnapshot, Option<LogPoint>)>, PlaceError> {
+    let listed = place.list_snapshots().await?;
     // The newest one may be an upload that was cut off.
     let Some(newest) = listed.iter().find(|found| found.verified) else { return Ok(None) };
     let log = place.read_receipt(&newest.name).await?.and_then(|receipt| receipt.log);
@@ -315,20 +315,20 @@ async fn newest_verified(
 /// Takes a snapshot in the usual place, reads it back from there, and removes the oldest.
 async fn take_usual(
     copier: &DatabaseCopier,
-    place: &Place,
+    place: &BackupPlace,
     spool: PathBuf,
     at: DateTime<Utc>,
     keep: usize,
-) -> Result<(Snapshot, Option<KeptSnapshot>)> {
-    let name = Place::name(at);
+) -> Result<(StoredSnapshot, Option<KeptSnapshot>)> {
+    let name = BackupPlace::name(at);
     // In a folder of this machine it is made in its place; for a store it is made in the spool and sent.
-    let there = place.local(&name);
+    let there = place.local_file(&name);
     let spooled = there.is_none();
     let to = there.unwrap_or_else(|| spool.join(&name));
     let copied = copier.call(CopyDatabase { to }).await?;
     let sent = place.send_file(&name, at, &copied.path, copied.log).await;
     let kept = match sent {
-        Ok(_) if fault::at(Point::DuringUpload, spool.parent().unwrap_or(&spool)).is_some() => {
+        Ok(_) if fault::at(FaultPoint::DuringUpload, spool.parent().unwrap_or(&spool)).is_some() => {
             Err(PlaceError::Store(flowlord_storage::Error::NotFound { at: name.clone() }))
         }
         Ok(receipt) => place.confirm_sent(&name, &receipt).await,
@@ -341,7 +341,7 @@ async fn take_usual(
     let found = kept.map_err(|err| storage_error(&err))?;
     // Only now that a new one is verified: a full store must not cost the old ones first.
     let oldest = place
-        .keep(keep)
+        .keep_newest(keep)
         .await
         .map_err(|err| Error::new(Code::Storage, format!("old snapshots can't be removed: {err}")))?;
     Ok((place.to_message(&found), Some(KeptSnapshot { log: copied.log, oldest })))
@@ -349,7 +349,7 @@ async fn take_usual(
 
 handlers!(Backup {
     async TakeSnapshot => take_snapshot,
-    BackUp => back_up,
+    TakeBackup => back_up,
     async ListSnapshots => list_snapshots,
     ReadBackup => read_state,
     async StopBackup => stop_backup,

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use flowlord_messages::changelog::LogPoint;
-use flowlord_messages::snapshots::Snapshot;
-use flowlord_storage::{Location, MOST_OBJECTS, Store, Stores};
+use flowlord_messages::snapshots::StoredSnapshot;
+use flowlord_storage::{FileStorage, MAX_OBJECTS, StorageConnections, StorageLocation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -74,13 +74,13 @@ pub struct FoundSnapshot {
 }
 
 #[derive(Debug, Clone)]
-pub struct Place {
-    pub(crate) store: Store,
+pub struct BackupPlace {
+    pub(crate) store: FileStorage,
 }
 
-impl Place {
+impl BackupPlace {
     /// The folder at `location`. Nothing is asked of it yet.
-    pub fn open(location: &Location, stores: &Stores) -> flowlord_storage::Result<Self> {
+    pub fn open(location: &StorageLocation, stores: &StorageConnections) -> flowlord_storage::Result<Self> {
         Ok(Self { store: stores.open(location)? })
     }
 
@@ -93,13 +93,13 @@ impl Place {
     }
 
     /// The file itself, where the place is on this machine.
-    pub fn local(&self, name: &str) -> Option<PathBuf> {
+    pub fn local_file(&self, name: &str) -> Option<PathBuf> {
         self.store.location().as_local().map(|folder| folder.join(name))
     }
 
     /// The snapshots that are there, newest first; other files don't count. None in a place that isn't there.
-    pub async fn list(&self) -> Result<Vec<FoundSnapshot>> {
-        let files = self.store.list_level("", MOST_OBJECTS).await?.files;
+    pub async fn list_snapshots(&self) -> Result<Vec<FoundSnapshot>> {
+        let files = self.store.list_level("", MAX_OBJECTS).await?.files;
         let receipts: BTreeSet<_> = files.iter().filter_map(|file| file.path.strip_suffix(".json")).collect();
         let snapshots = files.iter().filter_map(|file| {
             let (name, at) = (file.path.clone(), taken_at(&file.path)?);
@@ -110,12 +110,12 @@ impl Place {
         Ok(found)
     }
 
-    pub fn to_message(&self, found: &FoundSnapshot) -> Snapshot {
+    pub fn to_message(&self, found: &FoundSnapshot) -> StoredSnapshot {
         let location = self.location(&found.name);
-        Snapshot { location, at: found.at, bytes: found.bytes, verified: found.verified }
+        StoredSnapshot { location, at: found.at, bytes: found.bytes, verified: found.verified }
     }
 
-    /// [`Place::send_file`] and [`Place::confirm_sent`].
+    /// [`BackupPlace::send_file`] and [`BackupPlace::confirm_sent`].
     pub async fn keep_file(
         &self,
         name: &str,
@@ -136,7 +136,7 @@ impl Place {
         log: Option<LogPoint>,
     ) -> Result<SnapshotReceipt> {
         let (bytes, sha256) = digest_of_file(file).await?;
-        if self.local(name).is_none_or(|there| there != file) {
+        if self.local_file(name).is_none_or(|there| there != file) {
             self.store.put_file(name, file).await?;
         }
         Ok(SnapshotReceipt { at, bytes, sha256, log: log.map(LogReceipt::from_point) })
@@ -167,7 +167,7 @@ impl Place {
     }
 
     /// Copies a snapshot into `to` and compares it with its receipt, where it has one.
-    pub async fn fetch(&self, name: &str, to: &Path) -> Result<()> {
+    pub async fn fetch_snapshot(&self, name: &str, to: &Path) -> Result<()> {
         self.store.get_file(name, to).await?;
         // A snapshot that was put there by hand has none; SQLite's check judges it later.
         let Some(receipt) = self.read_receipt(name).await? else { return Ok(()) };
@@ -175,7 +175,7 @@ impl Place {
     }
 
     /// Reads a snapshot through and compares it with its receipt, where it has one.
-    pub async fn verify(&self, name: &str) -> Result<()> {
+    pub async fn verify_snapshot(&self, name: &str) -> Result<()> {
         match self.read_receipt(name).await? {
             Some(receipt) => self.compare_stored(name, &receipt).await,
             None => Ok(()),
@@ -184,8 +184,8 @@ impl Place {
 
     /// Removes all but the newest; the newest stays whatever is asked, and so does what is no snapshot. Answers when
     /// the oldest one was begun that stays.
-    pub async fn keep(&self, newest: usize) -> Result<Option<DateTime<Utc>>> {
-        let listed = self.list().await?;
+    pub async fn keep_newest(&self, newest: usize) -> Result<Option<DateTime<Utc>>> {
+        let listed = self.list_snapshots().await?;
         // Only verified ones count: uploads that were cut off must not push out the last good snapshot.
         let oldest =
             listed.iter().filter(|found| found.verified).nth(newest.max(1) - 1).map(|found| found.at);
@@ -200,7 +200,7 @@ impl Place {
     }
 
     async fn compare_stored(&self, name: &str, receipt: &SnapshotReceipt) -> Result<()> {
-        let digest = match self.local(name) {
+        let digest = match self.local_file(name) {
             Some(file) => digest_of_file(&file).await?,
             None => self.digest_of_stored(name).await?,
         };
@@ -221,13 +221,13 @@ impl Place {
     fn check_same(
         &self,
         name: &str,
-        receipt: &SnapshotReceipt,
+        read_receipt: &SnapshotReceipt,
         (bytes, sha256): (u64, String),
     ) -> Result<()> {
-        if receipt.bytes == bytes && receipt.sha256 == sha256 {
+        if read_receipt.bytes == bytes && read_receipt.sha256 == sha256 {
             return Ok(());
         }
-        let (at, sent) = (self.location(name), size_and_hash(receipt.bytes, &receipt.sha256));
+        let (at, sent) = (self.location(name), size_and_hash(read_receipt.bytes, &read_receipt.sha256));
         Err(PlaceError::Differs { at, found: size_and_hash(bytes, &sha256), sent })
     }
 }
@@ -294,7 +294,7 @@ async fn digest_of_file(file: &Path) -> Result<(u64, String)> {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_storage::{S3, StoreConfig};
+    use flowlord_storage::{S3Access, StorageConfig};
     use flowlord_testkit::{ACCESS_KEY, FakeStore};
 
     use super::*;
@@ -303,54 +303,64 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn stores(fake: &FakeStore) -> Stores {
-        let s3 = S3 {
+    fn stores(fake: &FakeStore) -> StorageConnections {
+        let s3 = S3Access {
             endpoint: Some(fake.url()),
             access_key: Some(ACCESS_KEY.to_owned()),
-            secret_key: Some(flowlord_storage::Hidden::new("secret")),
-            ..S3::default()
+            secret_key: Some(flowlord_storage::HiddenValue::new("secret")),
+            ..S3Access::default()
         };
-        Stores::new(StoreConfig { s3, ..StoreConfig::default() })
+        StorageConnections::new(StorageConfig { s3, ..StorageConfig::default() })
     }
 
-    fn place(location: &str, stores: &Stores) -> Place {
-        Place::open(&Location::parse(location).unwrap(), stores).unwrap()
+    fn place(location: &str, stores: &StorageConnections) -> BackupPlace {
+        BackupPlace::open(&StorageLocation::parse(location).unwrap(), stores).unwrap()
     }
 
     /// What every place does.
-    async fn behaves(place: &Place, folder: &Path) {
-        assert_eq!(place.list().await.unwrap(), []);
+    async fn behaves(place: &BackupPlace, folder: &Path) {
+        assert_eq!(place.list_snapshots().await.unwrap(), []);
         let file = folder.join("copy.db");
         let times = ["2026-03-01T12:00:00Z", "2026-02-28T23:59:59.5Z", "2026-03-01T12:00:00.000001Z"];
         for time in times {
             std::fs::write(&file, time).unwrap();
-            let kept = place.keep_file(&Place::name(at(time)), at(time), &file, None).await.unwrap();
+            let kept = place.keep_file(&BackupPlace::name(at(time)), at(time), &file, None).await.unwrap();
             assert_eq!((kept.bytes, kept.verified), (time.len().try_into().unwrap(), true));
         }
         place.store.put("mine.db", "mine").await.unwrap();
         // One whose sending was cut off before its receipt.
-        let cut = Place::name(at("2026-03-01T13:00:00Z"));
+        let cut = BackupPlace::name(at("2026-03-01T13:00:00Z"));
         place.store.put(&cut, "unverified").await.unwrap();
-        let listed: Vec<_> =
-            place.list().await.unwrap().into_iter().map(|found| (found.at, found.verified)).collect();
+        let listed: Vec<_> = place
+            .list_snapshots()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|found| (found.at, found.verified))
+            .collect();
         let cut_at = at("2026-03-01T13:00:00Z");
         let expected = [(cut_at, false), (at(times[2]), true), (at(times[0]), true), (at(times[1]), true)];
         assert_eq!(listed, expected);
-        let newest = Place::name(at(times[2]));
+        let newest = BackupPlace::name(at(times[2]));
         let to = folder.join("back.db");
-        place.fetch(&newest, &to).await.unwrap();
+        place.fetch_snapshot(&newest, &to).await.unwrap();
         assert_eq!(std::fs::read_to_string(&to).unwrap(), times[2]);
-        place.fetch(&cut, &to).await.unwrap();
+        place.fetch_snapshot(&cut, &to).await.unwrap();
 
-        place.keep(2).await.unwrap();
-        assert_eq!(place.list().await.unwrap().len(), 3, "what doesn't count doesn't push out what does");
-        place.keep(0).await.unwrap();
-        let names: Vec<_> = place.list().await.unwrap().into_iter().map(|found| found.name).collect();
+        place.keep_newest(2).await.unwrap();
+        assert_eq!(
+            place.list_snapshots().await.unwrap().len(),
+            3,
+            "what doesn't count doesn't push out what does"
+        );
+        place.keep_newest(0).await.unwrap();
+        let names: Vec<_> =
+            place.list_snapshots().await.unwrap().into_iter().map(|found| found.name).collect();
         assert_eq!(names, [cut, newest.clone()]);
         assert!(place.store.head("mine.db").await.is_ok());
 
         place.store.put(&newest, "2026-03-01T12:00:00.000002Z").await.unwrap();
-        for refused in [place.fetch(&newest, &to).await, place.verify(&newest).await] {
+        for refused in [place.fetch_snapshot(&newest, &to).await, place.verify_snapshot(&newest).await] {
             let refused = refused.unwrap_err().to_string();
             assert!(refused.contains(&newest) && refused.contains("differs from what was sent"), "{refused}");
         }
@@ -378,13 +388,13 @@ mod tests {
         let file = folder.path().join("copy.db");
         std::fs::write(&file, "as it was").unwrap();
         fake.set_garbling(true);
-        let name = Place::name(at("2026-03-01T12:00:00Z"));
+        let name = BackupPlace::name(at("2026-03-01T12:00:00Z"));
         let refused = place.keep_file(&name, at("2026-03-01T12:00:00Z"), &file, None).await.unwrap_err();
         assert!(
             refused.to_string().contains("differs from what was sent there (9 bytes with SHA-256"),
             "{refused}"
         );
-        assert_eq!(place.list().await.unwrap(), []);
+        assert_eq!(place.list_snapshots().await.unwrap(), []);
         assert!(fake.read(&format!("bucket/{name}.json")).is_none());
     }
 
@@ -392,9 +402,9 @@ mod tests {
     async fn a_place_that_is_not_there_has_none_and_one_that_is_away_says_so() {
         let fake = FakeStore::start();
         let stores = stores(&fake);
-        assert_eq!(place("/nowhere/at/all", &stores).list().await.unwrap(), []);
+        assert_eq!(place("/nowhere/at/all", &stores).list_snapshots().await.unwrap(), []);
         fake.set_broken(Some(500));
-        let away = place("s3://bucket", &stores).list().await.unwrap_err().to_string();
+        let away = place("s3://bucket", &stores).list_snapshots().await.unwrap_err().to_string();
         assert!(away.contains("can't be reached"), "{away}");
     }
 }

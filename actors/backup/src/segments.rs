@@ -2,11 +2,11 @@
 //! which.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
-use flowlord_messages::changelog::Segment;
-use flowlord_storage::MOST_OBJECTS;
+use flowlord_messages::changelog::ChangeSegment;
+use flowlord_storage::MAX_OBJECTS;
 use futures_util::{StreamExt as _, stream};
 
-use crate::place::{Place, Result};
+use crate::place::{BackupPlace, Result};
 
 const FOLDER: &str = "log";
 const DAY_FORMAT: &str = "%Y%m%d";
@@ -30,8 +30,8 @@ pub struct SegmentName {
 }
 
 impl SegmentName {
-    fn from_segment(segment: &Segment) -> Self {
-        let Segment { at, upto, chain, ref digest, .. } = *segment;
+    fn from_segment(segment: &ChangeSegment) -> Self {
+        let ChangeSegment { at, upto, chain, ref digest, .. } = *segment;
         Self { at, upto, chain, digest: digest.clone() }
     }
 
@@ -50,15 +50,15 @@ impl SegmentName {
     }
 }
 
-impl Place {
+impl BackupPlace {
     /// Keeps a segment; what is there of the same name is the same.
-    pub async fn put_segment(&self, segment: &Segment) -> Result<()> {
+    pub async fn put_segment(&self, segment: &ChangeSegment) -> Result<()> {
         let bytes = bytes::Bytes::copy_from_slice(&segment.bytes);
         Ok(self.store.put(&SegmentName::from_segment(segment).file_path(), bytes).await?)
     }
 
     /// The segments of a log that were made from `since` on, up to `until`, in the order of their changes.
-    pub async fn segments(
+    pub async fn list_segments(
         &self,
         chain: u64,
         since: DateTime<Utc>,
@@ -78,7 +78,7 @@ impl Place {
         Ok(found)
     }
 
-    pub async fn segment(&self, name: &SegmentName) -> Result<bytes::Bytes> {
+    pub async fn read_segment(&self, name: &SegmentName) -> Result<bytes::Bytes> {
         Ok(self.store.get(&name.file_path(), MAX_SEGMENT_BYTES).await?.bytes)
     }
 
@@ -103,35 +103,35 @@ impl Place {
     }
 
     async fn list_days(&self) -> Result<Vec<NaiveDate>> {
-        let folders = self.store.list_level(FOLDER, MOST_OBJECTS).await?.folders;
+        let folders = self.store.list_level(FOLDER, MAX_OBJECTS).await?.folders;
         Ok(folders.iter().filter_map(|day| NaiveDate::parse_from_str(day, DAY_FORMAT).ok()).collect())
     }
 
     async fn list_day(&self, day: NaiveDate) -> Result<Vec<SegmentName>> {
         let folder = format!("{FOLDER}/{}", day.format(DAY_FORMAT));
-        let files = self.store.list_level(&folder, MOST_OBJECTS).await?.files;
+        let files = self.store.list_level(&folder, MAX_OBJECTS).await?.files;
         Ok(files.iter().filter_map(|file| SegmentName::from_file_name(&file.path)).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use flowlord_storage::{Location, StoreConfig, Stores};
+    use flowlord_storage::{StorageConfig, StorageConnections, StorageLocation};
 
     use super::*;
 
-    fn segment(at: &str, upto: i64, chain: u64) -> Segment {
+    fn segment(at: &str, upto: i64, chain: u64) -> ChangeSegment {
         let digest = format!("{upto:064x}");
-        Segment { chain, after: upto - 1, upto, at: at.parse().unwrap(), digest, bytes: vec![1, 2, 3] }
+        ChangeSegment { chain, after: upto - 1, upto, at: at.parse().unwrap(), digest, bytes: vec![1, 2, 3] }
     }
 
     #[actix::test]
     async fn those_of_a_log_are_found_from_a_snapshot_to_a_time_and_old_ones_leave() {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location::parse(&folder.path().display().to_string()).unwrap();
-        let place = Place::open(&location, &Stores::new(StoreConfig::default())).unwrap();
+        let location = StorageLocation::parse(&folder.path().display().to_string()).unwrap();
+        let place = BackupPlace::open(&location, &StorageConnections::new(StorageConfig::default())).unwrap();
         let since: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
-        assert_eq!(place.segments(7, since, None).await.unwrap(), []);
+        assert_eq!(place.list_segments(7, since, None).await.unwrap(), []);
         let times = [
             "2026-02-27T12:00:00Z",
             "2026-03-01T10:59:59Z",
@@ -146,14 +146,14 @@ mod tests {
         std::fs::write(folder.path().join("log/20260302/Icon\r"), "mine").unwrap();
         std::fs::create_dir(folder.path().join("log/odd\n")).unwrap();
         let uptos = |found: Vec<SegmentName>| found.iter().map(|segment| segment.upto).collect::<Vec<_>>();
-        let found = place.segments(7, since, None).await.unwrap();
-        assert_eq!(place.segment(&found[0]).await.unwrap(), [1, 2, 3].as_slice());
+        let found = place.list_segments(7, since, None).await.unwrap();
+        assert_eq!(place.read_segment(&found[0]).await.unwrap(), [1, 2, 3].as_slice());
         assert_eq!(uptos(found), [3, 4]);
         let until = Some("2026-03-02T00:00:00Z".parse().unwrap());
-        assert_eq!(uptos(place.segments(7, since, until).await.unwrap()), [3]);
+        assert_eq!(uptos(place.list_segments(7, since, until).await.unwrap()), [3]);
         place.forget_segments(since).await.unwrap();
         let first: DateTime<Utc> = times[0].parse().unwrap();
-        assert_eq!(uptos(place.segments(7, first, None).await.unwrap()), [3, 4]);
+        assert_eq!(uptos(place.list_segments(7, first, None).await.unwrap()), [3, 4]);
         assert!(folder.path().join("log/20260302/mine.txt").exists());
     }
 }

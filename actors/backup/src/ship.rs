@@ -6,18 +6,19 @@
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::Ids as _;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
+use flowlord_domain::IdSource as _;
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::{
-    ForgetChanges, ReadSegment, ReadShipping, RestartLog, Segment, Shipping, StopShipping, Tail,
+    ChangeSegment, ChangeTail, ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog,
+    ShippingState, StopShipping,
 };
 use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
-use flowlord_messages::snapshots::{BackUp, ReadBackup};
+use flowlord_messages::snapshots::{ReadBackup, TakeBackup};
 use tokio::sync::oneshot;
 
 use crate::alerts::snapshot_alert;
-use crate::place::Place;
+use crate::place::BackupPlace;
 use crate::{given_up, storage_error};
 
 const ALERT_AFTER: TimeDelta = TimeDelta::minutes(1);
@@ -61,9 +62,9 @@ enum ShippingOutcome {
 pub struct Shipper {
     config: ShipConfig,
     deps: ShipDeps,
-    place: Place,
+    place: BackupPlace,
     timer: Timer,
-    state: Shipping,
+    state: ShippingState,
     /// Since when it fails, and whether an alert was raised about it.
     failing: Option<(DateTime<Utc>, bool)>,
     last_request: DateTime<Utc>,
@@ -72,10 +73,15 @@ pub struct Shipper {
 }
 
 impl Shipper {
-    pub fn start(arbiter: &ArbiterHandle, config: ShipConfig, place: Place, deps: ShipDeps) -> Addr<Self> {
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        config: ShipConfig,
+        place: BackupPlace,
+        deps: ShipDeps,
+    ) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
-            state: Shipping { on: config.every.is_some(), ..Shipping::default() },
+            state: ShippingState { on: config.every.is_some(), ..ShippingState::default() },
             failing: None,
             // The backup actor checks by itself at the start whether one is needed.
             last_request: deps.kit.now(),
@@ -172,10 +178,10 @@ impl Shipper {
 
     fn request_snapshot(&mut self, now: DateTime<Utc>) {
         self.last_request = now;
-        self.deps.backup.hint(BackUp);
+        self.deps.backup.hint(TakeBackup);
     }
 
-    fn read_state(&mut self, _: ReadShipping, _: &mut Context<Self>) -> Result<Shipping> {
+    fn read_state(&mut self, _: ReadShippingState, _: &mut Context<Self>) -> Result<ShippingState> {
         Ok(self.state.clone())
     }
 
@@ -209,19 +215,24 @@ impl Shipper {
     }
 }
 
-async fn ship_tail(deps: &ShipDeps, place: &Place, tail: Tail, most: u64) -> Result<ShippingOutcome> {
+async fn ship_tail(
+    deps: &ShipDeps,
+    place: &BackupPlace,
+    tail: ChangeTail,
+    most: u64,
+) -> Result<ShippingOutcome> {
     let Some(chain) = tail.chain else {
         return Err(Error::new(Code::Internal, "changes are not recorded; restart the service"));
     };
     if tail.pending > most {
         // By a new number, so that segments of before and after never pass for one log.
-        deps.writer.call(RestartLog { chain: deps.kit.ids().random() }).await?;
+        deps.writer.call(RestartChangeLog { chain: deps.kit.ids().random_bits() }).await?;
         return Ok(ShippingOutcome::Restarted);
     }
     let Some(segment) = tail.segment else { return Ok(ShippingOutcome::Complete(chain)) };
     // Before the notes are removed: after a crash in between the same changes are sent again, which does no harm.
     place.put_segment(&segment).await.map_err(|err| storage_error(&err))?;
-    let Segment { chain, upto, digest, .. } = segment;
+    let ChangeSegment { chain, upto, digest, .. } = segment;
     let forget = ForgetChanges { chain, upto, digest, limit: MAX_FORGOTTEN };
     // In steps, between which the writer serves others.
     while deps.writer.call(forget.clone()).await? {}
@@ -229,7 +240,7 @@ async fn ship_tail(deps: &ShipDeps, place: &Place, tail: Tail, most: u64) -> Res
 }
 
 handlers!(Shipper {
-    ReadShipping => read_state,
+    ReadShippingState => read_state,
     async StopShipping => stop_shipping,
 });
 

@@ -4,18 +4,19 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{Activity, Ping, Port, Result};
+use flowlord_kernel::{Ping, Port, Result, WorkCounter};
 use flowlord_messages::AlertSender;
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::changelog::{
-    ForgetChanges, LogPoint, ReadSegment, ReadShipping, RestartLog, Segment, StopShipping, Tail,
+    ChangeSegment, ChangeTail, ForgetChanges, LogPoint, ReadSegment, ReadShippingState, RestartChangeLog,
+    StopShipping,
 };
 use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
-use flowlord_messages::snapshots::{BackUp, BackupState, ReadBackup};
-use flowlord_storage::{Hidden, Location, S3, StoreConfig, Stores};
+use flowlord_messages::snapshots::{BackupState, ReadBackup, TakeBackup};
+use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections, StorageLocation};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
-use crate::{Place, ShipConfig, ShipDeps, Shipper};
+use crate::{BackupPlace, ShipConfig, ShipDeps, Shipper};
 
 /// A database that counts its changes.
 #[derive(Debug, Default)]
@@ -37,16 +38,22 @@ impl Actor for Stub {
 }
 
 impl Handler<ReadSegment> for Stub {
-    type Result = Result<Tail>;
+    type Result = Result<ChangeTail>;
 
     fn handle(&mut self, read: ReadSegment, _: &mut Self::Context) -> Self::Result {
         let rows = self.0.lock().unwrap();
         let pending = u64::try_from(rows.changed - rows.taken).unwrap();
         let (chain, after, upto) = (rows.chain, rows.taken, rows.changed);
-        let segment =
-            || Segment { chain, after, upto, at: read.at, digest: format!("{upto:064}"), bytes: vec![7] };
+        let segment = || ChangeSegment {
+            chain,
+            after,
+            upto,
+            at: read.at,
+            digest: format!("{upto:064}"),
+            bytes: vec![7],
+        };
         let segment = (pending > 0 && pending <= read.most).then(segment);
-        Ok(Tail { chain: Some(chain), pending, segment })
+        Ok(ChangeTail { chain: Some(chain), pending, segment })
     }
 }
 
@@ -61,10 +68,10 @@ impl Handler<ForgetChanges> for Stub {
     }
 }
 
-impl Handler<RestartLog> for Stub {
+impl Handler<RestartChangeLog> for Stub {
     type Result = Result<()>;
 
-    fn handle(&mut self, restart: RestartLog, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, restart: RestartChangeLog, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
         (rows.chain, rows.taken, rows.changed) = (restart.chain, 0, 0);
         Ok(())
@@ -89,10 +96,10 @@ impl Handler<ReadBackup> for Stub {
     }
 }
 
-impl Handler<BackUp> for Stub {
+impl Handler<TakeBackup> for Stub {
     type Result = ();
 
-    fn handle(&mut self, _: BackUp, _: &mut Self::Context) {
+    fn handle(&mut self, _: TakeBackup, _: &mut Self::Context) {
         self.0.lock().unwrap().snapshots_asked += 1;
     }
 }
@@ -101,7 +108,7 @@ struct Bench {
     rows: Arc<Mutex<Rows>>,
     clock: VirtualClock,
     store: FakeStore,
-    read: Port<ReadShipping>,
+    read: Port<ReadShippingState>,
     stop: Port<StopShipping>,
     _arbiter: Arbiter,
 }
@@ -118,7 +125,7 @@ impl Bench {
     async fn new(every: Option<TimeDelta>) -> Self {
         let rows = Arc::new(Mutex::new(Rows { chain: 1, base: Some(1), ..Rows::default() }));
         let (store, arbiter) = (FakeStore::start(), Arbiter::new());
-        let clock = VirtualClock::new(noon(), Activity::default());
+        let clock = VirtualClock::new(noon(), WorkCounter::default());
         let stub = Stub(Arc::clone(&rows));
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let environment = clock.environment();
@@ -127,20 +134,20 @@ impl Bench {
             copier: DatabaseCopier::unconnected().with::<ReadSegment>(environment.port("db", &db)),
             writer: DatabaseWriter::unconnected()
                 .with::<ForgetChanges>(environment.port("db", &db))
-                .with::<RestartLog>(environment.port("db", &db)),
+                .with::<RestartChangeLog>(environment.port("db", &db)),
             alert_sender: AlertSender::new(environment.port("db", &db), &environment),
             backup: BackupClient::unconnected()
                 .with::<ReadBackup>(environment.port("backup", &db))
-                .with::<BackUp>(environment.port("backup", &db)),
+                .with::<TakeBackup>(environment.port("backup", &db)),
         };
-        let s3 = S3 {
+        let s3 = S3Access {
             endpoint: Some(store.url()),
             access_key: Some(ACCESS_KEY.to_owned()),
-            secret_key: Some(Hidden::new("secret")),
-            ..S3::default()
+            secret_key: Some(HiddenValue::new("secret")),
+            ..S3Access::default()
         };
-        let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
-        let place = Place::open(&Location::parse("s3://bucket/flow").unwrap(), &stores).unwrap();
+        let stores = StorageConnections::new(StorageConfig { s3, ..StorageConfig::default() });
+        let place = BackupPlace::open(&StorageLocation::parse("s3://bucket/flow").unwrap(), &stores).unwrap();
         let shipper = Shipper::start(&arbiter.handle(), ShipConfig { every, most: 100 }, place, deps);
         environment.port("shipper", &shipper).call(Ping).await.unwrap();
         clock.settle().await;
@@ -164,7 +171,7 @@ impl Bench {
 #[actix::test]
 async fn what_changed_is_shipped_every_few_seconds_and_nothing_where_nothing_did() {
     let bench = Bench::new(Some(seconds(5))).await;
-    let state = bench.read.call(ReadShipping).await.unwrap();
+    let state = bench.read.call(ReadShippingState).await.unwrap();
     assert_eq!((state.on, state.based, state.until), (true, true, Some(noon())));
     bench.clock.advance(seconds(60)).await;
     assert_eq!(bench.segments(), 0);
@@ -181,7 +188,7 @@ async fn what_changed_is_shipped_every_few_seconds_and_nothing_where_nothing_did
     off.change(1);
     off.clock.advance(seconds(60)).await;
     off.stop.call(StopShipping).await.unwrap();
-    assert_eq!((off.segments(), off.read.call(ReadShipping).await.unwrap().on), (0, false));
+    assert_eq!((off.segments(), off.read.call(ReadShippingState).await.unwrap().on), (0, false));
 }
 
 #[actix::test]
@@ -190,7 +197,7 @@ async fn a_store_that_is_away_a_while_is_one_alert_and_is_caught_up_with() {
     bench.store.set_broken(Some(500));
     bench.change(1);
     bench.clock.advance(seconds(30)).await;
-    let state = bench.read.call(ReadShipping).await.unwrap();
+    let state = bench.read.call(ReadShippingState).await.unwrap();
     assert!(state.problem.unwrap().contains("can't be reached"));
     assert_eq!((state.pending, state.until, bench.alerts().len()), (1, Some(noon()), 0), "a moment is none");
     bench.change(50);
@@ -200,7 +207,7 @@ async fn a_store_that_is_away_a_while_is_one_alert_and_is_caught_up_with() {
     assert!(told[0].starts_with("changes since 2026-03-01T12:00:00Z aren't in the backup: "), "{told:?}");
     bench.store.set_broken(None);
     bench.clock.advance(seconds(15)).await;
-    let state = bench.read.call(ReadShipping).await.unwrap();
+    let state = bench.read.call(ReadShippingState).await.unwrap();
     assert_eq!((state.pending, state.problem, bench.segments()), (0, None, 1), "all of it in one");
     assert!(state.based);
 }
@@ -210,7 +217,7 @@ async fn too_much_begins_the_log_anew_and_asks_for_a_snapshot_until_one_is_there
     let bench = Bench::new(Some(seconds(5))).await;
     bench.change(101);
     bench.clock.advance(seconds(5)).await;
-    let state = bench.read.call(ReadShipping).await.unwrap();
+    let state = bench.read.call(ReadShippingState).await.unwrap();
     assert_eq!((state.based, bench.segments(), bench.alerts().len()), (false, 0, 1));
     assert!(
         bench.alerts()[0].contains("a new change log begins with the next snapshot"),
@@ -225,7 +232,7 @@ async fn too_much_begins_the_log_anew_and_asks_for_a_snapshot_until_one_is_there
         rows.base = Some(rows.chain);
     }
     bench.clock.advance(seconds(5)).await;
-    assert!(bench.read.call(ReadShipping).await.unwrap().based);
+    assert!(bench.read.call(ReadShippingState).await.unwrap().based);
     bench.change(1);
     bench.clock.advance(TimeDelta::minutes(11)).await;
     assert_eq!((bench.segments(), bench.rows.lock().unwrap().snapshots_asked), (1, 2));

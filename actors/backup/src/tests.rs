@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_kernel::{Activity, Clock as _, Ping, Port};
+use flowlord_kernel::{Clock as _, Ping, Port, WorkCounter};
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::clients::BackupClient;
-use flowlord_messages::snapshots::Copied;
-use flowlord_storage::{Hidden, Location, S3, StoreConfig, Stores};
+use flowlord_messages::snapshots::DatabaseCopy;
+use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections, StorageLocation};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
 use super::*;
@@ -29,7 +29,7 @@ impl Actor for Stub {
 }
 
 impl Handler<CopyDatabase> for Stub {
-    type Result = Result<Copied>;
+    type Result = Result<DatabaseCopy>;
 
     fn handle(&mut self, command: CopyDatabase, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
@@ -39,7 +39,7 @@ impl Handler<CopyDatabase> for Stub {
         rows.copies += 1;
         std::fs::create_dir_all(command.to.parent().unwrap()).unwrap();
         std::fs::write(&command.to, "copy").unwrap();
-        Ok(Copied { path: command.to, bytes: 4, log: None })
+        Ok(DatabaseCopy { path: command.to, bytes: 4, log: None })
     }
 }
 
@@ -91,7 +91,7 @@ impl Bench {
         now: DateTime<Utc>,
         every: Option<TimeDelta>,
     ) -> Self {
-        let clock = VirtualClock::new(now, Activity::default());
+        let clock = VirtualClock::new(now, WorkCounter::default());
         let arbiter = Arbiter::new();
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
@@ -103,14 +103,14 @@ impl Bench {
             changed: LatePort::default(),
         };
         let config = Config { spool: folder.path().join("spool"), every, keep: 3, chain: None };
-        let s3 = S3 {
+        let s3 = S3Access {
             endpoint: Some(store.url()),
             access_key: Some(ACCESS_KEY.to_owned()),
-            secret_key: Some(Hidden::new("secret")),
-            ..S3::default()
+            secret_key: Some(HiddenValue::new("secret")),
+            ..S3Access::default()
         };
-        let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
-        let place = Place::open(&Location::parse(place).unwrap(), &stores).unwrap();
+        let stores = StorageConnections::new(StorageConfig { s3, ..StorageConfig::default() });
+        let place = BackupPlace::open(&StorageLocation::parse(place).unwrap(), &stores).unwrap();
         let backup = Backup::start(&arbiter.handle(), config, place, deps);
         environment.port("backup", &backup).call(Ping).await.unwrap();
         clock.settle().await;
@@ -229,7 +229,7 @@ async fn a_refresh_backs_up_where_there_is_a_backup() {
     for (every, copies) in [(Some(hours(24)), 2), (None, 0)] {
         let bench = Bench::new(every).await;
         bench.clock.advance(hours(1)).await;
-        assert!(bench.client.hint(BackUp));
+        assert!(bench.client.hint(TakeBackup));
         bench.clock.settle().await;
         assert_eq!(bench.copies(), copies);
     }
@@ -274,7 +274,7 @@ async fn in_an_object_store_it_counts_once_it_was_read_back() {
 #[actix::test]
 async fn what_was_sent_without_being_read_back_does_not_count_and_leaves_with_the_old() {
     let bench = Bench::remote(Some(hours(24))).await;
-    fault::plan(bench.folder.path(), Point::DuringUpload, fault::Fault::Broken, 1);
+    fault::plan(bench.folder.path(), FaultPoint::DuringUpload, fault::FaultEffect::Broken, 1);
     let refused = bench.client.call(TakeSnapshot::default()).await.unwrap_err();
     assert_eq!(refused.code, Code::Storage);
     let snapshots = bench.client.call(ListSnapshots).await.unwrap().items;

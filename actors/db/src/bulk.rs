@@ -46,7 +46,7 @@ impl From<CommandError> for BulkError {
 }
 
 /// A database that is being filled. It has its name only once it is finished.
-pub struct Bulk {
+pub struct BulkWriter {
     connection: Connection,
     names: NameCache,
     totals: HourlyTotals,
@@ -57,7 +57,7 @@ pub struct Bulk {
     _lock: FolderLock,
 }
 
-impl Bulk {
+impl BulkWriter {
     pub fn begin(folder: &Path) -> Result<Self, BulkError> {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);
@@ -81,7 +81,7 @@ impl Bulk {
     }
 
     /// Stores an attempt as it stands. Those that come in the order of their ids are stored fastest.
-    pub fn attempt(&mut self, attempt: &Attempt) -> Result<(), BulkError> {
+    pub fn add_attempt(&mut self, attempt: &Attempt) -> Result<(), BulkError> {
         self.write(|context| Ok(context.insert_attempt(attempt)?))?;
         self.added += 1;
         if self.added.is_multiple_of(BATCH) {
@@ -93,11 +93,11 @@ impl Bulk {
     }
 
     /// Stores alerts as told.
-    pub fn alert(&mut self, alert: &NewAlert) -> Result<(), BulkError> {
+    pub fn add_alert(&mut self, alert: &NewAlert) -> Result<(), BulkError> {
         self.write(|context| context.insert_alert(alert, true))
     }
 
-    pub fn slot(&mut self, slot: &SlotKey, started: flowlord_domain::Uid) -> Result<(), BulkError> {
+    pub fn add_slot(&mut self, slot: &SlotKey, started: flowlord_domain::Uid) -> Result<(), BulkError> {
         self.write(|context| context.take_slot(slot, &[started]))
     }
 
@@ -156,7 +156,7 @@ impl WriteContext<'_> {
         let workflow = self.name_id(&attempt.workflow)?;
         let worker = self.name_id(&attempt.worker)?;
         let due = match attempt.state {
-            TaskState::Ready => Some(attempt.uid.created()),
+            TaskState::Ready => Some(attempt.uid.created_at()),
             TaskState::Delayed => attempt.not_before,
             TaskState::Leased => attempt.lease_expires,
             TaskState::Done => attempt.ended,
@@ -172,7 +172,7 @@ impl WriteContext<'_> {
                 queue,
                 attempt.state.to_column(),
                 attempt.lane.to_column(),
-                micros(due.unwrap_or(attempt.uid.created())),
+                micros(due.unwrap_or(attempt.uid.created_at())),
                 // Never given to anybody, but there: as of a task that was handed out.
                 (attempt.delivery > 0).then_some(attempt.uid.0),
                 attempt.delivery,

@@ -1,9 +1,9 @@
 //! How values are written in columns.
 
 use chrono::{DateTime, TimeZone, Utc};
-use flowlord_domain::{AlertKind, Lane, TaskResult, TaskState, Uid};
+use flowlord_domain::{AlertKind, TaskLane, TaskResult, TaskState, Uid};
 use flowlord_messages::backloads::BackloadState;
-use flowlord_messages::files::{FileSource, MatchState};
+use flowlord_messages::files::{FileMatchState, FileSource};
 use rusqlite::Row;
 
 pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
@@ -55,7 +55,7 @@ impl EnumColumn for TaskState {
     const UNKNOWN: Self = Self::Done;
 }
 
-impl EnumColumn for Lane {
+impl EnumColumn for TaskLane {
     const VALUES: &'static [Self] = &[Self::Live, Self::Backload];
     const UNKNOWN: Self = Self::Backload;
 }
@@ -81,7 +81,7 @@ impl EnumColumn for FileSource {
     const UNKNOWN: Self = Self::Api;
 }
 
-impl EnumColumn for MatchState {
+impl EnumColumn for FileMatchState {
     const VALUES: &'static [Self] = &Self::ALL;
     const UNKNOWN: Self = Self::Failed;
 }

@@ -24,14 +24,14 @@ pub const RESTART_PAUSE: TimeDelta = TimeDelta::hours(1);
 
 /// Damage as it was seen first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenDamage {
     pub at: DateTime<Utc>,
     /// By what, and what SQLite said.
     pub what: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Handled {
+pub struct HandledDamage {
     pub at: DateTime<Utc>,
     /// Whether a snapshot took the place of the database; else all of it was found sound.
     pub is_restored: bool,
@@ -41,20 +41,20 @@ pub struct Handled {
 
 /// What is known of damage beside the database, in a file of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct DamageMark {
     /// Damage that no start has dealt with.
     #[serde(default)]
-    pub seen: Option<Seen>,
+    pub seen: Option<SeenDamage>,
     /// What the last start did that dealt with some.
     #[serde(default)]
-    pub handled: Option<Handled>,
+    pub handled: Option<HandledDamage>,
 }
 
 fn mark_file(data: &Path) -> PathBuf {
     data.join(format!("{DATABASE}.damage"))
 }
 
-impl Mark {
+impl DamageMark {
     /// The mark of a data folder; an empty one where nothing was seen.
     pub fn read(data: &Path) -> io::Result<Self> {
         match std::fs::read(mark_file(data)) {
@@ -84,7 +84,7 @@ impl Mark {
     }
 
     /// Adds what was seen; what was seen first counts.
-    fn add_seen(data: &Path, seen: Seen) {
+    fn add_seen(data: &Path, seen: SeenDamage) {
         // One that can't be read says no more than this one.
         let mark = Self::read(data).unwrap_or_default();
         if let Err(err) = (Self { seen: mark.seen.or(Some(seen)), ..mark }).write(data) {
@@ -95,19 +95,19 @@ impl Mark {
 
 /// Whether damage was seen in the database since it was opened. Everything that reads or writes it has a clone.
 #[derive(Debug, Clone)]
-pub struct Damage(Arc<DamageState>);
+pub struct DamageMonitor(Arc<DamageState>);
 
 #[derive(Debug)]
 struct DamageState {
     data: PathBuf,
     clock: SharedClock,
-    handled: Option<Handled>,
-    seen: watch::Sender<Option<Seen>>,
+    handled: Option<HandledDamage>,
+    seen: watch::Sender<Option<SeenDamage>>,
 }
 
-impl Damage {
+impl DamageMonitor {
     pub(crate) fn none_yet(data: &Path, clock: SharedClock) -> Self {
-        let handled = Mark::read(data).unwrap_or_default().handled;
+        let handled = DamageMark::read(data).unwrap_or_default().handled;
         Self(Arc::new(DamageState { data: data.to_owned(), clock, handled, seen: watch::Sender::new(None) }))
     }
 
@@ -140,22 +140,22 @@ impl Damage {
 
     /// From now on nothing is acknowledged.
     pub(crate) fn mark_seen(&self, what: &str) {
-        let first = Seen { at: self.0.clock.now(), what: what.to_owned() };
+        let first = SeenDamage { at: self.0.clock.now(), what: what.to_owned() };
         let seen = self.seen().unwrap_or(first);
         // Before the restart is asked for: without its mark the next start would serve the same file again.
-        Mark::add_seen(&self.0.data, seen.clone());
+        DamageMark::add_seen(&self.0.data, seen.clone());
         if self.0.seen.send_replace(Some(seen)).is_none() {
             log::error!("event=database_damaged seen={what:?} restart_at={}", utc_seconds(self.restart_at()));
         }
     }
 
-    pub fn seen(&self) -> Option<Seen> {
+    pub fn seen(&self) -> Option<SeenDamage> {
         self.0.seen.borrow().clone()
     }
 
     /// What callers hear once damage was seen: nothing was stored.
     pub(crate) fn refusal_if_seen(&self) -> Option<Error> {
-        let Seen { at, what } = self.seen()?;
+        let SeenDamage { at, what } = self.seen()?;
         let what = format!(
             "the database is damaged (seen at {} by {what}), and nothing of this was stored",
             utc_seconds(at)
@@ -174,7 +174,7 @@ impl Damage {
         Some(Error::new(Code::Storage, format!("{what}: {then}")))
     }
 
-    pub async fn until_restart(&self) -> Seen {
+    pub async fn until_restart(&self) -> SeenDamage {
         let mut changes = self.0.seen.subscribe();
         let seen = changes.wait_for(Option::is_some).await.ok().and_then(|seen| seen.clone());
         // The sender is this one's own: it isn't gone.
@@ -188,7 +188,7 @@ impl Damage {
     }
 
     /// What a start did about damage less than [`RESTART_PAUSE`] ago.
-    fn handled_lately(&self) -> Option<&Handled> {
+    fn handled_lately(&self) -> Option<&HandledDamage> {
         let now = self.0.clock.now();
         // A time in the future is of a clock that was set back: it must not hold up a restart.
         self.0.handled.as_ref().filter(|handled| handled.at <= now && now - handled.at < RESTART_PAUSE)
@@ -201,6 +201,6 @@ pub fn mark_if_damaged(data: &Path, now: DateTime<Utc>) -> Option<String> {
     let problem =
         open_read_only(&data.join(DATABASE)).and_then(|connection| find_damage(&connection)).ok()??;
     let what = format!("the check of a snapshot: {problem}");
-    Mark::add_seen(data, Seen { at: now, what });
+    DamageMark::add_seen(data, SeenDamage { at: now, what });
     Some(problem)
 }

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use flowlord_kernel::fault::{self, Fault, Point};
+use flowlord_kernel::fault::{self, FaultEffect, FaultPoint};
 use rusqlite::ffi;
 
 /// Fails as SQLite would where a test planned it for the database `path`.
-pub(crate) fn fail_at(point: Point, path: &Path) -> rusqlite::Result<()> {
+pub(crate) fn fail_at(point: FaultPoint, path: &Path) -> rusqlite::Result<()> {
     let Some(fault) = path.parent().and_then(|folder| fault::at(point, folder)) else { return Ok(()) };
     let code = match fault {
-        Fault::Full => ffi::SQLITE_FULL,
-        Fault::ReadOnly => ffi::SQLITE_READONLY,
-        Fault::Broken | Fault::Abort => ffi::SQLITE_IOERR,
+        FaultEffect::Full => ffi::SQLITE_FULL,
+        FaultEffect::ReadOnly => ffi::SQLITE_READONLY,
+        FaultEffect::Broken | FaultEffect::Abort => ffi::SQLITE_IOERR,
     };
     Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
 }

@@ -31,21 +31,23 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_kernel::{ActorKit, lower_priority};
 use r2d2::Pool;
 
-pub use bulk::{Bulk, BulkError};
+pub use bulk::{BulkError, BulkWriter};
 pub use changelog::apply::SegmentError;
 pub use changelog::log_point;
 pub use connection::OpenError;
-pub use damage::{Damage, Handled, Mark, RESTART_PAUSE, Seen, mark_if_damaged};
+pub use damage::{DamageMark, DamageMonitor, HandledDamage, RESTART_PAUSE, SeenDamage, mark_if_damaged};
 pub use folder_lock::FolderLock;
-pub use import::{Counts, ImportError, Kind, Report, import};
+pub use import::{ImportCounts, ImportError, ImportKind, ImportReport, import};
 pub use offline::{OfflineError, list_alerts};
 pub use reader::QueryReader;
 pub use schema::VERSION;
 pub use snapshot::copy::copy;
 pub use snapshot::error::SnapshotError;
-pub use snapshot::restore::{Found, RestoreError, Restored, Restoring, look, look_through};
-pub use snapshot::verify::check;
-pub use writer::{Hints, Owner};
+pub use snapshot::restore::{
+    DatabaseCondition, RestoreError, RestoredDatabase, SnapshotRestore, inspect_database, verify_database,
+};
+pub use snapshot::verify::check_snapshot;
+pub use writer::{CommitHints, DatabaseOwner};
 
 pub const DATABASE: &str = "flowlord.db";
 
@@ -55,14 +57,14 @@ const READERS: usize = 2;
 /// A database that is open, with its actors.
 #[derive(Debug)]
 pub struct Database {
-    pub owner: Addr<Owner>,
+    pub owner: Addr<DatabaseOwner>,
     /// Takes every query that work waits for.
     pub readers: Addr<QueryReader>,
     /// Takes every query that people wait for, on threads with lower priority: however many look, work goes on.
     pub view_readers: Addr<QueryReader>,
     /// The log that changes of rows are noted in; none when they aren't.
     pub chain: Option<u64>,
-    pub damage: Damage,
+    pub damage: DamageMonitor,
     _lock: FolderLock,
 }
 
@@ -74,10 +76,10 @@ impl Database {
         record: Option<u64>,
         arbiter: &ArbiterHandle,
         kit: ActorKit,
-        hints: Hints,
+        hints: CommitHints,
     ) -> Result<Self, OpenError> {
         let path = lock.folder().join(DATABASE);
-        let damage = Damage::none_yet(lock.folder(), kit.clock().clone());
+        let damage = DamageMonitor::none_yet(lock.folder(), kit.clock().clone());
         // Marked before this start ends with an error, so that the next one restores instead of failing again.
         let connection = connection::open_recording(&path, record).inspect_err(|err| {
             if err.is_damage() {
@@ -92,7 +94,7 @@ impl Database {
         Ok(Self {
             readers,
             view_readers,
-            owner: Owner::start(arbiter, path, record, connection, damage.clone(), kit, hints),
+            owner: DatabaseOwner::start(arbiter, path, record, connection, damage.clone(), kit, hints),
             chain,
             damage,
             _lock: lock,
@@ -100,7 +102,7 @@ impl Database {
     }
 }
 
-fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<QueryReader>, OpenError> {
+fn start_readers(path: &Path, damage: &DamageMonitor, prepare: fn()) -> Result<Addr<QueryReader>, OpenError> {
     let most = u32::try_from(READERS).unwrap_or(2);
     let pool = Pool::builder().max_size(most).build(connection::reader_manager(path))?;
     let damage = damage.clone();

@@ -9,7 +9,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 use crate::answered::AnsweredMessage;
-use crate::damage::Damage;
+use crate::damage::DamageMonitor;
 use crate::sql::CachedSql as _;
 
 pub(crate) trait ReadQuery: AnsweredMessage + 'static {
@@ -20,7 +20,7 @@ pub(crate) trait ReadQuery: AnsweredMessage + 'static {
 #[derive(Debug)]
 pub struct QueryReader {
     pub(crate) pool: Pool<SqliteConnectionManager>,
-    pub(crate) damage: Damage,
+    pub(crate) damage: DamageMonitor,
 }
 
 impl QueryReader {

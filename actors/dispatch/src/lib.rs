@@ -8,17 +8,17 @@ mod waiting;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::decide::Outcome;
-use flowlord_domain::{Ids as _, TaskResult};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
+use flowlord_domain::decide::WorkerOutcome;
+use flowlord_domain::{IdSource as _, TaskResult};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient};
 use flowlord_messages::events::TasksReady;
 use flowlord_messages::leases::{
-    ExtendLease, Extended, GrantLeases, Granted, Heartbeat, Lease, NextExpiry, ReapLeases, Reaped, Release,
-    ReleaseLease, StopLeasing,
+    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, ReadNextExpiry, ReapLeases, ReapedLeases,
+    ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat, StopLeasing,
 };
-use flowlord_messages::results::{Claim, SubmitResults};
+use flowlord_messages::results::{ResultClaim, SubmitResults};
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::waiting::WaitingWorkers;
@@ -76,7 +76,7 @@ impl Dispatch {
     }
 
     fn read_next_expiry(&mut self, ctx: &mut Context<Self>) {
-        self.ask(ctx, self.deps.reader.call(NextExpiry), |this, next, ctx| {
+        self.ask(ctx, self.deps.reader.call(ReadNextExpiry), |this, next, ctx| {
             let next = next.unwrap_or_else(|err| {
                 log::warn!("event=next_expiry_unread error={err:?}");
                 Some(this.now() + RETRY_DELAY)
@@ -87,7 +87,7 @@ impl Dispatch {
 
     fn request_tasks(&mut self, ids: Vec<u64>, ctx: &mut Context<Self>) {
         let mut secrets = self.deps.kit.ids();
-        let (ids, wanted) = self.waiting.begin_asking(ids, || secrets.random());
+        let (ids, wanted) = self.waiting.begin_asking(ids, || secrets.random_bits());
         if ids.is_empty() {
             return;
         }
@@ -95,7 +95,7 @@ impl Dispatch {
         self.ask(ctx, granted, move |this, granted, ctx| this.note_granted(&ids, granted, ctx));
     }
 
-    fn note_granted(&mut self, ids: &[u64], granted: Result<Vec<Vec<Granted>>>, ctx: &mut Context<Self>) {
+    fn note_granted(&mut self, ids: &[u64], granted: Result<Vec<Vec<LeaseGrant>>>, ctx: &mut Context<Self>) {
         match granted {
             Ok(granted) => {
                 let all_got_some = granted.iter().all(|tasks| !tasks.is_empty());
@@ -127,7 +127,12 @@ impl Dispatch {
     }
 
     /// Gives a worker its tasks. Returns their topics and jobs.
-    fn hand_over(&mut self, id: u64, tasks: Vec<Granted>, ctx: &mut Context<Self>) -> Vec<(String, String)> {
+    fn hand_over(
+        &mut self,
+        id: u64,
+        tasks: Vec<LeaseGrant>,
+        ctx: &mut Context<Self>,
+    ) -> Vec<(String, String)> {
         if tasks.is_empty() {
             let now = self.now();
             if self.waiting.end_asking(id, now)
@@ -156,7 +161,7 @@ impl Dispatch {
         topics
     }
 
-    fn release_tasks(&self, tasks: &[Granted], ctx: &mut Context<Self>) {
+    fn release_tasks(&self, tasks: &[LeaseGrant], ctx: &mut Context<Self>) {
         for granted in tasks {
             let release = ReleaseLease { now: self.now(), lease: granted.lease, delay: TimeDelta::zero() };
             // If this fails the lease runs out, which does the same later.
@@ -188,9 +193,9 @@ impl Dispatch {
         self.ask(ctx, reaped, move |this, reaped, ctx| this.note_reaped(reaped, now, ctx));
     }
 
-    fn note_reaped(&mut self, reaped: Result<Reaped>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn note_reaped(&mut self, reaped: Result<ReapedLeases>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         match reaped {
-            Ok(Reaped { requeued, exhausted, next }) => {
+            Ok(ReapedLeases { requeued, exhausted, next }) => {
                 log::debug!("event=leases_expired requeued={requeued} exhausted={}", exhausted.len());
                 self.expired.increment(u64::try_from(requeued + exhausted.len()).unwrap_or(u64::MAX));
                 self.next_expiry = next;
@@ -209,14 +214,15 @@ impl Dispatch {
     }
 
     fn end_exhausted(&mut self, exhausted: Vec<LeaseToken>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        let outcome = Outcome {
+        let outcome = WorkerOutcome {
             result: TaskResult::Error,
             msg: format!("lease expired {MAX_DELIVERIES} times"),
             meta: String::new(),
             started: None,
             ended: None,
         };
-        let results = exhausted.into_iter().map(|lease| (Claim::Lease(lease), outcome.clone())).collect();
+        let results =
+            exhausted.into_iter().map(|lease| (ResultClaim::Lease(lease), outcome.clone())).collect();
         // Like every other result: retries and alerts follow from it in the same way.
         let submitted = self.deps.ingest.call(SubmitResults { results });
         self.ask(ctx, submitted, move |this, submitted, ctx| {
@@ -235,7 +241,7 @@ impl Dispatch {
         self.set_timer(ctx);
     }
 
-    fn add_waiting(&mut self, lease: Lease, ctx: &mut Context<Self>) -> Result<()> {
+    fn add_waiting(&mut self, lease: RequestLeases, ctx: &mut Context<Self>) -> Result<()> {
         if self.stopping {
             return Err(Error::new(Code::Stopping, "the service is stopping and leases no more tasks"));
         }
@@ -254,8 +260,12 @@ impl Dispatch {
         self.request_tasks(ids, ctx);
     }
 
-    fn extend_lease(&mut self, heartbeat: Heartbeat, _: &mut Context<Self>) -> Reply<Self, Extended> {
-        let Heartbeat { lease, by, progress, msg } = heartbeat;
+    fn extend_lease(
+        &mut self,
+        heartbeat: SendHeartbeat,
+        _: &mut Context<Self>,
+    ) -> Reply<Self, LeaseExtension> {
+        let SendHeartbeat { lease, by, progress, msg } = heartbeat;
         let default = self.config.lease;
         let extend = ExtendLease { now: self.now(), lease, by, default, progress, msg };
         self.reply_after(self.deps.writer.call(extend), |this, extended, ctx| {
@@ -265,7 +275,11 @@ impl Dispatch {
         })
     }
 
-    fn release_lease(&mut self, Release { lease, delay }: Release, _: &mut Context<Self>) -> Reply<Self, ()> {
+    fn release_lease(
+        &mut self,
+        ReleaseTask { lease, delay }: ReleaseTask,
+        _: &mut Context<Self>,
+    ) -> Reply<Self, ()> {
         let release = ReleaseLease { now: self.now(), lease, delay };
         self.reply_after(self.deps.writer.call(release), |_, released, _| released)
     }
@@ -297,10 +311,10 @@ impl Dispatch {
 }
 
 handlers!(Dispatch {
-    Lease => add_waiting,
+    RequestLeases => add_waiting,
     TasksReady => offer_ready,
-    async Heartbeat => extend_lease,
-    async Release => release_lease,
+    async SendHeartbeat => extend_lease,
+    async ReleaseTask => release_lease,
     StopLeasing => stop_leasing,
 });
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Result;
-use flowlord_messages::leases::{Granted, Lease, TopicFilter, WantedLease};
+use flowlord_messages::leases::{LeaseGrant, LeaseRequest, RequestLeases, TopicFilter};
 use tokio::sync::oneshot;
 
 // When tasks became ready, not all who wait are asked for at once: if all of these got one, the next are.
@@ -12,8 +12,8 @@ const ASKED_AT_ONCE: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct WaitingWorker {
-    pub(crate) wanted: WantedLease,
-    pub(crate) reply: oneshot::Sender<Result<Vec<Granted>>>,
+    pub(crate) wanted: LeaseRequest,
+    pub(crate) reply: oneshot::Sender<Result<Vec<LeaseGrant>>>,
     deadline: DateTime<Utc>,
     pub(crate) since: DateTime<Utc>,
     /// The database is being asked for it.
@@ -36,7 +36,7 @@ impl WaitingWorkers {
         self.waiters.len()
     }
 
-    pub(crate) fn add_worker(&mut self, lease: Lease, now: DateTime<Utc>) -> u64 {
+    pub(crate) fn add_worker(&mut self, lease: RequestLeases, now: DateTime<Utc>) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         let mut topics = lease.topics;
@@ -52,7 +52,7 @@ impl WaitingWorkers {
         let deadline = now + lease.wait;
         self.deadlines.insert((deadline, id));
         let wanted =
-            WantedLease { topics, max: lease.max, worker: lease.worker, lease: lease.lease, seed: 0 };
+            LeaseRequest { topics, max: lease.max, worker: lease.worker, lease: lease.lease, seed: 0 };
         self.waiters.insert(
             id,
             WaitingWorker {
@@ -72,14 +72,14 @@ impl WaitingWorkers {
         &mut self,
         ids: Vec<u64>,
         mut seed: impl FnMut() -> u64,
-    ) -> (Vec<u64>, Vec<WantedLease>) {
+    ) -> (Vec<u64>, Vec<LeaseRequest>) {
         let (mut asked, mut wanted) = (Vec::new(), Vec::new());
         for id in ids {
             // One that is named twice, or asked for already, would get two tasks.
             let Some(waiter) = self.waiters.get_mut(&id).filter(|waiter| !waiter.is_asked) else { continue };
             (waiter.is_asked, waiter.is_stale) = (true, false);
             asked.push(id);
-            wanted.push(WantedLease { seed: seed(), ..waiter.wanted.clone() });
+            wanted.push(LeaseRequest { seed: seed(), ..waiter.wanted.clone() });
         }
         (asked, wanted)
     }
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    fn lease(topics: &[&str]) -> (Lease, oneshot::Receiver<Result<Vec<Granted>>>) {
+    fn lease(topics: &[&str]) -> (RequestLeases, oneshot::Receiver<Result<Vec<LeaseGrant>>>) {
         let (reply, answer) = oneshot::channel();
         let topics = topics
             .iter()
@@ -180,8 +180,14 @@ mod tests {
             })
             .collect();
         let seconds = TimeDelta::seconds;
-        let lease =
-            Lease { topics, max: 1, worker: "w".to_owned(), lease: seconds(60), wait: seconds(30), reply };
+        let lease = RequestLeases {
+            topics,
+            max: 1,
+            worker: "w".to_owned(),
+            lease: seconds(60),
+            wait: seconds(30),
+            reply,
+        };
         (lease, answer)
     }
 

@@ -129,7 +129,7 @@ impl NewAlert {
             workflow: task.workflow.clone(),
             msg,
             // The meta may be a worker's: what can't be read of it is left out.
-            task_time: task_time(&task.info, &Query::lenient(&task.meta)),
+            task_time: task_time(&task.info, &Query::parse_lenient(&task.meta)),
             at_once: None,
         }
     }
@@ -139,7 +139,7 @@ impl NewAlert {
 /// one character.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Matcher {
+pub struct AlertMatcher {
     /// The topic, `type` on the wire.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
@@ -151,11 +151,13 @@ pub struct Matcher {
     pub workflow: Option<String>,
 }
 
-impl Matcher {
+impl AlertMatcher {
     /// Whether an alert of this topic, job and workflow file is meant.
     pub fn matches(&self, topic: &str, job: &str, workflow: &str) -> bool {
         let fields = [(&self.topic, topic), (&self.job, job), (&self.workflow, workflow)];
-        fields.iter().all(|(pattern, text)| pattern.as_deref().is_none_or(|pattern| glob(pattern, text)))
+        fields
+            .iter()
+            .all(|(pattern, text)| pattern.as_deref().is_none_or(|pattern| matches_wildcards(pattern, text)))
     }
 
     /// Whether it matches everything.
@@ -164,7 +166,7 @@ impl Matcher {
     }
 }
 
-impl fmt::Display for Matcher {
+impl fmt::Display for AlertMatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = [("type", &self.topic), ("job", &self.job), ("workflow", &self.workflow)];
         let mut written = fields.iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
@@ -175,7 +177,7 @@ impl fmt::Display for Matcher {
 }
 
 /// Whether a text is of the pattern's form: `*` is any text, `?` any one character, all else itself.
-pub fn glob(pattern: &str, text: &str) -> bool {
+pub fn matches_wildcards(pattern: &str, text: &str) -> bool {
     // A `?` stands for a character, which may be several bytes.
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
@@ -209,9 +211,9 @@ mod tests {
 
     use super::*;
 
-    fn matcher(topic: Option<&str>, job: Option<&str>, workflow: Option<&str>) -> Matcher {
+    fn matcher(topic: Option<&str>, job: Option<&str>, workflow: Option<&str>) -> AlertMatcher {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        Matcher { topic: text(topic), job: text(job), workflow: text(workflow) }
+        AlertMatcher { topic: text(topic), job: text(job), workflow: text(workflow) }
     }
 
     #[test]
@@ -234,13 +236,13 @@ mod tests {
             ("f\u{fc}r?", "f\u{fc}r\u{e9}", true),
             ("[ab]", "a", false),
         ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+            assert_eq!(matches_wildcards(pattern, text), expected, "{pattern} {text}");
         }
     }
 
     #[test]
     fn what_is_not_said_matches_all() {
-        assert!(Matcher::default().matches("load", "", "w.toml"));
+        assert!(AlertMatcher::default().matches("load", "", "w.toml"));
         let etl = matcher(Some("load"), None, Some("etl/*"));
         assert!(etl.matches("load", "hourly", "etl/a.toml"));
         assert!(!etl.matches("load", "hourly", "a.toml"));
@@ -248,17 +250,17 @@ mod tests {
         assert!(matcher(None, Some(""), None).matches("load", "", ""));
         assert_eq!(etl.to_string(), "type=load workflow=etl/*");
         assert_eq!(
-            (Matcher::default().to_string(), Matcher::default().is_all()),
+            (AlertMatcher::default().to_string(), AlertMatcher::default().is_all()),
             ("everything".to_owned(), true)
         );
     }
 
     #[test]
     fn the_written_form_is_that_of_the_api() {
-        let read: Matcher = serde_json::from_str(r#"{"type":"load","job":"h*"}"#).unwrap();
+        let read: AlertMatcher = serde_json::from_str(r#"{"type":"load","job":"h*"}"#).unwrap();
         assert_eq!(read, matcher(Some("load"), Some("h*"), None));
         assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"type":"load","job":"h*"}"#);
-        assert!(serde_json::from_str::<Matcher>(r#"{"topic":"load"}"#).is_err());
+        assert!(serde_json::from_str::<AlertMatcher>(r#"{"topic":"load"}"#).is_err());
     }
 
     #[test]
@@ -285,7 +287,7 @@ mod tests {
             parent: None,
             retry: 0,
             not_before: None,
-            lane: crate::Lane::Live,
+            lane: crate::TaskLane::Live,
         };
         let expected = NewAlert {
             kind: AlertKind::RunsLong,
@@ -324,9 +326,9 @@ mod tests {
                 pattern.insert(cut.min(pattern.len()), '*');
             }
             let pattern: String = pattern.into_iter().collect();
-            prop_assert!(glob(&pattern, &text));
+            prop_assert!(matches_wildcards(&pattern, &text));
             let shorter: String = pattern.replace('*', "").chars().skip(1).collect();
-            prop_assert_eq!(glob(&shorter, &text), shorter == text);
+            prop_assert_eq!(matches_wildcards(&shorter, &text), shorter == text);
         }
     }
 }

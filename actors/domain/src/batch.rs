@@ -2,15 +2,20 @@
 
 use chrono::{DateTime, Datelike as _, DurationRound, Months, TimeDelta, Utc};
 
-use crate::ids::Ids;
+use crate::ids::IdSource;
 use crate::query::Query;
-use crate::rule::By;
-use crate::task::{Lane, NewTask};
+use crate::rule::BatchStep;
+use crate::task::{NewTask, TaskLane};
 use crate::task_time::cron_text;
-use crate::template::{Row, expand_meta, render_utc};
+use crate::template::{MetaRow, expand_meta, render_template_utc};
 
 /// The times from `from` to `to`, both included, at most `limit`; backwards when `to` is earlier.
-pub fn times(from: DateTime<Utc>, to: DateTime<Utc>, by: By, limit: usize) -> Vec<DateTime<Utc>> {
+pub fn times_of_range(
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    by: BatchStep,
+    limit: usize,
+) -> Vec<DateTime<Utc>> {
     let range = from.min(to)..=from.max(to);
     let times = (0..).map_while(|n| nth_time(from, to, by, n));
     // A request may name centuries of hours.
@@ -18,26 +23,26 @@ pub fn times(from: DateTime<Utc>, to: DateTime<Utc>, by: By, limit: usize) -> Ve
 }
 
 /// The nth time of a range; where a month is too short for the day, its last one.
-fn nth_time(from: DateTime<Utc>, to: DateTime<Utc>, by: By, n: i32) -> Option<DateTime<Utc>> {
+fn nth_time(from: DateTime<Utc>, to: DateTime<Utc>, by: BatchStep, n: i32) -> Option<DateTime<Utc>> {
     let n = if to < from { -n } else { n };
     match by {
-        By::Hour => from.checked_add_signed(TimeDelta::hours(n.into())),
-        By::Day => from.checked_add_signed(TimeDelta::days(n.into())),
-        By::Week => from.checked_add_signed(TimeDelta::weeks(n.into())),
+        BatchStep::Hour => from.checked_add_signed(TimeDelta::hours(n.into())),
+        BatchStep::Day => from.checked_add_signed(TimeDelta::days(n.into())),
+        BatchStep::Week => from.checked_add_signed(TimeDelta::weeks(n.into())),
         // From the start each time: from month to month a 31st would become the 28th for good.
-        By::Month if n < 0 => from.checked_sub_months(Months::new(n.unsigned_abs())),
-        By::Month => from.checked_add_months(Months::new(n.unsigned_abs())),
+        BatchStep::Month if n < 0 => from.checked_sub_months(Months::new(n.unsigned_abs())),
+        BatchStep::Month => from.checked_add_months(Months::new(n.unsigned_abs())),
     }
 }
 
-/// How many times [`times`] lists without a limit, by reckoning.
-pub fn count(from: DateTime<Utc>, to: DateTime<Utc>, by: By) -> usize {
+/// How many times [`times_of_range`] lists without a limit, by reckoning.
+pub fn count(from: DateTime<Utc>, to: DateTime<Utc>, by: BatchStep) -> usize {
     let length = (to - from).abs();
     let last = match by {
-        By::Hour => length.num_hours(),
-        By::Day => length.num_days(),
-        By::Week => length.num_weeks(),
-        By::Month => last_month(from, to),
+        BatchStep::Hour => length.num_hours(),
+        BatchStep::Day => length.num_days(),
+        BatchStep::Week => length.num_weeks(),
+        BatchStep::Month => last_month(from, to),
     };
     // Below zero where not even the first month is inside.
     usize::try_from(last).map_or(0, |last| last.saturating_add(1))
@@ -47,7 +52,7 @@ pub fn count(from: DateTime<Utc>, to: DateTime<Utc>, by: By) -> usize {
 fn last_month(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
     let [first, last] = [from, to].map(|time| i64::from(time.year()) * 12 + i64::from(time.month0()));
     let apart = (last - first).abs();
-    let time = i32::try_from(apart).ok().and_then(|n| nth_time(from, to, By::Month, n));
+    let time = i32::try_from(apart).ok().and_then(|n| nth_time(from, to, BatchStep::Month, n));
     let is_inside = time.is_some_and(|time| (from.min(to)..=from.max(to)).contains(&time));
     if is_inside { apart } else { apart - 1 }
 }
@@ -59,7 +64,7 @@ pub fn cut_to_hour(time: DateTime<Utc>) -> DateTime<Utc> {
 
 /// What a batch makes tasks of.
 #[derive(Debug, Clone)]
-pub struct Batch<'a> {
+pub struct TaskBatch<'a> {
     /// The topic, `type` on the wire.
     pub topic: &'a str,
     /// The job; empty for none.
@@ -73,11 +78,11 @@ pub struct Batch<'a> {
     /// The last time; earlier than the first for backwards.
     pub to: DateTime<Utc>,
     /// The steps.
-    pub by: By,
+    pub by: BatchStep,
     /// The rows; none when there is neither a list nor a file.
-    pub rows: Option<&'a [Row]>,
+    pub rows: Option<&'a [MetaRow]>,
     /// The lane of the tasks.
-    pub lane: Lane,
+    pub lane: TaskLane,
     /// At most this many times.
     pub limit: usize,
 }
@@ -85,9 +90,9 @@ pub struct Batch<'a> {
 /// A batch without a bound of its own stops here.
 pub const MAX_TIMES: usize = 100_000;
 
-impl Batch<'_> {
+impl TaskBatch<'_> {
     /// How many tasks it makes: each time with each row.
-    pub fn count(&self) -> usize {
+    pub fn count_tasks(&self) -> usize {
         let rows = self.rows.unwrap_or_default().len();
         // A file without rows means that there is nothing to do, but for a range that counts by itself.
         if rows == 0 && self.rows.is_some() && self.from == self.to {
@@ -98,18 +103,24 @@ impl Batch<'_> {
 
     /// The task number `n`, in the order in which they start, without making the others; none where its time is
     /// out of all bounds.
-    pub fn nth(&self, n: usize, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Option<NewTask> {
-        Some(self.build_task(self.time(n)?, self.row(n), now, host, ids))
+    pub fn nth_task(
+        &self,
+        n: usize,
+        now: DateTime<Utc>,
+        host: &str,
+        ids: &mut dyn IdSource,
+    ) -> Option<NewTask> {
+        Some(self.build_task(self.nth_time(n)?, self.nth_row(n), now, host, ids))
     }
 
     /// The time of the task number `n`.
-    pub fn time(&self, n: usize) -> Option<DateTime<Utc>> {
-        let column = i32::try_from(n / self.rows.map_or(1, <[Row]>::len).max(1)).ok()?;
+    pub fn nth_time(&self, n: usize) -> Option<DateTime<Utc>> {
+        let column = i32::try_from(n / self.rows.map_or(1, <[MetaRow]>::len).max(1)).ok()?;
         nth_time(self.from, self.to, self.by, column)
     }
 
     /// The row of the task number `n`: the last one first when the times go backwards.
-    pub fn row(&self, n: usize) -> Option<&Row> {
+    pub fn nth_row(&self, n: usize) -> Option<&MetaRow> {
         let rows = self.rows.filter(|rows| !rows.is_empty())?;
         let at = n % rows.len();
         // Backwards in all: the last row of the last time comes first.
@@ -117,33 +128,33 @@ impl Batch<'_> {
     }
 
     /// The tasks, each of a chain of its own.
-    pub fn tasks(&self, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Vec<NewTask> {
+    pub fn all_tasks(&self, now: DateTime<Utc>, host: &str, ids: &mut dyn IdSource) -> Vec<NewTask> {
         // A time out of all bounds makes no task.
-        (0..self.count()).filter_map(|n| self.nth(n, now, host, ids)).collect()
+        (0..self.count_tasks()).filter_map(|n| self.nth_task(n, now, host, ids)).collect()
     }
 
     fn build_task(
         &self,
         time: DateTime<Utc>,
-        row: Option<&Row>,
+        row: Option<&MetaRow>,
         now: DateTime<Utc>,
         host: &str,
-        ids: &mut dyn Ids,
+        ids: &mut dyn IdSource,
     ) -> NewTask {
         let mut meta = Query::default();
-        meta.push("cron", cron_text(time));
+        meta.push_pair("cron", cron_text(time));
         for (key, value) in [("job", self.job), ("workflow", self.workflow)] {
             if !value.is_empty() {
-                meta.push(key, value);
+                meta.push_pair(key, value);
             }
         }
-        let mut info = render_utc(self.template, Some(time), host, ids);
+        let mut info = render_template_utc(self.template, Some(time), host, ids);
         if let Some(row) = row {
             info = expand_row(&info, row, &mut meta);
         }
         NewTask {
             info,
-            meta: meta.sorted().encode(),
+            meta: meta.sorted().to_text(),
             lane: self.lane,
             ..NewTask::of_new_chain((self.topic, self.job), self.workflow, now, ids)
         }
@@ -151,10 +162,10 @@ impl Batch<'_> {
 }
 
 /// Fills a row's values in; the row's keys and those that the template names go into the meta.
-fn expand_row(info: &str, row: &Row, meta: &mut Query) -> String {
-    let (info, keys) = expand_meta(info, |key| row.get(key).map(str::to_owned));
+fn expand_row(info: &str, row: &MetaRow, meta: &mut Query) -> String {
+    let (info, keys) = expand_meta(info, |key| row.value_of(key).map(str::to_owned));
     for key in keys {
-        meta.set(&key, row.get(&key).unwrap_or_default());
+        meta.set_value(&key, row.value_of(&key).unwrap_or_default());
     }
     info
 }
@@ -173,7 +184,10 @@ mod tests {
     #[test]
     fn months_are_cut_to_their_last_day() {
         let days = |from: &str, to: &str| -> Vec<String> {
-            times(at(from), at(to), By::Month, 99).iter().map(|t| t.format("%m-%d").to_string()).collect()
+            times_of_range(at(from), at(to), BatchStep::Month, 99)
+                .iter()
+                .map(|t| t.format("%m-%d").to_string())
+                .collect()
         };
         let year = days("2021-01-31T00:00:00Z", "2021-05-31T00:00:00Z");
         assert_eq!(year, ["01-31", "02-28", "03-31", "04-30", "05-31"]);
@@ -184,7 +198,7 @@ mod tests {
     #[test]
     fn a_range_is_bounded() {
         let (from, to) = (at("1970-01-01T00:00:00Z"), at("9999-01-01T00:00:00Z"));
-        assert_eq!(times(from, to, By::Hour, 7).len(), 7);
+        assert_eq!(times_of_range(from, to, BatchStep::Hour, 7).len(), 7);
     }
 
     proptest! {
@@ -192,10 +206,10 @@ mod tests {
         fn a_range_begins_at_its_start_and_stays_inside(
             from in 0_i64..4_000_000_000, length in -9_000_000_i64..9_000_000, by in 0..4,
         ) {
-            let by = [By::Hour, By::Day, By::Week, By::Month][usize::try_from(by).unwrap()];
+            let by = [BatchStep::Hour, BatchStep::Day, BatchStep::Week, BatchStep::Month][usize::try_from(by).unwrap()];
             let from = DateTime::from_timestamp(from, 0).unwrap();
             let to = from + TimeDelta::seconds(length);
-            let times = times(from, to, by, 10_000);
+            let times = times_of_range(from, to, by, 10_000);
             prop_assert_eq!(times[0], from);
             let inside = |t: &DateTime<Utc>| *t >= from.min(to) && *t <= from.max(to);
             prop_assert!(times.iter().all(inside));
@@ -206,26 +220,26 @@ mod tests {
         fn each_time_goes_with_each_row(
             hours in -50_i64..50, rows in prop::option::of(0..4_usize), by in 0..4_usize,
         ) {
-            let rows: Option<Vec<Row>> = rows.map(|rows| {
-                (0..rows).map(|n| Row([("k".to_owned(), n.to_string())].into())).collect()
+            let rows: Option<Vec<MetaRow>> = rows.map(|rows| {
+                (0..rows).map(|n| MetaRow([("k".to_owned(), n.to_string())].into())).collect()
             });
             let from = at("2024-01-31T05:00:00Z");
-            let batch = Batch {
+            let batch = TaskBatch {
                 topic: "t", job: "", workflow: "w", template: "{dd}T{hh} {meta:k}", from,
-                to: from + TimeDelta::hours(hours), by: [By::Hour, By::Day, By::Week, By::Month][by],
-                rows: rows.as_deref(), lane: Lane::Live, limit: 20,
+                to: from + TimeDelta::hours(hours), by: [BatchStep::Hour, BatchStep::Day, BatchStep::Week, BatchStep::Month][by],
+                rows: rows.as_deref(), lane: TaskLane::Live, limit: 20,
             };
-            let texts = match batch.rows.map(<[Row]>::len) {
+            let texts = match batch.rows.map(<[MetaRow]>::len) {
                 Some(0) if hours == 0 => vec![],
                 None | Some(0) => vec!["{meta:k}".to_owned()],
                 Some(rows) if hours < 0 => (0..rows).rev().map(|n| n.to_string()).collect(),
                 Some(rows) => (0..rows).map(|n| n.to_string()).collect(),
             };
-            let times = times(batch.from, batch.to, batch.by, 20);
+            let times = times_of_range(batch.from, batch.to, batch.by, 20);
             let expected: Vec<String> = times.iter()
                 .flat_map(|time| texts.iter().map(|text| format!("{} {text}", time.format("%dT%H"))))
                 .collect();
-            let got = batch.tasks(from, "h", &mut FixedIds::default());
+            let got = batch.all_tasks(from, "h", &mut FixedIds::default());
             prop_assert_eq!(got.into_iter().map(|task| task.info).collect::<Vec<_>>(), expected);
         }
     }

@@ -3,7 +3,7 @@
 const MARK: &str = "\u{feff}";
 
 /// A text without the mark at its beginning.
-pub fn skip(text: &str) -> &str {
+pub fn skip_mark(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text)
 }
 
@@ -21,7 +21,7 @@ mod tests {
         for (text, skipped) in
             [("\u{feff}a", "a"), ("a\u{feff}", "a\u{feff}"), ("\u{feff}\u{feff}", "\u{feff}"), ("", "")]
         {
-            assert_eq!(skip(text), skipped);
+            assert_eq!(skip_mark(text), skipped);
             assert_eq!(skip_bytes(text.as_bytes()), skipped.as_bytes());
         }
     }

@@ -6,13 +6,13 @@ use crate::finding::{Finding, Severity};
 use crate::workflow::{Phase, Workflows};
 
 /// The findings of all files by place, with what shows only between files.
-pub fn check(workflows: &Workflows) -> Vec<Finding> {
+pub fn check_workflows(workflows: &Workflows) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         workflows.files().iter().flat_map(|file| file.findings.iter().cloned()).collect();
     let mut first: BTreeMap<String, &Phase> = BTreeMap::new();
     for phase in workflows.phases().filter(|phase| !phase.task.topic.is_empty()) {
         // Files come by path: the phase of the first one is the one that results are taken for.
-        let known = *first.entry(phase.name()).or_insert(phase);
+        let known = *first.entry(phase.task_name()).or_insert(phase);
         if known.workflow != phase.workflow {
             findings.push(also_elsewhere(phase, known));
         }
@@ -28,7 +28,7 @@ pub fn has_errors(findings: &[Finding]) -> bool {
 }
 
 fn also_elsewhere(phase: &Phase, known: &Phase) -> Finding {
-    let (line, column) = phase.place();
+    let (line, column) = phase.name_place();
     Finding {
         file: phase.workflow.clone(),
         line,

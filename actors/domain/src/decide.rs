@@ -4,19 +4,19 @@ use chrono::{DateTime, Utc};
 
 use crate::alert::{AlertKind, NewAlert};
 use crate::duration;
-use crate::ids::Ids;
-use crate::query::{Query, merge};
+use crate::ids::IdSource;
+use crate::query::{Query, merge_meta};
 use crate::retry::RetryDelay;
 use crate::schedule::{CreateError, NoFiles, RowSource, phase_meta, phase_rows};
 use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use crate::task_doc::{TaskDoc, created_text};
 use crate::task_time::task_time;
-use crate::template::{Row, expand_meta, render_utc};
+use crate::template::{MetaRow, expand_meta, render_template_utc};
 use crate::workflow::{Phase, Workflows};
 
 /// What a worker said, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct WorkerOutcome {
     /// How it ended.
     pub result: TaskResult,
     /// What the worker said.
@@ -31,7 +31,7 @@ pub struct Outcome {
 
 /// Everything that follows from one result; stored in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct TaskDecision {
     /// How the attempt ended.
     pub result: TaskResult,
     /// What the worker said.
@@ -54,10 +54,10 @@ pub struct Decision {
     pub given_up: bool,
 }
 
-impl Decision {
+impl TaskDecision {
     /// The same about an attempt that has another id by now.
     #[must_use]
-    pub fn moved(&self, uid: Uid) -> Self {
+    pub fn with_uid(&self, uid: Uid) -> Self {
         let mut moved = self.clone();
         // Its meta and messages don't name it; only these do.
         for task in moved.children.iter_mut().chain(&mut moved.retry) {
@@ -74,13 +74,15 @@ impl Decision {
 /// Task JSON of an attempt that has another id by now.
 fn rename_attempt(text: &str, uid: Uid) -> String {
     match TaskDoc::parse(text) {
-        Ok(doc) => TaskDoc { uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json(),
+        Ok(doc) => {
+            TaskDoc { attempt_uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json()
+        }
         Err(_) => text.to_owned(), // it was written here, so it reads
     }
 }
 
 /// The meta files that must be read to know what follows from a result.
-pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &Outcome) -> Vec<String> {
+pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &WorkerOutcome) -> Vec<String> {
     if outcome.result != TaskResult::Complete || task.cancelled {
         return Vec::new();
     }
@@ -134,27 +136,27 @@ pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &Outcome) -> V
 /// assert!(last.given_up && last.retry.is_none());
 /// assert_eq!(last.alerts[0].msg, "disk full");
 /// ```
-pub fn decide(
+pub fn decide_result(
     workflows: &Workflows,
     task: &Attempt,
-    outcome: &Outcome,
+    outcome: &WorkerOutcome,
     now: DateTime<Utc>,
     host: &str,
-    ids: &mut dyn Ids,
-) -> Decision {
-    decide_with(workflows, task, outcome, now, host, ids, &NoFiles)
+    ids: &mut dyn IdSource,
+) -> TaskDecision {
+    decide_result_with(workflows, task, outcome, now, host, ids, &NoFiles)
 }
 
 /// What follows from a result.
-pub fn decide_with(
+pub fn decide_result_with(
     workflows: &Workflows,
     task: &Attempt,
-    outcome: &Outcome,
+    outcome: &WorkerOutcome,
     now: DateTime<Utc>,
     host: &str,
-    ids: &mut dyn Ids,
+    ids: &mut dyn IdSource,
     files: &dyn RowSource,
-) -> Decision {
+) -> TaskDecision {
     let mut case = DecisionDraft::new(workflows, task, outcome, now, host);
     match outcome.result {
         // A person cancelled it, and wants nothing more of it.
@@ -177,24 +179,24 @@ struct DecisionDraft<'a> {
     meta: Query,
     workflow: String,
     job: String,
-    decision: Decision,
+    decision: TaskDecision,
 }
 
 impl<'a> DecisionDraft<'a> {
     fn new(
         workflows: &'a Workflows,
         task: &'a Attempt,
-        outcome: &Outcome,
+        outcome: &WorkerOutcome,
         now: DateTime<Utc>,
         host: &'a str,
     ) -> Self {
-        let merged = merge(&task.meta, &outcome.meta);
-        let meta = Query::lenient(&merged);
+        let merged = merge_meta(&task.meta, &outcome.meta);
+        let meta = Query::parse_lenient(&merged);
         let [workflow, job] = [(&task.workflow, "workflow"), (&task.job, "job")].map(|(own, key)| {
-            let found = Some(own.as_str()).filter(|own| !own.is_empty()).or_else(|| meta.first(key));
+            let found = Some(own.as_str()).filter(|own| !own.is_empty()).or_else(|| meta.first_value(key));
             found.unwrap_or_default().to_owned()
         });
-        let decision = Decision {
+        let decision = TaskDecision {
             result: outcome.result,
             msg: outcome.msg.clone(),
             task_time: task_time(&task.info, &meta),
@@ -209,7 +211,7 @@ impl<'a> DecisionDraft<'a> {
         Self { workflows, task, now, host, meta, workflow, job, decision }
     }
 
-    fn start_children(&mut self, ids: &mut dyn Ids, files: &dyn RowSource) {
+    fn start_children(&mut self, ids: &mut dyn IdSource, files: &dyn RowSource) {
         let ready: Vec<&Phase> = self.ready_children().collect();
         for phase in ready {
             match self.child_rows(phase, files) {
@@ -221,50 +223,50 @@ impl<'a> DecisionDraft<'a> {
     }
 
     /// The rows of a child that brings its own; its parent's meta may have what they don't.
-    fn child_rows(&self, phase: &Phase, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
+    fn child_rows(&self, phase: &Phase, files: &dyn RowSource) -> Result<Option<Vec<MetaRow>>, CreateError> {
         if phase.task.topic.is_empty() {
             return Err(CreateError::NoTopic);
         }
-        phase_rows(phase, files, |key| self.meta.first(key).is_some())
+        phase_rows(phase, files, |key| self.meta.first_value(key).is_some())
     }
 
     /// The phases that start now that the task is complete.
     fn ready_children(&self) -> impl Iterator<Item = &'a Phase> + '_ {
         let workflows = self.workflows;
-        let children = workflows.children(&self.workflow, &self.task.topic, &self.job);
+        let children = workflows.children_of(&self.workflow, &self.task.topic, &self.job);
         children.filter(|phase| phase.rule.is_ready(&self.meta))
     }
 
-    fn start_child(&mut self, phase: &Phase, row: Option<&Row>, ids: &mut dyn Ids) {
-        let mut meta = phase_meta(&phase.workflow, self.meta.first("cron"), &phase.task.job);
-        let text = render_utc(&phase.template, self.decision.task_time, self.host, ids);
+    fn start_child(&mut self, phase: &Phase, row: Option<&MetaRow>, ids: &mut dyn IdSource) {
+        let mut meta = phase_meta(&phase.workflow, self.meta.first_value("cron"), &phase.task.job);
+        let text = render_template_utc(&phase.template, self.decision.task_time, self.host, ids);
         let (info, keys) = expand_meta(&text, |key| {
-            row.and_then(|row| row.get(key)).or_else(|| self.meta.first(key)).map(str::to_owned)
+            row.and_then(|row| row.value_of(key)).or_else(|| self.meta.first_value(key)).map(str::to_owned)
         });
         // What tells the children of one parent apart goes with them.
         for key in keys {
-            if let Some(value) = row.and_then(|row| row.get(&key)) {
-                meta.set(&key, value);
+            if let Some(value) = row.and_then(|row| row.value_of(&key)) {
+                meta.set_value(&key, value);
             }
         }
         let child = NewTask {
             topic: phase.task.topic.clone(),
             job: phase.task.job.clone(),
             info,
-            meta: meta.encode(),
+            meta: meta.to_text(),
             workflow: phase.workflow.clone(),
             ..NewTask::following(self.task, self.now, ids)
         };
         self.decision.children.push(child);
     }
 
-    fn retry_or_give_up(&mut self, ids: &mut dyn Ids) {
+    fn retry_or_give_up(&mut self, ids: &mut dyn IdSource) {
         let Some(phase) = self.workflows.phase_for(&self.workflow, &self.task.topic, &self.job) else {
             self.add_alert(AlertKind::UnknownPhase, self.decision.msg.clone());
             return;
         };
         // A task that was given up and sent again keeps that; it starts no retries of its own.
-        let given_up = self.meta.first("retry") == Some("failed");
+        let given_up = self.meta.first_value("retry") == Some("failed");
         let retries = self.retries_so_far();
         if !given_up && retries < phase.retry {
             self.start_retry(phase, retries + 1, ids);
@@ -275,22 +277,22 @@ impl<'a> DecisionDraft<'a> {
 
     fn retries_so_far(&self) -> u32 {
         // Also the meta of a task that somebody sent again.
-        let written = self.meta.first("retry").and_then(|text| text.parse().ok());
+        let written = self.meta.first_value("retry").and_then(|text| text.parse().ok());
         // Tasks of the reference have it in their meta only.
         written.unwrap_or(self.task.retry)
     }
 
-    fn start_retry(&mut self, phase: &Phase, number: u32, ids: &mut dyn Ids) {
-        let delay = phase.rule.retry_delay.delay(number, ids.random());
+    fn start_retry(&mut self, phase: &Phase, number: u32, ids: &mut dyn IdSource) {
+        let delay = phase.rule.retry_delay.delay_before(number, ids.random_bits());
         let mut meta = self.meta.clone();
-        meta.set("retry", number.to_string());
+        meta.set_value("retry", number.to_string());
         match phase.rule.retry_delay {
             // it says what the rule asked for, which is nothing
-            RetryDelay::Default => meta.remove("delayed"),
-            _ => meta.set("delayed", duration::print(delay)),
+            RetryDelay::Default => meta.remove_key("delayed"),
+            _ => meta.set_value("delayed", duration::print_duration(delay)),
         }
         self.decision.retry = Some(NewTask {
-            meta: meta.sorted().encode(),
+            meta: meta.sorted().to_text(),
             retry: number,
             // a delay beyond the end of time counts as none
             not_before: Some(self.now.checked_add_signed(delay).unwrap_or(self.now)),
@@ -302,9 +304,9 @@ impl<'a> DecisionDraft<'a> {
         self.decision.given_up = true;
         if !again {
             let mut meta = self.meta.clone();
-            meta.set("retry", "failed");
-            meta.set("retried", phase.retry.to_string());
-            self.decision.meta = meta.sorted().encode();
+            meta.set_value("retry", "failed");
+            meta.set_value("retried", phase.retry.to_string());
+            self.decision.meta = meta.sorted().to_text();
         }
         if !phase.rule.no_alert {
             self.add_alert(AlertKind::Exhausted, self.decision.msg.clone());
@@ -329,7 +331,7 @@ impl<'a> DecisionDraft<'a> {
     }
 
     fn alert_not_created(&mut self, phase: &Phase, error: &CreateError) {
-        self.add_alert(AlertKind::CreateFailed, format!("{} was not created: {error}", phase.name()));
+        self.add_alert(AlertKind::CreateFailed, format!("{} was not created: {error}", phase.task_name()));
         if let Some(alert) = self.decision.alerts.last_mut() {
             // It is about the child, which has no attempt of its own.
             alert.topic.clone_from(&phase.task.topic);

@@ -22,7 +22,7 @@ pub struct DurationError {
 }
 
 /// Reads a duration of a configuration: Go's units and `d` for days.
-pub fn parse(text: &str) -> Result<TimeDelta, DurationError> {
+pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
     read_parts(text, true)
         .ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 5m, 4h or 90d" })
 }
@@ -43,7 +43,7 @@ pub fn parse_rule(text: &str) -> Result<TimeDelta, DurationError> {
 }
 
 /// Writes a duration as Go does: `1h30m0s`.
-pub fn go_string(duration: TimeDelta) -> String {
+pub fn print_go_duration(duration: TimeDelta) -> String {
     let nanos = total_nanos(duration);
     let (sign, rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };
     if rest < SECOND {
@@ -67,13 +67,13 @@ pub fn whole_seconds(duration: TimeDelta) -> i64 {
 }
 
 /// Writes a duration as a clock shows it, `01:08:00`, to the nearest second; none below zero.
-pub fn clock(duration: TimeDelta) -> String {
+pub fn print_clock(duration: TimeDelta) -> String {
     let seconds = whole_seconds(duration.max(TimeDelta::zero()));
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// Writes a duration for people: no zero parts, days and years of 365 days, two decimals.
-pub fn print(duration: TimeDelta) -> String {
+pub fn print_duration(duration: TimeDelta) -> String {
     let nanos = total_nanos(duration);
     let (sign, mut rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };
     if rest < SECOND {
@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn days_are_for_configuration() {
-        assert_eq!(parse("90d"), Ok(TimeDelta::days(90)));
-        assert_eq!(parse("1d12h"), Ok(TimeDelta::hours(36)));
+        assert_eq!(parse_duration("90d"), Ok(TimeDelta::days(90)));
+        assert_eq!(parse_duration("1d12h"), Ok(TimeDelta::hours(36)));
         assert_eq!(parse_rule("24"), Ok(TimeDelta::nanoseconds(24)));
     }
 
@@ -233,9 +233,9 @@ mod tests {
             (1_036_800_000, "288:00:00"),
             (-600_000, "00:00:00"),
         ] {
-            assert_eq!(clock(TimeDelta::milliseconds(millis)), shown, "{millis}");
+            assert_eq!(print_clock(TimeDelta::milliseconds(millis)), shown, "{millis}");
         }
-        assert_eq!(clock(TimeDelta::MAX), "2562047788015:12:55");
+        assert_eq!(print_clock(TimeDelta::MAX), "2562047788015:12:55");
     }
 
     #[test]
@@ -262,7 +262,11 @@ mod tests {
             (-250_000_000, "-250ms", "-250ms"),
         ] {
             let duration = TimeDelta::nanoseconds(nanos);
-            assert_eq!((go_string(duration).as_str(), print(duration).as_str()), (go, people), "{nanos}");
+            assert_eq!(
+                (print_go_duration(duration).as_str(), print_duration(duration).as_str()),
+                (go, people),
+                "{nanos}"
+            );
         }
     }
 
@@ -287,7 +291,7 @@ mod tests {
             assert_eq!(parse_go(text), Ok(TimeDelta::nanoseconds(nanos)), "{text}");
         }
         assert!(parse_go("00000000000000000001s").is_err(), "more digits than a number has");
-        let told = [parse("x").unwrap_err().to_string(), parse_go("x").unwrap_err().to_string()];
+        let told = [parse_duration("x").unwrap_err().to_string(), parse_go("x").unwrap_err().to_string()];
         assert!(
             told[0].ends_with("like 250ms, 90s, 5m, 4h or 90d") && told[1].ends_with("90s, 1h30m or -4h")
         );
@@ -305,12 +309,12 @@ mod tests {
         #[test]
         fn what_is_written_reads_back(nanos: i64) {
             let duration = TimeDelta::nanoseconds(nanos);
-            prop_assert_eq!(parse_go(&go_string(duration)), Ok(duration));
+            prop_assert_eq!(parse_go(&print_go_duration(duration)), Ok(duration));
         }
 
         #[test]
         fn any_text_is_judged(text in "[-+0-9.hmsnuµd ]{0,12}") {
-            let _ = (parse(&text), parse_go(&text), parse_rule(&text));
+            let _ = (parse_duration(&text), parse_go(&text), parse_rule(&text));
         }
     }
 }

@@ -36,7 +36,7 @@ struct PubSubMessage {
 }
 
 /// The message within an envelope; none when the text is no envelope.
-pub fn unwrap(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
+pub fn open_envelope(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
     // The next reader says what is wrong with text that is no JSON.
     let Ok(envelope) = serde_json::from_slice::<BusEnvelope>(text) else { return Ok(None) };
     match envelope {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn unwrapped(envelope: &serde_json::Value) -> Result<Option<Vec<u8>>, EnvelopeError> {
-        unwrap(envelope.to_string().as_bytes())
+        open_envelope(envelope.to_string().as_bytes())
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
         ] {
             assert_eq!(unwrapped(&plain), Ok(None), "{plain}");
         }
-        assert_eq!(unwrap(b"{} {}"), Ok(None));
+        assert_eq!(open_envelope(b"{} {}"), Ok(None));
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = unwrap(&bytes);
+            let _ = open_envelope(&bytes);
         }
     }
 }

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 
 use crate::glob::Glob;
-use crate::ids::Ids;
+use crate::ids::IdSource;
 use crate::rule::{MAX_FILES, Rule};
 use crate::schedule::CreateError;
 use crate::task::NewTask;
 use crate::task_time::path_time;
-use crate::template::{expand_meta, render_utc};
+use crate::template::{expand_meta, render_template_utc};
 use crate::workflow::{Phase, Workflows};
 
 /// A phase that files start, as it is remembered: what it is called and which files it takes.
@@ -35,7 +35,7 @@ pub struct FileMatch<'a> {
 
 /// What a file does to a phase that takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub enum FileEffect {
     /// A task starts.
     Start(NewTask),
     /// More files are needed first.
@@ -45,7 +45,7 @@ pub enum Effect {
 }
 
 /// The phases that take a file at `path`, by workflow file and as written.
-pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
+pub fn match_phases<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
     let mut matches: Vec<FileMatch<'a>> = Vec::new();
     for phase in workflows.phases() {
         let Some(pattern) = &phase.rule.files else { continue };
@@ -55,7 +55,7 @@ pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
         }
         let mut key = FilePhase {
             workflow: phase.workflow.clone(),
-            task: phase.name(),
+            task: phase.task_name(),
             pattern: pattern.clone(),
             nth: 0,
         };
@@ -67,20 +67,20 @@ pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
 }
 
 /// How many files a task of the rule is about.
-pub fn needed(rule: &Rule) -> usize {
+pub fn files_per_task(rule: &Rule) -> usize {
     usize::try_from(rule.count.clamp(1, MAX_FILES)).unwrap_or(1)
 }
 
 impl FileMatch<'_> {
     /// What a file at `path` does, where those at `waiting` wait, oldest first.
-    pub fn effect(
+    pub fn effect_of_file(
         &self,
         path: &str,
         waiting: &[String],
         host: &str,
-        ids: &mut dyn Ids,
+        ids: &mut dyn IdSource,
         now: DateTime<Utc>,
-    ) -> Result<Effect, CreateError> {
+    ) -> Result<FileEffect, CreateError> {
         let rule = &self.phase.rule;
         // Only what keeps the rule from being read at all: a wrong schedule is none of a file's business.
         if let Some(problem) = rule.find_blocker(&[""]) {
@@ -91,12 +91,12 @@ impl FileMatch<'_> {
         }
         // Hearing of a file twice must not count twice.
         if waiting.iter().any(|known| known == path) {
-            return Ok(Effect::Waits);
+            return Ok(FileEffect::Waits);
         }
-        if waiting.len() + 1 < needed(rule) {
-            return Ok(Effect::Wait);
+        if waiting.len() + 1 < files_per_task(rule) {
+            return Ok(FileEffect::Wait);
         }
-        Ok(Effect::Start(self.build_task(path, waiting, host, ids, now)))
+        Ok(FileEffect::Start(self.build_task(path, waiting, host, ids, now)))
     }
 
     fn build_task(
@@ -104,26 +104,26 @@ impl FileMatch<'_> {
         path: &str,
         waiting: &[String],
         host: &str,
-        ids: &mut dyn Ids,
+        ids: &mut dyn IdSource,
         now: DateTime<Utc>,
     ) -> NewTask {
         let Phase { rule, task, workflow, template, .. } = self.phase;
         let mut meta = rule.query.clone();
-        meta.set("file", path);
-        meta.set("filename", file_name(path));
-        meta.set("workflow", workflow);
+        meta.set_value("file", path);
+        meta.set_value("filename", file_name(path));
+        meta.set_value("workflow", workflow);
         // Some may wait from when the rule took more of them.
-        if needed(rule) > 1 || !waiting.is_empty() {
+        if files_per_task(rule) > 1 || !waiting.is_empty() {
             let paths = waiting.iter().map(String::as_str).chain([path]);
             let list: Vec<String> = paths.map(list_item).collect();
-            meta.set("count", list.len().to_string());
-            meta.set("files", list.join(","));
+            meta.set_value("count", list.len().to_string());
+            meta.set_value("files", list.join(","));
         }
-        let info = render_utc(template, path_time(path), host, ids);
-        let (info, _) = expand_meta(&info, |key| meta.first(key).map(str::to_owned));
+        let info = render_template_utc(template, path_time(path), host, ids);
+        let (info, _) = expand_meta(&info, |key| meta.first_value(key).map(str::to_owned));
         NewTask {
             info,
-            meta: meta.sorted().encode(),
+            meta: meta.sorted().to_text(),
             ..NewTask::of_new_chain((&task.topic, &task.job), workflow, now, ids)
         }
     }
@@ -155,10 +155,10 @@ mod tests {
         Workflows::new([Arc::new(WorkflowFile::parse("w.toml", text, "h", Tz::UTC).unwrap())])
     }
 
-    fn effect(found: &FileMatch<'_>, path: &str, waiting: &[&str]) -> Result<Effect, CreateError> {
+    fn effect(found: &FileMatch<'_>, path: &str, waiting: &[&str]) -> Result<FileEffect, CreateError> {
         let waiting: Vec<String> = waiting.iter().map(|path| (*path).to_owned()).collect();
         let now = DateTime::from_timestamp(1_600_000_000, 0).unwrap();
-        found.effect(path, &waiting, "host", &mut FixedIds::default(), now)
+        found.effect_of_file(path, &waiting, "host", &mut FixedIds::default(), now)
     }
 
     #[test]
@@ -166,16 +166,20 @@ mod tests {
         let workflows = workflows(
             "[[phase]]\ntask = \"load\"\nrule = \"files=/in/*&count=3\"\ntemplate = \"{meta:file}?d={dd} {meta:files}\"\n",
         );
-        let found = &matches(&workflows, "/in/a")[0];
-        assert_eq!(effect(found, "/in/a", &[]), Ok(Effect::Wait));
-        assert_eq!(effect(found, "/in/b", &["/in/a"]), Ok(Effect::Wait));
-        assert_eq!(effect(found, "/in/a", &["/in/a", "/in/b"]), Ok(Effect::Waits));
-        let Ok(Effect::Start(task)) = effect(found, "/in/20240102T030405", &["/in/a,b", "/in/50%"]) else {
+        let found = &match_phases(&workflows, "/in/a")[0];
+        assert_eq!(effect(found, "/in/a", &[]), Ok(FileEffect::Wait));
+        assert_eq!(effect(found, "/in/b", &["/in/a"]), Ok(FileEffect::Wait));
+        assert_eq!(effect(found, "/in/a", &["/in/a", "/in/b"]), Ok(FileEffect::Waits));
+        let Ok(FileEffect::Start(task)) = effect(found, "/in/20240102T030405", &["/in/a,b", "/in/50%"])
+        else {
             panic!("nothing starts");
         };
         let meta = Query::parse(&task.meta).unwrap();
-        assert_eq!(meta.first("files"), Some("/in/a%2Cb,/in/50%25,/in/20240102T030405"));
-        assert_eq!((meta.first("count"), meta.first("filename")), (Some("3"), Some("20240102T030405")));
+        assert_eq!(meta.first_value("files"), Some("/in/a%2Cb,/in/50%25,/in/20240102T030405"));
+        assert_eq!(
+            (meta.first_value("count"), meta.first_value("filename")),
+            (Some("3"), Some("20240102T030405"))
+        );
         assert!(task.info.starts_with("/in/20240102T030405?d=02 /in/a%2Cb,"), "{}", task.info);
     }
 
@@ -184,12 +188,12 @@ mod tests {
         let phase = "[[phase]]\ntask = \"load:x\"\nrule = \"files=/in/*\"\n";
         let workflows =
             workflows(&format!("{phase}{phase}[[phase]]\ntask = \"load:x\"\nrule = \"files=/*/a\"\n"));
-        let found: Vec<_> = matches(&workflows, "/in/a")
+        let found: Vec<_> = match_phases(&workflows, "/in/a")
             .into_iter()
             .map(|found| (found.key.pattern, found.key.nth))
             .collect();
         assert_eq!(found, [("/in/*".to_owned(), 0), ("/in/*".to_owned(), 1), ("/*/a".to_owned(), 0)]);
-        assert_eq!(matches(&workflows, "/in/a")[0].key.task, "load:x");
+        assert_eq!(match_phases(&workflows, "/in/a")[0].key.task, "load:x");
     }
 
     #[test]
@@ -198,11 +202,11 @@ mod tests {
             "[[phase]]\ntask = \"load\"\nrule = \"files=/in/*&x=%zz\"\n[[phase]]\ntask = \"\"\nrule = \"files=/in/*&cron=never\"\n\
              [[phase]]\ntask = \"slot\"\nrule = \"files=/in/*&cron=never&count=-3\"\n",
         );
-        let found = matches(&workflows, "/in/a");
+        let found = match_phases(&workflows, "/in/a");
         let told = |n: usize| effect(&found[n], "/in/a", &[]).unwrap_err().to_string();
         assert!(told(0).contains("write a percent sign as %25"), "{}", told(0));
         assert!(told(1).contains("write task = \"topic\""), "{}", told(1));
-        assert!(matches!(effect(&found[2], "/in/a", &[]), Ok(Effect::Start(_))));
+        assert!(matches!(effect(&found[2], "/in/a", &[]), Ok(FileEffect::Start(_))));
     }
 
     #[test]
@@ -210,10 +214,11 @@ mod tests {
         let listed = |rule: &str, waiting: &[&str]| {
             let text = format!("[[phase]]\ntask = \"load\"\nrule = \"files=/in/*{rule}\"\n");
             let workflows = workflows(&text);
-            let Ok(Effect::Start(task)) = effect(&matches(&workflows, "/in/c")[0], "/in/c", waiting) else {
+            let Ok(FileEffect::Start(task)) = effect(&match_phases(&workflows, "/in/c")[0], "/in/c", waiting)
+            else {
                 return None;
             };
-            Some(Query::parse(&task.meta).unwrap().first("files").unwrap_or_default().to_owned())
+            Some(Query::parse(&task.meta).unwrap().first_value("files").unwrap_or_default().to_owned())
         };
         assert_eq!(listed("", &[]).as_deref(), Some("/in/*"), "the key of the rule stays");
         assert_eq!(listed("&count=2", &[]), None, "it waits for another one");

@@ -36,7 +36,7 @@ impl fmt::Display for Finding {
 }
 
 /// The candidate most like `word`, if any is like it.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest_word<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.84;
     let word = plain_word(word);
     let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(&word, &plain_word(c)), c));
@@ -51,7 +51,7 @@ fn plain_word(word: &str) -> String {
 
 /// `: did you mean …?` when there is something like it.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(word, candidates).map_or_else(String::new, |found| format!(": did you mean `{found}`?"))
+    nearest_word(word, candidates).map_or_else(String::new, |found| format!(": did you mean `{found}`?"))
 }
 
 /// What to write in the place of a word that isn't known: the one most like it, else one of them.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::query::Query;
-use crate::task::{Attempt, Lane, NewTask, TaskState, Uid};
+use crate::task::{Attempt, NewTask, TaskLane, TaskState, Uid};
 
 /// A task that nobody created here, as its maker wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,41 +26,44 @@ pub struct ForeignTask {
 
 impl ForeignTask {
     /// The instant of its creation as an id; others may have that already.
-    pub fn uid(&self) -> Uid {
+    pub fn first_uid(&self) -> Uid {
         Uid::at(self.created)
     }
 
     /// How often it was tried before, as its meta says.
-    pub fn retry(&self) -> u32 {
-        retries_in_meta(&Query::lenient(&self.meta))
+    pub fn retries_before(&self) -> u32 {
+        retries_in_meta(&Query::parse_lenient(&self.meta))
     }
 
     /// What tells it from every other task: type, job, id and created. Programs that write whole seconds may create
     /// several tasks of one chain and job in one second, so there the info and the number of the retry count, too.
-    pub fn identity(&self) -> [String; 6] {
+    pub fn identity_parts(&self) -> [String; 6] {
         let micros = self.created.timestamp_micros();
         let is_whole = micros % 1_000_000 == 0; // finer times tell tasks apart by themselves
-        let (info, retry) =
-            if is_whole { (self.info.clone(), self.retry().to_string()) } else { Default::default() };
+        let (info, retry) = if is_whole {
+            (self.info.clone(), self.retries_before().to_string())
+        } else {
+            Default::default()
+        };
         [self.topic.clone(), self.job.clone(), self.id.clone(), micros.to_string(), info, retry]
     }
 
     /// The attempt that it becomes, before it has its result.
     #[must_use]
-    pub fn attempt(&self) -> Attempt {
-        let meta = Query::lenient(&self.meta);
+    pub fn to_attempt(&self) -> Attempt {
+        let meta = Query::parse_lenient(&self.meta);
         let task = NewTask {
-            uid: self.uid(),
+            uid: self.first_uid(),
             topic: self.topic.clone(),
             job: self.job.clone(),
             id: self.chain.clone(),
             info: self.info.clone(),
             meta: self.meta.clone(),
-            workflow: meta.first("workflow").unwrap_or_default().to_owned(),
+            workflow: meta.first_value("workflow").unwrap_or_default().to_owned(),
             parent: None,
             retry: retries_in_meta(&meta),
             not_before: None,
-            lane: Lane::Live,
+            lane: TaskLane::Live,
         };
         // Its result comes with it: it was at work elsewhere.
         Attempt { state: TaskState::Leased, ..task.into_attempt() }
@@ -70,7 +73,7 @@ impl ForeignTask {
 /// How often a task was tried before, as the reference system writes it into the meta.
 fn retries_in_meta(meta: &Query) -> u32 {
     // One given up has `retry=failed`, and its number in the other.
-    ["retry", "retried"].iter().find_map(|key| meta.first(key)?.parse().ok()).unwrap_or(0)
+    ["retry", "retried"].iter().find_map(|key| meta.first_value(key)?.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -98,31 +101,37 @@ mod tests {
             ForeignTask { id: "other".to_owned(), ..one.clone() },
             ForeignTask { created: "2026-03-02T12:00:00.500001Z".parse().unwrap(), ..one.clone() },
         ] {
-            assert_ne!(one.identity(), other.identity(), "{other:?}");
+            assert_ne!(one.identity_parts(), other.identity_parts(), "{other:?}");
         }
         let told_otherwise =
             ForeignTask { info: "?i=2".to_owned(), meta: "retry=3".to_owned(), ..one.clone() };
-        assert_eq!(one.identity(), told_otherwise.identity());
+        assert_eq!(one.identity_parts(), told_otherwise.identity_parts());
     }
 
     #[test]
     fn tasks_of_one_whole_second_are_told_apart_by_info_and_retry() {
         let one = task("2026-03-02T12:00:00Z");
-        assert_ne!(one.identity(), ForeignTask { info: "?i=2".to_owned(), ..one.clone() }.identity());
-        assert_ne!(one.identity(), ForeignTask { meta: "retry=3".to_owned(), ..one.clone() }.identity());
+        assert_ne!(
+            one.identity_parts(),
+            ForeignTask { info: "?i=2".to_owned(), ..one.clone() }.identity_parts()
+        );
+        assert_ne!(
+            one.identity_parts(),
+            ForeignTask { meta: "retry=3".to_owned(), ..one.clone() }.identity_parts()
+        );
         let more_meta = ForeignTask { meta: "retry=2&rows=5".to_owned(), ..one.clone() };
-        assert_eq!(one.identity(), more_meta.identity());
+        assert_eq!(one.identity_parts(), more_meta.identity_parts());
     }
 
     #[test]
     fn it_becomes_an_attempt_of_its_workflow_and_chain() {
         let one = task("2026-03-02T12:00:00Z");
-        let attempt = one.attempt();
+        let attempt = one.to_attempt();
         assert_eq!(
             (attempt.workflow.as_str(), attempt.id.as_str(), attempt.retry, attempt.uid),
             ("w.toml", "chain", 2, Uid::at(one.created))
         );
         let failed = ForeignTask { id: String::new(), meta: "retry=failed&retried=4".to_owned(), ..one };
-        assert_eq!((failed.attempt().retry, failed.attempt().id.as_str()), (4, "chain"));
+        assert_eq!((failed.to_attempt().retry, failed.to_attempt().id.as_str()), (4, "chain"));
     }
 }

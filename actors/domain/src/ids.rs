@@ -5,20 +5,20 @@ use chrono::{DateTime, Utc};
 use crate::task::Uid;
 
 /// The source of everything a decision can't derive from its inputs.
-pub trait Ids {
+pub trait IdSource {
     /// A fresh attempt id for a task created at `now`; never the same twice from one source.
-    fn uid(&mut self, now: DateTime<Utc>) -> Uid;
+    fn next_uid(&mut self, now: DateTime<Utc>) -> Uid;
 
     /// 64 uniform random bits: jitter, `{uuid}`, chain ids, lease secrets.
-    fn random(&mut self) -> u64;
+    fn random_bits(&mut self) -> u64;
 
     /// A fresh chain id: a version 7 UUID, so that the index over chains grows at its end.
-    fn chain(&mut self, now: DateTime<Utc>) -> String {
+    fn next_chain_id(&mut self, now: DateTime<Utc>) -> String {
         // A clock before 1970 must not stop the service.
         let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
         let mut bytes = [0_u8; 10];
-        bytes[..8].copy_from_slice(&self.random().to_le_bytes());
-        bytes[8..].copy_from_slice(&self.random().to_le_bytes()[..2]);
+        bytes[..8].copy_from_slice(&self.random_bits().to_le_bytes());
+        bytes[8..].copy_from_slice(&self.random_bits().to_le_bytes()[..2]);
         uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid().to_string()
     }
 }
@@ -35,13 +35,13 @@ pub(crate) mod fixed {
         random: u64,
     }
 
-    impl Ids for FixedIds {
-        fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+    impl IdSource for FixedIds {
+        fn next_uid(&mut self, now: DateTime<Utc>) -> Uid {
             self.uids += 1;
             Uid(now.timestamp_micros() + self.uids)
         }
 
-        fn random(&mut self) -> u64 {
+        fn random_bits(&mut self) -> u64 {
             self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
             self.random
         }
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn chain_ids_are_uuids_in_the_order_of_time() {
         let mut ids = FixedIds::default();
-        let mut chain = |millis: i64| ids.chain(DateTime::from_timestamp_millis(millis).unwrap());
+        let mut chain = |millis: i64| ids.next_chain_id(DateTime::from_timestamp_millis(millis).unwrap());
         let (first, same, later) =
             (chain(1_700_000_000_000), chain(1_700_000_000_000), chain(1_700_000_000_001));
         assert!(

@@ -1,7 +1,7 @@
 //! What flowlord knows about tasks, workflows and alerts, as pure functions of (now, state, input).
 //!
 //! Nothing here reads a clock, draws a random number or does I/O: time is an argument, randomness and new ids
-//! come from [`Ids`].
+//! come from [`IdSource`].
 
 #![warn(missing_docs)]
 
@@ -12,9 +12,11 @@ pub mod bom;
 pub mod check;
 pub mod cron;
 pub mod dates;
+pub mod deadlines;
 pub mod decide;
 pub mod duration;
 pub mod envelope;
+pub mod escalation;
 pub mod file_event;
 pub mod file_match;
 pub mod finding;
@@ -22,8 +24,6 @@ pub mod foreign;
 pub mod glob;
 pub mod ids;
 mod info_path;
-pub mod ladder;
-pub mod overdue;
 pub mod plan;
 pub mod query;
 pub mod rerun;
@@ -43,7 +43,7 @@ pub mod template;
 pub mod workflow;
 
 pub use alert::{AlertKind, NewAlert};
-pub use decide::Decision;
-pub use ids::Ids;
+pub use decide::TaskDecision;
+pub use ids::IdSource;
 pub use role::Role;
-pub use task::{Attempt, CutTexts, LISTED_BYTES, Lane, NewTask, TaskResult, TaskState, Uid};
+pub use task::{Attempt, CutTexts, LISTED_BYTES, NewTask, TaskLane, TaskResult, TaskState, Uid};

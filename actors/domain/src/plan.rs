@@ -1,6 +1,6 @@
 //! What would start, slot by slot, without starting anything.
 //!
-//! What follows a task is what [`decide_with`] says when it completes. What its worker would leave in its meta isn't
+//! What follows a task is what [`decide_result_with`] says when it completes. What its worker would leave in its meta isn't
 //! known: `{meta:key}` stays there as it is written.
 
 use std::cmp::Reverse;
@@ -9,11 +9,11 @@ use std::collections::{BTreeSet, BinaryHeap};
 use chrono::{DateTime, Utc};
 
 use crate::alert::AlertKind;
-use crate::cron::Schedule;
-use crate::decide::{Outcome, decide_with};
-use crate::ids::Ids;
+use crate::cron::CronSchedule;
+use crate::decide::{WorkerOutcome, decide_result_with};
+use crate::ids::IdSource;
 use crate::query::Query;
-use crate::schedule::{RowSource, Slot};
+use crate::schedule::{RowSource, StartingSlot};
 use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use crate::template::meta_keys;
 use crate::workflow::{Phase, TaskName, Workflows};
@@ -23,7 +23,7 @@ const HOST: &str = "{host}";
 
 /// How much a plan shows of each slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct PlanLimits {
     /// The most tasks of one slot of a phase.
     pub tasks: usize,
     /// The most tasks that follow one of them.
@@ -33,13 +33,13 @@ pub struct Limits {
 }
 
 /// The slots of a time, in the order in which they start. Only one task at a time is in memory.
-pub struct Plan<'a> {
+pub struct SlotPlan<'a> {
     workflows: &'a Workflows,
     files: &'a dyn RowSource,
     until: DateTime<Utc>,
-    limits: Limits,
+    limits: PlanLimits,
     /// By workflow and task, which is the order in which slots of one instant start.
-    crons: Vec<(&'a Phase, &'a Schedule)>,
+    crons: Vec<(&'a Phase, &'a CronSchedule)>,
     due: BinaryHeap<Reverse<(DateTime<Utc>, usize)>>,
     current: Option<CurrentSlot<'a>>,
 }
@@ -47,26 +47,26 @@ pub struct Plan<'a> {
 struct CurrentSlot<'a> {
     at: DateTime<Utc>,
     phase: &'a Phase,
-    slot: Slot<'a>,
+    slot: StartingSlot<'a>,
     next: usize,
 }
 
 /// One line of a plan: a task that starts, or why none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned<'a> {
+pub struct PlannedSlot<'a> {
     /// The time of the slot.
     pub at: DateTime<Utc>,
     /// The phase that has the slot.
     pub phase: &'a Phase,
     /// What would happen then.
-    pub what: What,
+    pub what: PlannedOutcome,
 }
 
 /// What happens in a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum PlannedOutcome {
     /// A task starts.
-    Task(Step),
+    Task(PlannedTask),
     /// More tasks start, which the limit leaves out.
     More(usize),
     /// Nothing starts, and an alert says why.
@@ -75,7 +75,7 @@ pub enum What {
 
 /// A task, and what follows when it completes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct PlannedTask {
     /// `topic` or `topic:job`.
     pub task: String,
     /// What the worker is to do.
@@ -85,31 +85,31 @@ pub struct Step {
     /// The keys without which its parent doesn't start it.
     pub needs: Vec<String>,
     /// What follows.
-    pub children: Vec<Step>,
+    pub children: Vec<PlannedTask>,
     /// Why it isn't created.
     pub problem: Option<String>,
     /// More follows than the limit lets be told.
     pub cut: bool,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> SlotPlan<'a> {
     /// The slots at or after `from` and before `until`.
     pub fn new(
         workflows: &'a Workflows,
         files: &'a dyn RowSource,
         from: DateTime<Utc>,
         until: DateTime<Utc>,
-        limits: Limits,
+        limits: PlanLimits,
     ) -> Self {
         let mut crons: Vec<_> =
             workflows.phases().filter_map(|phase| Some((phase, phase.rule.schedule.as_ref()?))).collect();
-        crons.sort_by_cached_key(|(phase, _)| (phase.workflow.clone(), phase.name()));
+        crons.sort_by_cached_key(|(phase, _)| (phase.workflow.clone(), phase.task_name()));
         let firsts = crons.iter().enumerate();
         let due = firsts.filter_map(|(n, (_, schedule))| Some(Reverse((schedule.first_from(from)?, n))));
         Self { workflows, files, until, limits, due: due.collect(), crons, current: None }
     }
 
-    fn next_of(&mut self, mut current: CurrentSlot<'a>) -> Option<Planned<'a>> {
+    fn next_of(&mut self, mut current: CurrentSlot<'a>) -> Option<PlannedSlot<'a>> {
         let (at, phase, n) = (current.at, current.phase, current.next);
         let left = current.slot.count().saturating_sub(n);
         if left == 0 {
@@ -117,23 +117,23 @@ impl<'a> Plan<'a> {
         }
         if n >= self.limits.tasks {
             // Nothing is left of this slot in memory.
-            return Some(Planned { at, phase, what: What::More(left) });
+            return Some(PlannedSlot { at, phase, what: PlannedOutcome::More(left) });
         }
         current.next += 1;
-        let task = current.slot.task(n, HOST, &mut ZeroIds, at)?;
+        let task = current.slot.nth_task(n, HOST, &mut ZeroIds, at)?;
         self.current = Some(current);
         let mut left = self.limits.followers;
         let step = self.plan_task(task, Vec::new(), at, self.limits.depth, &mut left);
-        Some(Planned { at, phase, what: What::Task(step) })
+        Some(PlannedSlot { at, phase, what: PlannedOutcome::Task(step) })
     }
 
-    fn begin_slot(&mut self, at: DateTime<Utc>, n: usize) -> Option<Planned<'a>> {
+    fn begin_slot(&mut self, at: DateTime<Utc>, n: usize) -> Option<PlannedSlot<'a>> {
         let (phase, schedule) = self.crons[n];
         // A slot comes after the one before it, always.
         self.due.extend(schedule.next_after(at).map(|next| Reverse((next, n))));
-        match Slot::new(phase, at, self.files) {
+        match StartingSlot::new(phase, at, self.files) {
             Ok(slot) => self.next_of(CurrentSlot { at, phase, slot, next: 0 }),
-            Err(e) => Some(Planned { at, phase, what: What::Problem(e.to_string()) }),
+            Err(e) => Some(PlannedSlot { at, phase, what: PlannedOutcome::Problem(e.to_string()) }),
         }
     }
 
@@ -144,17 +144,23 @@ impl<'a> Plan<'a> {
         at: DateTime<Utc>,
         depth: usize,
         left: &mut usize,
-    ) -> Step {
+    ) -> PlannedTask {
         let name = TaskName { topic: task.topic.clone(), job: task.job.clone() };
         let (info, meta) = (task.info.clone(), task.meta.clone());
-        let mut step = Step { task: name.to_string(), info, meta, needs, ..Step::default() };
+        let mut step = PlannedTask { task: name.to_string(), info, meta, needs, ..PlannedTask::default() };
         let unknown = self.unknown_keys(&task);
         let meta =
-            unknown.iter().map(|key| (key.clone(), format!("{{meta:{key}}}"))).collect::<Query>().encode();
-        let outcome =
-            Outcome { result: TaskResult::Complete, msg: String::new(), meta, started: None, ended: None };
+            unknown.iter().map(|key| (key.clone(), format!("{{meta:{key}}}"))).collect::<Query>().to_text();
+        let outcome = WorkerOutcome {
+            result: TaskResult::Complete,
+            msg: String::new(),
+            meta,
+            started: None,
+            ended: None,
+        };
         let task = leased_attempt(task);
-        let decision = decide_with(self.workflows, &task, &outcome, at, HOST, &mut ZeroIds, self.files);
+        let decision =
+            decide_result_with(self.workflows, &task, &outcome, at, HOST, &mut ZeroIds, self.files);
         for child in decision.children {
             step.cut = depth == 0 || *left == 0;
             if step.cut {
@@ -166,21 +172,21 @@ impl<'a> Plan<'a> {
             step.children.push(self.plan_task(child, needs, at, depth - 1, left));
         }
         let failed = decision.alerts.into_iter().filter(|alert| alert.kind == AlertKind::CreateFailed);
-        step.children.extend(failed.map(|alert| Step {
+        step.children.extend(failed.map(|alert| PlannedTask {
             task: TaskName { topic: alert.topic, job: alert.job }.to_string(),
             problem: Some(alert.msg),
-            ..Step::default()
+            ..PlannedTask::default()
         }));
         step
     }
 
     fn children_of(&self, workflow: &str, topic: &str, job: &str) -> impl Iterator<Item = &'a Phase> {
-        self.workflows.children(workflow, topic, job)
+        self.workflows.children_of(workflow, topic, job)
     }
 
     /// What the children of a task ask its meta for, and only its worker can put there.
     fn unknown_keys(&self, task: &NewTask) -> BTreeSet<String> {
-        let meta = Query::lenient(&task.meta);
+        let meta = Query::parse_lenient(&task.meta);
         let children = self.children_of(&task.workflow, &task.topic, &task.job);
         let asked = children.flat_map(|phase| {
             let mut keys = meta_keys(&phase.template);
@@ -188,7 +194,7 @@ impl<'a> Plan<'a> {
             keys
         });
         // The task itself may have it already.
-        asked.filter(|key| meta.first(key).is_none_or(str::is_empty)).collect()
+        asked.filter(|key| meta.first_value(key).is_none_or(str::is_empty)).collect()
     }
 
     /// What a child's phase requires and isn't known.
@@ -201,10 +207,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl<'a> Iterator for Plan<'a> {
-    type Item = Planned<'a>;
+impl<'a> Iterator for SlotPlan<'a> {
+    type Item = PlannedSlot<'a>;
 
-    fn next(&mut self) -> Option<Planned<'a>> {
+    fn next(&mut self) -> Option<PlannedSlot<'a>> {
         loop {
             let current = self.current.take();
             if let Some(planned) = current.and_then(|current| self.next_of(current)) {
@@ -230,12 +236,12 @@ fn leased_attempt(task: NewTask) -> Attempt {
 /// Two plans of the same files are the same: what is random is zero.
 struct ZeroIds;
 
-impl Ids for ZeroIds {
-    fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+impl IdSource for ZeroIds {
+    fn next_uid(&mut self, now: DateTime<Utc>) -> Uid {
         Uid::at(now)
     }
 
-    fn random(&mut self) -> u64 {
+    fn random_bits(&mut self) -> u64 {
         0
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 /// An ordered list of keys and values; a key may come more than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
-    pairs: Vec<(String, String)>,
+    iter_pairs: Vec<(String, String)>,
 }
 
 /// A pair that can't be read. The others of the same text can.
@@ -39,7 +39,7 @@ impl Query {
     }
 
     /// Reads what can be read.
-    pub fn lenient(text: &str) -> Self {
+    pub fn parse_lenient(text: &str) -> Self {
         Self::parse_with_error(text).0
     }
 
@@ -50,7 +50,7 @@ impl Query {
         // `&&` and an `&` at an end separate nothing.
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             match parse_pair(pair) {
-                Ok(pair) => query.pairs.push(pair),
+                Ok(pair) => query.iter_pairs.push(pair),
                 Err(e) => error = error.or(Some(e)),
             }
         }
@@ -58,13 +58,13 @@ impl Query {
     }
 
     /// The first value of a key.
-    pub fn first(&self, key: &str) -> Option<&str> {
-        self.all(key).next()
+    pub fn first_value(&self, key: &str) -> Option<&str> {
+        self.all_values(key).next()
     }
 
     /// All values of a key, in their order.
-    pub fn all<'a, 'k>(&'a self, key: &'k str) -> impl Iterator<Item = &'a str> + use<'a, 'k> {
-        self.pairs.iter().filter(move |(k, _)| k == key).map(|(_, value)| value.as_str())
+    pub fn all_values<'a, 'k>(&'a self, key: &'k str) -> impl Iterator<Item = &'a str> + use<'a, 'k> {
+        self.iter_pairs.iter().filter(move |(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
     /// The first value of a key, whatever the case in which the key is written.
@@ -74,54 +74,57 @@ impl Query {
 
     /// All values of a key, whatever the case in which the key is written.
     pub fn all_any_case<'a, 'k>(&'a self, key: &'k str) -> impl Iterator<Item = &'a str> + use<'a, 'k> {
-        self.pairs.iter().filter(move |(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+        self.iter_pairs
+            .iter()
+            .filter(move |(k, _)| k.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The pairs in their order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.iter_pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
+        self.iter_pairs.is_empty()
     }
 
     /// Gives a key one value in the place of its first one, else at the end.
-    pub fn set(&mut self, key: &str, value: impl Into<String>) {
-        let Some(place) = self.pairs.iter().position(|(k, _)| k == key) else {
-            self.push(key, value);
+    pub fn set_value(&mut self, key: &str, value: impl Into<String>) {
+        let Some(place) = self.iter_pairs.iter().position(|(k, _)| k == key) else {
+            self.push_pair(key, value);
             return;
         };
-        self.pairs[place].1 = value.into(); // the place stays, so that a meta reads as its author wrote it
+        self.iter_pairs[place].1 = value.into(); // the place stays, so that a meta reads as its author wrote it
         let mut index = 0;
-        self.pairs.retain(|(k, _)| {
+        self.iter_pairs.retain(|(k, _)| {
             index += 1;
             index <= place + 1 || k != key
         });
     }
 
     /// Adds a pair at the end.
-    pub fn push(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.pairs.push((key.into(), value.into()));
+    pub fn push_pair(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.iter_pairs.push((key.into(), value.into()));
     }
 
     /// Takes a key out.
-    pub fn remove(&mut self, key: &str) {
-        self.pairs.retain(|(k, _)| k != key);
+    pub fn remove_key(&mut self, key: &str) {
+        self.iter_pairs.retain(|(k, _)| k != key);
     }
 
     /// Orders the pairs by key; values of one key keep their order.
     #[must_use]
     pub fn sorted(mut self) -> Self {
-        self.pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        self.iter_pairs.sort_by(|a, b| a.0.cmp(&b.0));
         self
     }
 
     /// Writes the query. Only what would not read back is percent-encoded; a space stays a space.
-    pub fn encode(&self) -> String {
+    pub fn to_text(&self) -> String {
         let mut text = String::new();
-        for (key, value) in &self.pairs {
+        for (key, value) in &self.iter_pairs {
             if !text.is_empty() {
                 text.push('&');
             }
@@ -135,13 +138,13 @@ impl Query {
 
 impl FromIterator<(String, String)> for Query {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
-        Self { pairs: pairs.into_iter().collect() }
+        Self { iter_pairs: pairs.into_iter().collect() }
     }
 }
 
 /// The task's meta with the worker's keys over it. Without anything from the worker the text stays as it is.
-pub fn merge(task_meta: &str, worker_meta: &str) -> String {
-    let worker = Query::lenient(worker_meta);
+pub fn merge_meta(task_meta: &str, worker_meta: &str) -> String {
+    let worker = Query::parse_lenient(worker_meta);
     // Also its spelling stays: people may have written it.
     if worker.is_empty() {
         return task_meta.to_owned();
@@ -156,21 +159,21 @@ pub fn merge(task_meta: &str, worker_meta: &str) -> String {
             Entry::Occupied(_) => false,
         })
         .collect();
-    let task = Query::lenient(task_meta);
+    let task = Query::parse_lenient(task_meta);
     let mut merged = Query::default();
     let mut placed = HashSet::new();
     for (key, value) in task.pairs() {
         match over.get(key) {
-            None => merged.push(key, value),
-            Some(value) if placed.insert(key) => merged.push(key, *value),
+            None => merged.push_pair(key, value),
+            Some(value) if placed.insert(key) => merged.push_pair(key, *value),
             Some(_) => {}
         }
     }
     firsts
         .into_iter()
         .filter(|(key, _)| !placed.contains(key))
-        .for_each(|(key, value)| merged.push(key, value));
-    merged.encode()
+        .for_each(|(key, value)| merged.push_pair(key, value));
+    merged.to_text()
 }
 
 /// What to write instead of a time whose `+` was read as a space, as it is in every query; nothing for other texts.
@@ -251,10 +254,10 @@ mod tests {
 
     #[test]
     fn a_worker_s_keys_go_over_the_task_s() {
-        assert_eq!(merge("a=1&b=2", ""), "a=1&b=2");
-        assert_eq!(merge("a=1&b=2&a=3", "a=x y&c=5%26"), "a=x y&b=2&c=5%26");
-        assert_eq!(merge("x=%zz&workflow=f", "%zz"), "x=%zz&workflow=f");
-        assert_eq!(merge("a=1", "a=2&a=3"), "a=2");
+        assert_eq!(merge_meta("a=1&b=2", ""), "a=1&b=2");
+        assert_eq!(merge_meta("a=1&b=2&a=3", "a=x y&c=5%26"), "a=x y&b=2&c=5%26");
+        assert_eq!(merge_meta("x=%zz&workflow=f", "%zz"), "x=%zz&workflow=f");
+        assert_eq!(merge_meta("a=1", "a=2&a=3"), "a=2");
     }
 
     /// A result may be 8 MiB: looking through all keys for each would take minutes.
@@ -262,14 +265,14 @@ mod tests {
     fn a_worker_may_send_many_keys() {
         let many: Vec<String> = (0..300_000).map(|n| format!("k{n}={n}")).collect();
         let meta = many.join("&");
-        assert_eq!(merge("", &meta), meta);
-        assert_eq!(merge(&meta, &meta), meta);
+        assert_eq!(merge_meta("", &meta), meta);
+        assert_eq!(merge_meta(&meta, &meta), meta);
     }
 
     #[test]
     fn an_unreadable_pair_hides_no_other() {
         let (query, error) = Query::parse_with_error("a=1&b=%zz&c=x;y&d=+");
-        assert_eq!(query.encode(), "a=1&d= ");
+        assert_eq!(query.to_text(), "a=1&d= ");
         assert_eq!(
             error.unwrap().to_string(),
             "`%zz` in `b=%zz` is not an escape: write a percent sign as %25"
@@ -278,10 +281,10 @@ mod tests {
 
     #[test]
     fn set_replaces_in_place() {
-        let mut query = Query::lenient("a=1&b=2&a=3");
-        query.set("a", "x");
-        query.set("c", "y");
-        assert_eq!(query.encode(), "a=x&b=2&c=y");
+        let mut query = Query::parse_lenient("a=1&b=2&a=3");
+        query.set_value("a", "x");
+        query.set_value("c", "y");
+        assert_eq!(query.to_text(), "a=x&b=2&c=y");
     }
 
     #[test]
@@ -292,14 +295,17 @@ mod tests {
             ("a=%25%26%2B%3B", "a=%25%26%2B%3B"),
             ("a=x+y/z", "a=x y/z"),
         ] {
-            assert_eq!(Query::lenient(written).encode(), encoded);
+            assert_eq!(Query::parse_lenient(written).to_text(), encoded);
         }
-        let query = Query::lenient("a=1&B=2&b=3&A=4");
-        assert_eq!((query.first("a"), query.first("b"), query.first("c")), (Some("1"), Some("3"), None));
+        let query = Query::parse_lenient("a=1&B=2&b=3&A=4");
+        assert_eq!(
+            (query.first_value("a"), query.first_value("b"), query.first_value("c")),
+            (Some("1"), Some("3"), None)
+        );
         assert_eq!(query.first_any_case("A"), Some("1"));
         assert_eq!(query.all_any_case("b").collect::<Vec<_>>(), ["2", "3"]);
-        assert_eq!(query.clone().sorted().encode(), "A=4&B=2&a=1&b=3");
-        assert!(!query.is_empty() && Query::lenient("&&").is_empty());
+        assert_eq!(query.clone().sorted().to_text(), "A=4&B=2&a=1&b=3");
+        assert!(!query.is_empty() && Query::parse_lenient("&&").is_empty());
         assert_eq!(
             Query::parse("a=1;b").unwrap_err().to_string(),
             "`a=1;b` has a semicolon: separate by `&`, write a semicolon as %3B"
@@ -316,17 +322,17 @@ mod tests {
         #[test]
         fn what_is_written_reads_back(pairs in prop::collection::vec((".*", ".*"), 0..5)) {
             let query: Query = pairs.into_iter().collect();
-            prop_assert_eq!(Query::parse(&query.encode()), Ok(query));
+            prop_assert_eq!(Query::parse(&query.to_text()), Ok(query));
         }
 
         #[test]
         fn merging_is_setting_one_by_one(task in "([abc]=[12]&?){0,5}", worker in "([abcd]=[345]&?){0,5}") {
-            let (mut expected, over) = (Query::lenient(&task), Query::lenient(&worker));
+            let (mut expected, over) = (Query::parse_lenient(&task), Query::parse_lenient(&worker));
             for (key, _) in over.pairs() {
-                expected.set(key, over.first(key).unwrap_or_default());
+                expected.set_value(key, over.first_value(key).unwrap_or_default());
             }
-            let expected = if over.is_empty() { task.clone() } else { expected.encode() };
-            prop_assert_eq!(merge(&task, &worker), expected);
+            let expected = if over.is_empty() { task.clone() } else { expected.to_text() };
+            prop_assert_eq!(merge_meta(&task, &worker), expected);
         }
 
         #[test]

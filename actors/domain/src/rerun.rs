@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ids::Ids;
+use crate::ids::IdSource;
 use crate::query::Query;
 use crate::task::{Attempt, NewTask};
 
@@ -10,21 +10,21 @@ use crate::task::{Attempt, NewTask};
 const OF_RETRIES: [&str; 3] = ["retry", "retried", "delayed"];
 
 /// The same task of the same chain, with all its retries before it; `rerun=manual` in its meta says why it is there.
-pub fn rerun(task: &Attempt, ids: &mut dyn Ids, now: DateTime<Utc>) -> NewTask {
-    let mut meta = Query::lenient(&task.meta);
+pub fn rerun_task(task: &Attempt, ids: &mut dyn IdSource, now: DateTime<Utc>) -> NewTask {
+    let mut meta = Query::parse_lenient(&task.meta);
     // It begins anew, with all its retries before it.
     for key in OF_RETRIES {
-        meta.remove(key);
+        meta.remove_key(key);
     }
-    meta.set("rerun", "manual");
-    NewTask { meta: meta.sorted().encode(), ..NewTask::following(task, now, ids) }
+    meta.set_value("rerun", "manual");
+    NewTask { meta: meta.sorted().to_text(), ..NewTask::following(task, now, ids) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::fixed::FixedIds;
-    use crate::task::{Lane, Uid};
+    use crate::task::{TaskLane, Uid};
 
     #[test]
     fn a_rerun_keeps_its_chain_and_forgets_its_retries() {
@@ -40,7 +40,7 @@ mod tests {
             parent: None,
             retry: 2,
             not_before: Some(now),
-            lane: Lane::Backload,
+            lane: TaskLane::Backload,
         };
         let expected = NewTask {
             uid: Uid(now.timestamp_micros() + 1),
@@ -50,6 +50,6 @@ mod tests {
             not_before: None,
             ..failed.clone()
         };
-        assert_eq!(rerun(&failed.into_attempt(), &mut FixedIds::default(), now), expected);
+        assert_eq!(rerun_task(&failed.into_attempt(), &mut FixedIds::default(), now), expected);
     }
 }

@@ -8,7 +8,7 @@ use crate::duration;
 const LONGEST: TimeDelta = TimeDelta::days(30);
 
 /// The wait of a phase without `retry_delay`.
-pub const DEFAULT: TimeDelta = TimeDelta::seconds(1);
+pub const DEFAULT_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 /// The rule key `retry_delay`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,9 +47,9 @@ impl RetryDelay {
     }
 
     /// The wait before retry number `retry` (1 for the first), with `random` as its jitter.
-    pub fn delay(self, retry: u32, random: u64) -> TimeDelta {
+    pub fn delay_before(self, retry: u32, random: u64) -> TimeDelta {
         match self {
-            Self::Default => DEFAULT,
+            Self::Default => DEFAULT_DELAY,
             // What failed together must not come back together.
             Self::Flat(base) => {
                 base + uniform_share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random)
@@ -66,7 +66,7 @@ impl RetryDelay {
 
 fn parse_wait(text: &str) -> Result<TimeDelta, String> {
     let text = text.trim();
-    let wait = duration::parse(text).map_err(|err| format!("retry_delay: {err}"))?;
+    let wait = duration::parse_duration(text).map_err(|err| format!("retry_delay: {err}"))?;
     if wait < TimeDelta::milliseconds(1) || wait > LONGEST {
         return Err(format!("retry_delay `{text}` is out of range: write 1ms to 30d"));
     }
@@ -121,8 +121,8 @@ mod tests {
             (exponential, 33, 0, 60_000),
             (exponential, u32::MAX, 0, 60_000),
         ] {
-            let waits =
-                [0, u64::MAX / 2 + 1, u64::MAX].map(|random| delay.delay(retry, random).num_milliseconds());
+            let waits = [0, u64::MAX / 2 + 1, u64::MAX]
+                .map(|random| delay.delay_before(retry, random).num_milliseconds());
             assert_eq!(waits, [least, i64::midpoint(least, most), most], "{delay:?} {retry}");
         }
     }
@@ -149,10 +149,10 @@ mod tests {
         #[test]
         fn waits_stay_within_their_bounds(retry in 0_u32..5_000, random: u64, millis in 1_i64..2_592_000_000) {
             let base = TimeDelta::milliseconds(millis);
-            let flat = RetryDelay::Flat(base).delay(retry, random);
+            let flat = RetryDelay::Flat(base).delay_before(retry, random);
             prop_assert!(flat >= base && flat.num_milliseconds() <= millis + millis * 2 / 5);
             let max = base.max(TimeDelta::hours(1));
-            let grown = RetryDelay::Exponential { base, max }.delay(retry, random);
+            let grown = RetryDelay::Exponential { base, max }.delay_before(retry, random);
             prop_assert!(grown >= TimeDelta::zero() && grown <= max);
         }
     }

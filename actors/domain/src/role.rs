@@ -40,7 +40,7 @@ impl Role {
 
     /// Whether this role may do what asks for `needed`. A token in an address is seen by more eyes than one in a header,
     /// so only one that is good for nothing else may stand there.
-    pub fn covers(self, needed: Self) -> bool {
+    pub fn covers_role(self, needed: Self) -> bool {
         match self {
             // A token of such power must not stand in an address, where logs see it.
             Self::Admin => needed != Self::Push,
@@ -74,7 +74,7 @@ mod tests {
         let covers: Vec<(Role, Role)> = Role::ALL
             .into_iter()
             .flat_map(|role| Role::ALL.map(|needed| (role, needed)))
-            .filter(|(role, needed)| role.covers(*needed))
+            .filter(|(role, needed)| role.covers_role(*needed))
             .collect();
         assert_eq!(
             covers,

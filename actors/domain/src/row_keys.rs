@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::finding::did_you_mean;
-use crate::template::{Row, meta_keys};
+use crate::template::{MetaRow, meta_keys};
 
 /// The most keys of the rows that are named.
 const MOST_NAMED: usize = 20;
@@ -21,9 +21,9 @@ pub struct MissingKeys {
 impl MissingKeys {
     /// The keys of a template that neither a row has, nor `is_known` otherwise; none when all have a value somewhere,
     /// and where there are no rows: nothing starts then.
-    pub fn of(template: &str, rows: &[Row], is_known: impl Fn(&str) -> bool) -> Option<Self> {
+    pub fn of(template: &str, rows: &[MetaRow], is_known: impl Fn(&str) -> bool) -> Option<Self> {
         let mut keys = BTreeSet::from_iter(meta_keys(template));
-        keys.retain(|key| !is_known(key) && rows.iter().all(|row| row.get(key).is_none()));
+        keys.retain(|key| !is_known(key) && rows.iter().all(|row| row.value_of(key).is_none()));
         if keys.is_empty() || rows.is_empty() {
             return None;
         }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn missing(template: &str, rows: &str) -> Option<String> {
-        let rows = Row::from_json_lines(rows).unwrap();
+        let rows = MetaRow::from_json_lines(rows).unwrap();
         MissingKeys::of(template, &rows, |key| key == "known").map(|missing| missing.to_string())
     }
 
@@ -72,7 +72,7 @@ mod tests {
         );
         let near = missing("{meta:table}", "{\"Table\":1}").unwrap();
         assert!(near.ends_with("the keys of its rows are `Table`: did you mean `Table`?"), "{near}");
-        let none = MissingKeys::of("{meta:table}", &[Row::default()], |_| false).unwrap().to_string();
+        let none = MissingKeys::of("{meta:table}", &[MetaRow::default()], |_| false).unwrap().to_string();
         assert_eq!(none, "no row has `table`, which the template names; its rows have no keys at all");
     }
 

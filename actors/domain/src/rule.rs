@@ -6,17 +6,17 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::cron::Schedule;
+use crate::cron::CronSchedule;
 use crate::duration;
 use crate::finding::{Severity, what_to_write};
 use crate::glob::Glob;
 use crate::query::Query;
 use crate::retry::RetryDelay;
-use crate::rows::rows_of;
+use crate::rows::zip_lists;
 use crate::template::meta_keys;
 
 /// All keys of a rule.
-pub const KEYS: [&str; 17] = [
+pub const RULE_KEYS: [&str; 17] = [
     "cron",
     "offset",
     "job",
@@ -59,7 +59,7 @@ pub struct Rule {
     /// The schedule as it was written.
     pub cron: Option<String>,
     /// The schedule; none when there is none or it can't be read.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<CronSchedule>,
     /// Added to the slot to get the time that tasks are about.
     pub offset: TimeDelta,
     /// The job; empty for none.
@@ -81,13 +81,13 @@ pub struct Rule {
     /// How far the batch reaches from its first time; negative for backwards.
     pub span: TimeDelta,
     /// The steps of the batch.
-    pub by: By,
+    pub by: BatchStep,
     /// Lists that are zipped into rows.
     pub meta: BTreeMap<String, Vec<String>>,
     /// A file with a row a line.
     pub meta_file: Option<String>,
     /// What becomes of slots in downtime.
-    pub missed: Missed,
+    pub missed: MissedSlotRule,
     /// How far back slots in downtime count.
     pub missed_window: Option<TimeDelta>,
     /// So long after its slot its task should be leased.
@@ -105,7 +105,7 @@ pub struct Rule {
 /// The steps of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum By {
+pub enum BatchStep {
     /// Each hour.
     Hour,
     /// Each day.
@@ -117,7 +117,7 @@ pub enum By {
     Month,
 }
 
-impl By {
+impl BatchStep {
     /// Reads `hour`, `hourly` and so on in any case.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text.to_ascii_lowercase().as_str() {
@@ -132,7 +132,7 @@ impl By {
 
 /// What becomes of slots that fell into downtime.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Missed {
+pub enum MissedSlotRule {
     /// They are recorded.
     #[default]
     None,
@@ -177,7 +177,7 @@ impl Rule {
     }
 
     /// What keeps a phase with this rule from ever starting, in the reference's words.
-    pub fn status(&self, has_parent: bool) -> Option<String> {
+    pub fn why_never_started(&self, has_parent: bool) -> Option<String> {
         let starts = has_parent || self.cron.is_some() || self.files.is_some();
         self.message_of("", "invalid rule format")
             .or((!starts).then_some(NON_SCHEDULED))
@@ -191,7 +191,7 @@ impl Rule {
     }
 
     /// Why nothing may start by this rule's schedule, for, meta or offset.
-    pub fn blocked(&self) -> Option<&RuleProblem> {
+    pub fn first_blocker(&self) -> Option<&RuleProblem> {
         self.problems.iter().find(|problem| problem.blocks)
     }
 
@@ -212,7 +212,7 @@ impl Rule {
 
     /// Whether a parent's meta has everything that is required.
     pub fn is_ready(&self, parent: &Query) -> bool {
-        self.require.iter().all(|key| parent.first(key).is_some_and(|value| !value.is_empty()))
+        self.require.iter().all(|key| parent.first_value(key).is_some_and(|value| !value.is_empty()))
     }
 
     fn text_of(&self, key: &str) -> Option<String> {
@@ -226,7 +226,7 @@ impl Rule {
     fn read_schedule(&mut self, zone: Tz) {
         self.cron = self.filled_text("cron");
         let Some(spec) = self.cron.clone() else { return };
-        match Schedule::parse(&spec, zone) {
+        match CronSchedule::parse(&spec, zone) {
             Ok(schedule) => self.schedule = Some(schedule),
             Err(e) => self.add_blocker("cron", format!("invalid cron: {spec}: {e}")),
         }
@@ -281,8 +281,8 @@ impl Rule {
         self.offset = self.batch_duration("offset");
         self.span = self.batch_duration("for");
         if let Some(text) = self.filled_text("by") {
-            self.by = By::parse(&text).unwrap_or_default();
-            if By::parse(&text).is_none() {
+            self.by = BatchStep::parse(&text).unwrap_or_default();
+            if BatchStep::parse(&text).is_none() {
                 self.add_warning(
                     "by",
                     format!("by `{text}` is unknown, day is used: write hour, day, week or month"),
@@ -297,7 +297,7 @@ impl Rule {
         if self.meta_file.is_some() && !self.meta.is_empty() {
             self.add_blocker("meta-file", "meta and meta-file are both given: use one of them".to_owned());
         }
-        if let Err(e) = rows_of(&self.meta) {
+        if let Err(e) = zip_lists(&self.meta) {
             self.add_blocker("meta", e.to_string());
         }
     }
@@ -346,15 +346,15 @@ impl Rule {
     fn read_missed(&mut self) {
         if let Some(text) = self.filled_text("missed") {
             self.missed = match text.to_ascii_lowercase().as_str() {
-                "none" => Missed::None,
-                "latest" => Missed::Latest,
-                "all" => Missed::All,
+                "none" => MissedSlotRule::None,
+                "latest" => MissedSlotRule::Latest,
+                "all" => MissedSlotRule::All,
                 _ => {
                     self.add_error(
                         "missed",
                         format!("missed `{text}` is unknown: write none, latest or all"),
                     );
-                    Missed::None
+                    MissedSlotRule::None
                 }
             };
         }
@@ -366,7 +366,7 @@ impl Rule {
         self.done_by = self.limit_of("done_by");
         self.max_run = self.limit_of("max_run");
         if let Some((start, done)) = self.start_by.zip(self.done_by).filter(|(start, done)| start > done) {
-            let (start, done) = (duration::print(start), duration::print(done));
+            let (start, done) = (duration::print_duration(start), duration::print_duration(done));
             self.add_warning("start_by", format!("start_by {start} is after done_by {done}: swap them"));
         }
     }
@@ -374,12 +374,12 @@ impl Rule {
     /// A time that is longer than none; none where there is none, or it can't be read.
     fn limit_of(&mut self, key: &str) -> Option<TimeDelta> {
         let text = self.filled_text(key)?;
-        let what = match duration::parse(&text) {
+        let what = match duration::parse_duration(&text) {
             Ok(span) if span <= TimeDelta::zero() => {
                 format!("{key} `{text}` is not positive: write a duration like 1h")
             }
             Ok(span) if span > LONGEST => {
-                format!("{key} `{text}` is too long: write {} or less", duration::print(LONGEST))
+                format!("{key} `{text}` is too long: write {} or less", duration::print_duration(LONGEST))
             }
             Ok(span) => return Some(span),
             Err(e) => format!("{key}: {e}"),
@@ -392,10 +392,13 @@ impl Rule {
     fn read_unknown_keys(&mut self) {
         let keys: Vec<String> = self.query.pairs().map(|(key, _)| key.to_owned()).collect();
         for key in keys {
-            let known = KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key))
+            let known = RULE_KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key))
                 || key.to_ascii_lowercase().starts_with("require:");
             if !known && self.files.is_none() {
-                self.add_warning(&key, format!("rule key `{key}` is unknown{}", what_to_write(&key, &KEYS)));
+                self.add_warning(
+                    &key,
+                    format!("rule key `{key}` is unknown{}", what_to_write(&key, &RULE_KEYS)),
+                );
             }
         }
     }
@@ -438,7 +441,7 @@ mod tests {
         let rule =
             rule("CRON=@daily&Offset=-6h&Require={meta:a}&NO_ALERT=false&Missed=Latest&missed_window=2d");
         assert_eq!(rule.problems, []);
-        assert_eq!((rule.offset, rule.missed), (TimeDelta::hours(-6), Missed::Latest));
+        assert_eq!((rule.offset, rule.missed), (TimeDelta::hours(-6), MissedSlotRule::Latest));
         assert_eq!((rule.require.as_slice(), rule.no_alert), (["a".to_owned()].as_slice(), false));
         assert_eq!(rule.missed_window, Some(TimeDelta::days(2)));
     }
@@ -465,7 +468,7 @@ mod tests {
             ("meta=&meta=a:1", "meta is empty"),
         ] {
             let read = rule(&format!("cron=@daily&{text}"));
-            assert!(read.blocked().unwrap().message.starts_with(says), "{:?}", read.problems);
+            assert!(read.first_blocker().unwrap().message.starts_with(says), "{:?}", read.problems);
         }
         assert!(messages("files=/a&x=1").is_empty());
         assert!(messages("files=/bad/[.txt")[0].contains("write one like [a-z]"));
@@ -501,7 +504,7 @@ mod tests {
                 "{:?}",
                 read.problems
             );
-            assert!(read.blocked().is_none(), "it starts all the same");
+            assert!(read.first_blocker().is_none(), "it starts all the same");
         }
     }
 
@@ -513,21 +516,23 @@ mod tests {
     #[test]
     fn steps_and_missed_slots_are_read_in_each_spelling() {
         for (texts, by) in [
-            (["hour", "Hourly"], By::Hour),
-            (["day", "DAILY"], By::Day),
-            (["week", "weekly"], By::Week),
-            (["month", "monthly"], By::Month),
+            (["hour", "Hourly"], BatchStep::Hour),
+            (["day", "DAILY"], BatchStep::Day),
+            (["week", "weekly"], BatchStep::Week),
+            (["month", "monthly"], BatchStep::Month),
         ] {
             for text in texts {
                 assert_eq!(
-                    (By::parse(text), rule(&format!("for=1h&by={text}")).by),
+                    (BatchStep::parse(text), rule(&format!("for=1h&by={text}")).by),
                     (Some(by), by),
                     "{text}"
                 );
             }
         }
-        assert_eq!(By::parse("year"), None);
-        for (text, missed) in [("none", Missed::None), ("latest", Missed::Latest), ("All", Missed::All)] {
+        assert_eq!(BatchStep::parse("year"), None);
+        for (text, missed) in
+            [("none", MissedSlotRule::None), ("latest", MissedSlotRule::Latest), ("All", MissedSlotRule::All)]
+        {
             let read = rule(&format!("cron=@daily&missed={text}"));
             assert_eq!((read.missed, read.problems), (missed, vec![]), "{text}");
         }
@@ -539,7 +544,8 @@ mod tests {
 
     #[test]
     fn a_phase_that_nothing_starts_says_so() {
-        let status = |text: &str, has_parent: bool| rule(text).status(has_parent).unwrap_or_default();
+        let status =
+            |text: &str, has_parent: bool| rule(text).why_never_started(has_parent).unwrap_or_default();
         assert_eq!(status("retry_delay=1s", false), NON_SCHEDULED);
         for (text, has_parent) in
             [("cron=@daily", false), ("files=/a", false), ("", true), ("offset=x", true)]
@@ -552,7 +558,7 @@ mod tests {
 
     #[test]
     fn keys_of_a_parent_are_required_with_a_value() {
-        let ready = |meta: &str| rule("require={meta:a},{meta:b}").is_ready(&Query::lenient(meta));
+        let ready = |meta: &str| rule("require={meta:a},{meta:b}").is_ready(&Query::parse_lenient(meta));
         assert!(ready("a=1&b=2&c="));
         for meta in ["", "a=1", "b=2", "a=1&b=", "A=1&b=2"] {
             assert!(!ready(meta), "{meta}");
@@ -582,7 +588,7 @@ mod tests {
         ] {
             assert_eq!((rule(text).is_batch(), rule(text).has_rows()), (is_batch, has_rows), "{text}");
         }
-        assert_eq!(rule("a=1\tb").blocked().unwrap().key, "", "a control character");
+        assert_eq!(rule("a=1\tb").first_blocker().unwrap().key, "", "a control character");
     }
 
     #[test]
@@ -599,7 +605,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_rule_is_read(text in "((cron|for|by|meta|retry_delay|missed|x)=[-a-z0-9*%:,| ]{0,9}&?){0,4}") {
-            let _ = rule(&text).status(false);
+            let _ = rule(&text).why_never_started(false);
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::batch::{Batch, MAX_TIMES, cut_to_hour};
-use crate::ids::Ids;
+use crate::batch::{MAX_TIMES, TaskBatch, cut_to_hour};
+use crate::ids::IdSource;
 use crate::query::Query;
 use crate::row_keys::MissingKeys;
-use crate::rows::rows_of;
-use crate::rule::{Missed, Rule};
-use crate::task::{Lane, NewTask};
+use crate::rows::zip_lists;
+use crate::rule::{MissedSlotRule, Rule};
+use crate::task::{NewTask, TaskLane};
 use crate::task_time::cron_text;
-use crate::template::{Row, render_utc};
+use crate::template::{MetaRow, render_template_utc};
 use crate::workflow::Phase;
 
 /// Why a task can't be created.
@@ -43,7 +43,7 @@ pub enum CreateError {
 /// Where the rows of meta files come from: the caller, who may read files.
 pub trait RowSource {
     /// The rows of a file, or what is wrong with it.
-    fn rows(&self, path: &str) -> Result<Vec<Row>, String>;
+    fn rows(&self, path: &str) -> Result<Vec<MetaRow>, String>;
 }
 
 /// A source without files.
@@ -51,13 +51,13 @@ pub trait RowSource {
 pub struct NoFiles;
 
 impl RowSource for NoFiles {
-    fn rows(&self, _: &str) -> Result<Vec<Row>, String> {
+    fn rows(&self, _: &str) -> Result<Vec<MetaRow>, String> {
         Err("files can't be read here: put the rows into meta=".to_owned())
     }
 }
 
-impl<F: Fn(&str) -> Result<Vec<Row>, String>> RowSource for F {
-    fn rows(&self, path: &str) -> Result<Vec<Row>, String> {
+impl<F: Fn(&str) -> Result<Vec<MetaRow>, String>> RowSource for F {
+    fn rows(&self, path: &str) -> Result<Vec<MetaRow>, String> {
         self(path)
     }
 }
@@ -70,7 +70,7 @@ pub fn phase_rows(
     phase: &Phase,
     files: &dyn RowSource,
     is_known: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Row>>, CreateError> {
+) -> Result<Option<Vec<MetaRow>>, CreateError> {
     let rows = rule_rows(&phase.rule, files)?;
     if let Some((path, read)) = phase.rule.meta_file.as_ref().zip(rows.as_ref())
         && let Some(missing) = MissingKeys::of(&phase.template, read, is_known)
@@ -80,7 +80,7 @@ pub fn phase_rows(
     Ok(rows)
 }
 
-fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
+fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<MetaRow>>, CreateError> {
     if let Some(problem) = rule.find_blocker(&["meta", "meta-file"]) {
         return Err(CreateError::Rule(problem.message.clone()));
     }
@@ -88,7 +88,7 @@ fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, Cre
         return Ok(None);
     }
     // The rows of lists come before those of the file.
-    let mut rows = rows_of(&rule.meta).map_err(|e| CreateError::Rule(e.to_string()))?;
+    let mut rows = zip_lists(&rule.meta).map_err(|e| CreateError::Rule(e.to_string()))?;
     if let Some(path) = &rule.meta_file {
         let more = files.rows(path);
         rows.extend(more.map_err(|problem| CreateError::MetaFile { path: path.clone(), problem })?);
@@ -101,27 +101,27 @@ pub fn slot_tasks_with(
     phase: &Phase,
     slot: DateTime<Utc>,
     host: &str,
-    ids: &mut dyn Ids,
+    ids: &mut dyn IdSource,
     now: DateTime<Utc>,
     files: &dyn RowSource,
 ) -> Result<Vec<NewTask>, CreateError> {
-    let slot = Slot::new(phase, slot, files)?;
-    Ok((0..slot.count).filter_map(|n| slot.task(n, host, ids, now)).collect())
+    let slot = StartingSlot::new(phase, slot, files)?;
+    Ok((0..slot.count_tasks).filter_map(|n| slot.nth_task(n, host, ids, now)).collect())
 }
 
 /// What starts in a slot, before its tasks are made: they may be many.
 #[derive(Debug, Clone)]
-pub struct Slot<'a> {
+pub struct StartingSlot<'a> {
     phase: &'a Phase,
     time: DateTime<Utc>,
-    rows: Option<Vec<Row>>,
-    count: usize,
+    rows: Option<Vec<MetaRow>>,
+    count_tasks: usize,
 }
 
-impl<'a> Slot<'a> {
+impl<'a> StartingSlot<'a> {
     /// Reads what it needs from files.
     pub fn new(phase: &'a Phase, slot: DateTime<Utc>, files: &dyn RowSource) -> Result<Self, CreateError> {
-        if let Some(problem) = phase.rule.blocked() {
+        if let Some(problem) = phase.rule.first_blocker() {
             return Err(CreateError::Rule(problem.message.clone()));
         }
         if phase.task.topic.is_empty() {
@@ -130,28 +130,34 @@ impl<'a> Slot<'a> {
         // An offset beyond the end of time counts as none.
         let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
         let rows = phase_rows(phase, files, |_| false)?;
-        let mut slot = Self { phase, time, rows, count: 1 };
-        slot.count = slot.as_batch().map_or(1, |batch| batch.count());
+        let mut slot = Self { phase, time, rows, count_tasks: 1 };
+        slot.count_tasks = slot.as_batch().map_or(1, |batch| batch.count_tasks());
         Ok(slot)
     }
 
     /// How many tasks start.
     pub fn count(&self) -> usize {
-        self.count
+        self.count_tasks
     }
 
     /// The task number `n`.
-    pub fn task(&self, n: usize, host: &str, ids: &mut dyn Ids, now: DateTime<Utc>) -> Option<NewTask> {
-        match self.as_batch().filter(|_| n < self.count) {
-            Some(batch) => batch.nth(n, now, host, ids),
-            None => (n < self.count).then(|| plain_task(self.phase, self.time, host, ids, now)),
+    pub fn nth_task(
+        &self,
+        n: usize,
+        host: &str,
+        ids: &mut dyn IdSource,
+        now: DateTime<Utc>,
+    ) -> Option<NewTask> {
+        match self.as_batch().filter(|_| n < self.count_tasks) {
+            Some(batch) => batch.nth_task(n, now, host, ids),
+            None => (n < self.count_tasks).then(|| plain_task(self.phase, self.time, host, ids, now)),
         }
     }
 
-    fn as_batch(&self) -> Option<Batch<'_>> {
+    fn as_batch(&self) -> Option<TaskBatch<'_>> {
         let Phase { rule, task, workflow, template, .. } = self.phase;
         let from = cut_to_hour(self.time);
-        rule.is_batch().then(|| Batch {
+        rule.is_batch().then(|| TaskBatch {
             topic: &task.topic,
             job: &task.job,
             workflow,
@@ -160,7 +166,7 @@ impl<'a> Slot<'a> {
             to: from.checked_add_signed(rule.span).unwrap_or(from),
             by: rule.by,
             rows: self.rows.as_deref(),
-            lane: Lane::Live,
+            lane: TaskLane::Live,
             limit: MAX_TIMES, // a slip in `for` must not fill the disk
         })
     }
@@ -170,14 +176,14 @@ fn plain_task(
     phase: &Phase,
     time: DateTime<Utc>,
     host: &str,
-    ids: &mut dyn Ids,
+    ids: &mut dyn IdSource,
     now: DateTime<Utc>,
 ) -> NewTask {
     let Phase { task, workflow, template, .. } = phase;
     let new = NewTask::of_new_chain((&task.topic, &task.job), workflow, now, ids);
     NewTask {
-        info: render_utc(template, Some(time), host, ids),
-        meta: phase_meta(workflow, Some(&cron_text(time)), &task.job).encode(),
+        info: render_template_utc(template, Some(time), host, ids),
+        meta: phase_meta(workflow, Some(&cron_text(time)), &task.job).to_text(),
         ..new
     }
 }
@@ -185,25 +191,25 @@ fn plain_task(
 /// The meta of a phase's task: where it comes from, what it is about.
 pub(crate) fn phase_meta(workflow: &str, cron: Option<&str>, job: &str) -> Query {
     let mut meta = Query::default();
-    meta.push("workflow", workflow);
+    meta.push_pair("workflow", workflow);
     if let Some(cron) = cron {
-        meta.push("cron", cron);
+        meta.push_pair("cron", cron);
     }
     if !job.is_empty() {
-        meta.push("job", job);
+        meta.push_pair("job", job);
     }
     meta
 }
 
 /// Which of the slots that fell into downtime start now, oldest first.
-pub fn missed(rule: &Rule, slots: &[DateTime<Utc>], now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+pub fn slots_to_catch_up(rule: &Rule, slots: &[DateTime<Utc>], now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let mut slots = slots.to_vec();
     slots.retain(|slot| rule.missed_window.is_none_or(|window| now - *slot <= window));
     slots.sort_unstable();
     match rule.missed {
-        Missed::None => Vec::new(),
-        Missed::Latest => slots.last().copied().into_iter().collect(),
-        Missed::All => slots,
+        MissedSlotRule::None => Vec::new(),
+        MissedSlotRule::Latest => slots.last().copied().into_iter().collect(),
+        MissedSlotRule::All => slots,
     }
 }
 
@@ -259,7 +265,7 @@ mod tests {
         let started = |rows: &str| {
             let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta-file=f.csv\"\ntemplate = \"{meta:k}/{meta:l}\"";
             let file = WorkflowFile::parse("wf.toml", text, "", Tz::UTC).unwrap();
-            let rows = Row::from_json_lines(rows).unwrap();
+            let rows = MetaRow::from_json_lines(rows).unwrap();
             let slot = at("2024-01-15T10:30:00Z");
             let ids = &mut FixedIds::default();
             slot_tasks_with(&file.phases[0], slot, "h", ids, slot, &|_: &str| Ok(rows.clone()))
@@ -280,7 +286,7 @@ mod tests {
         let slots = [at("2024-01-15T08:00:00Z"), at("2024-01-15T06:00:00Z"), at("2024-01-15T07:00:00Z")];
         let hours = |rule: &str| -> Vec<String> {
             let rule = Rule::parse(rule, Tz::UTC);
-            let started = missed(&rule, &slots, at("2024-01-15T09:00:00Z"));
+            let started = slots_to_catch_up(&rule, &slots, at("2024-01-15T09:00:00Z"));
             started.iter().map(|slot| slot.format("%H").to_string()).collect()
         };
         assert!(hours("cron=@hourly").is_empty());
@@ -294,7 +300,7 @@ mod tests {
         let rows = |rule: &str| {
             let text = format!("[[phase]]\ntask = \"a\"\nrule = \"{rule}\"\ntemplate = \"{{meta:k}}\"\n");
             let file = WorkflowFile::parse("wf.toml", &text, "", Tz::UTC).unwrap();
-            let rows = Row::from_json_lines("{\"k\":\"f\"}").unwrap();
+            let rows = MetaRow::from_json_lines("{\"k\":\"f\"}").unwrap();
             let read = phase_rows(&file.phases[0], &|_: &str| Ok(rows.clone()), |_| false)?;
             Ok::<_, CreateError>(
                 read.map(|rows| rows.iter().map(|row| row.0["k"].clone()).collect::<Vec<_>>()),
@@ -316,9 +322,9 @@ mod tests {
         let file = WorkflowFile::parse("wf.toml", text, "", Tz::UTC).unwrap();
         for (phase, count) in file.phases.iter().zip([1, 2]) {
             let time = at("2024-01-15T10:30:00Z");
-            let slot = Slot::new(phase, time, &NoFiles).unwrap();
+            let slot = StartingSlot::new(phase, time, &NoFiles).unwrap();
             assert_eq!(slot.count(), count);
-            let made = |n: usize| slot.task(n, "h", &mut FixedIds::default(), time).is_some();
+            let made = |n: usize| slot.nth_task(n, "h", &mut FixedIds::default(), time).is_some();
             assert_eq!([made(count - 1), made(count), made(count + 1)], [true, false, false]);
         }
     }

@@ -33,7 +33,7 @@ const MAX_TERMS: usize = 20;
 
 /// Where a term is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
+pub enum SearchField {
     /// In all of them.
     Any,
     /// The topic, as a whole.
@@ -52,7 +52,7 @@ pub enum Field {
     Msg,
 }
 
-impl Field {
+impl SearchField {
     const NAMED: [(&'static str, Self); 7] = [
         ("type", Self::Type),
         ("job", Self::Job),
@@ -72,7 +72,7 @@ impl Field {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchTerm {
     /// The field in which it is looked for.
-    pub field: Field,
+    pub field: SearchField,
     /// The word or phrase, in lower case.
     pub text: String,
     /// It must not be there.
@@ -81,7 +81,7 @@ pub struct SearchTerm {
 
 /// A search: all terms hold. The empty one finds everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Search {
+pub struct TaskSearch {
     /// The terms.
     pub terms: Vec<SearchTerm>,
 }
@@ -105,7 +105,7 @@ pub enum SearchError {
 
 /// What a task's row shows to a search; texts as bytes, as the database has them.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
+pub struct SearchedTask<'a> {
     /// The topic, `type` on the wire.
     pub topic: &'a [u8],
     /// The job within the topic; empty for none.
@@ -122,7 +122,7 @@ pub struct Row<'a> {
     pub msg: &'a [u8],
 }
 
-impl FromStr for Search {
+impl FromStr for TaskSearch {
     type Err = SearchError;
 
     fn from_str(text: &str) -> Result<Self, SearchError> {
@@ -149,8 +149,8 @@ fn read_term(text: &str) -> Result<(SearchTerm, &str), SearchError> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let named = begin.split_once(':').and_then(|(name, rest)| Some((Field::by_name(name)?, rest)));
-    let (field, value) = named.unwrap_or((Field::Any, begin));
+    let named = begin.split_once(':').and_then(|(name, rest)| Some((SearchField::by_name(name)?, rest)));
+    let (field, value) = named.unwrap_or((SearchField::Any, begin));
     let (value, rest) = value_of(value)?;
     if value.is_empty() {
         let written = text.len() - rest.len();
@@ -159,7 +159,7 @@ fn read_term(text: &str) -> Result<(SearchTerm, &str), SearchError> {
     let text = value.to_lowercase();
     let is_result = text == "running" || text.parse::<TaskResult>().is_ok();
     // A misspelt result would find nothing and look like an answer.
-    if field == Field::Result && !is_result {
+    if field == SearchField::Result && !is_result {
         return Err(SearchError::Result(text));
     }
     Ok((SearchTerm { field, text, negated }, rest))
@@ -173,31 +173,31 @@ fn value_of(text: &str) -> Result<(&str, &str), SearchError> {
     }
 }
 
-impl Search {
+impl TaskSearch {
     /// Whether a task is found.
-    pub fn finds(&self, row: &Row<'_>) -> bool {
+    pub fn finds_task(&self, row: &SearchedTask<'_>) -> bool {
         self.terms.iter().all(|term| term.is_in(row) != term.negated)
     }
 
     /// The one text that a field must have as a whole, where the search says so.
-    pub fn whole(&self, field: Field) -> Option<&str> {
+    pub fn whole_value(&self, field: SearchField) -> Option<&str> {
         let mut terms = self.terms.iter().filter(|term| term.field == field && !term.negated);
         terms.next().map(|term| term.text.as_str())
     }
 }
 
 impl SearchTerm {
-    fn is_in(&self, row: &Row<'_>) -> bool {
+    fn is_in(&self, row: &SearchedTask<'_>) -> bool {
         let text = self.text.as_str();
         match self.field {
-            Field::Type => is_equal(row.topic, text),
-            Field::Job => is_equal(row.job, text),
-            Field::Id => is_equal(row.id, text),
-            Field::Result => result_name(row) == text,
-            Field::Info => contains_text(row.info, text),
-            Field::Meta => contains_text(row.meta, text),
-            Field::Msg => contains_text(row.msg, text),
-            Field::Any => {
+            SearchField::Type => is_equal(row.topic, text),
+            SearchField::Job => is_equal(row.job, text),
+            SearchField::Id => is_equal(row.id, text),
+            SearchField::Result => result_name(row) == text,
+            SearchField::Info => contains_text(row.info, text),
+            SearchField::Meta => contains_text(row.meta, text),
+            SearchField::Msg => contains_text(row.msg, text),
+            SearchField::Any => {
                 [row.info, row.meta, row.msg].iter().any(|hay| contains_text(hay, text))
                     || is_in_name(row, text)
                     || contains_text(result_name(row).as_bytes(), text)
@@ -206,12 +206,12 @@ impl SearchTerm {
     }
 }
 
-fn result_name(row: &Row<'_>) -> &'static str {
+fn result_name(row: &SearchedTask<'_>) -> &'static str {
     row.result.map_or("running", TaskResult::as_str)
 }
 
 /// Within `topic:job`, as people write it.
-fn is_in_name(row: &Row<'_>, text: &str) -> bool {
+fn is_in_name(row: &SearchedTask<'_>, text: &str) -> bool {
     if !text.contains(':') {
         return contains_text(row.topic, text) || contains_text(row.job, text);
     }
@@ -239,11 +239,11 @@ fn contains_text(hay: &[u8], text: &str) -> bool {
     starts.any(|at| hay.get(at..at + needle.len()).is_some_and(|part| part.eq_ignore_ascii_case(needle)))
 }
 
-impl fmt::Display for Search {
+impl fmt::Display for TaskSearch {
     /// As it is written, shortest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, SearchTerm { field, text, negated }) in self.terms.iter().enumerate() {
-            let name = Field::NAMED.iter().find(|(_, named)| named == field).map(|(name, _)| name);
+            let name = SearchField::NAMED.iter().find(|(_, named)| named == field).map(|(name, _)| name);
             let quote = if text.contains(char::is_whitespace) { "\"" } else { "" };
             write!(f, "{}{}", if index > 0 { " " } else { "" }, if *negated { "-" } else { "" })?;
             if let Some(name) = name {
@@ -259,7 +259,7 @@ impl fmt::Display for Search {
 mod tests {
     use super::*;
 
-    const ROW: Row<'_> = Row {
+    const ROW: SearchedTask<'_> = SearchedTask {
         topic: b"load",
         job: b"hourly",
         id: b"Chain-1",
@@ -270,7 +270,7 @@ mod tests {
     };
 
     fn finds(text: &str) -> bool {
-        text.parse::<Search>().unwrap().finds(&ROW)
+        text.parse::<TaskSearch>().unwrap().finds_task(&ROW)
     }
 
     #[test]
@@ -316,8 +316,8 @@ mod tests {
         ] {
             assert!(!finds(text), "{text}");
         }
-        let running = Row { result: None, ..ROW };
-        assert!("result:running".parse::<Search>().unwrap().finds(&running));
+        let running = SearchedTask { result: None, ..ROW };
+        assert!("result:running".parse::<TaskSearch>().unwrap().finds_task(&running));
     }
 
     #[test]
@@ -331,31 +331,34 @@ mod tests {
             ("\"\"", "`\"\"` has no search text"),
             ("result:good", "`result:good` is not a result"),
         ] {
-            let err = text.parse::<Search>().unwrap_err().to_string();
+            let err = text.parse::<TaskSearch>().unwrap_err().to_string();
             assert!(err.contains(told), "{text}: {err}");
         }
-        assert_eq!("a ".repeat(21).parse::<Search>(), Err(SearchError::TooLong));
-        assert_eq!("a".repeat(1_001).parse::<Search>(), Err(SearchError::TooLong));
+        assert_eq!("a ".repeat(21).parse::<TaskSearch>(), Err(SearchError::TooLong));
+        assert_eq!("a".repeat(1_001).parse::<TaskSearch>(), Err(SearchError::TooLong));
     }
 
     #[test]
     fn it_is_written_as_it_is_read() {
-        let search: Search = " -Type:load  \"no space\" http://x meta:a=1 ".parse().unwrap();
+        let search: TaskSearch = " -Type:load  \"no space\" http://x meta:a=1 ".parse().unwrap();
         assert_eq!(search.to_string(), "-type:load \"no space\" http://x meta:a=1");
         assert_eq!(search.to_string().parse(), Ok(search.clone()));
-        assert_eq!((search.whole(Field::Type), search.whole(Field::Job)), (None, None));
-        assert_eq!("job:x".parse::<Search>().unwrap().whole(Field::Job), Some("x"));
+        assert_eq!(
+            (search.whole_value(SearchField::Type), search.whole_value(SearchField::Job)),
+            (None, None)
+        );
+        assert_eq!("job:x".parse::<TaskSearch>().unwrap().whole_value(SearchField::Job), Some("x"));
     }
 
     #[test]
     fn letters_beyond_ascii_count_in_any_case_too() {
-        let row = Row { topic: "Über".as_bytes(), ..ROW };
-        let finds = |text: &str| text.parse::<Search>().unwrap().finds(&row);
+        let row = SearchedTask { topic: "Über".as_bytes(), ..ROW };
+        let finds = |text: &str| text.parse::<TaskSearch>().unwrap().finds_task(&row);
         assert!(finds("type:über") && finds("type:ÜBER") && finds("über"));
         assert!(!finds("type:übe") && !finds("type:uber"));
         assert!(!finds(&"x".repeat(100)), "longer than any text of the row");
-        assert!("x".repeat(MAX_BYTES).parse::<Search>().is_ok());
-        assert_eq!("a ".repeat(MAX_TERMS).parse::<Search>().unwrap().terms.len(), MAX_TERMS);
+        assert!("x".repeat(MAX_BYTES).parse::<TaskSearch>().is_ok());
+        assert_eq!("a ".repeat(MAX_TERMS).parse::<TaskSearch>().unwrap().terms.len(), MAX_TERMS);
     }
 
     #[test]

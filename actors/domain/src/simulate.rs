@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::alert::Matcher;
-use crate::ladder::{LadderState, NewLine, Policy, QuietHours, Told, step};
+use crate::alert::AlertMatcher;
+use crate::escalation::{
+    EscalationPolicy, EscalationState, IncidentNotification, NewAlerts, QuietHours, check_route,
+};
 use crate::summary::line_key;
 
 /// An alert as it was recorded, as far as an escalation policy needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedAlert {
     /// When it was raised.
     pub at: DateTime<Utc>,
     /// The topic, `type` on the wire.
@@ -23,20 +25,20 @@ pub struct Recorded {
 
 /// A route with its escalation policy, and which alerts are for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ladder {
+pub struct SimulatedRoute {
     /// The name of its route.
     pub route: String,
     /// The alerts.
-    pub matcher: Matcher,
+    pub matcher: AlertMatcher,
     /// How often it tells.
-    pub policy: Policy,
+    pub policy: EscalationPolicy,
     /// Hours in which it doesn't.
     pub quiet: Option<QuietHours>,
 }
 
 /// How long people waited for something: once, and then again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waits {
+pub struct WaitTimes {
     /// How often somebody waited.
     pub count: u32,
     /// The sum of all waits.
@@ -45,9 +47,9 @@ pub struct Waits {
     pub longest: TimeDelta,
 }
 
-impl Waits {
+impl WaitTimes {
     /// The mean; none where nobody waited.
-    pub fn mean(&self) -> Option<TimeDelta> {
+    pub fn mean_wait(&self) -> Option<TimeDelta> {
         self.total.checked_div(i32::try_from(self.count).ok()?)
     }
 
@@ -60,7 +62,7 @@ impl Waits {
 
 /// The notifications that there would have been.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Replay {
+pub struct AlertReplay {
     /// Messages by the day on which they come: summaries and all-clears. A bot edits one message per incident
     /// instead.
     pub per_day: BTreeMap<NaiveDate, u64>,
@@ -71,14 +73,14 @@ pub struct Replay {
     /// Incidents that were still open at the end.
     pub open: u32,
     /// From an incident's first alert to its first message.
-    pub first: Waits,
+    pub first: WaitTimes,
     /// From an incident's last alert to its all-clear.
-    pub clear: Waits,
+    pub clear: WaitTimes,
 }
 
-impl Replay {
+impl AlertReplay {
     /// All messages.
-    pub fn messages(&self) -> u64 {
+    pub fn count_messages(&self) -> u64 {
         self.per_day.values().sum()
     }
 
@@ -90,8 +92,13 @@ impl Replay {
 
 /// Replays alerts, oldest first, from a quiet start at `from` up to `to`. Each goes to the first route that it
 /// matches; what none takes isn't told.
-pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: DateTime<Utc>) -> Replay {
-    let mut own: Vec<Vec<&Recorded>> = vec![Vec::new(); ladders.len()];
+pub fn replay_alerts(
+    ladders: &[SimulatedRoute],
+    alerts: &[RecordedAlert],
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> AlertReplay {
+    let mut own: Vec<Vec<&RecordedAlert>> = vec![Vec::new(); ladders.len()];
     for alert in alerts.iter().filter(|alert| alert.at >= from && alert.at < to) {
         let mut takers = ladders.iter().zip(&mut own);
         let taker = takers.find(|(it, _)| it.matcher.matches(&alert.topic, &alert.job, &alert.workflow));
@@ -99,7 +106,7 @@ pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: 
             own.push(alert);
         }
     }
-    let mut replay = Replay::default();
+    let mut replay = AlertReplay::default();
     for (ladder, alerts) in ladders.iter().zip(&own) {
         RouteReplay { ladder, left: alerts, newest: from }.replay_route(from, to, &mut replay);
     }
@@ -108,23 +115,23 @@ pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: 
 
 /// One route while its alerts are replayed.
 struct RouteReplay<'a> {
-    ladder: &'a Ladder,
+    ladder: &'a SimulatedRoute,
     /// Alerts that no notification had yet.
-    left: &'a [&'a Recorded],
+    left: &'a [&'a RecordedAlert],
     /// When the newest alert was raised that a notification had.
     newest: DateTime<Utc>,
 }
 
 impl RouteReplay<'_> {
-    fn replay_route(mut self, from: DateTime<Utc>, to: DateTime<Utc>, replay: &mut Replay) {
-        let mut state = LadderState::new(self.ladder.policy, from);
+    fn replay_route(mut self, from: DateTime<Utc>, to: DateTime<Utc>, replay: &mut AlertReplay) {
+        let mut state = EscalationState::new(self.ladder.policy, from);
         loop {
             if state.incident.is_none() {
                 // Without an incident and alerts nothing comes any more.
                 let Some(next) = self.left.first() else { return };
-                state.next_tick = self.first_tick_with_news(&state, next.at);
+                state.next_check = self.first_tick_with_news(&state, next.at);
             }
-            if state.next_tick > to {
+            if state.next_check > to {
                 replay.open += u32::from(state.incident.is_some());
                 return;
             }
@@ -132,30 +139,30 @@ impl RouteReplay<'_> {
         }
     }
 
-    fn pass_tick(&mut self, state: &LadderState, replay: &mut Replay) -> LadderState {
-        let now = state.next_tick;
-        if let Some(until) = self.ladder.quiet.and_then(|quiet| quiet.hold(now)) {
+    fn pass_tick(&mut self, state: &EscalationState, replay: &mut AlertReplay) -> EscalationState {
+        let now = state.next_check;
+        if let Some(until) = self.ladder.quiet.and_then(|quiet| quiet.end_of_hold(now)) {
             // The looks until then change nothing, and the last one is at the end.
-            return LadderState { next_tick: until, held: true, ..state.clone() };
+            return EscalationState { next_check: until, is_held: true, ..state.clone() };
         }
         let raised = self.left.partition_point(|alert| alert.at <= now);
         let (new, left) = self.left.split_at(raised);
         self.left = left;
-        let (state, told) = step(self.ladder.policy, state, now, &count_by_line(new), None);
+        let (state, told) = check_route(self.ladder.policy, state, now, &count_by_line(new), None);
         match told {
-            Some(Told::Summary { step, .. }) => {
+            Some(IncidentNotification::Summary { step, .. }) => {
                 replay.count_message(&self.ladder.route, now);
                 if let Some(first) = new.first().filter(|_| step == 1) {
                     replay.incidents += 1;
                     replay.first.add_wait(now - first.at);
                 }
             }
-            Some(Told::AllClear { .. }) => {
+            Some(IncidentNotification::AllClear { .. }) => {
                 replay.count_message(&self.ladder.route, now);
                 replay.clear.add_wait(now - self.newest);
             }
             // It changes a message that is there, and nobody is called for.
-            Some(Told::Update { .. }) | None => {}
+            Some(IncidentNotification::Update { .. }) | None => {}
         }
         // Updates count too: they show that it goes on.
         self.newest = new.last().map_or(self.newest, |alert| alert.at);
@@ -164,22 +171,22 @@ impl RouteReplay<'_> {
 
     /// The first check of a route without an incident that matters: it sees what is raised at `at`, or it falls into
     /// quiet hours, from whose end on checks are counted anew.
-    fn first_tick_with_news(&self, state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
-        let begin = self.ladder.quiet.and_then(|quiet| quiet.next(state.next_tick));
+    fn first_tick_with_news(&self, state: &EscalationState, at: DateTime<Utc>) -> DateTime<Utc> {
+        let begin = self.ladder.quiet.and_then(|quiet| quiet.next_start(state.next_check));
         first_tick(state, begin.map_or(at, |begin| begin.min(at)))
     }
 }
 
 /// The first check of a route without an incident at or after a time: those before it see nothing.
-fn first_tick(state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
+fn first_tick(state: &EscalationState, at: DateTime<Utc>) -> DateTime<Utc> {
     let interval = state.interval.num_microseconds().unwrap_or(i64::MAX).max(1);
-    let early = (at - state.next_tick).num_microseconds().unwrap_or(0);
+    let early = (at - state.next_check).num_microseconds().unwrap_or(0);
     let ticks = if early > 0 { early / interval + i64::from(early % interval > 0) } else { 0 };
-    state.next_tick + TimeDelta::microseconds(ticks.saturating_mul(interval))
+    state.next_check + TimeDelta::microseconds(ticks.saturating_mul(interval))
 }
 
-fn count_by_line(alerts: &[&Recorded]) -> BTreeMap<String, NewLine> {
-    let mut lines: BTreeMap<String, NewLine> = BTreeMap::new();
+fn count_by_line(alerts: &[&RecordedAlert]) -> BTreeMap<String, NewAlerts> {
+    let mut lines: BTreeMap<String, NewAlerts> = BTreeMap::new();
     for alert in alerts {
         let line = lines.entry(line_key(&alert.topic, &alert.job)).or_default();
         line.count += 1;
@@ -202,21 +209,21 @@ mod tests {
         noon() + TimeDelta::minutes(minutes)
     }
 
-    fn alert(at: DateTime<Utc>, topic: &str) -> Recorded {
-        Recorded { at, topic: topic.to_owned(), job: String::new(), workflow: String::new() }
+    fn alert(at: DateTime<Utc>, topic: &str) -> RecordedAlert {
+        RecordedAlert { at, topic: topic.to_owned(), job: String::new(), workflow: String::new() }
     }
 
-    fn all(min: i64, max: i64) -> Ladder {
-        let policy = Policy::new(TimeDelta::minutes(min), TimeDelta::minutes(max));
-        Ladder { route: "default".to_owned(), matcher: Matcher::default(), policy, quiet: None }
+    fn all(min: i64, max: i64) -> SimulatedRoute {
+        let policy = EscalationPolicy::new(TimeDelta::minutes(min), TimeDelta::minutes(max));
+        SimulatedRoute { route: "default".to_owned(), matcher: AlertMatcher::default(), policy, quiet: None }
     }
 
-    fn quiet(ladder: Ladder, hours: &str) -> Ladder {
-        Ladder { quiet: Some(QuietHours::parse(hours, chrono_tz::Tz::UTC).unwrap()), ..ladder }
+    fn quiet(ladder: SimulatedRoute, hours: &str) -> SimulatedRoute {
+        SimulatedRoute { quiet: Some(QuietHours::parse(hours, chrono_tz::Tz::UTC).unwrap()), ..ladder }
     }
 
     /// Raised at these seconds after noon.
-    fn trace(seconds: impl IntoIterator<Item = i64>) -> Vec<Recorded> {
+    fn trace(seconds: impl IntoIterator<Item = i64>) -> Vec<RecordedAlert> {
         seconds.into_iter().map(|second| alert(noon() + TimeDelta::seconds(second), "a")).collect()
     }
 
@@ -227,65 +234,77 @@ mod tests {
     #[test]
     fn a_trickle_is_told_as_the_ladder_tells_it() {
         let alerts = trace((0..20).map(|minute| minute * 60 + 30));
-        let told = replay(&[all(5, 80)], &alerts, noon(), at(600));
+        let told = replay_alerts(&[all(5, 80)], &alerts, noon(), at(600));
         // Summaries at 5, 15 and 35, and the all-clear at 110: as the service does.
         assert_eq!(told.per_day, BTreeMap::from([(day("2026-03-02"), 4)]));
-        assert_eq!((told.incidents, told.open, told.messages()), (1, 0, 4));
-        assert_eq!(told.first.mean(), Some(TimeDelta::seconds(270)));
+        assert_eq!((told.incidents, told.open, told.count_messages()), (1, 0, 4));
+        assert_eq!(told.first.mean_wait(), Some(TimeDelta::seconds(270)));
         assert_eq!(told.clear.longest, TimeDelta::seconds(110 * 60 - 19 * 60 - 30));
-        let cut = replay(&[all(5, 80)], &alerts, noon(), at(109));
-        assert_eq!((cut.messages(), cut.open, cut.clear), (3, 1, Waits::default()));
+        let cut = replay_alerts(&[all(5, 80)], &alerts, noon(), at(109));
+        assert_eq!((cut.count_messages(), cut.open, cut.clear), (3, 1, WaitTimes::default()));
     }
 
     #[test]
     fn another_policy_tells_another_story() {
         let flaps = trace((0..10).map(|nth| nth * 1_800 + 30));
         let (often, seldom) = (all(5, 80), all(30, 480));
-        let (often, seldom) =
-            (replay(&[often], &flaps, noon(), at(2_000)), replay(&[seldom], &flaps, noon(), at(2_000)));
-        assert_eq!((often.messages(), often.incidents), (8, 4));
-        assert_eq!((seldom.messages(), seldom.incidents), (5, 1));
+        let (often, seldom) = (
+            replay_alerts(&[often], &flaps, noon(), at(2_000)),
+            replay_alerts(&[seldom], &flaps, noon(), at(2_000)),
+        );
+        assert_eq!((often.count_messages(), often.incidents), (8, 4));
+        assert_eq!((seldom.count_messages(), seldom.incidents), (5, 1));
         assert!(seldom.first.longest > often.first.longest && seldom.clear.longest > often.clear.longest);
     }
 
     #[test]
     fn each_alert_goes_to_the_first_ladder_that_takes_it() {
-        let only = |topic: &str| Matcher { topic: Some(topic.to_owned()), ..Matcher::default() };
-        let route =
-            |topic: &str, min| Ladder { route: topic.to_owned(), matcher: only(topic), ..all(min, 80) };
+        let only = |topic: &str| AlertMatcher { topic: Some(topic.to_owned()), ..AlertMatcher::default() };
+        let route = |topic: &str, min| SimulatedRoute {
+            route: topic.to_owned(),
+            matcher: only(topic),
+            ..all(min, 80)
+        };
         let ladders = [route("a", 5), route("b", 10)];
         let alerts = [alert(at(1), "a"), alert(at(2), "b"), alert(at(3), "c")];
-        let told = replay(&ladders, &alerts, noon(), at(200));
-        assert_eq!((told.incidents, told.messages(), told.first.count), (2, 4, 2));
+        let told = replay_alerts(&ladders, &alerts, noon(), at(200));
+        assert_eq!((told.incidents, told.count_messages(), told.first.count), (2, 4, 2));
         assert_eq!(told.first.longest, TimeDelta::minutes(8));
         assert_eq!(told.per_route, BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 2)]));
         // In its quiet hours one route waits, the other doesn't.
         let [a, b] = ladders.clone();
-        let told = replay(&[a, quiet(b, "12:05-14:00")], &alerts, noon(), at(200));
-        assert_eq!((told.messages(), told.first.longest), (4, TimeDelta::minutes(118)));
-        assert_eq!(replay(&[], &alerts, noon(), at(200)), Replay::default());
-        assert_eq!(replay(&ladders, &alerts, at(2), at(3)).incidents, 0, "it ended before the first tick");
+        let told = replay_alerts(&[a, quiet(b, "12:05-14:00")], &alerts, noon(), at(200));
+        assert_eq!((told.count_messages(), told.first.longest), (4, TimeDelta::minutes(118)));
+        assert_eq!(replay_alerts(&[], &alerts, noon(), at(200)), AlertReplay::default());
+        assert_eq!(
+            replay_alerts(&ladders, &alerts, at(2), at(3)).incidents,
+            0,
+            "it ended before the first tick"
+        );
     }
 
     #[test]
     fn what_lasts_over_midnight_counts_on_both_days() {
         let alerts = trace([11 * 3_600 + 50 * 60]);
-        let told = replay(&[all(5, 80)], &alerts, noon(), at(1_000));
+        let told = replay_alerts(&[all(5, 80)], &alerts, noon(), at(1_000));
         assert_eq!(told.per_day, BTreeMap::from([(day("2026-03-02"), 1), (day("2026-03-03"), 1)]));
     }
 
     /// Tick by tick, without skipping the quiet ones.
-    fn plainly(ladder: &Ladder, alerts: &[Recorded], to: DateTime<Utc>) -> u64 {
+    fn plainly(ladder: &SimulatedRoute, alerts: &[RecordedAlert], to: DateTime<Utc>) -> u64 {
         let policy = ladder.policy;
-        let (mut state, mut told_until, mut messages) = (LadderState::new(policy, noon()), 0, 0);
-        while state.next_tick <= to {
-            let now = state.next_tick;
+        let (mut state, mut told_until, mut messages) = (EscalationState::new(policy, noon()), 0, 0);
+        while state.next_check <= to {
+            let now = state.next_check;
             let until = alerts.partition_point(|alert| alert.at <= now);
-            let new: Vec<&Recorded> = alerts[told_until..until].iter().collect();
-            let hold = ladder.quiet.and_then(|quiet| quiet.hold(now));
-            let (next, told) = step(policy, &state, now, &count_by_line(&new), hold);
+            let new: Vec<&RecordedAlert> = alerts[told_until..until].iter().collect();
+            let hold = ladder.quiet.and_then(|quiet| quiet.end_of_hold(now));
+            let (next, told) = check_route(policy, &state, now, &count_by_line(&new), hold);
             let until = if hold.is_some() { told_until } else { until };
-            messages += u64::from(matches!(told, Some(Told::Summary { .. } | Told::AllClear { .. })));
+            messages += u64::from(matches!(
+                told,
+                Some(IncidentNotification::Summary { .. } | IncidentNotification::AllClear { .. })
+            ));
             (state, told_until) = (next, until);
         }
         messages
@@ -295,7 +314,7 @@ mod tests {
     fn a_replay_has_the_alerts_from_its_start_and_before_its_end() {
         let alerts = [alert(at(0), "a"), alert(at(30), "b"), alert(at(60), "c")];
         let incidents = |from: i64, to: i64| {
-            let told = replay(&[all(5, 5)], &alerts, at(from), at(to));
+            let told = replay_alerts(&[all(5, 5)], &alerts, at(from), at(to));
             (told.incidents, told.open)
         };
         assert_eq!(incidents(0, 90), (3, 0));
@@ -320,8 +339,8 @@ mod tests {
             });
             let ladder = hours.iter().fold(all(min, max), |ladder, hours| quiet(ladder, hours));
             let expected = plainly(&ladder, &alerts, to);
-            let told = replay(&[ladder], &alerts, noon(), to);
-            prop_assert_eq!(told.messages(), expected);
+            let told = replay_alerts(&[ladder], &alerts, noon(), to);
+            prop_assert_eq!(told.count_messages(), expected);
             prop_assert_eq!(told.first.count, told.incidents);
             prop_assert_eq!(told.clear.count + told.open, told.incidents);
         }

@@ -8,11 +8,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::alert::NewAlert;
 use crate::dates::print_dates;
-use crate::ladder::NewLine;
+use crate::escalation::NewAlerts;
 
 /// One alert as far as a summary tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Item<'a> {
+pub struct SummaryItem<'a> {
     /// The topic, `type` on the wire.
     pub topic: &'a str,
     /// The job; empty for none.
@@ -25,7 +25,7 @@ pub struct Item<'a> {
     pub raised: Option<DateTime<Utc>>,
 }
 
-impl<'a> From<&'a NewAlert> for Item<'a> {
+impl<'a> From<&'a NewAlert> for SummaryItem<'a> {
     fn from(alert: &'a NewAlert) -> Self {
         Self {
             topic: &alert.topic,
@@ -39,7 +39,7 @@ impl<'a> From<&'a NewAlert> for Item<'a> {
 
 /// The alerts of one task and job. Its text is a line of the summary, without the line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct SummaryLine {
     /// `topic:job`, or the topic alone.
     pub key: String,
     /// How many alerts.
@@ -48,7 +48,7 @@ pub struct Line {
     pub time_range: String,
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for SummaryLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<35}{:>5}", format!("{}:", self.key), self.count)?;
         match self.time_range.as_str() {
@@ -64,7 +64,7 @@ pub fn line_key(topic: &str, job: &str) -> String {
 }
 
 /// One line per task and job, by count, most first, and then name.
-pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
+pub fn summarize_alerts<'a>(items: impl IntoIterator<Item = SummaryItem<'a>>) -> Vec<SummaryLine> {
     let mut groups: BTreeMap<String, (u64, Vec<DateTime<Utc>>)> = BTreeMap::new();
     for item in items {
         let (count, times) = groups.entry(line_key(item.topic, item.job)).or_default();
@@ -72,16 +72,16 @@ pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
         times.extend(item.task_time); // alerts about no time count, too
     }
     let lines = groups.into_iter();
-    let lines = lines.map(|(key, (count, times))| Line { key, count, time_range: print_dates(times) });
-    let mut lines: Vec<Line> = lines.collect();
+    let lines = lines.map(|(key, (count, times))| SummaryLine { key, count, time_range: print_dates(times) });
+    let mut lines: Vec<SummaryLine> = lines.collect();
     // The map is in the order of names, and a stable sort keeps that within a count.
     lines.sort_by_key(|line| Reverse(line.count));
     lines
 }
 
 /// The alerts per line, as the escalation policy counts them.
-pub fn counts<'a>(items: impl IntoIterator<Item = Item<'a>>) -> BTreeMap<String, NewLine> {
-    let mut counts: BTreeMap<String, NewLine> = BTreeMap::new();
+pub fn count_by_line<'a>(items: impl IntoIterator<Item = SummaryItem<'a>>) -> BTreeMap<String, NewAlerts> {
+    let mut counts: BTreeMap<String, NewAlerts> = BTreeMap::new();
     for item in items {
         let line = counts.entry(line_key(item.topic, item.job)).or_default();
         line.count += 1;
@@ -94,7 +94,7 @@ pub fn counts<'a>(items: impl IntoIterator<Item = Item<'a>>) -> BTreeMap<String,
 }
 
 /// The lines as text, each with its line end.
-pub fn text(lines: &[Line]) -> String {
+pub fn summary_text(lines: &[SummaryLine]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -104,8 +104,8 @@ pub fn report_url(base: &str, day: NaiveDate) -> String {
 }
 
 /// The whole message in plain text: where the report is, then the lines.
-pub fn message(base: &str, day: NaiveDate, lines: &[Line]) -> String {
-    format!("see report at {}\n{}", report_url(base, day), text(lines))
+pub fn summary_message(base: &str, day: NaiveDate, lines: &[SummaryLine]) -> String {
+    format!("see report at {}\n{}", report_url(base, day), summary_text(lines))
 }
 
 #[cfg(test)]
@@ -120,8 +120,9 @@ mod tests {
 
     #[test]
     fn alerts_about_no_time_are_counted_without_one() {
-        let item = |task_time| Item { topic: "workflow", job: "", workflow: "", task_time, raised: None };
-        let line = |items: &[Item<'_>]| text(&summarize(items.iter().copied()));
+        let item =
+            |task_time| SummaryItem { topic: "workflow", job: "", workflow: "", task_time, raised: None };
+        let line = |items: &[SummaryItem<'_>]| summary_text(&summarize_alerts(items.iter().copied()));
         assert_eq!(line(&[item(None), item(None)]), "workflow:                              2\n");
         let at = DateTime::from_timestamp(1_705_316_400, 0);
         assert_eq!(
@@ -138,15 +139,15 @@ mod tests {
 
     #[test]
     fn a_message_says_where_the_report_is_and_then_its_lines() {
-        let item = |topic, job, workflow| Item { topic, job, workflow, task_time: None, raised: None };
+        let item = |topic, job, workflow| SummaryItem { topic, job, workflow, task_time: None, raised: None };
         let items =
             [item("b", "", "w.toml"), item("a", "j", ""), item("b", "", "w.toml"), item("b", "", "v.toml")];
-        let text = message("https://flow.example", today(), &summarize(items));
+        let text = summary_message("https://flow.example", today(), &summarize_alerts(items));
         let expected = "see report at https://flow.example/web/alert?date=2026-03-01\n\
                         b:                                     3\n\
                         a:j:                                   1\n";
         assert_eq!(text, expected);
-        let counted = counts(items);
+        let counted = count_by_line(items);
         let workflows: Vec<_> = counted["b"].workflows.iter().map(String::as_str).collect();
         assert_eq!((workflows, counted["a:j"].workflows.len()), (vec!["v.toml", "w.toml"], 0));
     }
@@ -154,10 +155,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_alert_is_lost(alerts in proptest::collection::vec(("[ab]{1,2}", "[ab]{0,1}"), 0..50)) {
-            let item = |(topic, job)| Item { topic, job, workflow: "w.toml", task_time: None, raised: None };
+            let item = |(topic, job)| SummaryItem { topic, job, workflow: "w.toml", task_time: None, raised: None };
             let items: Vec<_> = alerts.iter().map(|(topic, job)| item((topic.as_str(), job.as_str()))).collect();
-            let lines = summarize(items.iter().copied());
-            let counted: u64 = counts(items).values().map(|line| line.count).sum();
+            let lines = summarize_alerts(items.iter().copied());
+            let counted: u64 = count_by_line(items).values().map(|line| line.count).sum();
             prop_assert_eq!(counted, u64::try_from(alerts.len()).unwrap());
             prop_assert_eq!(lines.iter().map(|line| line.count).sum::<u64>(), counted);
             let ordered = lines.is_sorted_by_key(|line| (Reverse(line.count), line.key.clone()));

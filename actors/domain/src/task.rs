@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Ids;
+use crate::ids::IdSource;
 
 /// The id of one attempt: its creation instant in microseconds since 1970, moved on by one while taken.
 ///
@@ -27,7 +27,7 @@ impl Uid {
     }
 
     /// When the attempt was created.
-    pub fn created(self) -> DateTime<Utc> {
+    pub fn created_at(self) -> DateTime<Utc> {
         // Beyond the years that there are 1970 says as much.
         Utc.timestamp_micros(self.0).single().unwrap_or_default()
     }
@@ -144,7 +144,7 @@ impl TaskState {
 
 /// Which tasks go first within a topic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
+pub enum TaskLane {
     /// Work of the day.
     #[default]
     Live,
@@ -176,7 +176,7 @@ pub struct NewTask {
     /// When it may be handed out first; none means now.
     pub not_before: Option<DateTime<Utc>>,
     /// Live or backload.
-    pub lane: Lane,
+    pub lane: TaskLane,
 }
 
 impl NewTask {
@@ -185,27 +185,27 @@ impl NewTask {
         (topic, job): (&str, &str),
         workflow: &str,
         now: DateTime<Utc>,
-        ids: &mut dyn Ids,
+        ids: &mut dyn IdSource,
     ) -> Self {
         Self {
-            uid: ids.uid(now),
+            uid: ids.next_uid(now),
             topic: topic.to_owned(),
             job: job.to_owned(),
-            id: ids.chain(now),
+            id: ids.next_chain_id(now),
             info: String::new(),
             meta: String::new(),
             workflow: workflow.to_owned(),
             parent: None,
             retry: 0,
             not_before: None,
-            lane: Lane::Live,
+            lane: TaskLane::Live,
         }
     }
 
     /// A task of the same chain that an attempt leads to, with the same info; its meta is left open.
-    pub(crate) fn following(task: &Attempt, now: DateTime<Utc>, ids: &mut dyn Ids) -> Self {
+    pub(crate) fn following(task: &Attempt, now: DateTime<Utc>, ids: &mut dyn IdSource) -> Self {
         Self {
-            uid: ids.uid(now),
+            uid: ids.next_uid(now),
             topic: task.topic.clone(),
             job: task.job.clone(),
             id: task.id.clone(),
@@ -272,7 +272,7 @@ pub struct Attempt {
     /// Retries before this attempt.
     pub retry: u32,
     /// Live or backload.
-    pub lane: Lane,
+    pub lane: TaskLane,
     /// Where it stands.
     pub state: TaskState,
     /// How often it was handed out.
@@ -316,7 +316,7 @@ pub struct CutTexts {
 impl Attempt {
     /// The same as a list carries it: of long texts the beginning.
     #[must_use]
-    pub fn listed(mut self) -> Self {
+    pub fn cut_for_list(mut self) -> Self {
         self.cut.info |= cut_to_listed(&mut self.info);
         self.cut.meta |= cut_to_listed(&mut self.meta);
         self.cut.msg |= cut_to_listed(&mut self.msg);
@@ -350,7 +350,7 @@ mod tests {
             parent: Some(Uid(6)),
             retry: 2,
             not_before,
-            lane: Lane::Backload,
+            lane: TaskLane::Backload,
         }
     }
 
@@ -358,7 +358,7 @@ mod tests {
     fn a_uid_is_an_instant_in_fourteen_digits() {
         let at: DateTime<Utc> = "2026-03-01T12:00:00.000123Z".parse().unwrap();
         let uid = Uid::at(at);
-        assert_eq!((uid.to_string().as_str(), uid.created()), ("064bf535af107b", at));
+        assert_eq!((uid.to_string().as_str(), uid.created_at()), ("064bf535af107b", at));
         assert_eq!("064BF535af107b".parse(), Ok(uid));
         assert_eq!(serde_json::to_string(&uid).unwrap(), "\"064bf535af107b\"");
         assert_eq!(serde_json::from_str::<Uid>("\"064bf535af107b\"").unwrap(), uid);
@@ -392,7 +392,7 @@ mod tests {
         assert_eq!((ready.state, ready.delivery, ready.result), (TaskState::Ready, 0, None));
         let names = [&ready.topic, &ready.job, &ready.id, &ready.info, &ready.meta, &ready.workflow];
         assert_eq!(names, ["load", "hourly", "chain", "?d=1", "a=1", "w.toml"]);
-        assert_eq!((ready.parent, ready.retry, ready.lane), (Some(Uid(6)), 2, Lane::Backload));
+        assert_eq!((ready.parent, ready.retry, ready.lane), (Some(Uid(6)), 2, TaskLane::Backload));
         let later = DateTime::from_timestamp(9, 0);
         let delayed = new_task(later).into_attempt();
         assert_eq!((delayed.state, delayed.not_before), (TaskState::Delayed, later));
@@ -407,11 +407,11 @@ mod tests {
             msg: "y".to_owned() + &"é".repeat(LISTED_BYTES),
             ..new_task(None).into_attempt()
         };
-        let listed = task.listed();
+        let listed = task.cut_for_list();
         assert_eq!(listed.cut, CutTexts { info: false, meta: true, msg: true });
         assert_eq!((listed.info.as_str(), listed.meta.as_str()), (short.as_str(), short.as_str()));
         assert_eq!(listed.msg.len(), LISTED_BYTES - 1, "half a character is none");
-        let again = listed.clone().listed();
+        let again = listed.clone().cut_for_list();
         assert_eq!(again, listed, "what was cut stays marked");
     }
 
@@ -419,8 +419,8 @@ mod tests {
     fn each_text_of_a_list_is_marked_on_its_own() {
         let long = "x".repeat(LISTED_BYTES + 1);
         let task = Attempt { info: long.clone(), ..new_task(None).into_attempt() };
-        assert_eq!(task.listed().cut, CutTexts { info: true, meta: false, msg: false });
+        assert_eq!(task.cut_for_list().cut, CutTexts { info: true, meta: false, msg: false });
         let task = Attempt { msg: long, ..new_task(None).into_attempt() };
-        assert_eq!(task.listed().cut, CutTexts { info: false, meta: false, msg: true });
+        assert_eq!(task.cut_for_list().cut, CutTexts { info: false, meta: false, msg: true });
     }
 }

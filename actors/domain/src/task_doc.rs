@@ -37,7 +37,7 @@ pub struct TaskDoc<T = String> {
     /// When it ended.
     pub ended: T,
     /// The attempt.
-    pub uid: T,
+    pub attempt_uid: T,
     /// When it may be handed out; only new tasks bring it.
     pub not_before: T,
 }
@@ -61,14 +61,14 @@ impl TaskDoc {
             msg: attempt.msg.clone(),
             started: attempt.started.map(time_text).unwrap_or_default(),
             ended: attempt.ended.map(time_text).unwrap_or_default(),
-            uid: attempt.uid.to_string(),
+            attempt_uid: attempt.uid.to_string(),
             not_before: String::new(),
         }
     }
 
     /// Which attempt it is: its `uid`, and where a worker of the reference system dropped that, its `created`.
     pub fn uid(&self) -> Option<Uid> {
-        self.uid.parse().ok().or_else(|| self.uid_by_time())
+        self.attempt_uid.parse().ok().or_else(|| self.uid_by_time())
     }
 
     fn uid_by_time(&self) -> Option<Uid> {
@@ -103,7 +103,7 @@ pub struct AttemptDoc<'a>(pub &'a Attempt);
 impl Serialize for AttemptDoc<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(attempt) = self;
-        let created = TimeText::in_micros(attempt.uid.created());
+        let created = TimeText::in_micros(attempt.uid.created_at());
         let started = attempt.started.map(TimeText::in_seconds);
         let ended = attempt.ended.map(TimeText::in_seconds);
         let uid = UidText::new(attempt.uid);
@@ -118,7 +118,7 @@ impl Serialize for AttemptDoc<'_> {
             msg: &attempt.msg,
             started: started.as_ref().map_or("", TimeText::as_str),
             ended: ended.as_ref().map_or("", TimeText::as_str),
-            uid: uid.as_str(),
+            attempt_uid: uid.as_str(),
             not_before: "",
         };
         doc.serialize(serializer)
@@ -136,7 +136,7 @@ impl<T: AsRef<str>> Serialize for TaskDoc<T> {
             ("msg", &self.msg),
             ("started", &self.started),
             ("ended", &self.ended),
-            ("uid", &self.uid),
+            ("uid", &self.attempt_uid),
             ("not_before", &self.not_before),
         ];
         let written = optional.map(|(name, text)| (name, text.as_ref())).into_iter();
@@ -169,10 +169,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::task::{Lane, TaskState};
+    use crate::task::{TaskLane, TaskState};
 
     fn attempt(text: &str, at: i64, result: Option<TaskResult>) -> Attempt {
-        let time = || result.map(|_| Uid(at + 1_999_999).created());
+        let time = || result.map(|_| Uid(at + 1_999_999).created_at());
         Attempt {
             uid: Uid(at),
             topic: text.to_owned(),
@@ -183,7 +183,7 @@ mod tests {
             workflow: "w.toml".to_owned(),
             parent: None,
             retry: 1,
-            lane: Lane::Live,
+            lane: TaskLane::Live,
             state: TaskState::Leased,
             delivery: 1,
             not_before: None,
@@ -216,7 +216,7 @@ mod tests {
     fn an_attempt_is_known_by_its_uid_or_else_by_when_it_was_created() {
         let uid = Uid(1_772_366_400_000_123);
         let doc = |uid: &str, created: &str| TaskDoc {
-            uid: uid.to_owned(),
+            attempt_uid: uid.to_owned(),
             created: created.to_owned(),
             ..TaskDoc::default()
         };

@@ -9,7 +9,7 @@ use crate::query::Query;
 
 /// The time of a task: `cron` of its meta, else what its info says.
 pub fn task_time(info: &str, meta: &Query) -> Option<DateTime<Utc>> {
-    meta.first("cron").and_then(cron_hour).or_else(|| info_time(info))
+    meta.first_value("cron").and_then(cron_hour).or_else(|| info_time(info))
 }
 
 /// Reads the `cron` of a meta: `2006-01-02T15` in UTC.
@@ -120,7 +120,7 @@ mod tests {
             ("", "?date=2024-01-13", Some("2024-01-13T00:00")),
             ("", "?x=1", None),
         ] {
-            let read = task_time(info, &Query::lenient(meta));
+            let read = task_time(info, &Query::parse_lenient(meta));
             assert_eq!(
                 read.map(|time| time.format("%Y-%m-%dT%H:%M").to_string()).as_deref(),
                 time,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::Value;
 
-use crate::ids::Ids;
+use crate::ids::IdSource;
 
 /// Fills in everything but `{meta:…}`.
 ///
@@ -31,7 +31,12 @@ use crate::ids::Ids;
 /// let (text, keys) = expand_meta(&text, |key| (key == "file").then(|| "s3://lake/a.csv".to_owned()));
 /// assert_eq!((text.as_str(), keys.as_slice()), ("s3://lake/a.csv?day=2024-01-15&on=worker-1", &["file".to_owned()][..]));
 /// ```
-pub fn render(template: &str, time: Option<NaiveDateTime>, host: &str, ids: &mut dyn Ids) -> String {
+pub fn render_template(
+    template: &str,
+    time: Option<NaiveDateTime>,
+    host: &str,
+    ids: &mut dyn IdSource,
+) -> String {
     // Tasks that are about no time have no use for its parts.
     let Some(time) = time.filter(|time| !is_zero(*time)) else { return template.to_owned() };
     let end = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());
@@ -40,8 +45,13 @@ pub fn render(template: &str, time: Option<NaiveDateTime>, host: &str, ids: &mut
 }
 
 /// Fills in the tokens of a time in UTC.
-pub fn render_utc(template: &str, time: Option<DateTime<Utc>>, host: &str, ids: &mut dyn Ids) -> String {
-    render(template, time.map(|time| time.naive_utc()), host, ids)
+pub fn render_template_utc(
+    template: &str,
+    time: Option<DateTime<Utc>>,
+    host: &str,
+    ids: &mut dyn IdSource,
+) -> String {
+    render_template(template, time.map(|time| time.naive_utc()), host, ids)
 }
 
 /// Fills in each `{meta:key}` once, and tells the keys in their order. A key without a value gives nothing.
@@ -134,10 +144,10 @@ impl TemplateToken {
     }
 }
 
-fn value_of(token: &str, time: NaiveDateTime, host: &str, ids: &mut dyn Ids) -> Option<String> {
+fn value_of(token: &str, time: NaiveDateTime, host: &str, ids: &mut dyn IdSource) -> Option<String> {
     Some(match TemplateToken::parse(token)? {
         TemplateToken::Time(format) => time.format(format).to_string(),
-        TemplateToken::Uuid => format!("{:08x}", ids.random() >> 32),
+        TemplateToken::Uuid => format!("{:08x}", ids.random_bits() >> 32),
         TemplateToken::Host => host.to_owned(),
         TemplateToken::Pod => pod_of_host(host).to_owned(),
     })
@@ -150,11 +160,11 @@ fn pod_of_host(host: &str) -> &str {
 
 /// The values of one line of a meta file, or of one position of `meta=`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row(pub BTreeMap<String, String>);
+pub struct MetaRow(pub BTreeMap<String, String>);
 
 /// A line that is no row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RowError {
+pub enum MetaRowError {
     /// Not JSON at all.
     #[error("line {line}: not JSON ({problem}): each line is one object, like {{\"key\":\"value\"}}")]
     Json {
@@ -196,7 +206,7 @@ pub enum RowError {
     },
 }
 
-impl Row {
+impl MetaRow {
     /// Reads one JSON value: an object, or null for no values.
     pub fn from_json(value: &Value) -> Option<Self> {
         match value {
@@ -209,22 +219,22 @@ impl Row {
     }
 
     /// Reads JSON lines; empty lines don't count.
-    pub fn from_json_lines(text: &str) -> Result<Vec<Self>, RowError> {
+    pub fn from_json_lines(text: &str) -> Result<Vec<Self>, MetaRowError> {
         Self::each_json_line(text).collect()
     }
 
     /// Reads JSON lines one by one.
-    pub(crate) fn each_json_line(text: &str) -> impl Iterator<Item = Result<Self, RowError>> {
+    pub(crate) fn each_json_line(text: &str) -> impl Iterator<Item = Result<Self, MetaRowError>> {
         let lines = text.lines().zip(1..).filter(|(text, _)| !text.trim().is_empty());
         lines.map(|(text, line)| {
-            let value: Value =
-                serde_json::from_str(text).map_err(|e| RowError::Json { line, problem: e.to_string() })?;
-            Self::from_json(&value).ok_or(RowError::NotAnObject { line })
+            let value: Value = serde_json::from_str(text)
+                .map_err(|e| MetaRowError::Json { line, problem: e.to_string() })?;
+            Self::from_json(&value).ok_or(MetaRowError::NotAnObject { line })
         })
     }
 
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub fn value_of(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
 }
@@ -252,7 +262,8 @@ mod tests {
     #[test]
     fn every_uuid_is_its_own() {
         let time = DateTime::from_timestamp(1_600_000_000, 0).unwrap();
-        let text = render_utc("{uuid} {UUID} {ts} {Ts}#{uuid}", Some(time), "h", &mut FixedIds::default());
+        let text =
+            render_template_utc("{uuid} {UUID} {ts} {Ts}#{uuid}", Some(time), "h", &mut FixedIds::default());
         assert_eq!(text, "9e3779b9 3c6ef372 20200913T122640 {Ts}#{uuid}");
     }
 
@@ -269,7 +280,7 @@ mod tests {
         let braces = "{".repeat(1_000_000);
         let time = DateTime::from_timestamp(1_600_000_000, 0);
         assert_eq!(
-            render_utc(&(braces.clone() + "{yyyy}"), time, "h", &mut FixedIds::default()),
+            render_template_utc(&(braces.clone() + "{yyyy}"), time, "h", &mut FixedIds::default()),
             braces + "2020"
         );
     }
@@ -277,16 +288,16 @@ mod tests {
     #[test]
     fn numbers_keep_their_digits() {
         let rows =
-            Row::from_json_lines("{\"a\":9007199254740993,\"b\":3.0,\"c\":true,\"d\":[1]}\n\n").unwrap();
+            MetaRow::from_json_lines("{\"a\":9007199254740993,\"b\":3.0,\"c\":true,\"d\":[1]}\n\n").unwrap();
         let values: Vec<&str> = rows[0].0.values().map(String::as_str).collect();
         assert_eq!(values, ["9007199254740993", "3", "true", "[1]"]);
-        let error = Row::from_json_lines("{}\n\n[1]").unwrap_err();
+        let error = MetaRow::from_json_lines("{}\n\n[1]").unwrap_err();
         assert!(error.to_string().starts_with("line 3: not an object"), "{error}");
     }
 
     fn filled(template: &str) -> String {
         let time = "2024-01-02T03:04:05Z".parse().unwrap();
-        render_utc(template, Some(time), "app-flow-7f9c-x2x", &mut FixedIds::default())
+        render_template_utc(template, Some(time), "app-flow-7f9c-x2x", &mut FixedIds::default())
     }
 
     #[test]
@@ -314,7 +325,7 @@ mod tests {
     #[test]
     fn without_a_time_nothing_is_filled_in() {
         let ids = &mut FixedIds::default();
-        assert_eq!(render_utc("{dd}{host}", None, "h", ids), "{dd}{host}");
+        assert_eq!(render_template_utc("{dd}{host}", None, "h", ids), "{dd}{host}");
         for (zero, text) in [
             ("0001-01-01T00:00:00", "{dd}"),
             ("0001-01-01T00:00:01", "01"),
@@ -322,7 +333,7 @@ mod tests {
             ("0001-01-02T00:00:00", "02"),
             ("0002-01-01T00:00:00", "01"),
         ] {
-            assert_eq!(render("{dd}", Some(zero.parse().unwrap()), "h", ids), text, "{zero}");
+            assert_eq!(render_template("{dd}", Some(zero.parse().unwrap()), "h", ids), text, "{zero}");
         }
     }
 
@@ -330,7 +341,7 @@ mod tests {
     fn the_last_two_parts_of_a_host_tell_pods_apart() {
         for (host, pod) in [("a-b-c", "b-c"), ("a-b", "a-b"), ("a", "a"), ("", ""), ("x-a-b-c", "b-c")] {
             let time = "2024-01-02T03:04:05".parse().ok();
-            assert_eq!(render("{pod}", time, host, &mut FixedIds::default()), pod);
+            assert_eq!(render_template("{pod}", time, host, &mut FixedIds::default()), pod);
         }
     }
 
@@ -365,11 +376,11 @@ mod tests {
         ] {
             assert_eq!(json_text(&serde_json::from_str(json).unwrap()), text, "{json}");
         }
-        let row = Row::from_json(&serde_json::json!({"a": 1})).unwrap();
-        assert_eq!((row.get("a"), row.get("b")), (Some("1"), None));
-        assert_eq!(Row::from_json(&Value::Null), Some(Row::default()));
-        assert_eq!(Row::from_json(&serde_json::json!([])), None);
-        let wrong = Row::from_json_lines("{}\n \n{\"a\"\n").unwrap_err().to_string();
+        let row = MetaRow::from_json(&serde_json::json!({"a": 1})).unwrap();
+        assert_eq!((row.value_of("a"), row.value_of("b")), (Some("1"), None));
+        assert_eq!(MetaRow::from_json(&Value::Null), Some(MetaRow::default()));
+        assert_eq!(MetaRow::from_json(&serde_json::json!([])), None);
+        let wrong = MetaRow::from_json_lines("{}\n \n{\"a\"\n").unwrap_err().to_string();
         assert!(wrong.starts_with("line 3: not JSON ("), "{wrong}");
     }
 
@@ -377,7 +388,7 @@ mod tests {
         #[test]
         fn any_template_is_rendered(template in "[{}a-zA-Z:#日_]{0,30}", seconds in -60_000_000_000_i64..250_000_000_000) {
             let time = DateTime::from_timestamp(seconds, 0);
-            let text = render_utc(&template, time, "a-b-c", &mut FixedIds::default());
+            let text = render_template_utc(&template, time, "a-b-c", &mut FixedIds::default());
             let _ = expand_meta(&text, |_| None);
         }
     }

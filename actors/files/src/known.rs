@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_domain::file_event::{FileEvent, is_folder_marker};
 use flowlord_messages::files::SeenPlace;
-use flowlord_storage::{FolderListing, Location, SkippedEntries, StoredObject, is_hidden};
+use flowlord_storage::{FolderListing, SkippedEntries, StorageLocation, StoredObject, is_hidden};
 
 /// What is known of a place between two scans.
 #[derive(Debug, Default)]
@@ -90,12 +90,12 @@ fn skipped_key(path: &str) -> String {
     format!("//{path}")
 }
 
-pub(crate) fn file_event(place: &Location, object: &StoredObject) -> FileEvent {
+pub(crate) fn file_event(place: &StorageLocation, object: &StoredObject) -> FileEvent {
     let written = object.modified.to_rfc3339_opts(SecondsFormat::Secs, true);
     let checksum = match place {
         // No hash: it is made of the file's place on the disk, its time and its size.
-        Location::Local(_) => "",
-        Location::S3 { .. } | Location::Gs { .. } => object.etag.trim_matches('"'),
+        StorageLocation::Local(_) => "",
+        StorageLocation::S3 { .. } | StorageLocation::Gs { .. } => object.etag.trim_matches('"'),
     };
     FileEvent {
         path: place.join(&object.path).map_or_else(|_| object.path.clone(), |at| at.to_string()),
@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn a_file_is_told_of_by_its_whole_path() {
-        let local = file_event(&Location::parse("/srv/in").unwrap(), &object("2024/a.csv", "17-5"));
+        let local = file_event(&StorageLocation::parse("/srv/in").unwrap(), &object("2024/a.csv", "17-5"));
         assert_eq!((local.path.as_str(), local.size, local.checksum.as_str()), ("/srv/in/2024/a.csv", 5, ""));
         assert_eq!(local.created, "2023-11-14T22:13:20Z");
-        let remote = file_event(&Location::parse("s3://b/in").unwrap(), &object("a.csv", "\"md5\""));
+        let remote = file_event(&StorageLocation::parse("s3://b/in").unwrap(), &object("a.csv", "\"md5\""));
         assert_eq!((remote.path.as_str(), remote.checksum.as_str()), ("s3://b/in/a.csv", "md5"));
         assert_eq!(remote.version, "\"md5\" 1700000000000000");
     }

@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::TimeDelta;
-use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
+use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::files::{
-    FileArrived, FileSource, KeepPlaces, Recorded, StopFiles, WatchedPlace, WatchedPlaces,
+    FileArrived, FileSource, KeepWatchedPlaces, ReadWatchedPlaces, RecordedFile, StopFiles, WatchedPlace,
 };
-use flowlord_storage::{Location, Stores};
+use flowlord_storage::{StorageConnections, StorageLocation};
 use tokio::sync::oneshot;
 
 use crate::place::PlaceWatch;
@@ -30,9 +30,9 @@ use crate::scan::{PlaceScan, PlaceScanner};
 pub struct Config {
     /// The name of the machine, for templates.
     pub host: String,
-    pub places: Vec<Location>,
+    pub places: Vec<StorageLocation>,
     pub every: TimeDelta,
-    pub stores: Stores,
+    pub stores: StorageConnections,
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub struct Deps {
 #[derive(Debug)]
 pub struct Files {
     recorder: FileRecorder,
-    stores: Stores,
+    stores: StorageConnections,
     every: TimeDelta,
     places: Vec<PlaceWatch>,
     timer: Timer,
@@ -75,7 +75,7 @@ impl Files {
     /// Forgets places that are watched no longer, and begins.
     fn begin_watching(&mut self, ctx: &mut Context<Self>) {
         let places = self.places.iter().map(|place| place.status.place.clone()).collect();
-        self.ask(ctx, self.recorder.deps.writer.call(KeepPlaces { places }), |this, kept, ctx| {
+        self.ask(ctx, self.recorder.deps.writer.call(KeepWatchedPlaces { places }), |this, kept, ctx| {
             if let Err(err) = kept {
                 log::warn!("event=places_not_kept error={err:?}");
             }
@@ -128,7 +128,7 @@ impl Files {
         }
     }
 
-    fn record_arrived(&mut self, arrived: FileArrived, _: &mut Context<Self>) -> Reply<Self, Recorded> {
+    fn record_arrived(&mut self, arrived: FileArrived, _: &mut Context<Self>) -> Reply<Self, RecordedFile> {
         let FileArrived { file, ignored } = arrived;
         let (recorder, source) = (self.recorder.clone(), FileSource::Api);
         let record =
@@ -136,7 +136,7 @@ impl Files {
         self.reply_after(record, |_, recorded, _| recorded)
     }
 
-    fn list_places(&mut self, _: WatchedPlaces, _: &mut Context<Self>) -> Result<Arc<Vec<WatchedPlace>>> {
+    fn list_places(&mut self, _: ReadWatchedPlaces, _: &mut Context<Self>) -> Result<Arc<Vec<WatchedPlace>>> {
         Ok(Arc::new(self.places.iter().map(|place| place.status.clone()).collect()))
     }
 
@@ -159,7 +159,7 @@ impl Files {
 
 handlers!(Files {
     async FileArrived => record_arrived,
-    WatchedPlaces => list_places,
+    ReadWatchedPlaces => list_places,
     async StopFiles => stop_files,
 });
 

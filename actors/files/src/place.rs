@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::NewAlert;
 use flowlord_messages::files::WatchedPlace;
-use flowlord_storage::Location;
+use flowlord_storage::StorageLocation;
 
 use crate::known::KnownFiles;
 use crate::record::file_alert;
@@ -14,7 +14,7 @@ const SETTLE_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 #[derive(Debug)]
 pub(crate) struct PlaceWatch {
-    location: Location,
+    location: StorageLocation,
     pub(crate) status: WatchedPlace,
     is_away: bool,
     /// None while a scan is under way.
@@ -23,16 +23,16 @@ pub(crate) struct PlaceWatch {
 }
 
 impl PlaceWatch {
-    pub(crate) fn new(location: &Location, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(location: &StorageLocation, now: DateTime<Utc>) -> Self {
         let location = match location {
             // A rule's pattern is compared with the whole path.
-            Location::Local(path) => {
-                Location::Local(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            StorageLocation::Local(path) => {
+                StorageLocation::Local(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
             }
             other => other.clone(),
         };
         let place = location.to_string();
-        let status = WatchedPlace { place, looked_at: None, files: 0, problem: String::new() };
+        let status = WatchedPlace { place, scanned_at: None, files: 0, problem: String::new() };
         Self { location, status, is_away: false, known: Some(KnownFiles::default()), due: now }
     }
 
@@ -50,7 +50,7 @@ impl PlaceWatch {
         self.known.as_ref().map(|_| self.due)
     }
 
-    pub(crate) fn take_due(&mut self, now: DateTime<Utc>) -> Option<(Location, KnownFiles)> {
+    pub(crate) fn take_due(&mut self, now: DateTime<Utc>) -> Option<(StorageLocation, KnownFiles)> {
         let known = self.known.take_if(|_| self.due <= now)?;
         Some((self.location.clone(), known))
     }
@@ -74,7 +74,7 @@ impl PlaceWatch {
                 }
                 self.is_away = false;
                 let place = place.clone();
-                self.status = WatchedPlace { place, looked_at: Some(now), files, problem: skipped };
+                self.status = WatchedPlace { place, scanned_at: Some(now), files, problem: skipped };
                 None
             }
             Err(problem) if problem == self.status.problem => None,

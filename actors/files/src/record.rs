@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::file_event::FileEvent;
-use flowlord_domain::file_match::{Effect, FileMatch, matches, needed};
+use flowlord_domain::file_match::{FileEffect, FileMatch, files_per_task, match_phases};
 use flowlord_domain::{AlertKind, NewAlert, NewTask};
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::files::{
-    FileSource, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadWaiting, RecordFile, Recorded,
-    RecordedRow, SeenFile, StartedTask, StoredMatch, WaitingFile,
+    FileMatchEffect, FileMatchState, FilePhaseOutcome, FileRecordOutcome, FileSource, NewFileMatch,
+    ReadWaitingFiles, RecordFile, RecordedFile, SeenFile, StartedTask, StoredFileMatch, WaitingFile,
 };
-use flowlord_messages::workflows::CurrentWorkflows;
+use flowlord_messages::workflows::ReadLoadedWorkflows;
 use tokio::sync::Mutex;
 
 use crate::Deps;
@@ -38,11 +38,11 @@ pub(crate) struct FileRecorder {
 }
 
 impl FileRecorder {
-    pub(crate) async fn record_file(&self, arrived: ArrivedFile) -> Result<Recorded> {
-        let workflows = self.deps.library.call(CurrentWorkflows).await?.workflows;
+    pub(crate) async fn record_file(&self, arrived: ArrivedFile) -> Result<RecordedFile> {
+        let workflows = self.deps.library.call(ReadLoadedWorkflows).await?.workflows;
         let path = arrived.file.path.as_str();
-        let found = if arrived.ignored.is_empty() { matches(&workflows, path) } else { Vec::new() };
-        let counts = found.iter().any(|found| needed(&found.phase.rule) > 1);
+        let found = if arrived.ignored.is_empty() { match_phases(&workflows, path) } else { Vec::new() };
+        let counts = found.iter().any(|found| files_per_task(&found.phase.rule) > 1);
         let _turn = if counts { Some(self.counting.lock().await) } else { None };
         // Where nothing is counted, hardly ever anything waits.
         let mut waiting =
@@ -62,7 +62,7 @@ impl FileRecorder {
                 seen: arrived.seen.clone(),
             };
             // Else other files came to wait since: the decision is made anew with them.
-            if let RecordedRow::Stored(event, outcomes) = self.deps.writer.call(record.clone()).await? {
+            if let FileRecordOutcome::Stored(event, outcomes) = self.deps.writer.call(record.clone()).await? {
                 let recorded = make_recorded(event, record.matches, outcomes);
                 log::info!(
                     "event=file_recorded path={path:?} source={} phases={} tasks={}",
@@ -79,7 +79,7 @@ impl FileRecorder {
 
     async fn read_waiting(&self, found: &[FileMatch<'_>]) -> Result<Vec<Vec<WaitingFile>>> {
         let phases = found.iter().map(|found| found.key.clone()).collect();
-        self.deps.reader.call(ReadWaiting { phases }).await
+        self.deps.reader.call(ReadWaitingFiles { phases }).await
     }
 
     fn decide_match(
@@ -88,27 +88,27 @@ impl FileRecorder {
         waiting: &[WaitingFile],
         arrived: &ArrivedFile,
         now: DateTime<Utc>,
-    ) -> NewMatch {
+    ) -> NewFileMatch {
         let file = &arrived.file;
         let paths: Vec<String> = waiting.iter().map(|waiting| waiting.path.clone()).collect();
         let mut ids = self.deps.kit.ids();
-        let effect = match found.effect(&file.path, &paths, &self.host, &mut ids, now) {
-            Ok(Effect::Start(task)) => MatchEffect::Start(Box::new(task)),
-            Ok(Effect::Wait) => MatchEffect::Wait,
-            Ok(Effect::Waits) => MatchEffect::Waits,
+        let effect = match found.effect_of_file(&file.path, &paths, &self.host, &mut ids, now) {
+            Ok(FileEffect::Start(task)) => FileMatchEffect::Start(Box::new(task)),
+            Ok(FileEffect::Wait) => FileMatchEffect::Wait,
+            Ok(FileEffect::Waits) => FileMatchEffect::WaitsAlready,
             Err(err) => {
                 let why = err.to_string();
                 let alert = Box::new(NewAlert {
                     topic: found.phase.task.topic.clone(),
                     job: found.phase.task.job.clone(),
                     workflow: found.phase.workflow.clone(),
-                    task_time: file.time(),
+                    task_time: file.time_of_path(),
                     ..file_alert(format!("the file {} starts nothing: {why}", file.path), now)
                 });
-                MatchEffect::Fail { why, alert }
+                FileMatchEffect::Fail { why, alert }
             }
         };
-        NewMatch {
+        NewFileMatch {
             phase: found.key.clone(),
             waiting: waiting.iter().map(|waiting| waiting.event).collect(),
             effect,
@@ -116,19 +116,21 @@ impl FileRecorder {
     }
 }
 
-fn make_recorded(event: i64, matches: Vec<NewMatch>, outcomes: Vec<StoredMatch>) -> Recorded {
-    let mut recorded = Recorded { event, phases: Vec::new(), tasks: Vec::new() };
-    for (found, StoredMatch { state, uid, held }) in matches.into_iter().zip(outcomes) {
+fn make_recorded(event: i64, matches: Vec<NewFileMatch>, outcomes: Vec<StoredFileMatch>) -> RecordedFile {
+    let mut recorded = RecordedFile { event, phases: Vec::new(), tasks: Vec::new() };
+    for (found, StoredFileMatch { state, uid, held }) in matches.into_iter().zip(outcomes) {
         let why = match found.effect {
-            MatchEffect::Fail { why, .. } => why,
-            MatchEffect::Start(task) if state == MatchState::Started => {
+            FileMatchEffect::Fail { why, .. } => why,
+            FileMatchEffect::Start(task) if state == FileMatchState::Started => {
                 let task = NewTask { uid: uid.unwrap_or(task.uid), ..*task };
                 recorded.tasks.push(StartedTask { task, held });
                 String::new()
             }
-            MatchEffect::Start(_) | MatchEffect::Wait | MatchEffect::Waits => String::new(),
+            FileMatchEffect::Start(_) | FileMatchEffect::Wait | FileMatchEffect::WaitsAlready => {
+                String::new()
+            }
         };
-        recorded.phases.push(PhaseOutcome { phase: found.phase, state, uid, why });
+        recorded.phases.push(FilePhaseOutcome { phase: found.phase, state, uid, why });
     }
     recorded
 }

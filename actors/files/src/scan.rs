@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
-use flowlord_storage::{FolderListing, Location, MOST_OBJECTS, StoredObject, Stores, is_hidden};
+use flowlord_messages::files::{FileSource, ReadSeenFiles, SaveSeenFiles, SeenFile};
+use flowlord_storage::{
+    FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation, StoredObject, is_hidden,
+};
 use futures_util::StreamExt as _;
 
 use crate::known::{KnownFiles, file_event};
@@ -18,7 +20,7 @@ const MAX_RECORDING: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct PlaceScanner {
     pub(crate) recorder: FileRecorder,
-    pub(crate) stores: Stores,
+    pub(crate) stores: StorageConnections,
     /// Nothing more is to begin.
     pub(crate) is_stopping: Arc<AtomicBool>,
 }
@@ -40,7 +42,7 @@ pub(crate) struct PlaceContents {
 }
 
 impl PlaceScanner {
-    pub(crate) async fn scan_place(&self, place: &Location, mut known: KnownFiles) -> PlaceScan {
+    pub(crate) async fn scan_place(&self, place: &StorageLocation, mut known: KnownFiles) -> PlaceScan {
         let mut is_unsettled = false;
         let found = self.try_scan(place, &mut known, &mut is_unsettled).await;
         PlaceScan { known, found, is_unsettled }
@@ -48,13 +50,13 @@ impl PlaceScanner {
 
     async fn try_scan(
         &self,
-        place: &Location,
+        place: &StorageLocation,
         known: &mut KnownFiles,
         is_unsettled: &mut bool,
     ) -> Result<PlaceContents, String> {
         let name = place.to_string();
         if !known.is_read {
-            let read = self.recorder.deps.reader.call(ReadSeen { place: name.clone() }).await;
+            let read = self.recorder.deps.reader.call(ReadSeenFiles { place: name.clone() }).await;
             known.restore_stored(read.map_err(|err| format!("{name}: {}", err.detail))?);
         }
         let listing = self.list_place(place).await?;
@@ -73,7 +75,7 @@ impl PlaceScanner {
         Ok(contents)
     }
 
-    async fn list_place(&self, place: &Location) -> Result<FolderListing, String> {
+    async fn list_place(&self, place: &StorageLocation) -> Result<FolderListing, String> {
         if let Some(path) = place.as_local()
             // A store has no folders that could be missing; a disk that isn't mounted must not look empty.
             && !path.is_dir()
@@ -81,7 +83,7 @@ impl PlaceScanner {
             return Err(format!("{place} doesn't exist: create the folder, or change files.folders"));
         }
         let store = self.stores.open(place).map_err(|err| err.to_string())?;
-        let mut listing = store.list("", MOST_OBJECTS).await.map_err(|err| err.to_string())?;
+        let mut listing = store.list("", MAX_OBJECTS).await.map_err(|err| err.to_string())?;
         listing.skipped.retain(|entry| !is_hidden(&entry.path));
         Ok(listing)
     }
@@ -94,7 +96,7 @@ impl PlaceScanner {
         since: Option<DateTime<Utc>>,
     ) -> Result<(), String> {
         let (place, seen, left) = (name.to_owned(), seen.to_vec(), left.to_vec());
-        let saved = self.recorder.deps.writer.call(SaveSeen { place, seen, left, since }).await;
+        let saved = self.recorder.deps.writer.call(SaveSeenFiles { place, seen, left, since }).await;
         saved.map_err(|err| format!("{name}: {}", err.detail))
     }
 
@@ -127,7 +129,7 @@ impl PlaceScanner {
     /// Records files, each with what it starts; true when all were recorded.
     async fn record_arrived(
         &self,
-        place: &Location,
+        place: &StorageLocation,
         known: &mut KnownFiles,
         arrived: Vec<StoredObject>,
     ) -> bool {
@@ -145,7 +147,7 @@ impl PlaceScanner {
     }
 
     /// Records a file with what it starts; none when that failed.
-    async fn record_object(&self, place: &Location, object: StoredObject) -> Option<StoredObject> {
+    async fn record_object(&self, place: &StorageLocation, object: StoredObject) -> Option<StoredObject> {
         if self.is_stopping.load(Ordering::Relaxed) {
             return None;
         }

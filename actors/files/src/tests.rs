@@ -8,15 +8,15 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_kernel::{Activity, Code, Port};
+use flowlord_kernel::{Code, Port, WorkCounter};
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::clients::FilesClient;
 use flowlord_messages::files::{
-    MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting, RecordFile, RecordedRow, SaveSeen, SeenFile,
-    SeenPlace, StoredMatch, WaitingFile,
+    FileMatchEffect, FileMatchState, FileRecordOutcome, NewFileMatch, ReadSeenFiles, ReadWaitingFiles,
+    RecordFile, SaveSeenFiles, SeenFile, SeenPlace, StoredFileMatch, WaitingFile,
 };
-use flowlord_messages::workflows::{Current, CurrentWorkflows};
-use flowlord_storage::StoreConfig;
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
+use flowlord_storage::StorageConfig;
 use flowlord_testkit::VirtualClock;
 
 use super::*;
@@ -44,26 +44,26 @@ impl Actor for Stub {
     type Context = Context<Self>;
 }
 
-impl Handler<CurrentWorkflows> for Stub {
-    type Result = Result<Current>;
+impl Handler<ReadLoadedWorkflows> for Stub {
+    type Result = Result<LoadedWorkflows>;
 
-    fn handle(&mut self, _: CurrentWorkflows, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
         let file = WorkflowFile::parse("w.toml", self.0.lock().unwrap().workflow, "", Tz::UTC).unwrap();
         let workflows = Arc::new(Workflows::new([Arc::new(file)]));
-        Ok(Current { workflows, looked_at: noon(), next_look: noon(), broken: Arc::default() })
+        Ok(LoadedWorkflows { workflows, scanned_at: noon(), next_scan: noon(), broken: Arc::default() })
     }
 }
 
-impl Handler<ReadWaiting> for Stub {
+impl Handler<ReadWaitingFiles> for Stub {
     type Result = Result<Vec<Vec<WaitingFile>>>;
 
-    fn handle(&mut self, read: ReadWaiting, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, read: ReadWaitingFiles, _: &mut Self::Context) -> Self::Result {
         Ok(vec![self.0.lock().unwrap().waiting.clone(); read.phases.len()])
     }
 }
 
 impl Handler<RecordFile> for Stub {
-    type Result = Result<RecordedRow>;
+    type Result = Result<FileRecordOutcome>;
 
     fn handle(&mut self, record: RecordFile, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
@@ -80,33 +80,35 @@ impl Handler<RecordFile> for Stub {
             rows.changes -= 1;
             let event = i64::try_from(rows.waiting.len()).unwrap();
             rows.waiting.push(WaitingFile { event, path: format!("/in/{event}") });
-            return Ok(RecordedRow::Changed);
+            return Ok(FileRecordOutcome::Changed);
         }
-        let outcome = |effect: &MatchEffect| match effect {
-            MatchEffect::Start(task) => (MatchState::Started, Some(flowlord_domain::Uid(task.uid.0 + 1))),
-            MatchEffect::Wait => (MatchState::Waiting, None),
-            MatchEffect::Waits => (MatchState::Repeated, None),
-            MatchEffect::Fail { .. } => (MatchState::Failed, None),
+        let outcome = |effect: &FileMatchEffect| match effect {
+            FileMatchEffect::Start(task) => {
+                (FileMatchState::Started, Some(flowlord_domain::Uid(task.uid.0 + 1)))
+            }
+            FileMatchEffect::Wait => (FileMatchState::Waiting, None),
+            FileMatchEffect::WaitsAlready => (FileMatchState::Repeated, None),
+            FileMatchEffect::Fail { .. } => (FileMatchState::Failed, None),
         };
-        let stored = |(state, uid)| StoredMatch { state, uid, held: false };
+        let stored = |(state, uid)| StoredFileMatch { state, uid, held: false };
         let outcomes = record.matches.iter().map(|found| stored(outcome(&found.effect))).collect();
         rows.records.push(record);
-        Ok(RecordedRow::Stored(i64::try_from(rows.records.len()).unwrap(), outcomes))
+        Ok(FileRecordOutcome::Stored(i64::try_from(rows.records.len()).unwrap(), outcomes))
     }
 }
 
-impl Handler<ReadSeen> for Stub {
+impl Handler<ReadSeenFiles> for Stub {
     type Result = Result<SeenPlace>;
 
-    fn handle(&mut self, read: ReadSeen, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, read: ReadSeenFiles, _: &mut Self::Context) -> Self::Result {
         Ok(self.0.lock().unwrap().seen.get(&read.place).cloned().unwrap_or_default())
     }
 }
 
-impl Handler<SaveSeen> for Stub {
+impl Handler<SaveSeenFiles> for Stub {
     type Result = Result<()>;
 
-    fn handle(&mut self, save: SaveSeen, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, save: SaveSeenFiles, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
         let place = rows.seen.entry(save.place).or_default();
         place.files.retain(|(path, _)| !save.left.contains(path));
@@ -116,10 +118,10 @@ impl Handler<SaveSeen> for Stub {
     }
 }
 
-impl Handler<KeepPlaces> for Stub {
+impl Handler<KeepWatchedPlaces> for Stub {
     type Result = Result<()>;
 
-    fn handle(&mut self, keep: KeepPlaces, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, keep: KeepWatchedPlaces, _: &mut Self::Context) -> Self::Result {
         self.0.lock().unwrap().seen.retain(|place, _| keep.places.contains(place));
         Ok(())
     }
@@ -153,7 +155,7 @@ impl Bench {
     }
 
     fn watching(rows: Stub, places: &[&str]) -> Self {
-        let (clock, arbiter) = (VirtualClock::new(noon(), Activity::default()), Arbiter::new());
+        let (clock, arbiter) = (VirtualClock::new(noon(), WorkCounter::default()), Arbiter::new());
         let environment = clock.environment();
         let stub = rows.clone();
         let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
@@ -161,26 +163,27 @@ impl Bench {
             kit: environment.kit("files"),
             writer: DatabaseWriter::unconnected()
                 .with::<RecordFile>(environment.port("stub", &below))
-                .with::<SaveSeen>(environment.port("stub", &below))
-                .with::<KeepPlaces>(environment.port("stub", &below)),
+                .with::<SaveSeenFiles>(environment.port("stub", &below))
+                .with::<KeepWatchedPlaces>(environment.port("stub", &below)),
             reader: DatabaseReader::unconnected()
-                .with::<ReadWaiting>(environment.port("stub", &below))
-                .with::<ReadSeen>(environment.port("stub", &below)),
-            library: LibraryClient::unconnected().with::<CurrentWorkflows>(environment.port("stub", &below)),
+                .with::<ReadWaitingFiles>(environment.port("stub", &below))
+                .with::<ReadSeenFiles>(environment.port("stub", &below)),
+            library: LibraryClient::unconnected()
+                .with::<ReadLoadedWorkflows>(environment.port("stub", &below)),
             alert_sender: AlertSender::new(environment.port("stub", &below), &environment),
         };
         let config = Config {
             host: "box".to_owned(),
-            places: places.iter().map(|place| Location::parse(place).unwrap()).collect(),
+            places: places.iter().map(|place| StorageLocation::parse(place).unwrap()).collect(),
             every: TimeDelta::seconds(10),
-            stores: Stores::new(StoreConfig::default()),
+            stores: StorageConnections::new(StorageConfig::default()),
         };
         let files = Files::start(&arbiter.handle(), config, deps);
         let client = FilesClient::connect("files", &files, &environment);
         Self { rows, client, stop: environment.port("files", &files), clock, _arbiter: arbiter }
     }
 
-    async fn arrives(&self, path: &str) -> Result<Recorded> {
+    async fn arrives(&self, path: &str) -> Result<RecordedFile> {
         let file = FileEvent { path: path.to_owned(), ..FileEvent::default() };
         self.client.call(FileArrived { file, ignored: String::new() }).await
     }
@@ -201,11 +204,11 @@ async fn each_phase_that_takes_a_file_starts_under_its_final_id() {
     let task = &recorded.tasks[0].task;
     assert_eq!(task.info, "/in/20260102T000000?d=02&h=box");
     let states: Vec<_> = recorded.phases.iter().map(|phase| (phase.state, phase.uid)).collect();
-    assert_eq!(states, [(MatchState::Started, Some(task.uid)), (MatchState::Failed, None)]);
+    assert_eq!(states, [(FileMatchState::Started, Some(task.uid)), (FileMatchState::Failed, None)]);
     assert!(recorded.phases[1].why.contains("%25"), "{recorded:?}");
     let record = bench.with(|rows| rows.records.pop().unwrap());
     assert_eq!((record.now, record.source, record.matches.len()), (noon(), FileSource::Api, 2));
-    let MatchEffect::Fail { alert, .. } = &record.matches[1].effect else { panic!("{record:?}") };
+    let FileMatchEffect::Fail { alert, .. } = &record.matches[1].effect else { panic!("{record:?}") };
     assert!(alert.msg.starts_with("the file /in/20260102T000000 starts nothing: "), "{}", alert.msg);
     assert_eq!((alert.topic.as_str(), alert.workflow.as_str()), ("bad", "w.toml"));
     assert_eq!(bench.arrives("/none").await.unwrap().phases, [], "recorded all the same");

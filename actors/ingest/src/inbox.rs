@@ -6,16 +6,16 @@ use std::rc::Rc;
 
 use actix::Actor;
 use actix::dev::{MessageResponse, OneshotSender};
-use flowlord_domain::decide::Outcome;
+use flowlord_domain::decide::WorkerOutcome;
 use flowlord_kernel::{AfterPanic, Result};
-use flowlord_messages::results::{Applied, Claim, SubmitResults};
+use flowlord_messages::results::{AppliedResult, ResultClaim, SubmitResults};
 
-type ResultAnswers = Result<Vec<Result<Applied>>>;
+type ResultAnswers = Result<Vec<Result<AppliedResult>>>;
 type SharedQueue = Rc<RefCell<VecDeque<SubmittedResults>>>;
 
 #[derive(Debug)]
 pub(crate) struct SubmittedResults {
-    pub(crate) results: Vec<(Claim, Outcome)>,
+    pub(crate) results: Vec<(ResultClaim, WorkerOutcome)>,
     answer_sender: Option<OneshotSender<ResultAnswers>>,
 }
 
@@ -52,7 +52,7 @@ impl ResultInbox {
 }
 
 #[derive(Debug)]
-pub struct CollectedResults(Result<(SharedQueue, Vec<(Claim, Outcome)>)>);
+pub struct CollectedResults(Result<(SharedQueue, Vec<(ResultClaim, WorkerOutcome)>)>);
 
 impl<A: Actor> MessageResponse<A, SubmitResults> for CollectedResults {
     fn handle(self, _ctx: &mut A::Context, answer_sender: Option<OneshotSender<ResultAnswers>>) {

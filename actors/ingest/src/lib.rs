@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::decide::{Outcome, decide_with};
+use flowlord_domain::decide::{WorkerOutcome, decide_result_with};
 use flowlord_domain::workflow::Workflows;
-use flowlord_domain::{Attempt, Decision};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, Wakes, actor, handlers};
+use flowlord_domain::{Attempt, TaskDecision};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::results::{ApplyOutcomes, Claim, SubmitResults};
-use flowlord_messages::tasks::AttemptsById;
-use flowlord_messages::workflows::{Current, CurrentWorkflows, WorkflowsChanged};
+use flowlord_messages::results::{ApplyOutcomes, ResultClaim, SubmitResults};
+use flowlord_messages::tasks::ReadAttempts;
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, WorkflowsChanged};
 
 use crate::inbox::{CollectedResults, ResultInbox};
 use crate::round::ResultRound;
@@ -81,8 +81,8 @@ impl Ingest {
     }
 
     fn read_workflows(&mut self, ctx: &mut Context<Self>) {
-        self.ask(ctx, self.deps.library.call(CurrentWorkflows), |this, current, ctx| match current {
-            Ok(Current { workflows, .. }) => {
+        self.ask(ctx, self.deps.library.call(ReadLoadedWorkflows), |this, current, ctx| match current {
+            Ok(LoadedWorkflows { workflows, .. }) => {
                 // Those of a hint that came while this was asked for are newer.
                 this.workflows.get_or_insert(workflows);
                 this.start_rounds(StartRounds, ctx);
@@ -113,7 +113,7 @@ impl Ingest {
             }
             self.rounds += 1;
             let round = ResultRound { submitted, ..ResultRound::default() };
-            let stored = self.deps.reader.call(AttemptsById { uids: round.stored_uids() });
+            let stored = self.deps.reader.call(ReadAttempts { uids: round.stored_uids() });
             self.ask(ctx, stored, move |this, stored, ctx| match stored {
                 Ok(stored) => this.decide_or_wait(round.with_attempts(stored), ctx),
                 Err(err) => this.fail_round(round, &err, ctx),
@@ -172,15 +172,15 @@ impl Ingest {
     fn decide_one(
         &self,
         attempt: &Attempt,
-        outcome: &Outcome,
+        outcome: &WorkerOutcome,
         rows: &MetaFileRows,
         now: DateTime<Utc>,
-    ) -> Result<Decision> {
+    ) -> Result<TaskDecision> {
         let none = Workflows::default();
         let workflows = self.workflows.as_deref().unwrap_or(&none);
         rows.check_complete(workflows, attempt, outcome)?;
         let (host, ids) = (&self.config.host, &mut self.deps.kit.ids());
-        Ok(decide_with(workflows, attempt, outcome, now, host, ids, rows))
+        Ok(decide_result_with(workflows, attempt, outcome, now, host, ids, rows))
     }
 
     fn fail_round(&mut self, mut round: ResultRound, err: &Error, ctx: &mut Context<Self>) {
@@ -201,10 +201,10 @@ impl Ingest {
     }
 }
 
-fn unknown_claim(claim: &Claim) -> Error {
+fn unknown_claim(claim: &ResultClaim) -> Error {
     match claim {
-        Claim::Lease(_) => Error::new(Code::LeaseUnknown, "there was never such a lease"),
-        Claim::Task(_) | Claim::Foreign(_) => {
+        ResultClaim::Lease(_) => Error::new(Code::LeaseUnknown, "there was never such a lease"),
+        ResultClaim::Task(_) | ResultClaim::Foreign(_) => {
             let detail = format!("there is no task {}; create it first", claim.uid());
             Error::new(Code::TaskUnknown, detail)
         }

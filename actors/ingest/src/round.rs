@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use flowlord_domain::decide::Outcome;
+use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Uid};
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::results::{Applied, Claim};
+use flowlord_messages::results::{AppliedResult, ResultClaim};
 
 use crate::inbox::SubmittedResults;
 use crate::rows::{MetaFileRows, list_meta_files};
@@ -22,22 +22,22 @@ pub(crate) struct ResultRound {
 }
 
 impl ResultRound {
-    pub(crate) fn results(&self) -> impl Iterator<Item = &(Claim, Outcome)> {
+    pub(crate) fn results(&self) -> impl Iterator<Item = &(ResultClaim, WorkerOutcome)> {
         self.submitted.iter().flat_map(|submitted| &submitted.results)
     }
 
     pub(crate) fn stored_uids(&self) -> Vec<Uid> {
         let claims = self.results().map(|(claim, _)| claim);
         // Tasks that nobody created here have no attempt to read.
-        claims.filter(|claim| !matches!(claim, Claim::Foreign(_))).map(Claim::uid).collect()
+        claims.filter(|claim| !matches!(claim, ResultClaim::Foreign(_))).map(ResultClaim::uid).collect()
     }
 
     /// Adds the attempts that were read, and those that tasks created elsewhere become.
     pub(crate) fn with_attempts(self, stored: Vec<Option<Attempt>>) -> Self {
         let mut stored = stored.into_iter();
         let attempts = self.results().map(|(claim, _)| match claim {
-            Claim::Foreign(task) => Some(task.attempt()),
-            Claim::Lease(_) | Claim::Task(_) => stored.next().flatten(),
+            ResultClaim::Foreign(task) => Some(task.to_attempt()),
+            ResultClaim::Lease(_) | ResultClaim::Task(_) => stored.next().flatten(),
         });
         Self { attempts: attempts.collect(), ..self }
     }
@@ -61,7 +61,11 @@ impl ResultRound {
     }
 
     /// Answers each message: `decided` has one entry for each result, `applied` one for each that could be decided.
-    pub(crate) fn send_answers(&mut self, decided: Vec<Result<()>>, applied: Result<Vec<Result<Applied>>>) {
+    pub(crate) fn send_answers(
+        &mut self,
+        decided: Vec<Result<()>>,
+        applied: Result<Vec<Result<AppliedResult>>>,
+    ) {
         let mut applied = match applied {
             Ok(applied) => applied.into_iter(),
             Err(err) => return self.send_error(&err),

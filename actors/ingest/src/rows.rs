@@ -4,23 +4,23 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use flowlord_domain::Attempt;
-use flowlord_domain::decide::{Outcome, meta_files};
+use flowlord_domain::decide::{WorkerOutcome, meta_files};
 use flowlord_domain::schedule::RowSource;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::clients::LibraryClient;
-use flowlord_messages::results::Claim;
-use flowlord_messages::workflows::MetaRows;
+use flowlord_messages::results::ResultClaim;
+use flowlord_messages::workflows::ReadMetaRows;
 
 /// The rows of each file of a round, or why they can't be read.
 #[derive(Debug, Default)]
-pub(crate) struct MetaFileRows(HashMap<String, Result<Arc<Vec<Row>>>>);
+pub(crate) struct MetaFileRows(HashMap<String, Result<Arc<Vec<MetaRow>>>>);
 
 /// The meta files of the children of these results.
 pub(crate) fn list_meta_files<'a>(
     workflows: &Workflows,
-    results: impl Iterator<Item = &'a (Claim, Outcome)>,
+    results: impl Iterator<Item = &'a (ResultClaim, WorkerOutcome)>,
     attempts: &[Option<Attempt>],
 ) -> BTreeSet<String> {
     let known =
@@ -32,7 +32,7 @@ impl MetaFileRows {
     pub(crate) async fn read_all(library: LibraryClient, paths: BTreeSet<String>) -> Self {
         let mut rows = HashMap::new();
         for path in paths {
-            let read = library.call(MetaRows { path: path.clone() }).await;
+            let read = library.call(ReadMetaRows { path: path.clone() }).await;
             rows.insert(path, read);
         }
         Self(rows)
@@ -43,7 +43,7 @@ impl MetaFileRows {
         &self,
         workflows: &Workflows,
         attempt: &Attempt,
-        outcome: &Outcome,
+        outcome: &WorkerOutcome,
     ) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
@@ -63,7 +63,7 @@ impl MetaFileRows {
 }
 
 impl RowSource for MetaFileRows {
-    fn rows(&self, path: &str) -> std::result::Result<Vec<Row>, String> {
+    fn rows(&self, path: &str) -> std::result::Result<Vec<MetaRow>, String> {
         match self.0.get(path) {
             Some(Ok(rows)) => Ok(rows.to_vec()),
             Some(Err(err)) => Err(err.detail.clone()),

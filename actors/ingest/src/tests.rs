@@ -6,10 +6,10 @@ use actix::{Actor, Arbiter, Handler, ResponseFuture};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::WorkflowFile;
 use flowlord_domain::{TaskResult, Uid};
-use flowlord_kernel::{Activity, Environment, IdGenerator};
+use flowlord_kernel::{ActorEnvironment, IdGenerator, WorkCounter};
 use flowlord_messages::clients::IngestClient;
-use flowlord_messages::results::Applied;
-use flowlord_messages::workflows::MetaRows;
+use flowlord_messages::results::AppliedResult;
+use flowlord_messages::workflows::ReadMetaRows;
 use flowlord_testkit::{VirtualClock, leased};
 use tokio::sync::watch;
 
@@ -39,32 +39,32 @@ impl Actor for Stub {
     type Context = Context<Self>;
 }
 
-impl Handler<CurrentWorkflows> for Stub {
-    type Result = Result<Current>;
+impl Handler<ReadLoadedWorkflows> for Stub {
+    type Result = Result<LoadedWorkflows>;
 
-    fn handle(&mut self, _: CurrentWorkflows, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
         let file = WorkflowFile::parse("w.toml", WORKFLOW, "h", Tz::UTC).unwrap();
-        Ok(Current {
+        Ok(LoadedWorkflows {
             workflows: Arc::new(Workflows::new([Arc::new(file)])),
-            looked_at: DateTime::UNIX_EPOCH,
-            next_look: DateTime::UNIX_EPOCH,
+            scanned_at: DateTime::UNIX_EPOCH,
+            next_scan: DateTime::UNIX_EPOCH,
             broken: Arc::default(),
         })
     }
 }
 
-impl Handler<AttemptsById> for Stub {
+impl Handler<ReadAttempts> for Stub {
     type Result = Result<Vec<Option<Attempt>>>;
 
-    fn handle(&mut self, asked: AttemptsById, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, asked: ReadAttempts, _: &mut Self::Context) -> Self::Result {
         Ok(asked.uids.into_iter().map(|uid| Some(attempt(uid))).collect())
     }
 }
 
-impl Handler<MetaRows> for Stub {
-    type Result = ResponseFuture<Result<Arc<Vec<flowlord_domain::template::Row>>>>;
+impl Handler<ReadMetaRows> for Stub {
+    type Result = ResponseFuture<Result<Arc<Vec<flowlord_domain::template::MetaRow>>>>;
 
-    fn handle(&mut self, _: MetaRows, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadMetaRows, _: &mut Self::Context) -> Self::Result {
         let mut readable = self.readable.clone();
         self.asked.send_modify(|asked| *asked += 1);
         Box::pin(async move {
@@ -75,10 +75,10 @@ impl Handler<MetaRows> for Stub {
 }
 
 impl Handler<ApplyOutcomes> for Stub {
-    type Result = Result<Vec<Result<Applied>>>;
+    type Result = Result<Vec<Result<AppliedResult>>>;
 
     fn handle(&mut self, apply: ApplyOutcomes, _: &mut Self::Context) -> Self::Result {
-        Ok(apply.outcomes.iter().map(|_| Ok(Applied { duplicate: false })).collect())
+        Ok(apply.outcomes.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect())
     }
 }
 
@@ -95,8 +95,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let activity = Activity::default();
-        let environment = Environment {
+        let activity = WorkCounter::default();
+        let environment = ActorEnvironment {
             clock: Arc::new(VirtualClock::new(DateTime::UNIX_EPOCH, activity.clone())),
             ids: IdGenerator::seeded(7),
             activity,
@@ -108,25 +108,25 @@ impl World {
         let deps = Deps {
             kit: environment.kit("ingest"),
             writer: DatabaseWriter::unconnected().with::<ApplyOutcomes>(environment.port("stub", &stub)),
-            reader: DatabaseReader::unconnected().with::<AttemptsById>(environment.port("stub", &stub)),
+            reader: DatabaseReader::unconnected().with::<ReadAttempts>(environment.port("stub", &stub)),
             library: LibraryClient::unconnected()
-                .with::<CurrentWorkflows>(environment.port("stub", &stub))
-                .with::<MetaRows>(environment.port("stub", &stub)),
+                .with::<ReadLoadedWorkflows>(environment.port("stub", &stub))
+                .with::<ReadMetaRows>(environment.port("stub", &stub)),
         };
         let ingest = Ingest::start(&Arbiter::current(), Config { host: "h".to_owned() }, deps);
         Self { client: IngestClient::connect("ingest", &ingest, &environment), readable, asked }
     }
 
     /// A task is complete.
-    async fn complete(&self, uid: i64) -> Result<Applied> {
-        let outcome = Outcome {
+    async fn complete(&self, uid: i64) -> Result<AppliedResult> {
+        let outcome = WorkerOutcome {
             result: TaskResult::Complete,
             msg: String::new(),
             meta: String::new(),
             started: None,
             ended: None,
         };
-        let results = vec![(Claim::Task(Uid(uid)), outcome)];
+        let results = vec![(ResultClaim::Task(Uid(uid)), outcome)];
         let submit = self.client.call(SubmitResults { results });
         submit.await.map(|answers| answers.into_iter().next().unwrap())?
     }
@@ -149,7 +149,7 @@ async fn a_meta_file_that_takes_its_time_holds_up_nobody_else() {
         } => all.unwrap(),
     }
     world.readable.send_replace(true);
-    assert_eq!(waiting.await.unwrap(), Applied { duplicate: false });
+    assert_eq!(waiting.await.unwrap(), AppliedResult { duplicate: false });
 }
 
 #[actix::test]

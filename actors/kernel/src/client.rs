@@ -36,7 +36,7 @@ macro_rules! clients {
             $vis fn connect<A>(
                 name: &'static str,
                 address: &$crate::macros::actix::Addr<A>,
-                environment: &$crate::Environment,
+                environment: &$crate::ActorEnvironment,
             ) -> Self
             where
                 A: $crate::macros::actix::Actor $(+ $crate::macros::actix::Handler<$message>)+,

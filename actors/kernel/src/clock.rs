@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
-use crate::quiescence::Busy;
+use crate::quiescence::WorkGuard;
 
 /// The longest that the system clock sleeps before it reads the wall clock again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// A timer that came due.
 #[derive(Debug)]
-pub struct Tick {
+pub struct PendingWake {
     /// The time that counts for everything done because of it.
     pub now: DateTime<Utc>,
     /// Keeps a virtual clock from moving on until the tick was worked off.
-    pub busy: Option<Busy>,
+    pub busy: Option<WorkGuard>,
 }
 
 /// A future that resolves when its time has come.
-pub type Sleep = Pin<Box<dyn Future<Output = Tick> + Send>>;
+pub type Sleep = Pin<Box<dyn Future<Output = PendingWake> + Send>>;
 
 /// Where time comes from.
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
@@ -55,7 +55,7 @@ impl Clock for SystemClock {
                 let now = clock.now();
                 match (at - now).to_std() {
                     Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LONGEST_SLEEP)).await,
-                    _ => return Tick { now, busy: None },
+                    _ => return PendingWake { now, busy: None },
                 }
             }
         })

@@ -1,7 +1,7 @@
 //! What makes a type an actor.
 
 /// Implements actix's `Actor` and `Supervised`, [`KernelActor`](crate::KernelActor) and, for an actor with a field
-/// `timer`, [`Wakes`](crate::Wakes). The keys stand in this order, all but the first two are optional:
+/// `timer`, [`WakeUp`](crate::WakeUp). The keys stand in this order, all but the first two are optional:
 ///
 /// - `kit`: the field with the [`ActorKit`](crate::ActorKit), as `deps.kit`;
 /// - `mailbox`: how many messages may wait;
@@ -54,7 +54,7 @@ macro_rules! actor {
             })?
         }
 
-        $(impl $crate::Wakes for $actor {
+        $(impl $crate::WakeUp for $actor {
             fn timer(&mut self) -> &mut $crate::Timer {
                 &mut self.timer
             }

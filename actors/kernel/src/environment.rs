@@ -12,7 +12,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::health::Pong;
 use crate::ids::IdGenerator;
 use crate::port::{Port, PortLimits, PortMessage};
-use crate::quiescence::Activity;
+use crate::quiescence::WorkCounter;
 
 /// How many restarts a minute are tolerated before the process ends.
 const MAX_RESTARTS_A_MINUTE: usize = 3;
@@ -22,22 +22,27 @@ pub type GiveUp = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Where time, ids and the last resort come from: the machine's in production, a test's in tests.
 #[derive(Clone)]
-pub struct Environment {
+pub struct ActorEnvironment {
     /// The clock of all actors.
     pub clock: SharedClock,
     /// The source of ids, secrets and jitter.
     pub ids: IdGenerator,
     /// The work under way in the whole process.
-    pub activity: Activity,
+    pub activity: WorkCounter,
     /// Called when an actor can't be kept alive.
     pub give_up: GiveUp,
 }
 
-impl Environment {
+impl ActorEnvironment {
     /// The machine's clock and randomness.
     #[must_use]
     pub fn system(give_up: GiveUp) -> Self {
-        Self { clock: Arc::new(SystemClock), ids: IdGenerator::new(), activity: Activity::default(), give_up }
+        Self {
+            clock: Arc::new(SystemClock),
+            ids: IdGenerator::new(),
+            activity: WorkCounter::default(),
+            give_up,
+        }
     }
 
     /// What the actor `name` is given.
@@ -58,7 +63,7 @@ impl Environment {
     }
 }
 
-impl fmt::Debug for Environment {
+impl fmt::Debug for ActorEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment").field("clock", &self.clock).finish_non_exhaustive()
     }
@@ -69,7 +74,7 @@ impl fmt::Debug for Environment {
 #[derive(Debug, Clone)]
 pub struct ActorKit {
     name: &'static str,
-    environment: Environment,
+    environment: ActorEnvironment,
     recent_restarts: Arc<Mutex<VecDeque<DateTime<Utc>>>>,
 }
 
@@ -121,7 +126,7 @@ impl ActorKit {
         (self.environment.give_up)(self.name);
     }
 
-    pub(crate) fn activity(&self) -> &Activity {
+    pub(crate) fn activity(&self) -> &WorkCounter {
         &self.environment.activity
     }
 

@@ -7,7 +7,7 @@ use crate::environment::ActorKit;
 
 /// A point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Point {
+pub enum FaultPoint {
     /// Before a transaction is opened.
     BeforeBegin,
     /// After the savepoint of a command, before it is applied.
@@ -24,7 +24,7 @@ pub enum Point {
 
 /// What happens there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum FaultEffect {
     /// The disk can't be read or written (EIO).
     Broken,
     /// The disk is full (ENOSPC).
@@ -53,7 +53,7 @@ pub(crate) fn panic_if_planned(_kit: &ActorKit, _code: ActorCode) {}
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
 #[must_use]
-pub fn at(_point: Point, _folder: &Path) -> Option<Fault> {
+pub fn at(_point: FaultPoint, _folder: &Path) -> Option<FaultEffect> {
     None
 }
 
@@ -71,7 +71,7 @@ mod panics {
     use std::sync::{Mutex, PoisonError};
 
     use super::{ActorCode, ActorKit};
-    use crate::environment::Environment;
+    use crate::environment::ActorEnvironment;
 
     /// Which process under test, which of its actors, what of it.
     type PlannedPanic = (usize, &'static str, ActorCode);
@@ -79,14 +79,14 @@ mod panics {
     static PLANNED: Mutex<Vec<PlannedPanic>> = Mutex::new(Vec::new());
 
     /// Makes an actor panic once, the next time that it runs such code.
-    pub fn plan_panic(environment: &Environment, actor: &'static str, code: ActorCode) {
+    pub fn plan_panic(environment: &ActorEnvironment, actor: &'static str, code: ActorCode) {
         let plan = (environment.activity.identity(), actor, code);
         PLANNED.lock().unwrap_or_else(PoisonError::into_inner).push(plan);
     }
 
     /// Whether a planned panic is still to come.
     #[must_use]
-    pub fn is_panic_planned(environment: &Environment, actor: &'static str, code: ActorCode) -> bool {
+    pub fn is_panic_planned(environment: &ActorEnvironment, actor: &'static str, code: ActorCode) -> bool {
         let plan = (environment.activity.identity(), actor, code);
         PLANNED.lock().unwrap_or_else(PoisonError::into_inner).contains(&plan)
     }
@@ -107,7 +107,7 @@ mod planned {
     use std::path::PathBuf;
     use std::sync::{Mutex, PoisonError};
 
-    use super::{Fault, Path, Point};
+    use super::{FaultEffect, FaultPoint, Path};
 
     /// The variable that plans a fault for a process: `before_commit=abort@3`, at the third time.
     pub const ENVIRONMENT: &str = "PLANNED_FAULT_OF_A_TEST";
@@ -116,8 +116,8 @@ mod planned {
     struct PlannedFault {
         /// Of all data when none.
         folder: Option<PathBuf>,
-        point: Point,
-        fault: Fault,
+        point: FaultPoint,
+        fault: FaultEffect,
         /// How often the point is passed before.
         skip: usize,
         /// How often it fails then.
@@ -125,7 +125,7 @@ mod planned {
     }
 
     impl PlannedFault {
-        fn is_due_at(&self, point: Point, folder: &Path) -> bool {
+        fn is_due_at(&self, point: FaultPoint, folder: &Path) -> bool {
             self.point == point
                 && self.times > 0
                 && self.folder.as_deref().is_none_or(|planned| planned == folder)
@@ -134,7 +134,7 @@ mod planned {
 
     static PLANS: Mutex<Option<Vec<PlannedFault>>> = Mutex::new(None);
 
-    impl Point {
+    impl FaultPoint {
         const ALL: [(&str, Self); 6] = [
             ("before_begin", Self::BeforeBegin),
             ("after_savepoint", Self::AfterSavepoint),
@@ -155,12 +155,12 @@ mod planned {
     fn read_plan(text: &str) -> Option<PlannedFault> {
         let (point, rest) = text.split_once('=')?;
         let (fault, nth) = rest.split_once('@')?;
-        let (_, point) = Point::ALL.into_iter().find(|(name, _)| *name == point)?;
+        let (_, point) = FaultPoint::ALL.into_iter().find(|(name, _)| *name == point)?;
         let fault = match fault {
-            "broken" => Fault::Broken,
-            "full" => Fault::Full,
-            "read_only" => Fault::ReadOnly,
-            "abort" => Fault::Abort,
+            "broken" => FaultEffect::Broken,
+            "full" => FaultEffect::Full,
+            "read_only" => FaultEffect::ReadOnly,
+            "abort" => FaultEffect::Abort,
             _ => return None,
         };
         let skip = nth.parse::<usize>().ok()?.checked_sub(1)?;
@@ -168,7 +168,7 @@ mod planned {
     }
 
     /// Plans `fault` at `point` for the data in `folder`: so many `times` from now on.
-    pub fn plan(folder: &Path, point: Point, fault: Fault, times: usize) {
+    pub fn plan(folder: &Path, point: FaultPoint, fault: FaultEffect, times: usize) {
         let folder = Some(folder.to_owned());
         with_plans(|plans| plans.push(PlannedFault { folder, point, fault, skip: 0, times }));
     }
@@ -180,7 +180,7 @@ mod planned {
 
     /// What was planned at a point for the data in `folder`; ends the process where that was planned.
     #[must_use]
-    pub fn at(point: Point, folder: &Path) -> Option<Fault> {
+    pub fn at(point: FaultPoint, folder: &Path) -> Option<FaultEffect> {
         let fault = with_plans(|plans| {
             let plan = plans.iter_mut().find(|plan| plan.is_due_at(point, folder))?;
             if plan.skip > 0 {
@@ -191,7 +191,7 @@ mod planned {
             Some(plan.fault)
         });
         // As SIGKILL does: no destructor runs, and nothing is flushed.
-        if fault == Some(Fault::Abort) {
+        if fault == Some(FaultEffect::Abort) {
             std::process::abort();
         }
         fault
@@ -204,16 +204,16 @@ mod planned {
         #[test]
         fn a_plan_counts_for_its_folder_and_its_times() {
             let (one, two) = (Path::new("/plan/one"), Path::new("/plan/two"));
-            plan(one, Point::BeforeCommit, Fault::Full, 2);
-            assert_eq!(at(Point::BeforeCommit, two), None);
-            assert_eq!(at(Point::BeforeBegin, one), None);
+            plan(one, FaultPoint::BeforeCommit, FaultEffect::Full, 2);
+            assert_eq!(at(FaultPoint::BeforeCommit, two), None);
+            assert_eq!(at(FaultPoint::BeforeBegin, one), None);
             assert_eq!(
-                [(); 3].map(|()| at(Point::BeforeCommit, one)),
-                [Some(Fault::Full), Some(Fault::Full), None]
+                [(); 3].map(|()| at(FaultPoint::BeforeCommit, one)),
+                [Some(FaultEffect::Full), Some(FaultEffect::Full), None]
             );
-            plan(one, Point::BeforeCommit, Fault::Broken, 9);
+            plan(one, FaultPoint::BeforeCommit, FaultEffect::Broken, 9);
             clear(one);
-            assert_eq!(at(Point::BeforeCommit, one), None);
+            assert_eq!(at(FaultPoint::BeforeCommit, one), None);
         }
 
         #[test]
@@ -221,7 +221,7 @@ mod planned {
             let plan = read_plan("during_upload=broken@3").unwrap();
             assert_eq!(
                 (plan.point, plan.fault, plan.skip, plan.times),
-                (Point::DuringUpload, Fault::Broken, 2, 1)
+                (FaultPoint::DuringUpload, FaultEffect::Broken, 2, 1)
             );
             for wrong in
                 ["", "before_commit", "before_commit=abort", "nowhere=abort@1", "before_commit=abort@0"]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::{Ids, Uid};
+use flowlord_domain::{IdSource, Uid};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -49,8 +49,8 @@ impl Default for IdGenerator {
     }
 }
 
-impl Ids for IdGenerator {
-    fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+impl IdSource for IdGenerator {
+    fn next_uid(&mut self, now: DateTime<Utc>) -> Uid {
         let now = now.timestamp_micros();
         self.with_state(|state| {
             let stepped_back = state.last - now > FOLLOW_BACK_MICROS;
@@ -59,7 +59,7 @@ impl Ids for IdGenerator {
         })
     }
 
-    fn random(&mut self) -> u64 {
+    fn random_bits(&mut self) -> u64 {
         self.with_state(|state| state.rng.next_u64())
     }
 }
@@ -72,10 +72,10 @@ mod tests {
     fn ids_differ_within_one_instant_and_follow_a_clock_that_steps_back() {
         let mut ids = IdGenerator::seeded(1);
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        let (first, second) = (ids.uid(now), ids.uid(now));
+        let (first, second) = (ids.next_uid(now), ids.next_uid(now));
         assert!(first < second);
-        assert!(ids.uid(now - chrono::TimeDelta::milliseconds(20)) > second);
+        assert!(ids.next_uid(now - chrono::TimeDelta::milliseconds(20)) > second);
         let hour_ago = now - chrono::TimeDelta::hours(1);
-        assert_eq!(ids.uid(hour_ago), Uid::at(hour_ago));
+        assert_eq!(ids.next_uid(hour_ago), Uid::at(hour_ago));
     }
 }

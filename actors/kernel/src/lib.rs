@@ -8,7 +8,7 @@
 //! - [`handlers!`] lists what an actor answers, [`KernelActor::ask`] calls another actor. Both run the actor's code
 //!   guarded: a panic is logged and answered, and the actor restarts with its mailbox kept.
 //! - A [`Timer`] wakes an actor at the earliest time that it waits for, on the [`Clock`] that a test can move.
-//! - [`Activity`] counts the work under way. Ports, timers and `ask` keep it, so that no actor has to.
+//! - [`WorkCounter`] counts the work under way. Ports, timers and `ask` keep it, so that no actor has to.
 //!
 //! ```
 //! use actix::{Context, Message, Supervisor};
@@ -64,16 +64,16 @@ mod timer;
 
 pub use actor::{KernelActor, Reply};
 pub use client::PortTo;
-pub use clock::{Clock, SharedClock, Sleep, SystemClock, Tick};
-pub use environment::{ActorKit, Environment, GiveUp};
+pub use clock::{Clock, PendingWake, SharedClock, Sleep, SystemClock};
+pub use environment::{ActorEnvironment, ActorKit, GiveUp};
 pub use error::{Code, Error, Result};
 pub use health::{Ping, Pong};
 pub use ids::IdGenerator;
 pub use port::{LatePort, Port, PortLimits, PortMessage};
-pub use quiescence::{Activity, Busy};
+pub use quiescence::{WorkCounter, WorkGuard};
 pub use supervision::{AfterPanic, guarded};
 pub use thread_priority::{LOWER_PRIORITY, lower_priority};
-pub use timer::{Timer, Wakes};
+pub use timer::{Timer, WakeUp};
 
 /// What the macros name; no part of the interface.
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use metrics::{Gauge, gauge};
 use tokio::sync::Semaphore;
 
 use crate::error::{Code, Error, Result};
-use crate::quiescence::{Activity, Busy};
+use crate::quiescence::{WorkCounter, WorkGuard};
 
 /// How much may be under way on a port, and how long its callers wait.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,7 @@ struct SharedPort<M: PortMessage> {
     to: Option<Recipient<M>>,
     permits: Arc<Semaphore>,
     timeout: Duration,
-    activity: Activity,
+    activity: WorkCounter,
     depth: Gauge,
 }
 
@@ -84,21 +84,21 @@ impl<M: PortMessage> std::fmt::Debug for Port<M> {
 impl<M: PortMessage> Port<M> {
     /// A port to an actor, which is called `name` in errors and metrics.
     #[must_use]
-    pub fn new(name: &'static str, to: Recipient<M>, limits: PortLimits, activity: &Activity) -> Self {
+    pub fn new(name: &'static str, to: Recipient<M>, limits: PortLimits, activity: &WorkCounter) -> Self {
         Self::with_recipient(name, Some(to), limits, activity.clone())
     }
 
     /// A port that leads nowhere: hints are dropped, calls fail.
     #[must_use]
     pub fn unconnected(name: &'static str) -> Self {
-        Self::with_recipient(name, None, PortLimits::USUAL, Activity::default())
+        Self::with_recipient(name, None, PortLimits::USUAL, WorkCounter::default())
     }
 
     fn with_recipient(
         name: &'static str,
         to: Option<Recipient<M>>,
         limits: PortLimits,
-        activity: Activity,
+        activity: WorkCounter,
     ) -> Self {
         Self(Arc::new(SharedPort {
             name,
@@ -210,7 +210,7 @@ impl<M: PortMessage> LatePort<M> {
 
     /// Begins a piece of work that ends with a hint; none until the port is set.
     #[must_use]
-    pub fn begin(&self) -> Option<Busy> {
+    pub fn begin(&self) -> Option<WorkGuard> {
         self.0.get().map(|port| port.0.activity.begin())
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// Counts the calls, hints and timers under way. A stop waits for it to reach zero, and so does a test's clock
 /// before it moves on.
 #[derive(Debug, Clone, Default)]
-pub struct Activity(Arc<WorkCounters>);
+pub struct WorkCounter(Arc<WorkCounters>);
 
 #[derive(Debug, Default)]
 struct WorkCounters {
@@ -17,15 +17,15 @@ struct WorkCounters {
 /// One piece of work under way, until dropped. Hand it over rather than dropping it before the next begins, so
 /// that zero means idle.
 #[derive(Debug)]
-pub struct Busy(Arc<WorkCounters>);
+pub struct WorkGuard(Arc<WorkCounters>);
 
-impl Activity {
+impl WorkCounter {
     /// Begins a piece of work.
     #[must_use]
-    pub fn begin(&self) -> Busy {
+    pub fn begin(&self) -> WorkGuard {
         self.0.busy.fetch_add(1, Ordering::SeqCst);
         self.0.begun.fetch_add(1, Ordering::SeqCst);
-        Busy(Arc::clone(&self.0))
+        WorkGuard(Arc::clone(&self.0))
     }
 
     /// Tells this count from those of other services in the process.
@@ -43,7 +43,7 @@ impl Activity {
     }
 }
 
-impl Drop for Busy {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::SeqCst);
     }

@@ -8,8 +8,8 @@ use actix::{Context, Message, Supervisor};
 use tokio::sync::Notify;
 
 use crate::{
-    ActorKit, Code, Environment, Error, KernelActor, LatePort, Ping, Port, PortLimits, Reply, Result, Timer,
-    Wakes, actor, clients, handlers,
+    ActorEnvironment, ActorKit, Code, Error, KernelActor, LatePort, Ping, Port, PortLimits, Reply, Result,
+    Timer, WakeUp, actor, clients, handlers,
 };
 
 /// Panics when told to, counts its starts, and can be made to wait.
@@ -117,7 +117,7 @@ actor!(Victim { kit: kit, mailbox: 100, start: count_start, wake: panic_at_wake 
 
 struct Stage {
     to: actix::Addr<Victim>,
-    environment: Environment,
+    environment: ActorEnvironment,
     starts: Arc<AtomicUsize>,
     gave_up: Arc<AtomicUsize>,
     go_on: Arc<Notify>,
@@ -127,7 +127,7 @@ impl Stage {
     fn new() -> Self {
         let (starts, gave_up, go_on) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<Notify>)>::default();
         let count = Arc::clone(&gave_up);
-        let environment = Environment::system(Arc::new(move |_: &str| {
+        let environment = ActorEnvironment::system(Arc::new(move |_: &str| {
             count.fetch_add(1, Ordering::SeqCst);
         }));
         let victim = Victim {

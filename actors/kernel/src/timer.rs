@@ -23,7 +23,7 @@ impl Timer {
 }
 
 /// An actor that a timer wakes.
-pub trait Wakes: KernelActor {
+pub trait WakeUp: KernelActor {
     /// Its one timer.
     fn timer(&mut self) -> &mut Timer;
 

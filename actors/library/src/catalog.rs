@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::bom;
 use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
-use flowlord_messages::workflows::{Reloaded, SaveWorkflows, WorkflowRecord};
+use flowlord_messages::workflows::{ReloadReport, SaveWorkflows, WorkflowRecord};
 
 use crate::files::FoundFiles;
 use crate::findings::{ROOT, file_alert, file_finding, is_reported, is_special, skipped_file};
@@ -37,7 +37,7 @@ pub(crate) struct WorkflowCatalog {
 #[derive(Debug)]
 pub(crate) struct CatalogChange {
     pub(crate) catalog: WorkflowCatalog,
-    pub(crate) reloaded: Reloaded,
+    pub(crate) reloaded: ReloadReport,
     /// What is to be remembered; none when nothing changed.
     pub(crate) save: Option<SaveWorkflows>,
 }
@@ -132,14 +132,14 @@ impl CatalogEntry {
 
 #[derive(Debug)]
 struct CatalogDiff {
-    reloaded: Reloaded,
+    reloaded: ReloadReport,
     save: SaveWorkflows,
 }
 
 impl CatalogDiff {
     fn new(now: DateTime<Utc>) -> Self {
         let save = SaveWorkflows { now, changed: Vec::new(), removed: Vec::new(), alerts: Vec::new() };
-        Self { reloaded: Reloaded::default(), save }
+        Self { reloaded: ReloadReport::default(), save }
     }
 
     /// Notes what is new about a file. One alert per content that doesn't load: none where that was known, also
@@ -156,7 +156,7 @@ impl CatalogDiff {
             return entry;
         }
         if !is_special(path) {
-            let Reloaded { added, changed, .. } = &mut self.reloaded;
+            let ReloadReport { added, changed, .. } = &mut self.reloaded;
             if known.is_some() { changed } else { added }.push(path.clone());
         }
         if !problem.is_empty() {
@@ -218,7 +218,7 @@ fn parse_entry(seen: ScannedFile, known: Option<&CatalogEntry>, zone: Tz) -> Cat
 
 /// Whether a workflow file holds nothing but blanks and comments.
 fn has_no_phases(text: &str) -> bool {
-    bom::skip(text).lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+    bom::skip_mark(text).lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
 }
 
 #[cfg(test)]
@@ -275,9 +275,9 @@ mod tests {
         assert_eq!(first.reloaded.added, ["a.toml", "b.toml"]);
         assert_eq!(first.save.unwrap().changed.len(), 2);
         let same = look(&first.catalog, &[("a.toml", GOOD), ("b.toml", GOOD)]);
-        assert!(same.save.is_none() && same.reloaded == Reloaded::default());
+        assert!(same.save.is_none() && same.reloaded == ReloadReport::default());
         let next = look(&same.catalog, &[("b.toml", OTHER), ("c.toml", GOOD)]);
-        let Reloaded { added, changed, removed, .. } = next.reloaded;
+        let ReloadReport { added, changed, removed, .. } = next.reloaded;
         assert_eq!(
             (added, changed, removed),
             (vec!["c.toml".to_owned()], vec!["b.toml".to_owned()], vec!["a.toml".to_owned()])
@@ -372,7 +372,7 @@ mod tests {
             assert!(otherwise.save.is_none(), "one outage is told once");
             assert!(otherwise.reloaded.broken[0].message.contains("still away"));
             let back = look(&away.catalog, &[("a.toml", GOOD), ("b.toml", GOOD)]);
-            assert_eq!(back.reloaded, Reloaded::default());
+            assert_eq!(back.reloaded, ReloadReport::default());
             assert_eq!(back.save.unwrap().removed, [ROOT]);
         }
     }

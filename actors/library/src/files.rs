@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use flowlord_domain::bom;
-use flowlord_storage::{FolderListing, MOST_OBJECTS, SkippedEntries, list_folder};
+use flowlord_storage::{FolderListing, MAX_OBJECTS, SkippedEntries, list_folder};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -43,7 +43,7 @@ pub fn read_folder(root: &Path) -> io::Result<FoundFiles<FileContent>> {
     }
     // Any other file at all, a README or a hidden one, shows that the disk is there.
     let is_bare = std::fs::read_dir(root)?.next().is_none();
-    let FolderListing { objects, skipped } = list_folder(root, MOST_OBJECTS).map_err(io::Error::other)?;
+    let FolderListing { objects, skipped } = list_folder(root, MAX_OBJECTS).map_err(io::Error::other)?;
     let paths = objects.into_iter().map(|object| object.path);
     let workflows = paths.filter(|path| is_named_as_workflow(Path::new(path)));
     let files = workflows.filter_map(|path| read_file(&root.join(&path), path)).collect();
@@ -79,7 +79,7 @@ pub(crate) fn workflow_text(bytes: Vec<u8>) -> Result<String, String> {
     }
     let text =
         String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text: save it as UTF-8".to_owned())?;
-    Ok(bom::skip(&text).to_owned())
+    Ok(bom::skip_mark(&text).to_owned())
 }
 
 fn content_hash(bytes: &[u8]) -> String {

@@ -18,12 +18,14 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{
-    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, actor, handlers,
+    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers,
 };
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::workflows::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
+use flowlord_messages::workflows::{
+    LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows, ReloadReport, ReloadWorkflows, WorkflowsChanged,
+};
 use flowlord_storage::FolderWatch;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
@@ -65,15 +67,15 @@ pub struct Deps {
     pub changed: Vec<LatePort<WorkflowsChanged>>,
 }
 
-type ReloadCallers = Vec<oneshot::Sender<Result<Reloaded>>>;
+type ReloadCallers = Vec<oneshot::Sender<Result<ReloadReport>>>;
 
 #[derive(Debug)]
 pub struct Library {
     config: Config,
     deps: Deps,
     /// None until the first scan is done; callers wait until then.
-    current: Option<Current>,
-    first_callers: Vec<oneshot::Sender<Result<Current>>>,
+    current: Option<LoadedWorkflows>,
+    first_callers: Vec<oneshot::Sender<Result<LoadedWorkflows>>>,
     catalog: Option<WorkflowCatalog>,
     row_problems: RowProblems,
     is_scanning: bool,
@@ -152,10 +154,10 @@ impl Library {
         outcome: ScanOutcome,
         now: DateTime<Utc>,
         next_scan: DateTime<Utc>,
-    ) -> Reloaded {
+    ) -> ReloadReport {
         let ScanOutcome { catalog, reloaded, row_problems, watch, .. } = outcome;
         self.watch = watch;
-        let Reloaded { added, changed, removed, broken } = &reloaded;
+        let ReloadReport { added, changed, removed, broken } = &reloaded;
         let has_same_files = added.is_empty() && changed.is_empty() && removed.is_empty();
         let is_same = has_same_files && self.row_problems == row_problems;
         // An actor that holds the same workflows may keep what it made of them. After a scan that failed, or a restart,
@@ -181,7 +183,7 @@ impl Library {
             changed.hint(WorkflowsChanged { workflows: Arc::clone(&workflows) });
         }
         let broken = Arc::new(broken.clone());
-        let current = Current { workflows, looked_at: now, next_look: next_scan, broken };
+        let current = LoadedWorkflows { workflows, scanned_at: now, next_scan, broken };
         for caller in self.first_callers.drain(..) {
             let _nobody_waits_any_more = caller.send(Ok(current.clone()));
         }
@@ -211,7 +213,7 @@ impl Library {
         });
     }
 
-    fn reload_files(&mut self, _: Reload, ctx: &mut Context<Self>) -> Reply<Self, Reloaded> {
+    fn reload_files(&mut self, _: ReloadWorkflows, ctx: &mut Context<Self>) -> Reply<Self, ReloadReport> {
         let (caller, answer) = oneshot::channel();
         if self.is_scanning {
             self.reload_callers.push(caller);
@@ -221,7 +223,11 @@ impl Library {
         self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping_error())))
     }
 
-    fn answer_current(&mut self, _: CurrentWorkflows, _: &mut Context<Self>) -> Reply<Self, Current> {
+    fn answer_current(
+        &mut self,
+        _: ReadLoadedWorkflows,
+        _: &mut Context<Self>,
+    ) -> Reply<Self, LoadedWorkflows> {
         if let Some(current) = self.current.clone() {
             return Box::pin(actix::fut::ready(Ok(current)));
         }
@@ -230,7 +236,7 @@ impl Library {
         self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping_error())))
     }
 
-    fn read_meta_rows(&mut self, ask: MetaRows, _: &mut Context<Self>) -> Reply<Self, Arc<Vec<Row>>> {
+    fn read_meta_rows(&mut self, ask: ReadMetaRows, _: &mut Context<Self>) -> Reply<Self, Arc<Vec<MetaRow>>> {
         let (files, permits) = (self.config.files.clone(), Arc::clone(&self.meta_file_permits));
         let read = async move {
             // Each may hold 64 MiB of rows in memory.
@@ -262,9 +268,9 @@ fn stopping_error() -> Error {
 }
 
 handlers!(Library {
-    async Reload => reload_files,
-    async CurrentWorkflows => answer_current,
-    async MetaRows => read_meta_rows,
+    async ReloadWorkflows => reload_files,
+    async ReadLoadedWorkflows => answer_current,
+    async ReadMetaRows => read_meta_rows,
 });
 
 actor!(Library {

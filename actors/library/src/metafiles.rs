@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use flowlord_domain::glob::Glob;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_storage::{FolderListing, Location, MOST_OBJECTS, Stores};
+use flowlord_storage::{FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation};
 
 use unpack::{MAX_UNPACKED_BYTES, RowReader};
 
@@ -21,15 +21,15 @@ const MAX_MATCHED_FILES: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct MetaFiles {
     /// The workflow files; paths begin here, or beside it where it is one file.
-    pub root: Location,
+    pub root: StorageLocation,
     /// Folders of this machine outside of it that paths may lead into.
     pub allowed: Vec<PathBuf>,
-    pub stores: Stores,
+    pub stores: StorageConnections,
 }
 
 impl MetaFiles {
     /// Reads the rows of the file, or of all files that a path with `*`, `?` or `[…]` matches, by name.
-    pub async fn read_rows(&self, path: &str) -> Result<Arc<Vec<Row>>> {
+    pub async fn read_rows(&self, path: &str) -> Result<Arc<Vec<MetaRow>>> {
         let rows = match self.find_place(path)? {
             MetaFilePlace::Local(path) => {
                 let (root, allowed) = (self.root.as_local().map(ToOwned::to_owned), self.allowed.clone());
@@ -42,8 +42,8 @@ impl MetaFiles {
 
     fn find_place(&self, path: &str) -> Result<MetaFilePlace> {
         let location = match (path.contains("://"), &self.root) {
-            (true, _) => Location::parse(path).map_err(|err| invalid_location(&err))?,
-            (false, Location::Local(_)) => return Ok(MetaFilePlace::Local(PathBuf::from(path))),
+            (true, _) => StorageLocation::parse(path).map_err(|err| invalid_location(&err))?,
+            (false, StorageLocation::Local(_)) => return Ok(MetaFilePlace::Local(PathBuf::from(path))),
             (false, root) => {
                 // A place of a store that is a file is one by its name: the store isn't asked.
                 let is_file = root.name().is_some_and(|name| name.to_ascii_lowercase().ends_with(".toml"));
@@ -51,7 +51,7 @@ impl MetaFiles {
                 folder.join(path).map_err(|err| invalid_location(&err))?
             }
         };
-        if let Location::Local(path) = location {
+        if let StorageLocation::Local(path) = location {
             return Ok(MetaFilePlace::Local(path));
         }
         // A path in a rule must not make the service speak to stores that its operator never named.
@@ -62,13 +62,13 @@ impl MetaFiles {
         Ok(MetaFilePlace::Remote(location))
     }
 
-    async fn read_remote(&self, path: &str, location: &Location) -> Result<Vec<Row>> {
+    async fn read_remote(&self, path: &str, location: &StorageLocation) -> Result<Vec<MetaRow>> {
         let (bucket, pattern) = location.split_bucket();
         let store = self.stores.open(&bucket).map_err(|err| store_error(path, &err))?;
         let mut keys = vec![pattern.to_owned()];
         if is_pattern(pattern) {
             let FolderListing { objects, skipped } = store
-                .list(fixed_folder(pattern), MOST_OBJECTS)
+                .list(fixed_folder(pattern), MAX_OBJECTS)
                 .await
                 .map_err(|err| store_error(path, &err))?;
             if skipped.count() > 0 {
@@ -102,7 +102,7 @@ fn store_error(path: &str, err: &flowlord_storage::Error) -> Error {
 
 enum MetaFilePlace {
     Local(PathBuf),
-    Remote(Location),
+    Remote(StorageLocation),
 }
 
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

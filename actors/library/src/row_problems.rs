@@ -35,7 +35,7 @@ pub(crate) async fn find_row_problems(files: &MetaFiles, workflows: &Workflows) 
 
 fn is_checked(phase: &Phase) -> bool {
     phase.depends_on.is_none()
-        && phase.rule.blocked().is_none()
+        && phase.rule.first_blocker().is_none()
         && phase.rule.meta_file.iter().any(|path| !path.contains("://"))
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::workflows::{ReadWorkflows, Reloaded};
+use flowlord_messages::workflows::{ReadWorkflows, ReloadReport};
 use flowlord_storage::FolderWatch;
 use tokio::sync::Notify;
 
@@ -21,7 +21,7 @@ const UNMOUNTED: &str = "the folder is empty, as if a disk were not mounted: put
 #[derive(Debug)]
 pub(crate) struct ScanOutcome {
     pub(crate) catalog: WorkflowCatalog,
-    pub(crate) reloaded: Reloaded,
+    pub(crate) reloaded: ReloadReport,
     pub(crate) row_problems: RowProblems,
     /// The place couldn't be read: what was there before stays.
     pub(crate) is_away: bool,

@@ -1,7 +1,8 @@
 //! Where workflow files come from: this machine, or an object store.
 
 use flowlord_storage::{
-    Error, FolderListing, Location, MOST_OBJECTS, Store, StoredObject, Stores, is_hidden,
+    Error, FileStorage, FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation, StoredObject,
+    is_hidden,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
@@ -25,7 +26,10 @@ impl From<FileContent> for ScannedFile {
 }
 
 /// Reads all workflow files of a place, as `flowlord check` does.
-pub async fn read_workflow_files(root: &Location, stores: &Stores) -> Result<FoundFiles<FileContent>, Error> {
+pub async fn read_workflow_files(
+    root: &StorageLocation,
+    stores: &StorageConnections,
+) -> Result<FoundFiles<FileContent>, Error> {
     let Some(path) = root.as_local().map(ToOwned::to_owned) else {
         let FoundFiles { files, skipped, is_bare } = scan_store(&stores.open(root)?, |_, _| false).await?;
         let contents = files
@@ -40,10 +44,10 @@ pub async fn read_workflow_files(root: &Location, stores: &Stores) -> Result<Fou
 
 /// The workflow files at or below a place of an object store. Those that are `known`, by path and ETag, aren't read.
 pub(crate) async fn scan_store(
-    store: &Store,
+    store: &FileStorage,
     known: impl Fn(&str, &str) -> bool,
 ) -> Result<FoundFiles<ScannedFile>, Error> {
-    let FolderListing { mut objects, mut skipped } = store.list("", MOST_OBJECTS).await?;
+    let FolderListing { mut objects, mut skipped } = store.list("", MAX_OBJECTS).await?;
     let is_bare = objects.is_empty() && skipped.count() == 0;
     skipped.retain(|entry| !is_hidden(&entry.path));
     let mut named = None;
@@ -79,7 +83,7 @@ pub(crate) async fn scan_store(
 
 /// The hash and text of an object; none when it left meanwhile.
 async fn read_object(
-    store: &Store,
+    store: &FileStorage,
     object: StoredObject,
 ) -> Result<Option<(String, Result<String, String>)>, Error> {
     match store.get(&object.path, MAX_FILE_BYTES).await {
@@ -99,18 +103,18 @@ fn is_workflow_key(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_storage::{Gcs, StoreConfig};
+    use flowlord_storage::{GcsAccess, StorageConfig};
     use flowlord_testkit::FakeStore;
 
     use super::*;
 
-    fn stores(fake: &FakeStore) -> Stores {
-        let gcs = Gcs { endpoint: Some(fake.url()), credentials_file: None };
-        Stores::new(StoreConfig { gcs, ..StoreConfig::default() })
+    fn stores(fake: &FakeStore) -> StorageConnections {
+        let gcs = GcsAccess { endpoint: Some(fake.url()), credentials_file: None };
+        StorageConnections::new(StorageConfig { gcs, ..StorageConfig::default() })
     }
 
     async fn paths(fake: &FakeStore, root: &str) -> Vec<String> {
-        let read = read_workflow_files(&Location::parse(root).unwrap(), &stores(fake)).await.unwrap();
+        let read = read_workflow_files(&StorageLocation::parse(root).unwrap(), &stores(fake)).await.unwrap();
         read.files.into_iter().map(|content| content.path).collect()
     }
 
@@ -134,9 +138,10 @@ mod tests {
             fake.write(&format!("bucket/flows/{key}"), "");
         }
         assert_eq!(paths(&fake, "gs://bucket/flows").await, ["a.toml"]);
-        let found = read_workflow_files(&Location::parse("gs://bucket/flows").unwrap(), &stores(&fake))
-            .await
-            .unwrap();
+        let found =
+            read_workflow_files(&StorageLocation::parse("gs://bucket/flows").unwrap(), &stores(&fake))
+                .await
+                .unwrap();
         let odd: Vec<_> = found.skipped.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!((odd, found.is_bare), (vec!["/notes.txt", "c//d.toml"], false));
     }
@@ -146,7 +151,7 @@ mod tests {
         let fake = FakeStore::start();
         fake.write("bucket/a.toml", "a");
         fake.write("bucket/b.toml", [0xff]);
-        let store = stores(&fake).open(&Location::parse("gs://bucket").unwrap()).unwrap();
+        let store = stores(&fake).open(&StorageLocation::parse("gs://bucket").unwrap()).unwrap();
         let first = scan_store(&store, |_, _| false).await.unwrap().files;
         assert_eq!(first[0].text, Some(Ok("a".to_owned())));
         assert!(first[1].text.as_ref().unwrap().as_ref().unwrap_err().contains("UTF-8"));
@@ -163,15 +168,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_cant_be_read_is_named() {
-        let stores = Stores::new(StoreConfig::default());
-        let err = read_workflow_files(&Location::parse("/is/not/there").unwrap(), &stores)
+        let stores = StorageConnections::new(StorageConfig::default());
+        let err = read_workflow_files(&StorageLocation::parse("/is/not/there").unwrap(), &stores)
             .await
             .unwrap_err()
             .to_string();
         assert!(err.starts_with("/is/not/there can't be read: No such file"), "{err}");
         let fake = FakeStore::start();
         fake.set_broken(Some(503));
-        let root = Location::parse("gs://bucket/x").unwrap();
+        let root = StorageLocation::parse("gs://bucket/x").unwrap();
         let err = read_workflow_files(&root, &self::stores(&fake)).await.unwrap_err().to_string();
         assert!(err.starts_with("gs://bucket/x can't be reached: "), "{err}");
     }

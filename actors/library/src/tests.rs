@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::NewAlert;
 use flowlord_domain::workflow::Workflows;
-use flowlord_kernel::{Activity, Clock as _, Environment, Ping};
+use flowlord_kernel::{ActorEnvironment, Clock as _, Ping, WorkCounter};
 use flowlord_messages::clients::LibraryClient;
 use flowlord_messages::workflows::{ReadWorkflows, SaveWorkflows, WorkflowRecord};
-use flowlord_storage::{Gcs, Location, StoreConfig, Stores};
+use flowlord_storage::{GcsAccess, StorageConfig, StorageConnections, StorageLocation};
 use flowlord_testkit::{FakeStore, VirtualClock};
 
 use super::*;
@@ -87,12 +87,12 @@ impl Handler<WorkflowsChanged> for Stub {
 
 struct World {
     clock: VirtualClock,
-    environment: Environment,
+    environment: ActorEnvironment,
     stub: Stub,
     stub_at: Addr<Stub>,
     folder: tempfile::TempDir,
-    root: Location,
-    stores: Stores,
+    root: StorageLocation,
+    stores: StorageConnections,
     watch: bool,
 }
 
@@ -104,12 +104,13 @@ struct Running {
 
 impl World {
     fn new(files: &[(&str, &str)]) -> Self {
-        let clock = VirtualClock::new("2026-03-02T12:00:00Z".parse().unwrap(), Activity::default());
+        let clock = VirtualClock::new("2026-03-02T12:00:00Z".parse().unwrap(), WorkCounter::default());
         let environment = clock.environment();
         let stub = Stub::default();
         let stub_at = stub.clone().start();
         let folder = tempfile::tempdir().unwrap();
-        let (root, stores) = (Location::Local(folder.path().to_owned()), Stores::default());
+        let (root, stores) =
+            (StorageLocation::Local(folder.path().to_owned()), StorageConnections::default());
         let world = Self { clock, environment, stub, stub_at, folder, root, stores, watch: false };
         files.iter().for_each(|(path, text)| world.write(path, text));
         world
@@ -150,12 +151,12 @@ impl World {
 }
 
 impl Running {
-    async fn reload(&self) -> Reloaded {
-        self.client.call(Reload).await.unwrap()
+    async fn reload(&self) -> ReloadReport {
+        self.client.call(ReloadWorkflows).await.unwrap()
     }
 
-    async fn current(&self) -> Current {
-        self.client.call(CurrentWorkflows).await.unwrap()
+    async fn current(&self) -> LoadedWorkflows {
+        self.client.call(ReadLoadedWorkflows).await.unwrap()
     }
 
     async fn phases(&self) -> Vec<String> {
@@ -163,7 +164,7 @@ impl Running {
             .await
             .workflows
             .phases()
-            .map(|phase| format!("{} {}", phase.workflow, phase.name()))
+            .map(|phase| format!("{} {}", phase.workflow, phase.task_name()))
             .collect()
     }
 
@@ -184,8 +185,8 @@ async fn who_asks_at_once_waits_for_the_first_look() {
     let running = world.start().await;
     let current = running.current().await;
     assert_eq!(running.phases().await, ["a.toml a", "deep/er/b.toml a"]);
-    assert_eq!(current.looked_at, world.clock.now());
-    assert_eq!(current.next_look, world.clock.now() + TimeDelta::minutes(15));
+    assert_eq!(current.scanned_at, world.clock.now());
+    assert_eq!(current.next_scan, world.clock.now() + TimeDelta::minutes(15));
     world.clock.settle().await;
     assert!(Arc::ptr_eq(&world.stub.get().heard[0], &current.workflows));
     running.kill();
@@ -205,8 +206,8 @@ async fn it_looks_again_by_itself_and_reads_only_what_changed() {
     std::fs::remove_file(world.path("gone.toml")).unwrap();
     world.pass(10).await;
     let after = running.current().await.workflows;
-    let same = |path: &str| Arc::ptr_eq(before.file(path).unwrap(), after.file(path).unwrap());
-    assert!(same("many.toml") && !same("a.toml") && after.file("gone.toml").is_none());
+    let same = |path: &str| Arc::ptr_eq(before.file_at(path).unwrap(), after.file_at(path).unwrap());
+    assert!(same("many.toml") && !same("a.toml") && after.file_at("gone.toml").is_none());
     assert_eq!(world.stub.get().saves, 2);
     assert!(Arc::ptr_eq(world.stub.get().heard.last().unwrap(), &after));
     running.kill();
@@ -246,9 +247,9 @@ async fn a_reload_sees_what_was_there_when_it_was_asked_for_also_while_one_is_un
     let world = World::new(&[("a.toml", HOURLY)]);
     let running = world.start().await;
     running.current().await;
-    let first = running.client.call(Reload);
+    let first = running.client.call(ReloadWorkflows);
     world.write("b.toml", HOURLY);
-    let (second, third) = (running.client.call(Reload), running.client.call(Reload));
+    let (second, third) = (running.client.call(ReloadWorkflows), running.client.call(ReloadWorkflows));
     let mut added = first.await.unwrap().added;
     added.extend(second.await.unwrap().added);
     assert_eq!(added, ["b.toml"], "seen by the second look at the latest, and once");
@@ -270,7 +271,7 @@ async fn a_database_that_fails_is_asked_again_and_nothing_is_told_twice() {
     world.write("a.toml", &format!("{BROKEN}1 2"));
     world.write("b.toml", HOURLY);
     world.stub.get().faults.extend([true]);
-    assert_eq!(running.client.call(Reload).await.unwrap_err().code, Code::Timeout);
+    assert_eq!(running.client.call(ReloadWorkflows).await.unwrap_err().code, Code::Timeout);
     assert!(running.phases().await.is_empty(), "what isn't surely saved doesn't count yet");
     world.pass(1).await;
     assert_eq!(running.phases().await, ["b.toml a"]);
@@ -324,7 +325,7 @@ async fn a_save_is_seen_without_waiting_for_the_next_look() {
     world.clock.wait_for_sleeper_at(changed + QUIET).await;
     world.clock.advance(QUIET).await;
     assert_eq!(running.phases().await, ["a.toml a", "deep/b.toml a"]);
-    assert_eq!(running.current().await.next_look, changed + QUIET + TimeDelta::minutes(15));
+    assert_eq!(running.current().await.next_scan, changed + QUIET + TimeDelta::minutes(15));
     running.kill();
 }
 
@@ -333,7 +334,7 @@ async fn what_is_written_on_and_on_is_read_in_the_end() {
     let mut world = World::new(&[("a.toml", HOURLY)]);
     world.watch = true;
     let running = world.start().await;
-    let looked_at = running.current().await.looked_at;
+    let looked_at = running.current().await.scanned_at;
     let begun = world.clock.now();
     world.write("a.toml", &HOURLY.replace("\"a\"", "\"b\""));
     world.clock.wait_for_sleeper_at(begun + QUIET).await;
@@ -345,10 +346,10 @@ async fn what_is_written_on_and_on_is_read_in_the_end() {
         world.write("a.toml", &HOURLY.replace("\"a\"", "\"b\""));
         due = (now + QUIET).min(begun + MAX_DELAY);
         world.clock.wait_for_sleeper_at(due).await;
-        assert_eq!(running.current().await.looked_at, looked_at, "not while it is written");
+        assert_eq!(running.current().await.scanned_at, looked_at, "not while it is written");
     }
     world.clock.advance_to(begun + MAX_DELAY).await;
-    assert_eq!(running.current().await.looked_at, begun + MAX_DELAY);
+    assert_eq!(running.current().await.scanned_at, begun + MAX_DELAY);
     assert_eq!(running.phases().await, ["a.toml b"]);
     running.kill();
 }
@@ -357,7 +358,7 @@ async fn what_is_written_on_and_on_is_read_in_the_end() {
 async fn a_folder_that_took_the_place_of_another_is_watched_too() {
     let mut world = World::new(&[("one/a.toml", HOURLY), ("two/b.toml", HOURLY)]);
     world.watch = true;
-    world.root = Location::Local(world.path("current"));
+    world.root = StorageLocation::Local(world.path("current"));
     std::fs::rename(world.path("one"), world.path("current")).unwrap();
     let running = world.start().await;
     assert_eq!(running.phases().await, ["a.toml a"]);
@@ -376,9 +377,9 @@ async fn a_folder_that_took_the_place_of_another_is_watched_too() {
 /// A world whose workflow files are in a store.
 fn remote(fake: &FakeStore) -> World {
     let mut world = World::new(&[]);
-    let gcs = Gcs { endpoint: Some(fake.url()), credentials_file: None };
-    world.stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
-    world.root = Location::parse("gs://bucket/flows").unwrap();
+    let gcs = GcsAccess { endpoint: Some(fake.url()), credentials_file: None };
+    world.stores = StorageConnections::new(StorageConfig { gcs, ..StorageConfig::default() });
+    world.root = StorageLocation::parse("gs://bucket/flows").unwrap();
     world
 }
 
@@ -399,7 +400,7 @@ async fn files_of_a_store_are_read_when_they_change_also_over_a_restart() {
     fake.write("bucket/flows/a.toml", HOURLY.replace("\"a\"", "\"b\""));
     fake.write("bucket/flows/c.toml", HOURLY);
     fake.remove("bucket/flows/deep/b.toml");
-    let Reloaded { added, changed, removed, broken } = running.reload().await;
+    let ReloadReport { added, changed, removed, broken } = running.reload().await;
     assert_eq!((added, changed, removed), (owned(&["c.toml"]), owned(&["a.toml"]), owned(&["deep/b.toml"])));
     assert_eq!(broken, []);
     assert_eq!(read(), ["bucket/flows/a.toml", "bucket/flows/c.toml"]);
@@ -445,9 +446,12 @@ async fn while_a_store_is_away_all_stays_which_is_told_once() {
 async fn rows_of_meta_files_are_read_beside_the_workflows() {
     let world = World::new(&[("a.toml", HOURLY), ("rows/tables.csv", "table\norders\nitems\n")]);
     let running = world.start().await;
-    let rows = running.client.call(MetaRows { path: "rows/tables.csv".to_owned() }).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.get("table").unwrap()).collect::<Vec<_>>(), ["orders", "items"]);
-    let err = running.client.call(MetaRows { path: "/etc/passwd".to_owned() }).await.unwrap_err();
+    let rows = running.client.call(ReadMetaRows { path: "rows/tables.csv".to_owned() }).await.unwrap();
+    assert_eq!(
+        rows.iter().map(|row| row.value_of("table").unwrap()).collect::<Vec<_>>(),
+        ["orders", "items"]
+    );
+    let err = running.client.call(ReadMetaRows { path: "/etc/passwd".to_owned() }).await.unwrap_err();
     assert_eq!(err.code, Code::InvalidRequest);
     running.kill();
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
 use flowlord_domain::NewAlert;
-use flowlord_kernel::{Busy, Environment, Port};
+use flowlord_kernel::{ActorEnvironment, Port, WorkGuard};
 
 use crate::alerts::RaiseAlerts;
 
@@ -68,7 +68,7 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 #[derive(Debug, Clone)]
 pub struct AlertSender {
     port: Port<RaiseAlerts>,
-    environment: Environment,
+    environment: ActorEnvironment,
     /// While there are any, they are being sent.
     waiting: Arc<Mutex<VecDeque<NewAlert>>>,
 }
@@ -76,7 +76,7 @@ pub struct AlertSender {
 impl AlertSender {
     /// One that has nothing to raise yet.
     #[must_use]
-    pub fn new(port: Port<RaiseAlerts>, environment: &Environment) -> Self {
+    pub fn new(port: Port<RaiseAlerts>, environment: &ActorEnvironment) -> Self {
         Self { port, environment: environment.clone(), waiting: Arc::default() }
     }
 
@@ -98,7 +98,7 @@ impl AlertSender {
         }
     }
 
-    async fn send_all(&self, mut busy: Option<Busy>) {
+    async fn send_all(&self, mut busy: Option<WorkGuard>) {
         loop {
             let alerts: Vec<_> = self.lock_waiting().iter().cloned().collect();
             let count = alerts.len();

@@ -2,8 +2,8 @@
 
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::alert::Matcher;
-use flowlord_domain::ladder::Policy;
+use flowlord_domain::alert::AlertMatcher;
+use flowlord_domain::escalation::EscalationPolicy;
 use flowlord_domain::{AlertKind, NewAlert, Uid};
 
 use crate::outbox::NewMessage;
@@ -41,7 +41,7 @@ pub struct ListAlerts {
 /// Alerts by row, oldest first; those that are gone are left out.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<StoredAlert>>")]
-pub struct AlertsByRow {
+pub struct ReadAlerts {
     /// Row ids, in any order.
     pub rows: Vec<i64>,
 }
@@ -81,15 +81,15 @@ pub struct StoredAlert {
 
 /// What a ladder needs to decide.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<LadderInput>")]
-pub struct ReadLadder {
+#[rtype(result = "Result<EscalationInput>")]
+pub struct ReadEscalation {
     /// The route's name.
     pub route: String,
 }
 
-/// What [`ReadLadder`] answers.
+/// What [`ReadEscalation`] answers.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct LadderInput {
+pub struct EscalationInput {
     /// The ladder's state as last stored, JSON; none at the first start.
     pub state: Option<String>,
     /// Alerts not told yet, oldest first, without those told at once.
@@ -109,7 +109,7 @@ pub struct RaiseAlerts {
 /// Moves a route's ladder on: its state, what it tells, and up to which alert it told, in one transaction.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
-pub struct AdvanceLadder {
+pub struct AdvanceEscalation {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// The route's name.
@@ -152,16 +152,16 @@ pub struct StepRecord {
 
 /// How each route stands; asked of the alerts actor.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Vec<LadderStatus>>")]
-pub struct LadderStates;
+#[rtype(result = "Result<Vec<EscalationStatus>>")]
+pub struct ReadEscalations;
 
 /// How one route stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LadderStatus {
+pub struct EscalationStatus {
     /// The name of the route.
     pub route: String,
     /// How often it may be told.
-    pub policy: Policy,
+    pub policy: EscalationPolicy,
     /// How long it waits now between two looks.
     pub interval: TimeDelta,
     /// When it looks next.
@@ -181,12 +181,12 @@ pub struct LadderStatus {
 /// Somebody takes care of what people were told of: it isn't told again until something else fails, or the time
 /// is over. Asked of the alerts actor; answers what it holds for.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Vec<Acknowledged>>")]
-pub struct Acknowledge {
+#[rtype(result = "Result<Vec<AcknowledgedIncident>>")]
+pub struct AcknowledgeAlerts {
     /// Only in this route; none means all.
     pub route: Option<String>,
     /// Only alerts that match.
-    pub matcher: Matcher,
+    pub matcher: AlertMatcher,
     /// When it ends by itself.
     pub until: DateTime<Utc>,
     /// The name of the person who acknowledges.
@@ -215,12 +215,12 @@ pub struct RouteRule {
     /// The name, as in the configuration.
     pub name: String,
     /// Which alerts it takes.
-    pub matcher: Matcher,
+    pub matcher: AlertMatcher,
 }
 
 /// What an acknowledgement holds for, in one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acknowledged {
+pub struct AcknowledgedIncident {
     /// The route's name.
     pub route: String,
     /// When its open incident was opened; none where people weren't told yet.
@@ -278,7 +278,7 @@ pub const MAX_COUNTED_STEPS: usize = 1_000;
 
 /// How many notifications of incidents were sent; asked of the DB readers, answered in the order of the question.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Vec<Notifications>>")]
+#[rtype(result = "Result<Vec<NotificationCounts>>")]
 pub struct CountNotifications {
     /// The route and the opening of each incident.
     pub incidents: Vec<(String, DateTime<Utc>)>,
@@ -286,7 +286,7 @@ pub struct CountNotifications {
 
 /// What became of the notifications of an incident, of its newest [`MAX_COUNTED_STEPS`] steps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Notifications {
+pub struct NotificationCounts {
     /// Slack took so many: a message that was changed counts each time.
     pub sent: u64,
     /// So many are still to be sent.

@@ -7,7 +7,7 @@ use flowlord_kernel::Result;
 
 /// What kind of change it is: what a list of them is filtered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum AuditAction {
     /// Somebody takes care of an incident.
     Acknowledge,
     /// History is filled, or that is paused, resumed or cancelled.
@@ -36,7 +36,7 @@ pub enum Action {
     Other,
 }
 
-impl Action {
+impl AuditAction {
     /// All kinds, in the order of their names.
     pub const ALL: [Self; 13] = [
         Self::Acknowledge,
@@ -76,14 +76,14 @@ impl Action {
 
     /// The kind of that name; none where there is no such kind.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == name)
     }
 }
 
 /// A change that a person made, by a page, the API or a button in Slack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct AuditRecord {
     /// When it was made.
     pub at: DateTime<Utc>,
     /// The name of the token, or what else tells who it was; empty where nobody has to say.
@@ -91,7 +91,7 @@ pub struct Change {
     /// From which address; empty where there is none.
     pub from: String,
     /// What kind it is.
-    pub action: Action,
+    pub action: AuditAction,
     /// What was asked: method and path, or the name of the action.
     pub what: String,
     /// How: the body of the request, shortened. Never a secret.
@@ -103,15 +103,15 @@ pub struct Change {
 /// Adds a change to the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<()>")]
-pub struct RecordChange {
+pub struct RecordAudit {
     /// The change, its time included.
-    pub change: Change,
+    pub change: AuditRecord,
 }
 
 /// A page of the changes, the newest first. It looks at a bounded number of them and says how far it came.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<ChangePage>")]
-pub struct ListChanges {
+#[rtype(result = "Result<AuditRecordPage>")]
+pub struct ListAuditRecords {
     /// Made at or after.
     pub from: DateTime<Utc>,
     /// Made before; this instant is left out.
@@ -119,17 +119,17 @@ pub struct ListChanges {
     /// Only by these; all where there is none.
     pub who: Vec<String>,
     /// Only of these kinds; all where there is none.
-    pub actions: Vec<Action>,
+    pub actions: Vec<AuditAction>,
     /// Only what comes after this one.
     pub after: Option<i64>,
     /// At most this many.
     pub limit: usize,
 }
 
-impl ListChanges {
+impl ListAuditRecords {
     /// Whether a change is one of those that are asked for, its time aside.
     #[must_use]
-    pub fn fits(&self, change: &Change) -> bool {
+    pub fn is_asked_for(&self, change: &AuditRecord) -> bool {
         let by = self.who.is_empty() || self.who.contains(&change.who);
         by && (self.actions.is_empty() || self.actions.contains(&change.action))
     }
@@ -137,18 +137,18 @@ impl ListChanges {
 
 /// A change as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredChange {
+pub struct StoredAuditRecord {
     /// Its id; later ones are larger.
     pub id: i64,
     /// The change, as it was recorded.
-    pub change: Change,
+    pub change: AuditRecord,
 }
 
-/// What [`ListChanges`] answers.
+/// What [`ListAuditRecords`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ChangePage {
+pub struct AuditRecordPage {
     /// The changes. Fewer than asked for, even none, where much had to be looked at to find them.
-    pub changes: Vec<StoredChange>,
+    pub changes: Vec<StoredAuditRecord>,
     /// The entry after which to go on; none when all was looked at.
     pub next: Option<i64>,
     /// Since when changes were looked at, where there are older ones still that weren't.

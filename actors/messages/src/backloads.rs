@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, Utc};
-use flowlord_domain::backload::{Only, Plan, Request};
+use flowlord_domain::backload::{BackloadPlan, BackloadRequest, TaskSelection};
 use flowlord_domain::{NewTask, Uid};
 use tokio::sync::oneshot;
 
 use flowlord_kernel::Result;
 
 /// How many backloads may be unfinished at a time.
-pub const MAX_UNFINISHED: usize = 100;
+pub const MAX_UNFINISHED_BACKLOADS: usize = 100;
 
 /// How many tasks somebody may wait for.
-pub const MAX_WAITED: usize = 10_000;
+pub const MAX_AWAITED_TASKS: usize = 10_000;
 
 /// How many failures of one backload are remembered.
-pub const MAX_FAILURES: usize = 1_000;
+pub const MAX_BACKLOAD_FAILURES: usize = 1_000;
 
 /// Where a backload stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct StoredBackload {
     pub changed: DateTime<Utc>,
     /// Whether it runs, waits or is over.
     pub state: BackloadState,
-    /// JSON of a [`flowlord_domain::backload::Order`].
+    /// JSON of a [`flowlord_domain::backload::BackloadOrder`].
     pub order: String,
     /// What was taken for what the request left open.
     pub message: String,
@@ -82,7 +82,7 @@ pub struct StoredBackload {
 
 /// A task of a backload that could not be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct BackloadFailure {
     /// The number of the task in its plan, from 0.
     pub index: usize,
     /// The time that it is about.
@@ -93,48 +93,48 @@ pub struct Failure {
 
 /// Looks up what a request leaves open, and reads its rows.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Arc<Planned>>")]
+#[rtype(result = "Result<Arc<PlannedBackload>>")]
 pub struct PlanBackload {
     /// As the client sent it.
-    pub request: Request,
+    pub request: BackloadRequest,
 }
 
 /// A backload that may be looked at or carried out.
 #[derive(Debug)]
-pub struct Planned {
+pub struct PlannedBackload {
     /// Its tasks, by their numbers.
-    pub plan: Plan,
+    pub plan: BackloadPlan,
     /// What was taken for what the request leaves open.
     pub message: String,
 }
 
 /// Begins to create the tasks of a plan.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Started>")]
+#[rtype(result = "Result<StartedBackload>")]
 pub struct ExecuteBackload {
     /// As [`PlanBackload`] answered it.
-    pub planned: Arc<Planned>,
+    pub planned: Arc<PlannedBackload>,
     /// Whether somebody waits for the tasks: then they are stored without regard to how many are queued, and told.
     pub wait: bool,
 }
 
 /// A backload that was stored and runs.
 #[derive(Debug)]
-pub struct Started {
+pub struct StartedBackload {
     /// The row id of the backload.
     pub id: i64,
     /// What became of its tasks, where somebody waits. Nothing comes when the actor restarts: the backload goes on
     /// nevertheless.
-    pub done: Option<oneshot::Receiver<Finished>>,
+    pub done: Option<oneshot::Receiver<FinishedBackload>>,
 }
 
 /// What became of the tasks of a backload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Finished {
+pub struct FinishedBackload {
     /// Those that are stored, with their final ids.
     pub created: Vec<NewTask>,
     /// Those that could not be created.
-    pub failed: Vec<Failure>,
+    pub failed: Vec<BackloadFailure>,
     /// How many its `only` left out.
     pub skipped: usize,
     /// Why the others have to wait; none when there are no others.
@@ -154,7 +154,7 @@ pub struct ChangeBackload {
 /// Lets the chunk under way be stored and begins no other; unfinished backloads go on at the next start.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<()>")]
-pub struct StopBackload;
+pub struct StopBackloads;
 
 /// To the DB owner: remembers a new backload, which runs from then on. Answers its id; refused with `busy` when too
 /// many are unfinished.
@@ -163,7 +163,7 @@ pub struct StopBackload;
 pub struct SaveBackload {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// JSON of a [`flowlord_domain::backload::Order`].
+    /// JSON of a [`flowlord_domain::backload::BackloadOrder`].
     pub order: String,
     /// What was taken for what the request left open.
     pub message: String,
@@ -192,7 +192,7 @@ pub struct StoreBackloadChunk {
     /// How many its `only` left out.
     pub skipped: usize,
     /// Those that could not be made.
-    pub failed: Vec<Failure>,
+    pub failed: Vec<BackloadFailure>,
 }
 
 /// To the DB owner: changes where an unfinished backload stands. Refused with `backload_state` when it is finished.
@@ -211,7 +211,7 @@ pub struct SetBackloadState {
 
 /// To the readers: one backload and the first failures of it; none where there is no such one.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Option<(StoredBackload, Vec<Failure>)>>")]
+#[rtype(result = "Result<Option<(StoredBackload, Vec<BackloadFailure>)>>")]
 pub struct ReadBackload {
     /// The row id of the backload.
     pub id: i64,
@@ -231,14 +231,14 @@ pub struct ReadBackloads {
 
 /// To the readers: which of some tasks of one topic and job an `only` chooses, and how many are queued already.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Checked>")]
+#[rtype(result = "Result<BackloadCheck>")]
 pub struct CheckBackload {
     /// The topic; `type` on the wire.
     pub topic: String,
     /// The job; empty for none.
     pub job: String,
     /// Which of them the request wants.
-    pub only: Only,
+    pub only: TaskSelection,
     /// Info and meta of the tasks.
     pub tasks: Vec<(String, String)>,
     /// Queued tasks are counted up to this many.
@@ -247,7 +247,7 @@ pub struct CheckBackload {
 
 /// What [`CheckBackload`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct BackloadCheck {
     /// Which of the tasks are wanted.
     pub wanted: Vec<bool>,
     /// How many backloaded tasks of the topic and job are ready.

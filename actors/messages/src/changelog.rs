@@ -16,7 +16,7 @@ pub struct LogPoint {
 
 /// To the DB owner: what changed since the last segment, of one moment. It holds what was answered before.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Tail>")]
+#[rtype(result = "Result<ChangeTail>")]
 pub struct ReadSegment {
     /// The time to note in the segment, UTC.
     pub at: DateTime<Utc>,
@@ -26,18 +26,18 @@ pub struct ReadSegment {
 
 /// What [`ReadSegment`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tail {
+pub struct ChangeTail {
     /// The log; none while nothing is recorded.
     pub chain: Option<u64>,
     /// How many changes aren't in the backup.
     pub pending: u64,
     /// They; none where nothing changed, or too much.
-    pub segment: Option<Segment>,
+    pub segment: Option<ChangeSegment>,
 }
 
 /// Rows as they are after changes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Segment {
+pub struct ChangeSegment {
     /// The log that it is of.
     pub chain: u64,
     /// It holds the changes after this number,
@@ -52,7 +52,7 @@ pub struct Segment {
     pub bytes: Vec<u8>,
 }
 
-impl std::fmt::Debug for Segment {
+impl std::fmt::Debug for ChangeSegment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Not the bytes: they may be megabytes, and are texts of tasks.
         let Self { after, upto, at, bytes, .. } = self;
@@ -77,19 +77,19 @@ pub struct ForgetChanges {
 /// Begins the log anew, with the next snapshot: what was noted is no longer of use.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<()>")]
-pub struct RestartLog {
+pub struct RestartChangeLog {
     /// Random bits that name the new log.
     pub chain: u64,
 }
 
 /// How far the backup is kept up between snapshots, as far as is known without asking its place.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Shipping>")]
-pub struct ReadShipping;
+#[rtype(result = "Result<ShippingState>")]
+pub struct ReadShippingState;
 
-/// What [`ReadShipping`] answers.
+/// What [`ReadShippingState`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shipping {
+pub struct ShippingState {
     /// Whether it is kept up at all.
     pub on: bool,
     /// Whether a snapshot is there that the log goes on from.

@@ -38,50 +38,54 @@
 use flowlord_kernel::clients;
 
 use crate::alerts::{
-    Acknowledge, AdvanceLadder, AlertsByRow, CountNotifications, LadderStates, ListAlerts, ListIncidents,
-    RaiseAlerts, ReadLadder, SetRoutes,
+    AcknowledgeAlerts, AdvanceEscalation, CountNotifications, ListAlerts, ListIncidents, RaiseAlerts,
+    ReadAlerts, ReadEscalation, ReadEscalations, SetRoutes,
 };
-use crate::audit::{ListChanges, RecordChange};
+use crate::audit::{ListAuditRecords, RecordAudit};
 use crate::backloads::{
     ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads, SaveBackload,
     SetBackloadState, StoreBackloadChunk,
 };
-use crate::changelog::{ForgetChanges, ReadSegment, ReadShipping, RestartLog};
+use crate::changelog::{ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog};
 use crate::database::{MeasureTable, ReadDatabase};
-use crate::deadlines::{RaiseBreaches, ReadSlotTasks, ReadWatch};
+use crate::deadlines::{RaiseBreaches, ReadDeadlineInput, ReadSlotTasks};
 use crate::events::TakeChanges;
 use crate::files::{
-    FileArrived, KeepPlaces, ListFiles, ReadSeen, ReadWaiting, RecordFile, SaveSeen, WatchedPlaces,
+    FileArrived, KeepWatchedPlaces, ListFileEvents, ReadSeenFiles, ReadWaitingFiles, ReadWatchedPlaces,
+    RecordFile, SaveSeenFiles,
 };
-use crate::history::{RemoveHistory, RemoveOld};
+use crate::history::{RemoveHistory, RemoveOldHistory};
 use crate::leases::{
-    ExtendLease, GrantLeases, Heartbeat, Lease, NextExpiry, ReapLeases, Release, ReleaseLease,
+    ExtendLease, GrantLeases, ReadNextExpiry, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases,
+    SendHeartbeat,
 };
 use crate::outbox::{
-    AwaitMessage, EnqueueMessage, MarkNotified, PendingMessages, ReadMessage, ReadOutages, ReadThreads,
-    SlackCall,
+    AwaitDelivery, EnqueueMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads,
+    RecordDelivery, SlackInteraction,
 };
 use crate::results::{ApplyOutcomes, SubmitResults};
 use crate::schedule::{
-    LastSlots, NextRuns, PausePhase, PromoteDue, ReadPaused, ReadSchedule, ReadSlots, RecordMissed,
+    PausePhase, PromoteDue, ReadLastSlots, ReadNextRuns, ReadPaused, ReadSchedule, ReadSlots, RecordMissed,
     SaveCrons, SetPaused,
 };
 use crate::silences::{AddSilence, ListSilences, RemoveSilence};
-use crate::snapshots::{BackUp, CopyDatabase, ListSnapshots, ReadBackup, TakeSnapshot};
-use crate::stats::{DayStats, ReadBacklog, ReadDays, ReadHours};
+use crate::snapshots::{CopyDatabase, ListSnapshots, ReadBackup, TakeBackup, TakeSnapshot};
+use crate::stats::{ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts};
 use crate::tasks::{
-    AttemptsById, CancelTask, Chain, ChainBeginning, CreateTasks, FindTasks, KnownTasks, LaterAttempts,
-    RerunTasks,
+    CancelTask, CreateTasks, FindKnownTasks, FindLaterAttempts, FindTasks, ReadAttempts, ReadChain,
+    ReadChainStart, RerunTasks,
 };
 use crate::tokens::{AddToken, ReadTokens, RemoveToken};
-use crate::workflows::{CurrentWorkflows, MetaRows, ReadWorkflow, ReadWorkflows, Reload, SaveWorkflows};
+use crate::workflows::{
+    ReadLoadedWorkflows, ReadMetaRows, ReadWorkflow, ReadWorkflows, ReloadWorkflows, SaveWorkflows,
+};
 
 clients! {
     /// Changes the database. Each call is answered once its change is on disk.
     pub struct DatabaseWriter {
         add_silence: AddSilence,
         add_token: AddToken,
-        advance_ladder: AdvanceLadder,
+        advance_ladder: AdvanceEscalation,
         apply_outcomes: ApplyOutcomes,
         cancel_task: CancelTask,
         create_tasks: CreateTasks,
@@ -89,24 +93,24 @@ clients! {
         extend_lease: ExtendLease,
         forget_changes: ForgetChanges,
         grant_leases: GrantLeases,
-        keep_places: KeepPlaces,
-        mark_notified: MarkNotified,
+        keep_places: KeepWatchedPlaces,
+        mark_notified: RecordDelivery,
         promote_due: PromoteDue,
         remove_history: RemoveHistory,
         raise_alerts: RaiseAlerts,
         raise_breaches: RaiseBreaches,
         reap_leases: ReapLeases,
-        record_change: RecordChange,
+        record_change: RecordAudit,
         record_file: RecordFile,
         record_missed: RecordMissed,
         release_lease: ReleaseLease,
         remove_silence: RemoveSilence,
         remove_token: RemoveToken,
         rerun_tasks: RerunTasks,
-        restart_log: RestartLog,
+        restart_log: RestartChangeLog,
         save_backload: SaveBackload,
         save_crons: SaveCrons,
-        save_seen: SaveSeen,
+        save_seen: SaveSeenFiles,
         save_workflows: SaveWorkflows,
         set_backload_state: SetBackloadState,
         set_paused: SetPaused,
@@ -124,65 +128,65 @@ clients! {
 
     /// Reads the database. Each query sees one consistent state.
     pub struct DatabaseReader {
-        alerts_by_row: AlertsByRow,
-        attempts_by_id: AttemptsById,
-        chain: Chain,
-        chain_beginning: ChainBeginning,
+        alerts_by_row: ReadAlerts,
+        attempts_by_id: ReadAttempts,
+        chain: ReadChain,
+        chain_beginning: ReadChainStart,
         check_backload: CheckBackload,
         count_notifications: CountNotifications,
-        day_stats: DayStats,
+        day_stats: ReadDayTotals,
         find_tasks: FindTasks,
-        known_tasks: KnownTasks,
-        last_slots: LastSlots,
-        later_attempts: LaterAttempts,
+        known_tasks: FindKnownTasks,
+        last_slots: ReadLastSlots,
+        later_attempts: FindLaterAttempts,
         list_alerts: ListAlerts,
-        list_changes: ListChanges,
-        list_files: ListFiles,
+        list_changes: ListAuditRecords,
+        list_files: ListFileEvents,
         list_incidents: ListIncidents,
         list_silences: ListSilences,
         measure_table: MeasureTable,
-        next_expiry: NextExpiry,
-        pending_messages: PendingMessages,
+        next_expiry: ReadNextExpiry,
+        pending_messages: ReadPendingMessages,
         read_backload: ReadBackload,
         read_backloads: ReadBackloads,
         read_backlog: ReadBacklog,
         read_database: ReadDatabase,
-        read_days: ReadDays,
-        read_hours: ReadHours,
-        read_ladder: ReadLadder,
+        read_days: ReadDayMarks,
+        read_hours: ReadHourCounts,
+        read_ladder: ReadEscalation,
         read_message: ReadMessage,
         read_outages: ReadOutages,
         read_paused: ReadPaused,
         read_schedule: ReadSchedule,
-        read_seen: ReadSeen,
+        read_seen: ReadSeenFiles,
         read_slot_tasks: ReadSlotTasks,
         read_slots: ReadSlots,
         read_threads: ReadThreads,
         read_tokens: ReadTokens,
-        read_waiting: ReadWaiting,
-        read_watch: ReadWatch,
+        read_waiting: ReadWaitingFiles,
+        read_watch: ReadDeadlineInput,
         read_workflow: ReadWorkflow,
         read_workflows: ReadWorkflows,
     }
 
     /// Asks for workflows and the rows of their meta files.
     pub struct LibraryClient {
-        current_workflows: CurrentWorkflows,
-        meta_rows: MetaRows,
-        reload: Reload,
+        current_workflows: ReadLoadedWorkflows,
+        meta_rows: ReadMetaRows,
+        reload: ReloadWorkflows,
     }
 
     /// Asks for what starts when, and pauses phases.
     pub struct SchedulerClient {
-        next_runs: NextRuns,
+        next_runs: ReadNextRuns,
         pause_phase: PausePhase,
     }
 
     /// Leases tasks on behalf of workers.
     pub struct DispatchClient {
-        lease: Lease,
-        heartbeat: Heartbeat,
-        release: Release,
+        lease: RequestLeases,
+        heartbeat: SendHeartbeat,
+        release: ReleaseTask,
     }
 
     /// Submits the results of tasks.
@@ -192,23 +196,23 @@ clients! {
 
     /// Asks for the state of escalation, and acknowledges incidents.
     pub struct AlertsClient {
-        ladder_states: LadderStates,
-        acknowledge: Acknowledge,
+        ladder_states: ReadEscalations,
+        acknowledge: AcknowledgeAlerts,
     }
 
     /// Asks what became of a message.
     pub struct NotifierClient {
-        await_message: AwaitMessage,
+        await_message: AwaitDelivery,
     }
 
     /// Passes on calls of Slack.
     pub struct ButtonsClient {
-        slack_call: SlackCall,
+        slack_call: SlackInteraction,
     }
 
     /// Takes snapshots, and lists them.
     pub struct BackupClient {
-        back_up: BackUp,
+        back_up: TakeBackup,
         list_snapshots: ListSnapshots,
         read_backup: ReadBackup,
         take_snapshot: TakeSnapshot | patient,
@@ -216,12 +220,12 @@ clients! {
 
     /// Asks how far the change log was shipped.
     pub struct ShipperClient {
-        read_shipping: ReadShipping,
+        read_shipping: ReadShippingState,
     }
 
     /// Has history removed that is past its retention.
     pub struct RetentionClient {
-        remove_old: RemoveOld,
+        remove_old: RemoveOldHistory,
     }
 
     /// Plans, executes and changes backloads.
@@ -234,6 +238,6 @@ clients! {
     /// Reports files, and asks for the watched places.
     pub struct FilesClient {
         file_arrived: FileArrived,
-        watched_places: WatchedPlaces,
+        watched_places: ReadWatchedPlaces,
     }
 }

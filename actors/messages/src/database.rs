@@ -7,7 +7,7 @@ use flowlord_kernel::Result;
 /// Drains the queue, checkpoints and closes; the last message that the DB owner takes.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
-pub struct Close;
+pub struct CloseDatabase;
 
 /// The file, and the names of its tables.
 #[derive(Debug, Clone, Copy, Message)]

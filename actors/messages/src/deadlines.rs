@@ -2,7 +2,7 @@
 
 use actix::Message;
 use chrono::{DateTime, Utc};
-use flowlord_domain::overdue::Pause;
+use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::{Attempt, NewAlert};
 
 use crate::schedule::SlotKey;
@@ -10,8 +10,8 @@ use flowlord_kernel::Result;
 
 /// What wasn't looked at yet; asked of the DB readers.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<WatchInput>")]
-pub struct ReadWatch {
+#[rtype(result = "Result<DeadlineInput>")]
+pub struct ReadDeadlineInput {
     /// Tasks created up to this instant should be finished; those that a pause kept, if it ended by then.
     pub unfinished_before: DateTime<Utc>,
     /// Tasks that are at work since then or longer are wanted; none where no phase limits that.
@@ -20,9 +20,9 @@ pub struct ReadWatch {
     pub paused_after: DateTime<Utc>,
 }
 
-/// What [`ReadWatch`] answers.
+/// What [`ReadDeadlineInput`] answers.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct WatchInput {
+pub struct DeadlineInput {
     /// Deadlines up to this instant were looked at; none before the first look.
     pub looked_until: Option<DateTime<Utc>>,
     /// Tasks that should be finished, aren't, and weren't looked at yet.
@@ -32,7 +32,7 @@ pub struct WatchInput {
     /// Tasks that are at work for long.
     pub running: Vec<Attempt>,
     /// Pauses of phases: those that go on, and those that ended of late.
-    pub pauses: Vec<Pause>,
+    pub pauses: Vec<PhasePause>,
 }
 
 /// What slots led to; asked of the DB readers.
@@ -61,12 +61,12 @@ pub struct RaiseBreaches {
     /// Tasks created up to this instant were looked at.
     pub unfinished_until: DateTime<Utc>,
     /// What was found overdue; each is told once ever.
-    pub breaches: Vec<Breach>,
+    pub breaches: Vec<DeadlineBreach>,
 }
 
 /// A deadline that was missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breach {
+pub struct DeadlineBreach {
     /// What names it: one of each is told, ever.
     pub key: String,
     /// What is told of it; none where another breach of the same look tells of it, too.

@@ -28,18 +28,18 @@ pub struct TasksDelayed {
 /// Alerts were stored: the escalation policy may have something to tell.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct AlertRaised;
+pub struct AlertsRaised;
 
 /// Messages were put into the outbox.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct Notify;
+pub struct MessagesQueued;
 
 /// Something changed that people may look at: what, is to be fetched by [`crate::events::TakeChanges`]. Sent once
 /// until that was done.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct Changed;
+pub struct DatabaseChanged;
 
 /// A snapshot was taken, failed or left.
 #[derive(Debug, Clone, Copy, Message)]
@@ -47,16 +47,16 @@ pub struct Changed;
 pub struct SnapshotsChanged;
 
 /// How many things of a kind are named; of more tasks than that only the number is known.
-pub const MAX_NAMED: usize = 200;
+pub const MAX_NAMED_CHANGES: usize = 200;
 
 /// Takes what changed since it was asked last; asked of the DB owner.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Changes>")]
+#[rtype(result = "Result<DatabaseChanges>")]
 pub struct TakeChanges;
 
 /// What changed since it was taken last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct DatabaseChanges {
     /// Attempts that were created or changed; empty when there were too many to name.
     pub tasks: BTreeSet<Uid>,
     /// How often a task changed that isn't named.
@@ -75,10 +75,10 @@ pub struct Changes {
     pub overflowed: bool,
 }
 
-impl Changes {
+impl DatabaseChanges {
     /// A task was created or changed.
-    pub fn task(&mut self, uid: Uid) {
-        if self.unnamed == 0 && (self.tasks.len() < MAX_NAMED || self.tasks.contains(&uid)) {
+    pub fn note_task(&mut self, uid: Uid) {
+        if self.unnamed == 0 && (self.tasks.len() < MAX_NAMED_CHANGES || self.tasks.contains(&uid)) {
             self.tasks.insert(uid);
         } else {
             self.count_unnamed(1);
@@ -92,37 +92,37 @@ impl Changes {
     }
 
     /// An alert was raised.
-    pub fn alert(&mut self, row: i64) {
+    pub fn note_alert(&mut self, row: i64) {
         add_name(&mut self.alerts, row, &mut self.overflowed);
     }
 
     /// A workflow file was loaded, broke or left, or one of its phases was paused or resumed.
-    pub fn workflow(&mut self, path: &str) {
+    pub fn note_workflow(&mut self, path: &str) {
         if !self.workflows.contains(path) {
             add_name(&mut self.workflows, path.to_owned(), &mut self.overflowed);
         }
     }
 
     /// A backload got on.
-    pub fn backload(&mut self, id: i64) {
+    pub fn note_backload(&mut self, id: i64) {
         add_name(&mut self.backloads, id, &mut self.overflowed);
     }
 
     /// A file event was recorded.
-    pub fn file(&mut self, id: i64) {
+    pub fn note_file(&mut self, id: i64) {
         add_name(&mut self.files, id, &mut self.overflowed);
     }
 
     /// Takes over what another says.
-    pub fn add(&mut self, other: Self) {
+    pub fn add_changes(&mut self, other: Self) {
         if other.unnamed > 0 {
             self.count_unnamed(other.unnamed);
         }
-        other.tasks.into_iter().for_each(|uid| self.task(uid));
-        other.alerts.into_iter().for_each(|row| self.alert(row));
-        other.workflows.iter().for_each(|path| self.workflow(path));
-        other.backloads.into_iter().for_each(|id| self.backload(id));
-        other.files.into_iter().for_each(|id| self.file(id));
+        other.tasks.into_iter().for_each(|uid| self.note_task(uid));
+        other.alerts.into_iter().for_each(|row| self.note_alert(row));
+        other.workflows.iter().for_each(|path| self.note_workflow(path));
+        other.backloads.into_iter().for_each(|id| self.note_backload(id));
+        other.files.into_iter().for_each(|id| self.note_file(id));
         self.incidents |= other.incidents;
         self.overflowed |= other.overflowed;
     }
@@ -141,7 +141,7 @@ impl Changes {
 }
 
 fn add_name<T: Ord>(names: &mut BTreeSet<T>, one: T, overflowed: &mut bool) {
-    if names.len() < MAX_NAMED {
+    if names.len() < MAX_NAMED_CHANGES {
         names.insert(one);
     } else {
         *overflowed |= !names.contains(&one);
@@ -154,33 +154,33 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_not_named() {
-        let mut changes = Changes::default();
-        for n in 0..MAX_NAMED {
-            changes.task(Uid(n.try_into().unwrap()));
-            changes.task(Uid(0));
-            changes.workflow(&format!("{n}.toml"));
-            changes.workflow("0.toml");
+        let mut changes = DatabaseChanges::default();
+        for n in 0..MAX_NAMED_CHANGES {
+            changes.note_task(Uid(n.try_into().unwrap()));
+            changes.note_task(Uid(0));
+            changes.note_workflow(&format!("{n}.toml"));
+            changes.note_workflow("0.toml");
         }
-        assert_eq!((changes.tasks.len(), changes.unnamed), (MAX_NAMED, 0));
-        assert_eq!((changes.workflows.len(), changes.overflowed), (MAX_NAMED, false));
-        changes.task(Uid(-1));
-        changes.task(Uid(-1));
-        assert_eq!((changes.tasks.len(), changes.unnamed), (0, MAX_NAMED as u64 + 2));
-        changes.workflow("one more.toml");
+        assert_eq!((changes.tasks.len(), changes.unnamed), (MAX_NAMED_CHANGES, 0));
+        assert_eq!((changes.workflows.len(), changes.overflowed), (MAX_NAMED_CHANGES, false));
+        changes.note_task(Uid(-1));
+        changes.note_task(Uid(-1));
+        assert_eq!((changes.tasks.len(), changes.unnamed), (0, MAX_NAMED_CHANGES as u64 + 2));
+        changes.note_workflow("one more.toml");
         assert!(changes.overflowed && changes.has_tasks() && !changes.is_empty());
     }
 
     #[test]
     fn changes_add_up() {
-        let mut first = Changes { unnamed: 2, incidents: true, ..Changes::default() };
-        let mut second = Changes::default();
-        second.task(Uid(1));
-        second.alert(3);
-        second.backload(4);
-        second.file(5);
-        first.add(second.clone());
+        let mut first = DatabaseChanges { unnamed: 2, incidents: true, ..DatabaseChanges::default() };
+        let mut second = DatabaseChanges::default();
+        second.note_task(Uid(1));
+        second.note_alert(3);
+        second.note_backload(4);
+        second.note_file(5);
+        first.add_changes(second.clone());
         assert_eq!((first.unnamed, first.incidents, first.alerts.len()), (3, true, 1));
-        second.add(Changes { unnamed: 1, ..Changes::default() });
+        second.add_changes(DatabaseChanges { unnamed: 1, ..DatabaseChanges::default() });
         assert_eq!((second.unnamed, second.tasks.len()), (2, 0));
     }
 }

@@ -36,7 +36,7 @@ impl FileSource {
 
 /// A file arrived: starts what its phases say, answered when that is stored.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Recorded>")]
+#[rtype(result = "Result<RecordedFile>")]
 pub struct FileArrived {
     /// The file, as it was reported.
     pub file: FileEvent,
@@ -46,11 +46,11 @@ pub struct FileArrived {
 
 /// What became of an event, and what it started.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
+pub struct RecordedFile {
     /// The row id of the event.
     pub event: i64,
     /// Each phase that takes the file.
-    pub phases: Vec<PhaseOutcome>,
+    pub phases: Vec<FilePhaseOutcome>,
     /// The tasks that started, under their final ids.
     pub tasks: Vec<StartedTask>,
 }
@@ -66,11 +66,11 @@ pub struct StartedTask {
 
 /// What a file did to a phase that takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PhaseOutcome {
+pub struct FilePhaseOutcome {
     /// The phase, by what it is remembered by.
     pub phase: FilePhase,
     /// Where the file stands in it.
-    pub state: MatchState,
+    pub state: FileMatchState,
     /// The task that it is part of; none while it waits.
     pub uid: Option<Uid>,
     /// Why no task could be made; empty otherwise.
@@ -79,7 +79,7 @@ pub struct PhaseOutcome {
 
 /// Where a file stands in a phase that takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MatchState {
+pub enum FileMatchState {
     /// It is part of a task.
     Started,
     /// It waits for others.
@@ -90,7 +90,7 @@ pub enum MatchState {
     Failed,
 }
 
-impl MatchState {
+impl FileMatchState {
     /// All, as they are stored.
     // A row has the place of one in here: new ones go to the end.
     pub const ALL: [Self; 4] = [Self::Started, Self::Waiting, Self::Repeated, Self::Failed];
@@ -110,7 +110,7 @@ impl MatchState {
 /// Stores an event with all that follows from it, in one transaction. A phase that took the same version of the same
 /// file before isn't started again.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<RecordedRow>")]
+#[rtype(result = "Result<FileRecordOutcome>")]
 pub struct RecordFile {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
@@ -121,31 +121,31 @@ pub struct RecordFile {
     /// Why it starts nothing; empty when it may.
     pub ignored: String,
     /// The phases that take it.
-    pub matches: Vec<NewMatch>,
+    pub matches: Vec<NewFileMatch>,
     /// Where it was seen, so that it isn't taken for a new one again.
     pub seen: Option<SeenFile>,
 }
 
 /// A phase that takes a file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewMatch {
+pub struct NewFileMatch {
     /// The phase, by what it is remembered by.
     pub phase: FilePhase,
     /// The events of the files that wait for it, as they were when this was decided.
     pub waiting: Vec<i64>,
     /// What the phase makes of the file.
-    pub effect: MatchEffect,
+    pub effect: FileMatchEffect,
 }
 
 /// What follows for a phase that takes a file.
 #[derive(Debug, Clone, PartialEq)]
-pub enum MatchEffect {
+pub enum FileMatchEffect {
     /// A task starts, about this file and those that wait.
     Start(Box<NewTask>),
     /// It waits with the others.
     Wait,
     /// Another version of it waits already.
-    Waits,
+    WaitsAlready,
     /// No task can be made; an alert says so.
     Fail {
         /// Why no task can be made.
@@ -157,18 +157,18 @@ pub enum MatchEffect {
 
 /// What [`RecordFile`] stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordedRow {
+pub enum FileRecordOutcome {
     /// The event's row id, and what happened to each of its matches in their order.
-    Stored(i64, Vec<StoredMatch>),
+    Stored(i64, Vec<StoredFileMatch>),
     /// Other files wait by now: nothing was stored, decide again.
     Changed,
 }
 
 /// What happened to a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredMatch {
+pub struct StoredFileMatch {
     /// Where the file stands.
-    pub state: MatchState,
+    pub state: FileMatchState,
     /// The task that it is part of.
     pub uid: Option<Uid>,
     /// That task is kept until its phase goes on.
@@ -178,7 +178,7 @@ pub struct StoredMatch {
 /// The files that wait for phases, oldest first.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Vec<Vec<WaitingFile>>>")]
-pub struct ReadWaiting {
+pub struct ReadWaitingFiles {
     /// The phases; answered in their order.
     pub phases: Vec<FilePhase>,
 }
@@ -195,7 +195,7 @@ pub struct WaitingFile {
 /// A page of file events, newest first.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Vec<StoredFileEvent>>")]
-pub struct ListFiles {
+pub struct ListFileEvents {
     /// Recorded at or after.
     pub from: DateTime<Utc>,
     /// Recorded before; this instant is left out.
@@ -220,7 +220,7 @@ pub struct StoredFileEvent {
     /// Why it starts nothing; empty when it may.
     pub ignored: String,
     /// Each phase that took it.
-    pub phases: Vec<PhaseOutcome>,
+    pub phases: Vec<FilePhaseOutcome>,
 }
 
 /// A file seen in a watched place.
@@ -237,7 +237,7 @@ pub struct SeenFile {
 /// Remembers and forgets files of a watched place that start nothing.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
-pub struct SaveSeen {
+pub struct SaveSeenFiles {
     /// The watched place, as configured.
     pub place: String,
     /// Paths within it and their versions.
@@ -251,7 +251,7 @@ pub struct SaveSeen {
 /// Forgets all places but these.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
-pub struct KeepPlaces {
+pub struct KeepWatchedPlaces {
     /// Those that are watched.
     pub places: Vec<String>,
 }
@@ -259,12 +259,12 @@ pub struct KeepPlaces {
 /// What is remembered of a watched place.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<SeenPlace>")]
-pub struct ReadSeen {
+pub struct ReadSeenFiles {
     /// The watched place, as configured.
     pub place: String,
 }
 
-/// What [`ReadSeen`] answers.
+/// What [`ReadSeenFiles`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenPlace {
     /// Since when new files start tasks; none before the first look at it was finished.
@@ -276,7 +276,7 @@ pub struct SeenPlace {
 /// How the watched places are.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Arc<Vec<WatchedPlace>>>")]
-pub struct WatchedPlaces;
+pub struct ReadWatchedPlaces;
 
 /// How one watched place is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -284,7 +284,7 @@ pub struct WatchedPlace {
     /// The watched place, as configured.
     pub place: String,
     /// When it was looked at last.
-    pub looked_at: Option<DateTime<Utc>>,
+    pub scanned_at: Option<DateTime<Utc>>,
     /// How many files were there.
     pub files: usize,
     /// Why it can't be looked at, or what in it is skipped; empty when all is well.

@@ -8,7 +8,7 @@ use flowlord_kernel::Result;
 
 /// Removes a bounded part of what is older than it is kept. Tasks that aren't done stay, and so do totals.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
-#[rtype(result = "Result<Removed>")]
+#[rtype(result = "Result<RemovedHistory>")]
 pub struct RemoveHistory {
     /// What was created before.
     pub before: DateTime<Utc>,
@@ -20,7 +20,7 @@ pub struct RemoveHistory {
 
 /// What [`RemoveHistory`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removed {
+pub struct RemovedHistory {
     /// How many attempts were removed.
     pub tasks: usize,
     /// How many slots, alerts, messages, file events and the like.
@@ -34,4 +34,4 @@ pub struct Removed {
 /// Begins to remove what is older than it is kept; nothing happens while that is under way.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct RemoveOld;
+pub struct RemoveOldHistory;

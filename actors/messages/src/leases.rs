@@ -14,7 +14,7 @@ use flowlord_kernel::Result;
 /// When the earliest lease ends.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<DateTime<Utc>>>")]
-pub struct NextExpiry;
+pub struct ReadNextExpiry;
 
 /// A topic, or one job of it, that a worker takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ pub struct TopicFilter {
 
 /// What one waiting worker wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedLease {
+pub struct LeaseRequest {
     /// Topics, in the order in which they take turns.
     pub topics: Vec<TopicFilter>,
     /// At most this many tasks.
@@ -42,17 +42,17 @@ pub struct WantedLease {
 
 /// Hands ready tasks to workers.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Vec<Granted>>>")]
+#[rtype(result = "Result<Vec<Vec<LeaseGrant>>>")]
 pub struct GrantLeases {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// The workers, those that waited longest first.
-    pub wanted: Vec<WantedLease>,
+    pub wanted: Vec<LeaseRequest>,
 }
 
 /// A task handed out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Granted {
+pub struct LeaseGrant {
     /// What the worker proves its right by.
     pub lease: LeaseToken,
     /// When the lease ends.
@@ -63,7 +63,7 @@ pub struct Granted {
 
 /// Keeps a lease alive.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Extended>")]
+#[rtype(result = "Result<LeaseExtension>")]
 pub struct ExtendLease {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
@@ -81,7 +81,7 @@ pub struct ExtendLease {
 
 /// What [`ExtendLease`] answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extended {
+pub struct LeaseExtension {
     /// When the lease ends now.
     pub expires: DateTime<Utc>,
     /// Whether the worker should give up.
@@ -102,7 +102,7 @@ pub struct ReleaseLease {
 
 /// Puts tasks back whose leases ran out.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Reaped>")]
+#[rtype(result = "Result<ReapedLeases>")]
 pub struct ReapLeases {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
@@ -112,7 +112,7 @@ pub struct ReapLeases {
 
 /// What [`ReapLeases`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reaped {
+pub struct ReapedLeases {
     /// How many became ready again.
     pub requeued: usize,
     /// Leases of tasks that were handed out too often: to be ended with an error.
@@ -126,7 +126,7 @@ pub struct Reaped {
 /// The answer comes by `reply`, so that a worker that went away isn't given a task: its end is closed.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
-pub struct Lease {
+pub struct RequestLeases {
     /// Topics, in the order in which they take turns.
     pub topics: Vec<TopicFilter>,
     /// At most this many.
@@ -138,13 +138,13 @@ pub struct Lease {
     /// How long to wait for the first one.
     pub wait: TimeDelta,
     /// Where the tasks go; an empty list at the end of the wait.
-    pub reply: oneshot::Sender<Result<Vec<Granted>>>,
+    pub reply: oneshot::Sender<Result<Vec<LeaseGrant>>>,
 }
 
 /// Extends a lease, and reports how far the worker is.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Extended>")]
-pub struct Heartbeat {
+#[rtype(result = "Result<LeaseExtension>")]
+pub struct SendHeartbeat {
     /// The lease that the worker believes to have.
     pub lease: LeaseToken,
     /// For how long; none means as long as was asked for last.
@@ -158,7 +158,7 @@ pub struct Heartbeat {
 /// Gives a task back.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
-pub struct Release {
+pub struct ReleaseTask {
     /// The lease that the worker believes to have.
     pub lease: LeaseToken,
     /// Ready again after this long.
@@ -198,19 +198,19 @@ impl fmt::Display for LeaseToken {
 /// A text that was never a lease.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a valid lease")]
-pub struct InvalidLease;
+pub struct InvalidLeaseToken;
 
 impl FromStr for LeaseToken {
-    type Err = InvalidLease;
+    type Err = InvalidLeaseToken;
 
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidLease> {
-        let (uid, secret) = text.split_once('-').ok_or(InvalidLease)?;
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidLeaseToken> {
+        let (uid, secret) = text.split_once('-').ok_or(InvalidLeaseToken)?;
         // Digits only: `from_str_radix` would also take a sign.
         if secret.len() != 16 || !secret.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(InvalidLease);
+            return Err(InvalidLeaseToken);
         }
-        let uid = uid.parse().map_err(|_| InvalidLease)?;
-        u64::from_str_radix(secret, 16).map(|secret| Self { uid, secret }).map_err(|_| InvalidLease)
+        let uid = uid.parse().map_err(|_| InvalidLeaseToken)?;
+        u64::from_str_radix(secret, 16).map(|secret| Self { uid, secret }).map_err(|_| InvalidLeaseToken)
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
     fn refuses_what_was_never_given() {
         for text in ["", "-", "x-y", "060a24181e4000", "060a24181e4000-1", "060a24181e4000-+00000000000001a"]
         {
-            assert_eq!(text.parse::<LeaseToken>(), Err(InvalidLease), "{text:?}");
+            assert_eq!(text.parse::<LeaseToken>(), Err(InvalidLeaseToken), "{text:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct NewMessage {
     pub kind: String,
     /// A message with the same key is stored once.
     pub key: String,
-    /// The payload, JSON of [`crate::outbox::Payload`].
+    /// The payload, JSON of [`crate::outbox::MessagePayload`].
     pub payload: String,
 }
 
@@ -32,7 +32,7 @@ pub struct EnqueueMessage {
 /// How a message looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Colour {
+pub enum MessageColour {
     /// All is well again.
     Green,
     /// For information only.
@@ -45,7 +45,7 @@ pub enum Colour {
 
 /// A message, apart from how Slack wants it written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Payload {
+pub struct MessagePayload {
     /// The first line, also shown in previews.
     pub headline: String,
     /// Lines in the known shape, shown in a fixed-width font.
@@ -55,7 +55,7 @@ pub struct Payload {
     /// A line in small print: what comes next.
     pub footer: String,
     /// The colour of the bar beside it.
-    pub colour: Colour,
+    pub colour: MessageColour,
     /// The incident that it tells of; none for what stands alone, like a test or an alert told at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<IncidentRef>,
@@ -69,7 +69,7 @@ pub struct IncidentRef {
     /// Which step of it this is, from 1.
     pub step: u32,
     /// Whether it grows, eases or is over.
-    pub stage: Stage,
+    pub stage: IncidentStage,
     /// Who acknowledged it; none where nobody did.
     #[serde(default)]
     pub acknowledged_by: Option<String>,
@@ -90,7 +90,7 @@ pub struct IncidentRef {
 /// Where an incident goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stage {
+pub enum IncidentStage {
     /// It grows: notifications come more seldom.
     Escalating,
     /// It goes on as before.
@@ -109,7 +109,7 @@ pub struct StopNotifying;
 /// What Slack posted to `/slack/interactive`: a click on a button.
 #[derive(Clone, Message)]
 #[rtype(result = "Result<()>")]
-pub struct SlackCall {
+pub struct SlackInteraction {
     /// The header `X-Slack-Request-Timestamp`, in seconds since 1970.
     pub timestamp: String,
     /// The header `X-Slack-Signature`, an HMAC of timestamp and body.
@@ -118,7 +118,7 @@ pub struct SlackCall {
     pub body: String,
 }
 
-impl std::fmt::Debug for SlackCall {
+impl std::fmt::Debug for SlackInteraction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Its body has secrets: the address to answer at, and a token.
         f.write_str("SlackCall")
@@ -132,15 +132,15 @@ pub struct StopButtons;
 
 /// What becomes of a message; answered once Slack took or refused it, or after some seconds.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Fate>")]
-pub struct AwaitMessage {
+#[rtype(result = "Result<DeliveryStatus>")]
+pub struct AwaitDelivery {
     /// The outbox row's id.
     pub id: i64,
 }
 
-/// What [`AwaitMessage`] answers.
+/// What [`AwaitDelivery`] answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeliveryStatus {
     /// Slack has taken it.
     Arrived,
     /// Slack refused it, or can't be reached. It comes again.
@@ -169,14 +169,14 @@ pub enum Fate {
 /// Messages to send, in order: the first ones of each route.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<OutboxRow>>")]
-pub struct PendingMessages {
+pub struct ReadPendingMessages {
     /// At most this many of a route.
     pub limit: usize,
 }
 
 /// The ways that fail, for a notifier that starts.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<RouteWay>>")]
+#[rtype(result = "Result<Vec<RouteTransport>>")]
 pub struct ReadOutages;
 
 /// Where the messages of an incident are, the way of its own route first.
@@ -191,7 +191,7 @@ pub struct ReadThreads {
 
 /// What became of a message; none where there is no such row.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Option<MessageFate>>")]
+#[rtype(result = "Result<Option<DeliveryRecord>>")]
 pub struct ReadMessage {
     /// The outbox row's id.
     pub id: i64,
@@ -199,7 +199,7 @@ pub struct ReadMessage {
 
 /// What [`ReadMessage`] answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageFate {
+pub struct DeliveryRecord {
     /// When Slack took it.
     pub sent: Option<DateTime<Utc>>,
     /// How often it was tried so far.
@@ -227,7 +227,7 @@ pub struct OutboxRow {
     pub route: String,
     /// What it is: `alert`, `summary`, `all_clear`, `test`.
     pub kind: String,
-    /// The payload, JSON of [`crate::outbox::Payload`].
+    /// The payload, JSON of [`crate::outbox::MessagePayload`].
     pub payload: String,
     /// How often it was tried so far.
     pub attempts: u32,
@@ -239,7 +239,7 @@ pub struct OutboxRow {
 
 /// What became of an attempt to send a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
+pub enum DeliveryOutcome {
     /// Slack has taken it.
     Sent,
     /// Nothing was sent, and nothing will be: there is no message to change, or no way to anybody.
@@ -263,31 +263,31 @@ pub enum Delivery {
 /// Remembers what became of a message.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
-pub struct MarkNotified {
+pub struct RecordDelivery {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// The outbox row's id.
     pub id: i64,
     /// What became of it.
-    pub delivery: Delivery,
+    pub delivery: DeliveryOutcome,
     /// How the way that was tried stands now; none where the attempt says nothing about it.
-    pub way: Option<RouteWay>,
+    pub way: Option<RouteTransport>,
     /// Where the incident's message is now.
     pub thread: Option<SlackThread>,
 }
 
 /// How the way of a route stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteWay {
+pub struct RouteTransport {
     /// The route's name.
     pub route: String,
     /// Since when it fails; none where it works.
-    pub outage: Option<Outage>,
+    pub outage: Option<TransportOutage>,
 }
 
 /// A way that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outage {
+pub struct TransportOutage {
     /// When it failed first.
     pub since: DateTime<Utc>,
     /// How often it failed since then.
@@ -309,6 +309,6 @@ pub struct SlackThread {
     pub channel: String,
     /// The message's id there.
     pub ts: String,
-    /// What it says, JSON of [`crate::outbox::Payload`].
+    /// What it says, JSON of [`crate::outbox::MessagePayload`].
     pub payload: String,
 }

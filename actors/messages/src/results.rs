@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, Utc};
-use flowlord_domain::decide::Outcome;
+use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::foreign::ForeignTask;
-use flowlord_domain::{Decision, Uid};
+use flowlord_domain::{TaskDecision, Uid};
 
 use crate::leases::LeaseToken;
 use flowlord_kernel::Result;
 
 /// By which right a result is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
+pub enum ResultClaim {
     /// Under the lease that its worker holds.
     Lease(LeaseToken),
     /// As a done task in Task JSON, without one.
@@ -22,39 +22,39 @@ pub enum Claim {
     Foreign(Arc<ForeignTask>),
 }
 
-impl Claim {
+impl ResultClaim {
     /// The attempt; of one that isn't recorded yet the id that it gets if that is free.
     #[must_use]
     pub fn uid(&self) -> Uid {
         match self {
             Self::Lease(lease) => lease.uid,
             Self::Task(uid) => *uid,
-            Self::Foreign(task) => task.uid(),
+            Self::Foreign(task) => task.first_uid(),
         }
     }
 }
 
 /// Stores results and all that follows from them, each judged alone.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Result<Applied>>>")]
+#[rtype(result = "Result<Vec<Result<AppliedResult>>>")]
 pub struct ApplyOutcomes {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// What was decided for each.
-    pub outcomes: Vec<(Claim, Decision)>,
+    pub outcomes: Vec<(ResultClaim, TaskDecision)>,
 }
 
 /// A result that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedResult {
     /// Whether the same result was there before; nothing follows from it again.
     pub duplicate: bool,
 }
 
 /// Results of tasks, each judged alone.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Result<Applied>>>")]
+#[rtype(result = "Result<Vec<Result<AppliedResult>>>")]
 pub struct SubmitResults {
     /// By which right, and what.
-    pub results: Vec<(Claim, Outcome)>,
+    pub results: Vec<(ResultClaim, WorkerOutcome)>,
 }

@@ -4,7 +4,7 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::{NewAlert, Uid};
 
-use crate::stats::Counts;
+use crate::stats::ResultCounts;
 use flowlord_kernel::Result;
 
 /// What the scheduler needs at its start.
@@ -44,7 +44,7 @@ pub struct PausedPhase {
 /// The last slot of each phase that has one, and the last that started.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<LastSlot>>")]
-pub struct LastSlots {
+pub struct ReadLastSlots {
     /// Scheduled at or after.
     pub from: DateTime<Utc>,
     /// Scheduled before; this instant is left out.
@@ -120,7 +120,7 @@ pub struct SetPaused {
 
 /// Moves delayed tasks whose time has come to ready.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Promoted>")]
+#[rtype(result = "Result<PromotedTasks>")]
 pub struct PromoteDue {
     /// What counts as now.
     pub now: DateTime<Utc>,
@@ -128,7 +128,7 @@ pub struct PromoteDue {
 
 /// What [`PromoteDue`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Promoted {
+pub struct PromotedTasks {
     /// How many became ready.
     pub count: usize,
     /// When the next one is due; at or before `now` when there was too much for one step.
@@ -139,7 +139,7 @@ pub struct Promoted {
 pub const MAX_SLOTS: usize = 5_000;
 
 /// How many of their tasks are looked at.
-pub const MAX_LOOKED_AT: usize = 20_000;
+pub const MAX_SLOT_TASKS: usize = 20_000;
 
 /// The recorded slots of some phases, newest first. Asked of the DB readers.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
@@ -176,7 +176,7 @@ pub struct SlotOutcome {
     /// How many tasks it started; none when it was missed.
     pub tasks: Option<u64>,
     /// How those of them ended that were looked at: each counts once, by its last attempt.
-    pub counts: Counts,
+    pub counts: ResultCounts,
     /// Its first tasks, as many as were asked for.
     pub named: Vec<Uid>,
 }
@@ -184,7 +184,7 @@ pub struct SlotOutcome {
 /// When each scheduled phase starts next and when it did last.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Vec<PhaseTimes>>")]
-pub struct NextRuns;
+pub struct ReadNextRuns;
 
 /// When one cron of a phase fires.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use actix::Message;
 use chrono::{DateTime, Utc};
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 
 use flowlord_kernel::Result;
 
@@ -16,7 +16,7 @@ pub struct AddSilence {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// Which alerts it keeps from being told.
-    pub matcher: Matcher,
+    pub matcher: AlertMatcher,
     /// When it ends by itself.
     pub until: DateTime<Utc>,
     /// The name of the person who asks for it.
@@ -57,7 +57,7 @@ pub struct Silence {
     /// When it ends, or was ended.
     pub until: DateTime<Utc>,
     /// Which alerts it keeps from being told.
-    pub matcher: Matcher,
+    pub matcher: AlertMatcher,
     /// The name of the person who asked for it.
     pub by: String,
     /// Why they aren't to be told, for other people.

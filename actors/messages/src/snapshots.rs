@@ -12,7 +12,7 @@ use flowlord_kernel::Result;
 ///
 /// The copy counts only when it is answered: until then it has another name, and after a failure nothing is left.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
-#[rtype(result = "Result<Copied>")]
+#[rtype(result = "Result<DatabaseCopy>")]
 pub struct CopyDatabase {
     /// The file to make; there must be none of this name.
     pub to: PathBuf,
@@ -20,7 +20,7 @@ pub struct CopyDatabase {
 
 /// A copy that was opened and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copied {
+pub struct DatabaseCopy {
     /// The file that was made.
     pub path: PathBuf,
     /// The size of the file in bytes.
@@ -31,7 +31,7 @@ pub struct Copied {
 
 /// Takes a snapshot. One that is being taken for the same place is shared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
-#[rtype(result = "Result<Snapshot>")]
+#[rtype(result = "Result<StoredSnapshot>")]
 pub struct TakeSnapshot {
     /// A file to make instead of one more in the usual place; there must be none of this name.
     pub to: Option<PathBuf>,
@@ -40,11 +40,11 @@ pub struct TakeSnapshot {
 /// Takes one now where there is a backup place, and none elsewhere; nobody waits for it.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct BackUp;
+pub struct TakeBackup;
 
 /// A snapshot as it is in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct StoredSnapshot {
     /// Where it is: a file, or an object of a store.
     pub location: String,
     /// When it was begun: it holds what was answered before.
@@ -57,14 +57,14 @@ pub struct Snapshot {
 
 /// The snapshots in the usual place, newest first.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Snapshots>")]
+#[rtype(result = "Result<SnapshotList>")]
 pub struct ListSnapshots;
 
 /// What [`ListSnapshots`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshots {
+pub struct SnapshotList {
     /// Those that are there.
-    pub items: Vec<Snapshot>,
+    pub items: Vec<StoredSnapshot>,
     /// When the next one is due; none when there is no backup place.
     pub next: Option<DateTime<Utc>>,
     /// Why the last one failed, when it did.
@@ -82,7 +82,7 @@ pub struct BackupState {
     /// Where snapshots go; none when there is no backup place.
     pub place: Option<String>,
     /// The newest one that was verified.
-    pub verified: Option<Snapshot>,
+    pub verified: Option<StoredSnapshot>,
     /// Up to where that one holds the log of changes.
     pub log: Option<LogPoint>,
     /// When the next one is due.

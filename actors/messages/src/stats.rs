@@ -7,8 +7,8 @@ use flowlord_kernel::Result;
 
 /// Totals of a day.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Stats>")]
-pub struct DayStats {
+#[rtype(result = "Result<DayTotals>")]
+pub struct ReadDayTotals {
     /// The UTC day of creation.
     pub day: NaiveDate,
 }
@@ -16,14 +16,14 @@ pub struct DayStats {
 /// Which days of a calendar have something.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Vec<DayMarks>>")]
-pub struct ReadDays {
+pub struct ReadDayMarks {
     /// The first UTC day.
     pub from: NaiveDate,
     /// The day after the last one.
     pub to: NaiveDate,
 }
 
-impl ReadDays {
+impl ReadDayMarks {
     /// So many days at once, and no more.
     pub const MOST: usize = 366;
 }
@@ -43,7 +43,7 @@ pub struct DayMarks {
 
 /// Counts by how things ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ResultCounts {
     /// All attempts that were created.
     pub total: u64,
     /// Attempts that ended `complete`.
@@ -56,10 +56,10 @@ pub struct Counts {
     pub warn: u64,
 }
 
-impl Counts {
+impl ResultCounts {
     /// The sum of both, field by field.
     #[must_use]
-    pub fn plus(self, other: &Self) -> Self {
+    pub fn add_counts(self, other: &Self) -> Self {
         Self {
             total: self.total + other.total,
             complete: self.complete + other.complete,
@@ -71,21 +71,21 @@ impl Counts {
 
     /// Those without a result.
     #[must_use]
-    pub fn running(&self) -> u64 {
+    pub fn without_result(&self) -> u64 {
         self.total.saturating_sub(self.complete + self.error + self.alert + self.warn)
     }
 }
 
 /// Totals of a day, by hour of creation, topic and job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct DayTotals {
     /// One row per hour, topic and job that has any.
-    pub rows: Vec<StatsRow>,
+    pub rows: Vec<HourTotals>,
 }
 
 /// One hour of one topic and job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatsRow {
+pub struct HourTotals {
     /// The hour of the day, 0 to 23.
     pub hour: u8,
     /// The topic; `type` on the wire.
@@ -93,19 +93,19 @@ pub struct StatsRow {
     /// The job; empty for none.
     pub job: String,
     /// How its attempts ended.
-    pub counts: Counts,
+    pub counts: ResultCounts,
     /// Run time of those that ended, milliseconds, all together.
     pub run_millis: u64,
 }
 
 /// How much there is to do.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Backlog>")]
+#[rtype(result = "Result<QueueBacklog>")]
 pub struct ReadBacklog;
 
 /// What [`ReadBacklog`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backlog {
+pub struct QueueBacklog {
     /// Ready tasks per topic, and since when the oldest is ready.
     pub ready: Vec<(String, u64, DateTime<Utc>)>,
     /// Delayed tasks per topic.
@@ -121,8 +121,8 @@ pub const MAX_HOURS: usize = 50_000;
 
 /// How the tasks of topics and jobs ended, by hour of creation. Asked of the DB readers.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
-#[rtype(result = "Result<Vec<Vec<(DateTime<Utc>, Counts)>>>")]
-pub struct ReadHours {
+#[rtype(result = "Result<Vec<Vec<(DateTime<Utc>, ResultCounts)>>>")]
+pub struct ReadHourCounts {
     /// Topic and job of each.
     pub queues: Vec<(String, String)>,
     /// The first hour, UTC.

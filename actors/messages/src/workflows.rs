@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::NewAlert;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::{Finding, Workflows};
 
 use flowlord_kernel::Result;
@@ -52,12 +52,12 @@ pub struct SaveWorkflows {
 
 /// Looks at the workflow files now.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Reloaded>")]
-pub struct Reload;
+#[rtype(result = "Result<ReloadReport>")]
+pub struct ReloadWorkflows;
 
 /// What a look found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reloaded {
+pub struct ReloadReport {
     /// Paths of new files.
     pub added: Vec<String>,
     /// Files whose content changed.
@@ -70,18 +70,18 @@ pub struct Reloaded {
 
 /// The workflows that count now.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Current>")]
-pub struct CurrentWorkflows;
+#[rtype(result = "Result<LoadedWorkflows>")]
+pub struct ReadLoadedWorkflows;
 
-/// What [`CurrentWorkflows`] answers.
+/// What [`ReadLoadedWorkflows`] answers.
 #[derive(Debug, Clone)]
-pub struct Current {
+pub struct LoadedWorkflows {
     /// The last good version of each file.
     pub workflows: Arc<Workflows>,
     /// When the files were looked at last.
-    pub looked_at: DateTime<Utc>,
+    pub scanned_at: DateTime<Utc>,
     /// When they are looked at next.
-    pub next_look: DateTime<Utc>,
+    pub next_scan: DateTime<Utc>,
     /// Files that don't load, with why.
     pub broken: Arc<Vec<Finding>>,
 }
@@ -90,8 +90,8 @@ pub struct Current {
 ///
 /// Refused with `invalid_request` when it can't be had or read; the text says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
-#[rtype(result = "Result<Arc<Vec<Row>>>")]
-pub struct MetaRows {
+#[rtype(result = "Result<Arc<Vec<MetaRow>>>")]
+pub struct ReadMetaRows {
     /// As it is written in the rule: relative to the workflow root, or in an object store.
     pub path: String,
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::cron::Schedule;
-use flowlord_domain::rule::Missed;
-use flowlord_domain::schedule::missed;
+use flowlord_domain::cron::CronSchedule;
+use flowlord_domain::rule::MissedSlotRule;
+use flowlord_domain::schedule::slots_to_catch_up;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::schedule::SlotKey;
 
@@ -65,7 +65,7 @@ impl SlotGap {
         for (phase, first) in &self.crons {
             let Some(schedule) = &phase.rule.schedule else { continue };
             let walk = walk_slots(schedule, *first, self.until);
-            let starts = missed(&phase.rule, &walk.latest, now);
+            let starts = slots_to_catch_up(&phase.rule, &walk.latest, now);
             left_out.extend(UnstartedSlots::new(phase, &walk, starts.len()));
             all.extend(walk.latest);
             for slot in starts {
@@ -108,10 +108,10 @@ impl UnstartedSlots {
     /// None where the rule wants no more.
     fn new(phase: &PlannedPhase, walk: &SlotWalk, started: usize) -> Option<Self> {
         let satisfied = match phase.rule.missed {
-            Missed::None => false,
+            MissedSlotRule::None => false,
             // Nobody misses the older slots.
-            Missed::Latest => started > 0,
-            Missed::All => started >= walk.count,
+            MissedSlotRule::Latest => started > 0,
+            MissedSlotRule::All => started >= walk.count,
         };
         let last = walk.latest.iter().rev().nth(started).or(walk.latest.first()).copied()?;
         let (first, count, more) = (walk.first, walk.count.saturating_sub(started), walk.more);
@@ -150,7 +150,7 @@ struct SlotWalk {
     more: bool,
 }
 
-fn walk_slots(schedule: &Schedule, first: DateTime<Utc>, until: DateTime<Utc>) -> SlotWalk {
+fn walk_slots(schedule: &CronSchedule, first: DateTime<Utc>, until: DateTime<Utc>) -> SlotWalk {
     let mut latest = VecDeque::new();
     let mut count = 0;
     for slot in list_slots(schedule, first, until) {
@@ -169,7 +169,7 @@ fn walk_slots(schedule: &Schedule, first: DateTime<Utc>, until: DateTime<Utc>) -
 }
 
 fn list_slots(
-    schedule: &Schedule,
+    schedule: &CronSchedule,
     first: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> impl Iterator<Item = DateTime<Utc>> {
@@ -285,8 +285,8 @@ mod tests {
         assert_eq!(alerts.len(), 1, "{alerts:?}");
     }
 
-    fn schedule(text: &str) -> Schedule {
-        Schedule::parse(text, chrono_tz::Tz::UTC).unwrap()
+    fn schedule(text: &str) -> CronSchedule {
+        CronSchedule::parse(text, chrono_tz::Tz::UTC).unwrap()
     }
 
     #[test]

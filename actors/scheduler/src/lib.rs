@@ -19,14 +19,14 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Workflows;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::events::TasksDelayed;
 use flowlord_messages::schedule::{
-    CronKey, NextRuns, PausePhase, PhaseTimes, PromoteDue, Promoted, ReadSchedule, SaveCrons, ScheduleInput,
-    SetPaused, StopScheduling,
+    CronKey, PausePhase, PhaseTimes, PromoteDue, PromotedTasks, ReadNextRuns, ReadSchedule, SaveCrons,
+    ScheduleInput, SetPaused, StopScheduling,
 };
-use flowlord_messages::workflows::{CurrentWorkflows, WorkflowsChanged};
+use flowlord_messages::workflows::{ReadLoadedWorkflows, WorkflowsChanged};
 use tokio::sync::oneshot;
 
 use crate::alert::slot_time;
@@ -131,7 +131,7 @@ impl Scheduler {
     fn read_schedule(&mut self, ctx: &mut Context<Self>) {
         let (library, reader) = (self.deps.library.clone(), self.deps.reader.clone());
         let read = async move {
-            let current = library.call(CurrentWorkflows).await?;
+            let current = library.call(ReadLoadedWorkflows).await?;
             Ok::<_, Error>((current.workflows, reader.call(ReadSchedule).await?))
         };
         self.ask(ctx, read, |this, read, ctx| match read {
@@ -280,7 +280,7 @@ impl Scheduler {
         self.delayed = DelayedTasks { next: None, is_promoting: true };
         self.ask(ctx, self.deps.writer.call(PromoteDue { now }), |this, promoted, ctx| {
             let now = this.now();
-            let next = promoted.map(|Promoted { next, .. }| next).unwrap_or_else(|err| {
+            let next = promoted.map(|PromotedTasks { next, .. }| next).unwrap_or_else(|err| {
                 log::warn!("event=delayed_tasks_not_promoted error={err:?}");
                 Some(now + RETRY_DELAY)
             });
@@ -317,7 +317,7 @@ impl Scheduler {
         self.start_due(self.now(), ctx);
     }
 
-    fn list_next_runs(&mut self, _: NextRuns, _: &mut Context<Self>) -> Result<Vec<PhaseTimes>> {
+    fn list_next_runs(&mut self, _: ReadNextRuns, _: &mut Context<Self>) -> Result<Vec<PhaseTimes>> {
         Ok(self.plan.phase_times())
     }
 
@@ -348,10 +348,10 @@ impl Scheduler {
             return Err(Error::new(Code::Busy, "the scheduler is starting; try again"));
         };
         // A phase that left while it was paused can still be resumed.
-        if workflows.phase(&name.workflow, &name.task).is_some() || self.plan.is_paused(name) {
+        if workflows.phase_named(&name.workflow, &name.task).is_some() || self.plan.is_paused(name) {
             return Ok(());
         }
-        let detail = match workflows.file(&name.workflow) {
+        let detail = match workflows.file_at(&name.workflow) {
             Some(_) => format!("`{}` has no phase `{}`", name.workflow, name.task),
             None => format!("there is no workflow file `{}`", name.workflow),
         };
@@ -422,7 +422,7 @@ fn log_text(write: &SlotWrite) -> String {
 handlers!(Scheduler {
     WorkflowsChanged => replace_workflows,
     TasksDelayed => expect_delayed,
-    NextRuns => list_next_runs,
+    ReadNextRuns => list_next_runs,
     async PausePhase => pause_phase,
     async StopScheduling => stop_scheduling,
 });

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::cron::Schedule;
+use flowlord_domain::cron::CronSchedule;
 use flowlord_domain::workflow::Workflows;
 use flowlord_messages::schedule::{CronKey, PhaseTimes, ScheduleInput};
 
@@ -26,7 +26,7 @@ pub(crate) enum DueWork {
 #[derive(Debug)]
 struct PlannedCron {
     phase: PlannedPhase,
-    schedule: Schedule,
+    schedule: CronSchedule,
     next: Option<DateTime<Utc>>,
     previous: Option<DateTime<Utc>>,
     /// It counts from then on.
@@ -53,7 +53,7 @@ impl SchedulePlan {
         for file in workflows.files() {
             for (index, phase) in file.phases.iter().enumerate() {
                 let Some(schedule) = &phase.rule.schedule else { continue };
-                let name = Arc::new(SlotName { workflow: phase.workflow.clone(), task: phase.name() });
+                let name = Arc::new(SlotName { workflow: phase.workflow.clone(), task: phase.task_name() });
                 // By schedule, not by place in the file: a phase that moved within it is the same.
                 let known = known.get(&name).and_then(|entry| entry.find_cron(schedule));
                 let next = known.map_or_else(|| schedule.next_after(now), |known| known.next);
@@ -209,7 +209,7 @@ impl PlannedSlots {
         }
     }
 
-    fn find_cron(&self, schedule: &Schedule) -> Option<&PlannedCron> {
+    fn find_cron(&self, schedule: &CronSchedule) -> Option<&PlannedCron> {
         self.crons.iter().find(|cron| cron.schedule == *schedule)
     }
 

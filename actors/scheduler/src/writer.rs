@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::schedule::{RowSource, slot_tasks_with};
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{Code, IdGenerator, Result};
 use flowlord_messages::clients::{DatabaseWriter, LibraryClient};
 use flowlord_messages::schedule::RecordMissed;
 use flowlord_messages::tasks::CreateTasks;
-use flowlord_messages::workflows::MetaRows;
+use flowlord_messages::workflows::ReadMetaRows;
 
 use crate::alert::create_failed_alert;
 use crate::gap::SlotWrite;
 use crate::slot::DueSlot;
 
 /// The rows of each meta file of a slot, or what is wrong with it.
-struct SlotRows(HashMap<String, std::result::Result<Arc<Vec<Row>>, String>>);
+struct SlotRows(HashMap<String, std::result::Result<Arc<Vec<MetaRow>>, String>>);
 
 impl RowSource for SlotRows {
-    fn rows(&self, path: &str) -> std::result::Result<Vec<Row>, String> {
+    fn rows(&self, path: &str) -> std::result::Result<Vec<MetaRow>, String> {
         match self.0.get(path) {
             Some(rows) => rows.clone().map(|rows| rows.to_vec()),
             None => Err("it wasn't read".to_owned()),
@@ -70,7 +70,7 @@ impl SlotWriter {
             if read.contains_key(path) {
                 continue;
             }
-            let rows = match self.library.call(MetaRows { path: path.clone() }).await {
+            let rows = match self.library.call(ReadMetaRows { path: path.clone() }).await {
                 Ok(rows) => Ok(rows),
                 Err(err) if err.code == Code::InvalidRequest => Err(err.detail),
                 Err(err) => return Err(err),

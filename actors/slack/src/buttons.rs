@@ -15,10 +15,10 @@ use std::time::Duration;
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{
-    ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, Wakes, actor, handlers,
+    ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, WakeUp, actor, handlers,
 };
 use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
-use flowlord_messages::outbox::{SlackCall, StopButtons};
+use flowlord_messages::outbox::{SlackInteraction, StopButtons};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -167,7 +167,7 @@ impl Buttons {
         self.run_click(click)
     }
 
-    fn handle_call(&mut self, call: SlackCall, _: &mut Context<Self>) -> Reply<Self, ()> {
+    fn handle_call(&mut self, call: SlackInteraction, _: &mut Context<Self>) -> Reply<Self, ()> {
         let click = self.verified_payload(call).and_then(|payload| self.read_new_click(&payload));
         self.run_click(click)
     }
@@ -208,7 +208,10 @@ impl Buttons {
     }
 
     /// The payload of a request, if Slack signed it and it comes for the first time.
-    fn verified_payload(&mut self, SlackCall { timestamp, signature, body }: SlackCall) -> Result<String> {
+    fn verified_payload(
+        &mut self,
+        SlackInteraction { timestamp, signature, body }: SlackInteraction,
+    ) -> Result<String> {
         let Some(secret) = self.config.signing_secret.as_deref().filter(|secret| !secret.is_empty()) else {
             return Err(Error::new(
                 Code::NotFound,
@@ -233,7 +236,7 @@ impl Buttons {
 
 handlers!(Buttons {
     async SocketInteraction => handle_interaction,
-    async SlackCall => handle_call,
+    async SlackInteraction => handle_call,
     StopButtons => stop_buttons,
 });
 

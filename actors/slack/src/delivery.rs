@@ -5,7 +5,7 @@
 //! changes nothing.
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::outbox::{Colour, MarkNotified, OutboxRow, Payload, SlackThread};
+use flowlord_messages::outbox::{MessageColour, MessagePayload, OutboxRow, RecordDelivery, SlackThread};
 
 use crate::message::{MessageRemarks, MessageStyle, SlackMessage, write_message, write_news};
 use crate::transport::{ApiMethod, MessageLocation};
@@ -56,7 +56,7 @@ impl DeliveryStep {
 
     pub(crate) fn slack_message(
         &self,
-        payload: &Payload,
+        payload: &MessagePayload,
         style: &MessageStyle,
         remarks: MessageRemarks<'_>,
     ) -> SlackMessage {
@@ -72,7 +72,7 @@ impl DeliveryStep {
     }
 
     /// What is left to do after this step was taken.
-    pub(crate) fn remaining_part(&self, row: &OutboxRow, payload: &Payload) -> Option<RemainingPart> {
+    pub(crate) fn remaining_part(&self, row: &OutboxRow, payload: &MessagePayload) -> Option<RemainingPart> {
         let Self::Edit(thread) = self else { return None };
         let is_silent = row.kind == "update"
             && payload.incident.as_ref().is_none_or(|incident| incident.details.is_empty());
@@ -83,7 +83,7 @@ impl DeliveryStep {
     pub(crate) fn thread_after(
         &self,
         row: &OutboxRow,
-        payload: &Payload,
+        payload: &MessagePayload,
         via: &str,
         location: &MessageLocation,
     ) -> Option<SlackThread> {
@@ -106,16 +106,16 @@ impl DeliveryStep {
     }
 }
 
-pub(crate) fn payload_of(row: &OutboxRow) -> Payload {
+pub(crate) fn payload_of(row: &OutboxRow) -> MessagePayload {
     serde_json::from_str(&row.payload).unwrap_or_else(|err| {
         // Sent as it stands, so that nothing is lost or waits behind it.
         log::error!("event=message_unreadable id={} error={err:?}", row.id);
-        Payload {
+        MessagePayload {
             headline: row.kind.clone(),
             lines: row.payload.lines().map(str::to_owned).collect(),
             link: None,
             footer: String::new(),
-            colour: Colour::Blue,
+            colour: MessageColour::Blue,
             incident: None,
         }
     })
@@ -124,7 +124,7 @@ pub(crate) fn payload_of(row: &OutboxRow) -> Payload {
 #[derive(Debug, Clone)]
 pub(crate) struct MessageInFlight {
     pub(crate) row: OutboxRow,
-    pub(crate) payload: Payload,
+    pub(crate) payload: MessagePayload,
     pub(crate) via: String,
     pub(crate) destination: usize,
 }
@@ -135,7 +135,7 @@ pub(crate) struct RouteQueue {
     pub(crate) is_sending: bool,
     /// What became of a message, where the database doesn't know yet: nothing else of the route is sent until it
     /// does. While one is on its way that is unknown, and stays so if the actor is restarted meanwhile.
-    pub(crate) unmarked: Option<MarkNotified>,
+    pub(crate) unmarked: Option<RecordDelivery>,
     /// Nothing is tried before this: the database failed.
     pub(crate) rest_until: Option<DateTime<Utc>>,
     /// The message that Slack can't read as blocks.

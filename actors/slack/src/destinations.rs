@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::outbox::{Outage, OutboxRow, RouteWay};
+use flowlord_messages::outbox::{OutboxRow, RouteTransport, TransportOutage};
 
 use crate::transport::SlackTransport;
 
@@ -55,7 +55,7 @@ pub(crate) struct SlackDestination {
 struct RouteDestination {
     destination: usize,
     fallback: Option<String>,
-    outage: Option<Outage>,
+    outage: Option<TransportOutage>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,13 +118,13 @@ impl DestinationTable {
         if self.routes.contains_key(route) { route } else { &self.default }
     }
 
-    pub(crate) fn note_outage(&mut self, way: &RouteWay) {
+    pub(crate) fn note_outage(&mut self, way: &RouteTransport) {
         if let Some(known) = self.routes.get_mut(&way.route) {
             known.outage = way.outage;
         }
     }
 
-    pub(crate) fn outage_of(&self, route: &str) -> Option<Outage> {
+    pub(crate) fn outage_of(&self, route: &str) -> Option<TransportOutage> {
         self.routes.get(route)?.outage
     }
 

@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
+use flowlord_kernel::{ActorKit, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::events::Notify;
-use flowlord_messages::outbox::{AwaitMessage, OutboxRow, PendingMessages, ReadOutages, StopNotifying};
+use flowlord_messages::events::MessagesQueued;
+use flowlord_messages::outbox::{AwaitDelivery, OutboxRow, ReadOutages, ReadPendingMessages, StopNotifying};
 use tokio::sync::oneshot;
 
 pub use crate::buttons::{Buttons, ButtonsConfig, ButtonsDeps};
@@ -121,7 +121,7 @@ impl Notifier {
         let read = async move {
             let outages = if knows_outages { Vec::new() } else { reader.call(ReadOutages).await? };
             // One of each route: the next may be sent only after it, or an update would come before what it updates.
-            Ok((outages, reader.call(PendingMessages { limit: 1 }).await?))
+            Ok((outages, reader.call(ReadPendingMessages { limit: 1 }).await?))
         };
         self.ask(ctx, read, move |this, read: Result<_>, ctx| {
             this.is_reading = false;
@@ -202,7 +202,7 @@ impl Notifier {
         self.is_reading || self.queues.values().any(|queue| queue.is_sending)
     }
 
-    fn note_added(&mut self, _: Notify, ctx: &mut Context<Self>) {
+    fn note_added(&mut self, _: MessagesQueued, ctx: &mut Context<Self>) {
         self.check_outbox(ctx);
     }
 
@@ -230,8 +230,8 @@ impl Notifier {
 }
 
 handlers!(Notifier {
-    Notify => note_added,
-    async AwaitMessage => await_message,
+    MessagesQueued => note_added,
+    async AwaitDelivery => await_message,
     async StopNotifying => stop_notifying,
 });
 

@@ -5,7 +5,7 @@
 mod tests;
 mod text;
 
-use flowlord_messages::outbox::{Colour, IncidentRef, Payload, Stage};
+use flowlord_messages::outbox::{IncidentRef, IncidentStage, MessageColour, MessagePayload};
 use serde::Serialize;
 use slack_morphism::prelude::*;
 use url::Url;
@@ -73,19 +73,23 @@ pub struct MessageRemarks<'a> {
     pub plain: bool,
 }
 
-pub fn write_message(payload: &Payload, style: &MessageStyle, remarks: MessageRemarks<'_>) -> SlackMessage {
+pub fn write_message(
+    payload: &MessagePayload,
+    style: &MessageStyle,
+    remarks: MessageRemarks<'_>,
+) -> SlackMessage {
     MessageWriter { payload, style, remarks, lines: &payload.lines }.write_all()
 }
 
 /// Writes what is new, for the thread of the message that says how all stands.
 pub(crate) fn write_news(
-    payload: &Payload,
+    payload: &MessagePayload,
     style: &MessageStyle,
     remarks: MessageRemarks<'_>,
 ) -> SlackMessage {
     let lines = payload.incident.as_ref().map_or(&[][..], |incident| &incident.details);
     let style = MessageStyle { title: String::new(), ..style.clone() };
-    let payload = Payload { link: None, footer: String::new(), incident: None, ..payload.clone() };
+    let payload = MessagePayload { link: None, footer: String::new(), incident: None, ..payload.clone() };
     MessageWriter {
         payload: &payload,
         style: &style,
@@ -96,7 +100,7 @@ pub(crate) fn write_news(
 }
 
 struct MessageWriter<'a> {
-    payload: &'a Payload,
+    payload: &'a MessagePayload,
     style: &'a MessageStyle,
     remarks: MessageRemarks<'a>,
     lines: &'a [String],
@@ -148,12 +152,12 @@ impl MessageWriter<'_> {
         if headline.trim().is_empty() { "(no headline)".to_owned() } else { headline }
     }
 
-    fn current_colour(&self) -> Colour {
+    fn current_colour(&self) -> MessageColour {
         match self.payload.incident.as_ref().map(|incident| incident.stage) {
             None => self.payload.colour,
-            Some(Stage::Escalating | Stage::Steady) => Colour::Red,
-            Some(Stage::Easing) => Colour::Yellow,
-            Some(Stage::Clear) => Colour::Green,
+            Some(IncidentStage::Escalating | IncidentStage::Steady) => MessageColour::Red,
+            Some(IncidentStage::Easing) => MessageColour::Yellow,
+            Some(IncidentStage::Clear) => MessageColour::Green,
         }
     }
 
@@ -208,7 +212,7 @@ impl MessageWriter<'_> {
         };
         let target = IncidentTarget { route: route.to_owned(), opened: incident.opened };
         let acknowledged = incident.acknowledged_by.is_some();
-        let open = incident.stage != Stage::Clear;
+        let open = incident.stage != IncidentStage::Clear;
         let shown = IncidentButton::ALL
             .into_iter()
             .filter(|button| open && !(acknowledged && *button == IncidentButton::Acknowledge));
@@ -240,10 +244,10 @@ fn open_button(link: Url) -> SlackBlockButtonElement {
 /// The stage of an open incident, in words for those who see no colours. The all-clear's headline says it.
 fn stage_text(incident: &IncidentRef) -> Option<String> {
     let word = match incident.stage {
-        Stage::Escalating => "escalating",
-        Stage::Steady => "steady",
-        Stage::Easing => "easing",
-        Stage::Clear => return None,
+        IncidentStage::Escalating => "escalating",
+        IncidentStage::Steady => "steady",
+        IncidentStage::Easing => "easing",
+        IncidentStage::Clear => return None,
     };
     let since = incident.opened.format("%H:%M");
     Some(format!("{word}: {} since {since} UTC", count_of_alerts(incident.alerts)))
@@ -275,11 +279,11 @@ fn context_block(text: &str) -> SlackBlock {
     SlackBlock::Context(SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(text)]))
 }
 
-fn hex_colour(colour: Colour) -> &'static str {
+fn hex_colour(colour: MessageColour) -> &'static str {
     match colour {
-        Colour::Green => "#00FF00",
-        Colour::Blue => "#2210FF",
-        Colour::Yellow => "#FFFF00",
-        Colour::Red => "#FF0000",
+        MessageColour::Green => "#00FF00",
+        MessageColour::Blue => "#2210FF",
+        MessageColour::Yellow => "#FFFF00",
+        MessageColour::Red => "#FF0000",
     }
 }

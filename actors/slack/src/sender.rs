@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use actix::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::Ids as _;
+use flowlord_domain::IdSource as _;
 use flowlord_kernel::{IdGenerator, KernelActor as _};
-use flowlord_messages::outbox::{Delivery, MarkNotified, Outage, OutboxRow, ReadThreads, RouteWay};
+use flowlord_messages::outbox::{
+    DeliveryOutcome, OutboxRow, ReadThreads, RecordDelivery, RouteTransport, TransportOutage,
+};
 
 use crate::delivery::{DeliveryStep, MessageInFlight, RemainingPart, payload_of};
 use crate::destinations::MAX_RETRY_AFTER;
@@ -21,7 +23,7 @@ pub(crate) const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
 pub(crate) const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
 /// What became of a message, and how its destination stands after it, where that changed.
-type DeliveryJudgement = (Delivery, Option<Option<Outage>>);
+type DeliveryJudgement = (DeliveryOutcome, Option<Option<TransportOutage>>);
 
 impl Notifier {
     pub(crate) fn start_delivery(
@@ -87,11 +89,11 @@ impl Notifier {
         // What the database is told should the actor be restarted before Slack answers.
         let (error, retry_at) = ("the notifier was restarted".to_owned(), now + FIRST_WAIT);
         let delivery = if step.shows_twice() {
-            Delivery::Unknown { error, retry_at }
+            DeliveryOutcome::Unknown { error, retry_at }
         } else {
-            Delivery::Refused { error, retry_at }
+            DeliveryOutcome::Refused { error, retry_at }
         };
-        queue.unmarked = Some(MarkNotified { now, id: row.id, delivery, way: None, thread: None });
+        queue.unmarked = Some(RecordDelivery { now, id: row.id, delivery, way: None, thread: None });
         let (slack, method) = (destination.slack.clone(), step.api_method());
         let sent = async move { slack.send_message(method, &slack_message).await };
         self.ask(ctx, sent, move |this, sent, ctx| this.note_sent(&message, &step, sent, ctx));
@@ -128,7 +130,7 @@ impl Notifier {
                 // It must not hold up all that is behind it: the next attempt is text alone.
                 queue.plain = Some(row.id);
                 log::warn!("event=slack_unreadable id={} error={error:?}", row.id);
-                (Delivery::Refused { error, retry_at: now + FIRST_WAIT }, None)
+                (DeliveryOutcome::Refused { error, retry_at: now + FIRST_WAIT }, None)
             }
             SendOutcome::Unknown(error) if step.shows_twice() => self.note_unknown(message, error, now),
             SendOutcome::Refused { error, retry_after } => {
@@ -138,8 +140,8 @@ impl Notifier {
                 self.note_refusal(message, error, None, now)
             }
         };
-        let way = outage.map(|outage| RouteWay { route: via.clone(), outage });
-        let mark = MarkNotified { now, id: row.id, delivery, way, thread };
+        let way = outage.map(|outage| RouteTransport { route: via.clone(), outage });
+        let mark = RecordDelivery { now, id: row.id, delivery, way, thread };
         self.mark_message(row.route.clone(), mark, ctx);
     }
 
@@ -162,7 +164,7 @@ impl Notifier {
         self.queues.entry(row.route.clone()).or_default().set_remaining(message, None);
         let is_recovered = self.destinations.outage_of(via).is_some() && !is_skipped;
         let is_for_nobody = is_skipped || self.destinations.all[message.destination].slack.is_log_only();
-        let delivery = if is_for_nobody { Delivery::Skipped } else { Delivery::Sent };
+        let delivery = if is_for_nobody { DeliveryOutcome::Skipped } else { DeliveryOutcome::Sent };
         (delivery, is_recovered.then_some(None))
     }
 
@@ -175,7 +177,7 @@ impl Notifier {
         let outage = self.next_outage(via, None, now);
         let retry_at = outage.retry_at;
         log::warn!("event=slack_unknown id={} by={via} error={error:?} retry_at={retry_at}", row.id);
-        (Delivery::Unknown { error, retry_at }, Some(Some(outage)))
+        (DeliveryOutcome::Unknown { error, retry_at }, Some(Some(outage)))
     }
 
     fn note_refusal(
@@ -188,11 +190,11 @@ impl Notifier {
         let outage = self.next_outage(via, retry_after, now);
         let retry_at = outage.retry_at;
         log::warn!("event=slack_refused id={} by={via} error={error:?} retry_at={retry_at}", row.id);
-        (Delivery::Refused { error, retry_at }, Some(Some(outage)))
+        (DeliveryOutcome::Refused { error, retry_at }, Some(Some(outage)))
     }
 
     /// The outage of a route's destination that failed once more.
-    fn next_outage(&self, via: &str, retry_after: Option<Duration>, now: DateTime<Utc>) -> Outage {
+    fn next_outage(&self, via: &str, retry_after: Option<Duration>, now: DateTime<Utc>) -> TransportOutage {
         let before = self.destinations.outage_of(via);
         let failures = before.map_or(0, |outage| outage.failures);
         // Slack's own wish counts, within bounds: a wrong header must not silence a route for days.
@@ -200,10 +202,10 @@ impl Notifier {
         let wait = asked.unwrap_or_else(|| growing_wait(failures, self.deps.kit.ids()));
         let retry_at = now + wait.clamp(FIRST_WAIT, MAX_RETRY_AFTER);
         let since = before.map_or(now, |outage| outage.since);
-        Outage { since, failures: failures.saturating_add(1), retry_at }
+        TransportOutage { since, failures: failures.saturating_add(1), retry_at }
     }
 
-    pub(crate) fn mark_message(&mut self, route: String, mark: MarkNotified, ctx: &mut Context<Self>) {
+    pub(crate) fn mark_message(&mut self, route: String, mark: RecordDelivery, ctx: &mut Context<Self>) {
         let queue = self.queues.entry(route.clone()).or_default();
         queue.is_sending = true;
         queue.unmarked = Some(mark.clone());
@@ -230,6 +232,6 @@ impl Notifier {
 pub(crate) fn growing_wait(failures: u32, mut ids: IdGenerator) -> TimeDelta {
     let grown = FIRST_WAIT.checked_mul(1 << failures.min(16)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
     // A random half of it is taken off, so that many who wait don't come at once.
-    let percent = i32::try_from(50 + ids.random() % 51).unwrap_or(100);
+    let percent = i32::try_from(50 + ids.random_bits() % 51).unwrap_or(100);
     (grown * percent / 100).max(FIRST_WAIT)
 }

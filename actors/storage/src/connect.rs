@@ -13,21 +13,21 @@ use object_store::path::Path as Key;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::error::{Error, Result, StorageKind};
-use crate::location::{Location, key_of};
+use crate::location::{StorageLocation, key_of};
 use crate::sift::SiftingConnector;
-use crate::store::{RemoteStorage, Store};
+use crate::store::{FileStorage, RemoteStorage};
 
 /// A value that `{:?}` doesn't show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(String);
+pub struct HiddenValue(String);
 
-impl Hidden {
+impl HiddenValue {
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 }
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for HiddenValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
@@ -35,26 +35,26 @@ impl fmt::Debug for Hidden {
 
 /// `[store]`: how stores are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoreConfig {
-    pub s3: S3,
-    pub gcs: Gcs,
+pub struct StorageConfig {
+    pub s3: S3Access,
+    pub gcs: GcsAccess,
     /// `[store.gcs]`: instead of a service account.
     pub gcs_key: Option<HmacKey>,
     /// The environment; what begins with `AWS_` or `GOOGLE_` counts where the sections say nothing.
-    pub env: Vec<(String, Hidden)>,
+    pub env: Vec<(String, HiddenValue)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct S3 {
+pub struct S3Access {
     /// The address of a store other than Amazon's; `http://` is taken as it is written.
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub access_key: Option<String>,
-    pub secret_key: Option<Hidden>,
+    pub secret_key: Option<HiddenValue>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gcs {
+pub struct GcsAccess {
     /// The address of a store other than Google's; `http://` is taken as it is written.
     pub endpoint: Option<String>,
     pub credentials_file: Option<PathBuf>,
@@ -64,18 +64,18 @@ pub struct Gcs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HmacKey {
     pub access_key: String,
-    pub secret_key: Hidden,
+    pub secret_key: HiddenValue,
 }
 
-impl StoreConfig {
+impl StorageConfig {
     /// True when the operator said how to reach what `location` is in. A path in a rule must not make the service speak
     /// to stores that its operator never named.
-    pub fn reaches(&self, location: &Location) -> bool {
+    pub fn reaches(&self, location: &StorageLocation) -> bool {
         match location {
-            Location::Local(_) => true,
-            Location::S3 { .. } => self.s3 != S3::default() || self.has_env("AWS_"),
-            Location::Gs { .. } => {
-                self.gcs != Gcs::default() || self.gcs_key.is_some() || self.has_env("GOOGLE_")
+            StorageLocation::Local(_) => true,
+            StorageLocation::S3 { .. } => self.s3 != S3Access::default() || self.has_env("AWS_"),
+            StorageLocation::Gs { .. } => {
+                self.gcs != GcsAccess::default() || self.gcs_key.is_some() || self.has_env("GOOGLE_")
             }
         }
     }
@@ -91,37 +91,39 @@ impl StoreConfig {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Stores {
-    config: Arc<StoreConfig>,
+pub struct StorageConnections {
+    config: Arc<StorageConfig>,
     opened: Arc<Mutex<BTreeMap<String, Arc<dyn RemoteStorage>>>>,
 }
 
 const MAX_OPEN_BUCKETS: usize = 64;
 
-impl Stores {
-    pub fn new(config: StoreConfig) -> Self {
+impl StorageConnections {
+    pub fn new(config: StorageConfig) -> Self {
         // The clients' TLS takes the provider of the process, which another crate may have installed.
         let _installed_before = rustls::crypto::ring::default_provider().install_default();
         Self { config: Arc::new(config), opened: Arc::default() }
     }
 
-    pub fn config(&self) -> &StoreConfig {
+    pub fn config(&self) -> &StorageConfig {
         &self.config
     }
 
     /// Everything at and below `location`. Nothing is asked of the store yet.
-    pub fn open(&self, location: &Location) -> Result<Store> {
+    pub fn open(&self, location: &StorageLocation) -> Result<FileStorage> {
         let (kind, at) = (location.storage_kind(), location.to_string());
         let (bucket, key) = match location {
-            Location::Local(path) => {
-                return Ok(Store::open_local(local_storage(), local_key(path)?, location.clone()));
+            StorageLocation::Local(path) => {
+                return Ok(FileStorage::open_local(local_storage(), local_key(path)?, location.clone()));
             }
-            Location::S3 { bucket, key } | Location::Gs { bucket, key } => (bucket, key_of(&at, key)?),
+            StorageLocation::S3 { bucket, key } | StorageLocation::Gs { bucket, key } => {
+                (bucket, key_of(&at, key)?)
+            }
         };
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{kind:?} {bucket}");
         if let Some(store) = opened.get(&name) {
-            return Ok(Store::open_remote(Arc::clone(store), key, location.clone()));
+            return Ok(FileStorage::open_remote(Arc::clone(store), key, location.clone()));
         }
         let store = match kind {
             StorageKind::S3 => self.open_s3(bucket),
@@ -133,11 +135,11 @@ impl Stores {
             opened.clear();
         }
         opened.insert(name, Arc::clone(&store));
-        Ok(Store::open_remote(store, key, location.clone()))
+        Ok(FileStorage::open_remote(store, key, location.clone()))
     }
 
     fn open_s3(&self, bucket: &str) -> object_store::Result<Arc<dyn RemoteStorage>> {
-        let S3 { endpoint, region, access_key, secret_key } = &self.config.s3;
+        let S3Access { endpoint, region, access_key, secret_key } = &self.config.s3;
         let mut builder = AmazonS3Builder::new();
         for (key, value) in self.config.settings_from_env("AWS_") {
             use AmazonS3ConfigKey::{AccessKeyId, SecretAccessKey, Token};
@@ -191,7 +193,7 @@ impl Stores {
         /// Takes no part in signing: for stores on this machine that ask for no key.
         const NOBODY: &str =
             r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
-        let Gcs { endpoint, credentials_file } = &self.config.gcs;
+        let GcsAccess { endpoint, credentials_file } = &self.config.gcs;
         // A service account that was named goes first.
         if let (Some(key), None) = (&self.config.gcs_key, credentials_file) {
             return self.open_gcs_as_s3(bucket, key);

@@ -9,10 +9,10 @@ use object_store::path::Path as Key;
 use crate::entry::{FolderLevel, FolderListing, object_of, show_text};
 use crate::error::{Error, Result};
 use crate::sift::SiftedKeys;
-use crate::store::Store;
+use crate::store::FileStorage;
 use crate::walk::{LinkPolicy, WalkDepth, walk_folder};
 
-impl Store {
+impl FileStorage {
     /// The files below `folder`, by path; empty for all. None where nothing is there.
     pub async fn list(&self, folder: &str, most: usize) -> Result<FolderListing> {
         let FolderLevel { files: objects, skipped, .. } =

@@ -8,7 +8,7 @@ use object_store::path::Path as Key;
 use crate::error::{Error, Result, StorageKind};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
+pub enum StorageLocation {
     Local(PathBuf),
     S3 {
         bucket: String,
@@ -22,7 +22,7 @@ pub enum Location {
     },
 }
 
-impl Location {
+impl StorageLocation {
     /// Reads a path, `file:///path`, `s3://bucket/path` or `gs://bucket/path`.
     pub fn parse(text: &str) -> Result<Self> {
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -112,7 +112,7 @@ impl Location {
     }
 }
 
-impl fmt::Display for Location {
+impl fmt::Display for StorageLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, bucket, key) = match self {
             Self::Local(path) => return path.display().fmt(f),
@@ -168,7 +168,7 @@ mod tests {
             ("s3://my.bucket-1/a/b.toml", "s3://my.bucket-1/a/b.toml"),
             ("gs://bucket/a b/ü/", "gs://bucket/a b/ü"),
         ] {
-            let location = Location::parse(text).unwrap();
+            let location = StorageLocation::parse(text).unwrap();
             assert_eq!(location.to_string(), written);
             assert_eq!(location.as_local().is_some(), !written.contains("://"));
         }
@@ -189,7 +189,7 @@ mod tests {
             ("mcs://minio/b", "write s3://b, and set store.s3.endpoint = \"https://minio\""),
             ("nop://x", "write a path, or file://, s3:// or gs:// before it"),
         ] {
-            let err = Location::parse(text).unwrap_err().to_string();
+            let err = StorageLocation::parse(text).unwrap_err().to_string();
             assert!(err.contains(said), "{text}: {err}");
         }
     }
@@ -202,7 +202,7 @@ mod tests {
             ("gs://b", None, "gs://b", ""),
             ("/srv/x.toml", Some("x.toml"), "/srv", ""),
         ] {
-            let location = Location::parse(text).unwrap();
+            let location = StorageLocation::parse(text).unwrap();
             assert_eq!((location.name(), location.parent().to_string().as_str()), (name, parent));
             assert_eq!(location.split_bucket().1, key);
         }
@@ -210,8 +210,9 @@ mod tests {
 
     #[test]
     fn what_is_below_stays_below() {
-        let join =
-            |text: &str, path: &str| Location::parse(text).unwrap().join(path).map(|at| at.to_string());
+        let join = |text: &str, path: &str| {
+            StorageLocation::parse(text).unwrap().join(path).map(|at| at.to_string())
+        };
         assert_eq!(join("s3://b", "x.toml").unwrap(), "s3://b/x.toml");
         assert_eq!(join("gs://b/a", "c/x.toml").unwrap(), "gs://b/a/c/x.toml");
         assert_eq!(join("gs://b/a", "").unwrap(), "gs://b/a");

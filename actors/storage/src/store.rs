@@ -11,9 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::entry::{StoredObject, etag_of, object_of};
 use crate::error::{Error, Result};
-use crate::location::{Location, key_of};
+use crate::location::{StorageLocation, key_of};
 
-pub const MOST_OBJECTS: usize = 100_000;
+pub const MAX_OBJECTS: usize = 100_000;
 
 /// How much is held of a file that is copied.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
@@ -26,15 +26,15 @@ pub struct StoredContent {
 
 /// Everything at and below one place. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {
+pub struct FileStorage {
     store: Arc<dyn ObjectStore>,
     /// How it is listed; none for a folder of this machine.
     pub(crate) pages: Option<Arc<dyn PaginatedListStore>>,
     pub(crate) root: Key,
-    location: Location,
+    location: StorageLocation,
 }
 
-impl std::fmt::Debug for Store {
+impl std::fmt::Debug for FileStorage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("location", &self.location).finish_non_exhaustive()
     }
@@ -44,16 +44,16 @@ pub(crate) trait RemoteStorage: ObjectStore + PaginatedListStore {}
 
 impl<T: ObjectStore + PaginatedListStore> RemoteStorage for T {}
 
-impl Store {
-    pub(crate) fn open_local(store: Arc<dyn ObjectStore>, root: Key, location: Location) -> Self {
+impl FileStorage {
+    pub(crate) fn open_local(store: Arc<dyn ObjectStore>, root: Key, location: StorageLocation) -> Self {
         Self { store, pages: None, root, location }
     }
 
-    pub(crate) fn open_remote(store: Arc<dyn RemoteStorage>, root: Key, location: Location) -> Self {
+    pub(crate) fn open_remote(store: Arc<dyn RemoteStorage>, root: Key, location: StorageLocation) -> Self {
         Self { store: Arc::clone(&store) as _, pages: Some(store), root, location }
     }
 
-    pub fn location(&self) -> &Location {
+    pub fn location(&self) -> &StorageLocation {
         &self.location
     }
 

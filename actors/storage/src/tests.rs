@@ -7,29 +7,29 @@ use super::*;
 /// An address at which nobody listens.
 const NOBODY: &str = "http://127.0.0.1:1";
 
-fn s3(endpoint: &str) -> StoreConfig {
-    let s3 = S3 {
+fn s3(endpoint: &str) -> StorageConfig {
+    let s3 = S3Access {
         endpoint: Some(endpoint.to_owned()),
         access_key: Some(ACCESS_KEY.to_owned()),
-        secret_key: Some(Hidden::new("secret")),
-        ..S3::default()
+        secret_key: Some(HiddenValue::new("secret")),
+        ..S3Access::default()
     };
-    StoreConfig { s3, ..StoreConfig::default() }
+    StorageConfig { s3, ..StorageConfig::default() }
 }
 
-fn gcs(endpoint: &str) -> StoreConfig {
-    StoreConfig {
-        gcs: Gcs { endpoint: Some(endpoint.to_owned()), credentials_file: None },
-        ..StoreConfig::default()
+fn gcs(endpoint: &str) -> StorageConfig {
+    StorageConfig {
+        gcs: GcsAccess { endpoint: Some(endpoint.to_owned()), credentials_file: None },
+        ..StorageConfig::default()
     }
 }
 
-fn open(config: StoreConfig, location: &str) -> Store {
-    Stores::new(config).open(&Location::parse(location).unwrap()).unwrap()
+fn open(config: StorageConfig, location: &str) -> FileStorage {
+    StorageConnections::new(config).open(&StorageLocation::parse(location).unwrap()).unwrap()
 }
 
 /// What every store does.
-async fn behaves(store: &Store) {
+async fn behaves(store: &FileStorage) {
     assert_eq!(store.list("", 99).await.unwrap(), FolderListing::default());
     for name in ["a.toml", "b/c.toml", "b/d e+ü&.toml", "b/e.toml", "f.toml"] {
         store.put(name, name.to_owned()).await.unwrap();
@@ -65,7 +65,7 @@ async fn behaves(store: &Store) {
     assert!(store.get("../a.toml", 9).await.unwrap_err().to_string().contains("without `.`, `..`"));
 }
 
-async fn copies_large_files(store: &Store) {
+async fn copies_large_files(store: &FileStorage) {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     for size in [0, 5, 20 * 1024 * 1024 + 3] {
@@ -84,7 +84,7 @@ async fn copies_large_files(store: &Store) {
 async fn a_folder_that_comes_with_its_first_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/one").display().to_string();
-    let store = open(StoreConfig::default(), &path);
+    let store = open(StorageConfig::default(), &path);
     behaves(&store).await;
     copies_large_files(&store).await;
     let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -117,8 +117,8 @@ async fn gcs_over_plain_http() {
 async fn gcs_with_an_hmac_key_is_spoken_to_like_s3() {
     let fake = FakeStore::start();
     let key = |access_key: &str| {
-        let (access_key, secret_key) = (access_key.to_owned(), Hidden::new("secret"));
-        StoreConfig { gcs_key: Some(HmacKey { access_key, secret_key }), ..gcs(&fake.url()) }
+        let (access_key, secret_key) = (access_key.to_owned(), HiddenValue::new("secret"));
+        StorageConfig { gcs_key: Some(HmacKey { access_key, secret_key }), ..gcs(&fake.url()) }
     };
     behaves(&open(key(ACCESS_KEY), "gs://bucket/deep/er")).await;
     copies_large_files(&open(key(ACCESS_KEY), "gs://bucket/deep/er")).await;
@@ -133,9 +133,9 @@ fn a_service_account_file_may_begin_with_a_byte_order_mark() {
     let file = folder.path().join("account.json");
     let account = r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
     std::fs::write(&file, format!("\u{feff}{account}")).unwrap();
-    let gcs = Gcs { endpoint: Some(NOBODY.to_owned()), credentials_file: Some(file) };
-    let stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
-    stores.open(&Location::parse("gs://bucket").unwrap()).unwrap();
+    let gcs = GcsAccess { endpoint: Some(NOBODY.to_owned()), credentials_file: Some(file) };
+    let stores = StorageConnections::new(StorageConfig { gcs, ..StorageConfig::default() });
+    stores.open(&StorageLocation::parse("gs://bucket").unwrap()).unwrap();
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn the_place_itself_may_be_a_file() {
     std::fs::write(&path, "one").unwrap();
     for store in [
         open(s3(&fake.url()), "s3://bucket/one.toml"),
-        open(StoreConfig::default(), &path.display().to_string()),
+        open(StorageConfig::default(), &path.display().to_string()),
     ] {
         assert_eq!(store.head("").await.unwrap().bytes, 3);
         assert_eq!(store.get("", 99).await.unwrap().bytes, "one");
@@ -189,11 +189,11 @@ async fn the_usual_variables_count_where_the_configuration_says_nothing() {
     let fake = FakeStore::start();
     fake.write("bucket/a.toml", "a");
     let env = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), Hidden::new(*value))).collect::<Vec<_>>()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), HiddenValue::new(*value))).collect::<Vec<_>>()
     };
     let key = env(&[("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_UNKNOWN", "x")]);
     let endpoint = env(&[("AWS_ENDPOINT_URL", &fake.url())]);
-    let config = StoreConfig { env: [key.clone(), endpoint].concat(), ..StoreConfig::default() };
+    let config = StorageConfig { env: [key.clone(), endpoint].concat(), ..StorageConfig::default() };
     assert_eq!(open(config, "s3://bucket").list("", 9).await.unwrap().objects.len(), 1);
     // One's own key goes over a variable's, and isn't sent with its session.
     let mut config = s3(&fake.url());
@@ -204,24 +204,25 @@ async fn the_usual_variables_count_where_the_configuration_says_nothing() {
 
 #[test]
 fn only_stores_that_someone_named_are_reached() {
-    let at = |text| Location::parse(text).unwrap();
-    let nothing = StoreConfig { env: vec![("HOME".to_owned(), Hidden::new("/"))], ..StoreConfig::default() };
+    let at = |text| StorageLocation::parse(text).unwrap();
+    let nothing =
+        StorageConfig { env: vec![("HOME".to_owned(), HiddenValue::new("/"))], ..StorageConfig::default() };
     assert!(
         nothing.reaches(&at("/srv")) && !nothing.reaches(&at("s3://b")) && !nothing.reaches(&at("gs://b"))
     );
     assert!(s3(NOBODY).reaches(&at("s3://b")) && !s3(NOBODY).reaches(&at("gs://b")));
     assert!(gcs(NOBODY).reaches(&at("gs://b")) && !gcs(NOBODY).reaches(&at("s3://b")));
-    let key = HmacKey { access_key: "a".to_owned(), secret_key: Hidden::new("x") };
-    assert!(StoreConfig { gcs_key: Some(key), ..StoreConfig::default() }.reaches(&at("gs://b")));
-    let env = vec![("AWS_PROFILE".to_owned(), Hidden::new("x"))];
-    assert!(StoreConfig { env, ..StoreConfig::default() }.reaches(&at("s3://b")));
+    let key = HmacKey { access_key: "a".to_owned(), secret_key: HiddenValue::new("x") };
+    assert!(StorageConfig { gcs_key: Some(key), ..StorageConfig::default() }.reaches(&at("gs://b")));
+    let env = vec![("AWS_PROFILE".to_owned(), HiddenValue::new("x"))];
+    assert!(StorageConfig { env, ..StorageConfig::default() }.reaches(&at("s3://b")));
 }
 
 #[test]
 fn a_key_that_cant_be_read_names_its_file() {
-    let gcs = Gcs { endpoint: None, credentials_file: Some("/is/not/there.json".into()) };
-    let stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
-    let err = stores.open(&Location::parse("gs://bucket").unwrap()).unwrap_err().to_string();
+    let gcs = GcsAccess { endpoint: None, credentials_file: Some("/is/not/there.json".into()) };
+    let stores = StorageConnections::new(StorageConfig { gcs, ..StorageConfig::default() });
+    let err = stores.open(&StorageLocation::parse("gs://bucket").unwrap()).unwrap_err().to_string();
     assert!(err.contains("No such file") && err.contains("store.gcs.credentials_file"), "{err}");
 }
 
@@ -285,7 +286,7 @@ async fn entries_of_a_folder_that_cant_be_taken_hide_no_other() {
     std::fs::set_permissions(at("secret"), std::fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads it all the same.
     let is_secret = std::fs::read_dir(at("secret")).is_err();
-    let store = open(StoreConfig::default(), folder.path().to_str().unwrap());
+    let store = open(StorageConfig::default(), folder.path().to_str().unwrap());
     let listing = store.list("", 99).await.unwrap();
     let mut files = paths(&listing.objects);
     files.retain(|path| *path != "secret/d.csv");

@@ -6,7 +6,7 @@ use std::fs::Metadata;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::store::MOST_OBJECTS;
+use crate::store::MAX_OBJECTS;
 
 /// How many links may lead to one path, as on Linux.
 const MAX_LINKS: usize = 40;
@@ -109,7 +109,7 @@ impl PathTrace {
         while let Some(folder) = folders.pop() {
             let listed = std::fs::read_dir(&folder);
             // A folder that was walked before ends a circle of links.
-            if !self.within.insert(folder) || entries > MOST_OBJECTS {
+            if !self.within.insert(folder) || entries > MAX_OBJECTS {
                 continue;
             }
             // One that can't be read is watched for the day when it can.

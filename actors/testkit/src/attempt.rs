@@ -1,6 +1,6 @@
 //! A task as tests begin from.
 
-use flowlord_domain::{Attempt, Lane, NewTask, TaskState, Uid};
+use flowlord_domain::{Attempt, NewTask, TaskLane, TaskState, Uid};
 
 /// A task that a worker has for the first time, of no workflow; the rest is nothing.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn leased(uid: Uid, topic: &str) -> Attempt {
         parent: None,
         retry: 0,
         not_before: None,
-        lane: Lane::Live,
+        lane: TaskLane::Live,
     };
     Attempt { state: TaskState::Leased, delivery: 1, ..task.into_attempt() }
 }

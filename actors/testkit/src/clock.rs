@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{Activity, Busy, Clock, Environment, IdGenerator, Sleep, Tick};
+use flowlord_kernel::{ActorEnvironment, Clock, IdGenerator, PendingWake, Sleep, WorkCounter, WorkGuard};
 use tokio::sync::oneshot;
 
 /// How long the program may be busy, in real time, before the test is told that it never ends.
@@ -23,11 +23,11 @@ const SEEN_IDLE: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct VirtualClock {
     state: Arc<Mutex<State>>,
-    activity: Activity,
+    activity: WorkCounter,
 }
 
 /// How a sleeper is woken: the time, and the guard of what it does then.
-type Wake = oneshot::Sender<(DateTime<Utc>, Busy)>;
+type Wake = oneshot::Sender<(DateTime<Utc>, WorkGuard)>;
 
 #[derive(Debug)]
 struct State {
@@ -46,15 +46,15 @@ impl State {
 impl VirtualClock {
     /// A clock that shows `now`; `activity` tells whether the program is busy.
     #[must_use]
-    pub fn new(now: DateTime<Utc>, activity: Activity) -> Self {
+    pub fn new(now: DateTime<Utc>, activity: WorkCounter) -> Self {
         let state = State { now, next: 0, sleepers: BTreeMap::new() };
         Self { state: Arc::new(Mutex::new(state)), activity }
     }
 
     /// An environment with this clock, ids that are the same each time, and a panic where an actor can't be kept alive.
     #[must_use]
-    pub fn environment(&self) -> Environment {
-        Environment {
+    pub fn environment(&self) -> ActorEnvironment {
+        ActorEnvironment {
             clock: Arc::new(self.clone()),
             ids: IdGenerator::seeded(1),
             activity: self.activity.clone(),
@@ -193,7 +193,7 @@ impl Clock for VirtualClock {
         }
         Box::pin(async move {
             match woken.await {
-                Ok((now, busy)) => Tick { now, busy: Some(busy) },
+                Ok((now, busy)) => PendingWake { now, busy: Some(busy) },
                 // The clock is gone, and with it the test.
                 Err(_) => std::future::pending().await,
             }
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn clock() -> VirtualClock {
-        VirtualClock::new(DateTime::from_timestamp(1_700_000_000, 0).unwrap(), Activity::default())
+        VirtualClock::new(DateTime::from_timestamp(1_700_000_000, 0).unwrap(), WorkCounter::default())
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Tasks as the tests of the web's crates show them: attempts of one task, all on one day.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::{Attempt, CutTexts, Lane, TaskResult, TaskState, Uid};
+use flowlord_domain::{Attempt, CutTexts, TaskLane, TaskResult, TaskState, Uid};
 
 #[must_use]
 pub fn noon() -> DateTime<Utc> {
@@ -21,7 +21,7 @@ pub fn attempt(n: i64) -> Attempt {
         workflow: "main.toml".to_owned(),
         parent: None,
         retry: 0,
-        lane: Lane::Live,
+        lane: TaskLane::Live,
         state: TaskState::Ready,
         delivery: 0,
         not_before: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_db::{FolderLock, OpenError};
-use flowlord_domain::simulate::Recorded;
+use flowlord_domain::simulate::RecordedAlert;
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(super) fn read_alerts(
     data: &Path,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-) -> anyhow::Result<Vec<Recorded>> {
+) -> anyhow::Result<Vec<RecordedAlert>> {
     let database = existing_database(data)?;
     let mut alerts = match FolderLock::take(data) {
         Ok(_lock) => read_offline(&database, from, to)?,
@@ -42,7 +42,11 @@ pub(super) fn read_alerts(
     Ok(alerts)
 }
 
-fn read_offline(database: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Vec<Recorded>> {
+fn read_offline(
+    database: &Path,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> anyhow::Result<Vec<RecordedAlert>> {
     let (mut alerts, mut after) = (Vec::new(), None);
     loop {
         let query = ListAlerts { from, to, filter: AlertFilter::default(), after, limit: STEP };
@@ -57,13 +61,13 @@ fn read_offline(database: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyh
     }
 }
 
-fn ladder_alert(alert: StoredAlert) -> Option<Recorded> {
+fn ladder_alert(alert: StoredAlert) -> Option<RecordedAlert> {
     // What was told at once, or silenced, is no ladder's.
     let StoredAlert { at, topic, job, workflow, .. } = alert;
-    (!alert.at_once && alert.silence.is_none()).then_some(Recorded { at, topic, job, workflow })
+    (!alert.at_once && alert.silence.is_none()).then_some(RecordedAlert { at, topic, job, workflow })
 }
 
-fn check_count(alerts: &[Recorded]) -> anyhow::Result<()> {
+fn check_count(alerts: &[RecordedAlert]) -> anyhow::Result<()> {
     anyhow::ensure!(
         alerts.len() <= MAX_ALERTS,
         "there are more than {MAX_ALERTS} alerts from --from to --to: choose a shorter time"
@@ -92,9 +96,9 @@ struct AlertItem {
 }
 
 impl AlertItem {
-    fn told(self) -> Option<Recorded> {
+    fn told(self) -> Option<RecordedAlert> {
         let Self { at, topic, job, workflow, .. } = self;
-        (!self.at_once && self.silence.is_none()).then_some(Recorded { at, topic, job, workflow })
+        (!self.at_once && self.silence.is_none()).then_some(RecordedAlert { at, topic, job, workflow })
     }
 }
 
@@ -102,7 +106,7 @@ async fn read_from_service(
     client: &ApiClient,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-) -> anyhow::Result<Vec<Recorded>> {
+) -> anyhow::Result<Vec<RecordedAlert>> {
     let [from, to] = [from, to].map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
     let mut alerts = Vec::new();
     let mut cursor = String::new();

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use flowlord::Config;
 use flowlord::config::{LoadedConfig, Sources};
-use flowlord_domain::simulate::{Ladder, Recorded, replay};
+use flowlord_domain::simulate::{RecordedAlert, SimulatedRoute, replay_alerts};
 use flowlord_kernel::{Clock as _, SystemClock};
 
 use super::recorded;
@@ -88,9 +88,9 @@ impl SimulationRequest {
         Ok(Self { other: read_policy(&args.policy)?, config, from, to })
     }
 
-    fn replay_side(&self, name: &str, config: &Config, alerts: &[Recorded]) -> ReplaySide {
+    fn replay_side(&self, name: &str, config: &Config, alerts: &[RecordedAlert]) -> ReplaySide {
         let ladders = config.notify.ladders();
-        let replay = replay(&ladders, alerts, self.from, self.to);
+        let replay = replay_alerts(&ladders, alerts, self.from, self.to);
         ReplaySide { name: name.to_owned(), policies: policy_texts(&ladders), replay }
     }
 }
@@ -107,7 +107,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// In words, one a ladder; by the names of their routes where there are several.
-fn policy_texts(ladders: &[Ladder]) -> Vec<String> {
+fn policy_texts(ladders: &[SimulatedRoute]) -> Vec<String> {
     let mut texts = Vec::new();
     for ladder in ladders {
         let name = if ladders.len() > 1 { format!("{}: ", ladder.route) } else { String::new() };

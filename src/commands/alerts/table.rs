@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, TimeDelta};
 use flowlord_domain::duration;
-use flowlord_domain::simulate::{Replay, Waits};
+use flowlord_domain::simulate::{AlertReplay, WaitTimes};
 
 use crate::commands::out::column_width;
 
@@ -12,7 +12,7 @@ pub(super) struct ReplaySide {
     pub(super) name: String,
     /// In words, one a route.
     pub(super) policies: Vec<String>,
-    pub(super) replay: Replay,
+    pub(super) replay: AlertReplay,
 }
 
 type TableRow = [String; 3];
@@ -35,7 +35,7 @@ fn table_rows(sides: &[ReplaySide; 2]) -> Vec<TableRow> {
         let [now, other] = [0, 1].map(|n: usize| sides[n].policies.get(nth).cloned().unwrap_or_default());
         rows.push([name.to_owned(), now, other]);
     }
-    rows.push(row_of(sides, "messages", Replay::messages));
+    rows.push(row_of(sides, "messages", AlertReplay::count_messages));
     for day in days_of(sides) {
         rows.push(row_of(sides, &format!("  {day}"), |replay| count_of(&replay.per_day, &day)));
     }
@@ -49,7 +49,7 @@ fn table_rows(sides: &[ReplaySide; 2]) -> Vec<TableRow> {
     rows
 }
 
-fn row_of<T: ToString>(sides: &[ReplaySide; 2], name: &str, value: impl Fn(&Replay) -> T) -> TableRow {
+fn row_of<T: ToString>(sides: &[ReplaySide; 2], name: &str, value: impl Fn(&AlertReplay) -> T) -> TableRow {
     [name.to_owned(), value(&sides[0].replay).to_string(), value(&sides[1].replay).to_string()]
 }
 
@@ -69,36 +69,36 @@ fn routes_of(sides: &[ReplaySide; 2]) -> BTreeSet<String> {
     sides.iter().flat_map(|side| side.replay.per_route.keys().cloned()).collect()
 }
 
-fn wait_text(waits: Waits) -> String {
-    let Some(mean) = waits.mean() else { return "-".to_owned() };
+fn wait_text(waits: WaitTimes) -> String {
+    let Some(mean) = waits.mean_wait() else { return "-".to_owned() };
     // To whole seconds: nobody chooses a policy by milliseconds.
     let [mean, longest] =
-        [mean, waits.longest].map(|time| duration::print(TimeDelta::seconds(time.num_seconds())));
+        [mean, waits.longest].map(|time| duration::print_duration(TimeDelta::seconds(time.num_seconds())));
     format!("after {mean} on average, {longest} at most")
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use flowlord_domain::alert::Matcher;
-    use flowlord_domain::ladder::Policy;
-    use flowlord_domain::simulate::{Ladder, Recorded, replay};
+    use flowlord_domain::alert::AlertMatcher;
+    use flowlord_domain::escalation::EscalationPolicy;
+    use flowlord_domain::simulate::{RecordedAlert, SimulatedRoute, replay_alerts};
 
     use super::*;
 
     fn side(name: &str, minutes: i64, seconds: &[i64]) -> ReplaySide {
         let at = |second: i64| DateTime::from_timestamp(1_772_452_800 + second, 0).unwrap();
-        let alert = |second: &i64| Recorded {
+        let alert = |second: &i64| RecordedAlert {
             at: at(*second),
             topic: "a".to_owned(),
             job: String::new(),
             workflow: String::new(),
         };
-        let policy = Policy::new(TimeDelta::minutes(minutes), TimeDelta::minutes(16 * minutes));
+        let policy = EscalationPolicy::new(TimeDelta::minutes(minutes), TimeDelta::minutes(16 * minutes));
         let route = "default".to_owned();
-        let ladders = [Ladder { route, matcher: Matcher::default(), policy, quiet: None }];
+        let ladders = [SimulatedRoute { route, matcher: AlertMatcher::default(), policy, quiet: None }];
         let alerts: Vec<_> = seconds.iter().map(alert).collect();
-        let replay = replay(&ladders, &alerts, at(0), at(100_000));
+        let replay = replay_alerts(&ladders, &alerts, at(0), at(100_000));
         ReplaySide { name: name.to_owned(), policies: vec![policy.to_string()], replay }
     }
 

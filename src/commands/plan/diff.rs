@@ -5,7 +5,7 @@ use std::iter::Peekable;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::plan::{Plan, Planned};
+use flowlord_domain::plan::{PlannedSlot, SlotPlan};
 use serde_json::{Value, json};
 use similar::{Algorithm, ChangeTag, capture_diff_slices};
 
@@ -13,12 +13,12 @@ use super::print::{JsonList, PlanLine, plan_lines, planned_json};
 use crate::commands::out::{OutputFormat, StdoutLines};
 
 /// All of one slot of a task, in one of the plans.
-type Slot<'a> = Vec<Planned<'a>>;
+type Slot<'a> = Vec<PlannedSlot<'a>>;
 
 /// Prints what differs. Returns whether anything does.
 pub(super) fn print_diff(
-    old: Plan<'_>,
-    new: Plan<'_>,
+    old: SlotPlan<'_>,
+    new: SlotPlan<'_>,
     zone: Tz,
     format: OutputFormat,
 ) -> anyhow::Result<bool> {
@@ -47,12 +47,12 @@ pub(super) fn print_diff(
     Ok(differs)
 }
 
-fn slot_key<'a>(planned: &Planned<'a>) -> (DateTime<Utc>, &'a str, String) {
-    (planned.at, &planned.phase.workflow, planned.phase.name())
+fn slot_key<'a>(planned: &PlannedSlot<'a>) -> (DateTime<Utc>, &'a str, String) {
+    (planned.at, &planned.phase.workflow, planned.phase.task_name())
 }
 
 /// Slots of both plans side by side; both come in the order of their keys.
-fn pair_slots<'a>(old: Plan<'a>, new: Plan<'a>) -> impl Iterator<Item = (Slot<'a>, Slot<'a>)> {
+fn pair_slots<'a>(old: SlotPlan<'a>, new: SlotPlan<'a>) -> impl Iterator<Item = (Slot<'a>, Slot<'a>)> {
     let (mut old, mut new) = (old.peekable(), new.peekable());
     std::iter::from_fn(move || {
         let order = match (old.peek(), new.peek()) {
@@ -67,7 +67,7 @@ fn pair_slots<'a>(old: Plan<'a>, new: Plan<'a>) -> impl Iterator<Item = (Slot<'a
     })
 }
 
-fn take_slot<'a>(plan: &mut Peekable<Plan<'a>>) -> Slot<'a> {
+fn take_slot<'a>(plan: &mut Peekable<SlotPlan<'a>>) -> Slot<'a> {
     let Some(first) = plan.next() else { return Vec::new() };
     let slot = slot_key(&first);
     let mut all = vec![first];

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use flowlord_domain::schedule::RowSource;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
 use flowlord_library::metafiles::MetaFiles;
-use flowlord_storage::{Location, Stores};
+use flowlord_storage::{StorageConnections, StorageLocation};
 
 use crate::commands::{check, out};
 
@@ -18,20 +18,20 @@ pub(super) struct ReadOptions {
     /// The zone of cron expressions that name none.
     pub(super) zone: Tz,
     pub(super) allowed: Vec<PathBuf>,
-    pub(super) stores: Stores,
+    pub(super) stores: StorageConnections,
 }
 
 pub(super) struct PlanFiles {
     pub(super) workflows: Workflows,
     meta_files: MetaFiles,
-    rows: RefCell<HashMap<String, Result<Vec<Row>, String>>>,
+    rows: RefCell<HashMap<String, Result<Vec<MetaRow>, String>>>,
 }
 
 impl PlanFiles {
     /// Reads a file, or a folder of them. The paths are relative to the folder, as the service has them; a single
     /// file may be `called` otherwise.
     pub(super) fn read(path: &str, how: &ReadOptions, called: Option<&str>) -> anyhow::Result<Self> {
-        let root = Location::parse(path)?;
+        let root = StorageLocation::parse(path)?;
         let mut findings = Vec::new();
         let mut files = Vec::new();
         let found = check::read_contents(&root, &how.stores)?;
@@ -57,7 +57,7 @@ impl PlanFiles {
         Ok(Self { workflows: Workflows::new(files), meta_files, rows: RefCell::default() })
     }
 
-    fn rows_of(&self, path: &str) -> Result<Vec<Row>, String> {
+    fn rows_of(&self, path: &str) -> Result<Vec<MetaRow>, String> {
         let rows = actix_rt::System::new().block_on(self.meta_files.read_rows(path));
         rows.map(Arc::unwrap_or_clone).map_err(|err| {
             // The message that this becomes a part of names the path itself.
@@ -67,7 +67,7 @@ impl PlanFiles {
     }
 }
 
-fn complaint(findings: &[Finding], root: &Location) -> String {
+fn complaint(findings: &[Finding], root: &StorageLocation) -> String {
     let is_file = root.as_local().is_some_and(Path::is_file);
     let folder = if is_file { root.parent() } else { root.clone() };
     let mut lines = String::new();
@@ -80,7 +80,7 @@ fn complaint(findings: &[Finding], root: &Location) -> String {
 }
 
 impl RowSource for PlanFiles {
-    fn rows(&self, path: &str) -> Result<Vec<Row>, String> {
+    fn rows(&self, path: &str) -> Result<Vec<MetaRow>, String> {
         let mut rows = self.rows.borrow_mut();
         rows.entry(path.to_owned()).or_insert_with(|| self.rows_of(path)).clone()
     }

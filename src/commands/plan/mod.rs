@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::plan::{Limits, Plan};
+use flowlord_domain::plan::{PlanLimits, SlotPlan};
 use flowlord_kernel::{Clock as _, SystemClock};
-use flowlord_storage::Stores;
+use flowlord_storage::StorageConnections;
 
 use super::UsageError;
 use super::args::ConfigFlags;
@@ -69,7 +69,7 @@ struct PlanRequest {
     to: DateTime<Utc>,
     zone: Tz,
     how: ReadOptions,
-    limits: Limits,
+    limits: PlanLimits,
     format: OutputFormat,
 }
 
@@ -77,7 +77,7 @@ struct PlanRequest {
 const MAX_DEPTH: usize = 20;
 
 /// What counts where two plans are compared: all, unless it is out of all bounds.
-const COMPARED: Limits = Limits { tasks: 10_000, followers: 1_000, depth: MAX_DEPTH };
+const COMPARED: PlanLimits = PlanLimits { tasks: 10_000, followers: 1_000, depth: MAX_DEPTH };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match print_plan(args) {
@@ -109,15 +109,16 @@ fn print_plan(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn plan_of<'a>(folder: &'a PlanFiles, asked: &PlanRequest) -> Plan<'a> {
-    Plan::new(&folder.workflows, folder, asked.from, asked.to, asked.limits)
+fn plan_of<'a>(folder: &'a PlanFiles, asked: &PlanRequest) -> SlotPlan<'a> {
+    SlotPlan::new(&folder.workflows, folder, asked.from, asked.to, asked.limits)
 }
 
 fn read_request(args: &Args) -> anyhow::Result<PlanRequest> {
     let zone = args.timezone.iter().map(|zone| ("timezone".to_owned(), zone.clone())).collect();
     let config = ConfigFlags::only(args.config.clone(), zone).load(&[])?.config;
     let zone = config.timezone;
-    let how = ReadOptions { zone, allowed: config.files.allow, stores: Stores::new(config.store) };
+    let how =
+        ReadOptions { zone, allowed: config.files.allow, stores: StorageConnections::new(config.store) };
     let from = match &args.from {
         Some(text) => time::parse_time(text, zone).context("--from")?,
         None => SystemClock.now(),
@@ -128,7 +129,7 @@ fn read_request(args: &Args) -> anyhow::Result<PlanRequest> {
     };
     anyhow::ensure!(from < to, "--to is not after --from: write a later time");
     let most = usize::try_from(args.most).unwrap_or(usize::MAX);
-    let limits = Limits { tasks: most, followers: most, depth: MAX_DEPTH };
+    let limits = PlanLimits { tasks: most, followers: most, depth: MAX_DEPTH };
     Ok(PlanRequest { from, to, zone, how, limits, format: args.format })
 }
 

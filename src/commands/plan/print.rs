@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::plan::{Plan, Planned, Step, What};
+use flowlord_domain::plan::{PlannedOutcome, PlannedSlot, PlannedTask, SlotPlan};
 use serde_json::{Value, json};
 
 use crate::commands::out::{OutputFormat, StdoutLines};
 
-pub(super) fn print_plan(plan: Plan<'_>, zone: Tz, format: OutputFormat) -> anyhow::Result<()> {
+pub(super) fn print_plan(plan: SlotPlan<'_>, zone: Tz, format: OutputFormat) -> anyhow::Result<()> {
     // Slot by slot, as they come: a plan may be longer than the memory.
     let mut out = StdoutLines::new();
     match format {
@@ -52,22 +52,22 @@ pub(super) struct PlanLine {
 }
 
 /// The lines of a task and of all that follows it.
-pub(super) fn plan_lines(planned: &Planned<'_>, zone: Tz) -> Vec<PlanLine> {
+pub(super) fn plan_lines(planned: &PlannedSlot<'_>, zone: Tz) -> Vec<PlanLine> {
     let rest = match &planned.what {
-        What::Task(step) => printable(&step.info),
-        What::More(left) => format!("... and {left} more tasks: --most shows them"),
-        What::Problem(problem) => format!("! starts nothing: {}", printable(problem)),
+        PlannedOutcome::Task(step) => printable(&step.info),
+        PlannedOutcome::More(left) => format!("... and {left} more tasks: --most shows them"),
+        PlannedOutcome::Problem(problem) => format!("! starts nothing: {}", printable(problem)),
     };
     let (time, phase) = (time_text(planned.at, zone), planned.phase);
     let text = format!("{time}  {}  {}  {rest}", phase.workflow, phase.task);
     let mut lines = vec![PlanLine { depth: 0, text: text.trim_end().to_owned() }];
-    if let What::Task(step) = &planned.what {
+    if let PlannedOutcome::Task(step) = &planned.what {
         add_followers(step, 1, &mut lines);
     }
     lines
 }
 
-fn add_followers(step: &Step, depth: usize, lines: &mut Vec<PlanLine>) {
+fn add_followers(step: &PlannedTask, depth: usize, lines: &mut Vec<PlanLine>) {
     for child in &step.children {
         let needs = match child.needs.as_slice() {
             [] => String::new(),
@@ -99,24 +99,24 @@ fn time_text(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-pub(super) fn planned_json(planned: &Planned<'_>, zone: Tz) -> Value {
+pub(super) fn planned_json(planned: &PlannedSlot<'_>, zone: Tz) -> Value {
     let (at, phase) = (time_text(planned.at, zone), planned.phase);
-    let mut value = json!({ "time": at, "workflow": phase.workflow, "task": phase.name() });
+    let mut value = json!({ "time": at, "workflow": phase.workflow, "task": phase.task_name() });
     match &planned.what {
-        What::Task(step) => merge_step(&mut value, step),
-        What::More(left) => value["more"] = json!(left),
-        What::Problem(problem) => value["problem"] = json!(problem),
+        PlannedOutcome::Task(step) => merge_step(&mut value, step),
+        PlannedOutcome::More(left) => value["more"] = json!(left),
+        PlannedOutcome::Problem(problem) => value["problem"] = json!(problem),
     }
     value
 }
 
-fn child_json(child: &Step) -> Value {
+fn child_json(child: &PlannedTask) -> Value {
     let mut value = json!({ "task": child.task });
     merge_step(&mut value, child);
     value
 }
 
-fn merge_step(value: &mut Value, step: &Step) {
+fn merge_step(value: &mut Value, step: &PlannedTask) {
     match &step.problem {
         Some(problem) => value["problem"] = json!(problem),
         None => {

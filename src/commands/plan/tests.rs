@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use print::plan_lines;
 
-const LIMITS: Limits = Limits { tasks: 2, followers: 2, depth: MAX_DEPTH };
+const LIMITS: PlanLimits = PlanLimits { tasks: 2, followers: 2, depth: MAX_DEPTH };
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -18,7 +18,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn how() -> ReadOptions {
-    ReadOptions { zone: Tz::UTC, allowed: Vec::new(), stores: Stores::default() }
+    ReadOptions { zone: Tz::UTC, allowed: Vec::new(), stores: StorageConnections::default() }
 }
 
 fn read(path: &Path) -> PlanFiles {
@@ -28,7 +28,7 @@ fn read(path: &Path) -> PlanFiles {
 fn planned(folder: &PlanFiles, zone: Tz) -> Vec<String> {
     let (from, to) =
         (time::parse_time("2024-01-15", zone).unwrap(), time::parse_time("2024-01-16", zone).unwrap());
-    let plan = Plan::new(&folder.workflows, folder, from, to, LIMITS);
+    let plan = SlotPlan::new(&folder.workflows, folder, from, to, LIMITS);
     plan.flat_map(|planned| plan_lines(&planned, zone))
         .map(|line| "  ".repeat(line.depth) + &line.text)
         .collect()

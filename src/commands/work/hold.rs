@@ -63,7 +63,7 @@ async fn send_heartbeats(client: &ApiClient, lease: &str, extend_by: &str) -> Le
 }
 
 fn third_of(lease: &str) -> Duration {
-    let lease = duration::parse(lease).ok().and_then(|lease| lease.to_std().ok());
+    let lease = duration::parse_duration(lease).ok().and_then(|lease| lease.to_std().ok());
     lease.unwrap_or(Duration::from_secs(60)) / 3
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct Args {
 const LAST_WORD: Duration = Duration::from_secs(3);
 
 fn parse_lease(text: &str) -> Result<String, String> {
-    let lease = duration::parse(text).map_err(|err| err.to_string())?;
+    let lease = duration::parse_duration(text).map_err(|err| err.to_string())?;
     let within = (5..=24 * 3600).contains(&lease.num_seconds());
     within.then(|| text.to_owned()).ok_or_else(|| "write 5s to 24h".to_owned())
 }

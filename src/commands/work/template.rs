@@ -27,7 +27,7 @@ impl CommandTask {
             topic: granted.text("type").to_owned(),
             job: granted.text("job").to_owned(),
             info: granted.text("info").to_owned(),
-            meta: Query::lenient(meta_text),
+            meta: Query::parse_lenient(meta_text),
             meta_text: meta_text.to_owned(),
             id: granted.text("id").to_owned(),
             uid: granted.text("uid").to_owned(),
@@ -69,7 +69,7 @@ impl CommandTask {
             "id" => &self.id,
             "uid" => &self.uid,
             // Empty where the task hasn't it: a command can test for that, and not for its own braces.
-            name => self.meta.first(name.strip_prefix("meta:")?).unwrap_or_default(),
+            name => self.meta.first_value(name.strip_prefix("meta:")?).unwrap_or_default(),
         })
     }
 

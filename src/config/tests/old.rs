@@ -36,7 +36,10 @@ access_key = "AKIA"
     assert!(!config.is_open());
     assert_eq!(config.public_url.as_deref(), Some("http://flowlord.example.com:9090"));
     assert_eq!(config.notify.url.unwrap().expose(), "https://hooks.example/planted");
-    assert_eq!((config.notify.ladder.min, config.notify.ladder.max), (minutes(2), minutes(32)));
+    assert_eq!(
+        (config.notify.ladder.min_interval, config.notify.ladder.max_interval),
+        (minutes(2), minutes(32))
+    );
     assert_eq!(config.data, Path::new("/var/lib/flowlord"));
     assert_eq!(config.backup.path.unwrap().to_string(), "s3://bucket/flowlord");
     assert_eq!((config.history.retention, config.tasks.ttl), (TimeDelta::days(90), minutes(360)));
@@ -111,11 +114,11 @@ fn a_new_key_counts_over_the_old_one_and_json_is_read_too() {
 fn the_old_access_key_is_for_s3_and_for_gcs() {
     let old = "[file]\naccess_key = \"GOOG1E\"\nsecret_key = \"planted\"\n";
     let loaded = load(old, &[], &[]).unwrap();
-    let StoreConfig { s3, gcs_key, .. } = &loaded.config.store;
+    let StorageConfig { s3, gcs_key, .. } = &loaded.config.store;
     assert_eq!(s3.access_key.as_deref(), Some("GOOG1E"));
     assert_eq!(
         gcs_key,
-        &Some(HmacKey { access_key: "GOOG1E".to_owned(), secret_key: Hidden::new("planted") })
+        &Some(HmacKey { access_key: "GOOG1E".to_owned(), secret_key: HiddenValue::new("planted") })
     );
     let warnings = loaded.warnings.join("\n");
     for said in ["is now called store.gcs.access_key: GOOG1E", "is now called store.gcs.secret_key: ***"] {

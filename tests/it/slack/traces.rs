@@ -1,7 +1,7 @@
 //! Recorded traces: how many messages come, how soon the first one, how soon the all-clear; beside what the
 //! reference's rule would send, which starts anew at the first quiet tick and never says that it is over.
 
-use flowlord_domain::duration::go_string;
+use flowlord_domain::duration::print_go_duration;
 
 use super::{Event, play, timeline};
 use crate::support::{TestApp, Way, noon};
@@ -103,7 +103,7 @@ fn plural(count: usize, noun: &str) -> String {
 }
 
 fn line(trace: &Trace, told: &Told) -> String {
-    let after = |seconds| go_string(chrono::TimeDelta::seconds(seconds));
+    let after = |seconds| print_go_duration(chrono::TimeDelta::seconds(seconds));
     let (posts, edits, replies) = told.bot;
     format!(
         "{}: {}, first after {}, all clear after {}; as a bot {}, {}, {replies} in its thread; the reference {}",

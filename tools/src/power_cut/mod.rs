@@ -209,7 +209,7 @@ impl PowerCutter<'_> {
         let tasks = crash::list_tasks(&address).await?;
         process.kill_hard().await?;
         // The whole file, page by page: a list reads only what it needs.
-        flowlord_db::check(&data.join(flowlord_db::DATABASE))?;
+        flowlord_db::check_snapshot(&data.join(flowlord_db::DATABASE))?;
         let mut oracle = CrashOracle::default();
         for fact in known {
             match fact {
@@ -220,7 +220,9 @@ impl PowerCutter<'_> {
                 }
                 AcknowledgedFact::Snapshot { path } => {
                     let copy = data.join(Path::new(path).strip_prefix(&self.data)?);
-                    self.report.violations.extend(flowlord_db::check(&copy).err().map(|err| err.to_string()));
+                    self.report
+                        .violations
+                        .extend(flowlord_db::check_snapshot(&copy).err().map(|err| err.to_string()));
                 }
             }
         }

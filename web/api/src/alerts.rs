@@ -5,19 +5,19 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::{AlertKind, Role};
 use flowlord_kernel::Code;
-use flowlord_messages::alerts::{Acknowledge, AlertFilter, ListAlerts};
-use flowlord_messages::audit::Action;
+use flowlord_messages::alerts::{AcknowledgeAlerts, AlertFilter, ListAlerts};
+use flowlord_messages::audit::AuditAction;
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits;
 use flowlord_web_core::openapi::{Operation, day_schema, list_of, schema, texts};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
-use flowlord_web_core::values::Span;
+use flowlord_web_core::values::BodyDuration;
 use flowlord_web_core::values::matching::{HOLDS, MatchDoc, MatchText, by, note, until};
-use flowlord_web_core::view::alert::{AlertView, Taken, TakenView};
+use flowlord_web_core::view::alert::{AcknowledgedView, AlertView, TakenView};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/api/v1/alerts", Role::Viewer, list).documented(describe_list),
         Route::post("/api/v1/alerts/ack", Role::Operator, acknowledge)
-            .audited(Action::Acknowledge)
+            .audited(AuditAction::Acknowledge)
             .documented(describe_acknowledge),
     ]
 }
@@ -37,7 +37,7 @@ const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "workflow", "kin
 
 /// Newest first; of today unless asked otherwise.
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), FILTERS)?;
+    let params = QueryParams::parse(request.query_string(), FILTERS)?;
     let limit = params.limit()?;
     let (from, to) = params.period_or_day(context.deps.kit.now())?;
     let query = ListAlerts { from, to, filter: filter(&params)?, after: params.cursor()?, limit: limit + 1 };
@@ -48,7 +48,7 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     json(StatusCode::OK, &List { items: alerts.iter().map(AlertView::from).collect(), next })
 }
 
-fn filter(params: &Params) -> Result<AlertFilter, Problem> {
+fn filter(params: &QueryParams) -> Result<AlertFilter, Problem> {
     Ok(AlertFilter {
         topics: params.texts("type")?,
         jobs: params.texts("job")?,
@@ -73,7 +73,7 @@ pub(crate) struct AcknowledgeBody {
     #[schema(value_type = MatchDoc)]
     matching: MatchText,
     #[schema(schema_with = limits::hold_time)]
-    r#for: Option<Span>,
+    r#for: Option<BodyDuration>,
     #[schema(schema_with = limits::time)]
     until: Option<String>,
     #[schema(schema_with = limits::person_name)]
@@ -84,12 +84,12 @@ pub(crate) struct AcknowledgeBody {
 
 /// Somebody takes care of what fails: repeats stop until something else does, or the time is over.
 pub(crate) async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: AcknowledgeBody = object(&body, EXAMPLE)?;
     let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
-    let said = Acknowledge {
+    let said = AcknowledgeAlerts {
         route: None,
         matcher: wanted.matching.checked()?,
         until,
@@ -98,7 +98,7 @@ pub(crate) async fn acknowledge(context: ContextRef, request: HttpRequest, paylo
     };
     log::info!("event=acknowledge match={:?} until={until} by={:?}", said.matcher.to_string(), said.by);
     let taken = context.deps.alerts.call(said).await?;
-    json(StatusCode::OK, &Taken::new(until, taken.iter().map(TakenView::from).collect()))
+    json(StatusCode::OK, &AcknowledgedView::new(until, taken.iter().map(TakenView::from).collect()))
 }
 
 fn describe_list(operation: Operation) -> Operation {

@@ -3,16 +3,16 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use flowlord_domain::Role;
-use flowlord_messages::audit::{Action, StoredChange};
+use flowlord_messages::audit::{AuditAction, StoredAuditRecord};
 use flowlord_web_core::answer::{LookedList, json};
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::limits;
 use flowlord_web_core::openapi::{Operation, schema, texts};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Answer;
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::audit_log::list_changes;
-use flowlord_web_core::view::time::Stamp;
+use flowlord_web_core::view::time::TimeStamp;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) struct ChangeView<'a> {
     id: i64,
     #[schema(schema_with = limits::time)]
-    at: Stamp,
+    at: TimeStamp,
     who: &'a str,
     /// The address that the request came from.
     from: &'a str,
@@ -39,11 +39,11 @@ pub(crate) struct ChangeView<'a> {
     status: u16,
 }
 
-impl<'a> From<&'a StoredChange> for ChangeView<'a> {
-    fn from(StoredChange { id, change }: &'a StoredChange) -> Self {
+impl<'a> From<&'a StoredAuditRecord> for ChangeView<'a> {
+    fn from(StoredAuditRecord { id, change }: &'a StoredAuditRecord) -> Self {
         Self {
             id: *id,
-            at: Stamp(change.at),
+            at: TimeStamp(change.at),
             who: &change.who,
             from: &change.from,
             action: change.action.as_str(),
@@ -55,17 +55,17 @@ impl<'a> From<&'a StoredChange> for ChangeView<'a> {
 }
 
 fn actions() -> ObjectBuilder {
-    limits::one_of(Action::ALL.map(Action::as_str))
+    limits::one_of(AuditAction::ALL.map(AuditAction::as_str))
 }
 
 /// The changes of a day, newest first.
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
+    let params = QueryParams::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
     let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
     let page = context.deps.view_reader.call(list_changes(&params, date, params.limit()?)?).await?;
     let items = page.changes.iter().map(ChangeView::from).collect();
     let next = page.next.map(|next| next.to_string());
-    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
+    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(TimeStamp) })
 }
 
 fn describe_list(operation: Operation) -> Operation {
@@ -77,7 +77,7 @@ fn describe_list(operation: Operation) -> Operation {
         .says("The changes of a day, newest first, with who made them and from where. A page reads a bounded number of them.")
         .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
         .query("who", "names of tokens, or of people in Slack", texts())
-        .query("action", "kinds of change", json!({"type": "array", "items": {"type": "string", "enum": Action::ALL.map(Action::as_str)}}))
+        .query("action", "kinds of change", json!({"type": "array", "items": {"type": "string", "enum": AuditAction::ALL.map(AuditAction::as_str)}}))
         .pages()
         .answers(200, "changes", schema("ChangeList"), json!({"items": [example], "next": null}))
         .asks()

@@ -6,18 +6,18 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use actix_web::web::{Bytes, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use flowlord_domain::backload::Request;
+use flowlord_domain::backload::BackloadRequest;
 use flowlord_domain::{Attempt, NewTask, Role};
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
-use flowlord_messages::backloads::{ChangeBackload, Finished, Planned, ReadBackloads};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::backloads::{ChangeBackload, FinishedBackload, PlannedBackload, ReadBackloads};
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits::MAX_PLANNED_TASKS;
 use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::backloads::{
@@ -32,12 +32,12 @@ use serde_json::{Value, json};
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::post("/api/v1/backload", Role::Operator, create)
-            .audited(Action::Backload)
+            .audited(AuditAction::Backload)
             .documented(describe_create),
         Route::view("/api/v1/backloads", Role::Viewer, list).documented(describe_list),
         Route::view("/api/v1/backloads/{id}", Role::Viewer, one).documented(describe_one),
         Route::post("/api/v1/backloads/{id}/{change:pause|resume|cancel}", Role::Operator, change)
-            .audited(Action::Backload)
+            .audited(AuditAction::Backload)
             .documented(describe_change),
     ]
 }
@@ -46,10 +46,10 @@ const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#
 
 /// Shows or creates the tasks of a stretch of history.
 pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
-    let wanted: Request = object(&body, EXAMPLE)?;
-    wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
+    let wanted: BackloadRequest = object(&body, EXAMPLE)?;
+    wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
     let (execute, background) = (wanted.execute, wanted.background);
     let (offset, limit) = (wanted.offset, limit(&wanted)?);
     let planned = plan_backload(&context, wanted).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: P
     )
 }
 
-fn limit(wanted: &Request) -> Result<usize, Problem> {
+fn limit(wanted: &BackloadRequest) -> Result<usize, Problem> {
     let limit = wanted.limit.unwrap_or(MAX_PLANNED_TASKS);
     if (1..=MAX_PLANNED_TASKS).contains(&limit) {
         return Ok(limit);
@@ -91,7 +91,7 @@ fn limit(wanted: &Request) -> Result<usize, Problem> {
 const LINES: &str = "application/x-ndjson";
 
 /// All tasks of a dry run from one on, a line each; made as the client reads them.
-fn lines(context: ContextRef, planned: Arc<Planned>, from: usize) -> HttpResponse {
+fn lines(context: ContextRef, planned: Arc<PlannedBackload>, from: usize) -> HttpResponse {
     let lines = try_unfold(from, move |next| {
         let (context, planned) = (context.clone(), Arc::clone(&planned));
         async move {
@@ -118,7 +118,7 @@ fn lines(context: ContextRef, planned: Arc<Planned>, from: usize) -> HttpRespons
 }
 
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["limit", "cursor"])?;
+    let params = QueryParams::parse(request.query_string(), &["limit", "cursor"])?;
     let limit = params.limit()?;
     let read = ReadBackloads { running: false, after: params.cursor()?, limit: limit + 1 };
     let mut stored = context.deps.view_reader.call(read).await?;
@@ -144,8 +144,9 @@ pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) ->
 }
 
 fn executed_answer(executed: &ExecutedBackload) -> Answer {
-    let Finished { created, failed, skipped, .. } = &executed.finished;
-    let attempts: Vec<_> = created.iter().cloned().map(NewTask::into_attempt).map(Attempt::listed).collect();
+    let FinishedBackload { created, failed, skipped, .. } = &executed.finished;
+    let attempts: Vec<_> =
+        created.iter().cloned().map(NewTask::into_attempt).map(Attempt::cut_for_list).collect();
     let view = ExecutedView {
         status: executed.status(),
         id: executed.id,

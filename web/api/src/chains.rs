@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::tasks::ChainBeginning;
+use flowlord_messages::tasks::ReadChainStart;
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::openapi::{Operation, list_of, task_example};
@@ -23,7 +23,7 @@ const ALL: usize = 1_000_000_000;
 /// The attempts, oldest first; each but the first names its parent.
 pub(crate) async fn chain(context: ContextRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
-    let all = ChainBeginning { id: id.clone(), limit: ALL };
+    let all = ReadChainStart { id: id.clone(), limit: ALL };
     let tasks = context.deps.view_reader.call(all).await?.attempts;
     if tasks.is_empty() {
         return Err(Problem::new(Code::ChainUnknown, format!("no task has the id `{id}`")));

@@ -9,7 +9,7 @@ use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::hang_up::HangUp;
 use flowlord_web_core::live_events::{EventKind, EventKinds, stream};
 use flowlord_web_core::openapi::Operation;
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Answer;
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::live_events::subscribe;
@@ -27,7 +27,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 
 /// Goes on until the client leaves or the service stops.
 pub(crate) async fn events(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["kind", "after"])?;
+    let params = QueryParams::parse(request.query_string(), &["kind", "after"])?;
     let kinds = EventKinds::parse(params.many("kind"))?;
     let mut answer = HttpResponse::Ok();
     answer

@@ -3,16 +3,18 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
-use flowlord_domain::file_event::{Arrival, FileEventError, Headers, parse};
+use flowlord_domain::file_event::{EventHeaders, FileArrival, FileEventError, parse_file_events};
 use flowlord_domain::{Attempt, Role, TaskState};
 use flowlord_kernel::Code;
-use flowlord_messages::files::{FileArrived, ListFiles, PhaseOutcome, Recorded, StartedTask, WatchedPlaces};
+use flowlord_messages::files::{
+    FileArrived, FilePhaseOutcome, ListFileEvents, ReadWatchedPlaces, RecordedFile, StartedTask,
+};
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::event_body;
 use flowlord_web_core::limits;
 use flowlord_web_core::openapi::{Operation, day_schema, json_of, list_of, schema};
-use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
@@ -43,8 +45,8 @@ pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: 
 /// answered like one: its sender would else send it again.
 pub(crate) async fn tell(context: &ContextRef, request: &HttpRequest, body: &[u8]) -> Answer {
     let key = idempotency_key(request)?;
-    let stated = Headers::of(|name| request.headers().get(name)?.to_str().ok());
-    let arrivals = parse(body, &stated).map_err(unreadable)?;
+    let stated = EventHeaders::from_lookup(|name| request.headers().get(name)?.to_str().ok());
+    let arrivals = parse_file_events(body, &stated).map_err(unreadable)?;
     let is_one = arrivals.len() == 1;
     let records = arrivals.into_iter().zip(0_usize..).map(|(arrival, nth)| {
         // Of several each has a key of its own.
@@ -62,31 +64,36 @@ pub(crate) async fn tell(context: &ContextRef, request: &HttpRequest, body: &[u8
     }
 }
 
-async fn record(context: &ContextRef, arrival: Arrival, key: Option<String>) -> Result<Told, Problem> {
+async fn record(
+    context: &ContextRef,
+    arrival: FileArrival,
+    key: Option<String>,
+) -> Result<RecordedAnswer, Problem> {
     let (mut file, ignored) = match arrival {
-        Arrival::File(file) => (file, String::new()),
-        Arrival::Ignored { file, why } => (file, why),
+        FileArrival::File(file) => (file, String::new()),
+        FileArrival::Ignored { file, why } => (file, why),
     };
     if let Some(key) = key.filter(|_| file.version.is_empty()) {
         file.version = format!("key {key}");
     }
     let (path, why) = (file.path.clone(), ignored.clone());
-    let Recorded { event, phases, tasks } = context.deps.files.call(FileArrived { file, ignored }).await?;
-    Ok(Told { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
+    let RecordedFile { event, phases, tasks } =
+        context.deps.files.call(FileArrived { file, ignored }).await?;
+    Ok(RecordedAnswer { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
 }
 
 /// A record that is on disk, with what it started.
-pub(crate) struct Told {
+pub(crate) struct RecordedAnswer {
     event: i64,
     path: String,
     /// Why it started nothing; empty when it may.
     why: String,
-    phases: Vec<PhaseOutcome>,
+    phases: Vec<FilePhaseOutcome>,
     tasks: Vec<Attempt>,
 }
 
-impl<'a> From<&'a Told> for RecordedView<'a> {
-    fn from(told: &'a Told) -> Self {
+impl<'a> From<&'a RecordedAnswer> for RecordedView<'a> {
+    fn from(told: &'a RecordedAnswer) -> Self {
         Self {
             event: told.event,
             path: &told.path,
@@ -117,17 +124,17 @@ fn unreadable(err: FileEventError) -> Problem {
 
 /// The watched places, and how they are.
 pub(crate) async fn places(context: ContextRef) -> Answer {
-    let places = context.deps.files.call(WatchedPlaces).await?;
+    let places = context.deps.files.call(ReadWatchedPlaces).await?;
     json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
 }
 
 /// The events of a day, newest first.
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["date", "limit", "cursor"])?;
+    let params = QueryParams::parse(request.query_string(), &["date", "limit", "cursor"])?;
     let limit = params.limit()?;
     let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
     let (from, to) = day(date);
-    let query = ListFiles { from, to, after: params.cursor()?, limit: limit + 1 };
+    let query = ListFileEvents { from, to, after: params.cursor()?, limit: limit + 1 };
     let mut events = context.deps.view_reader.call(query).await?;
     let more = events.len() > limit;
     events.truncate(limit);

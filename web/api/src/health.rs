@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Code;
-use flowlord_messages::changelog::{ReadShipping, Shipping};
+use flowlord_messages::changelog::{ReadShippingState, ShippingState};
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
 use flowlord_web_core::answer::json;
 use flowlord_web_core::context::ContextRef;
@@ -14,7 +14,7 @@ use flowlord_web_core::openapi::{Operation, schema};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::{ANYONE, Route, RouteClass};
 use flowlord_web_core::use_cases::health::ping_actors;
-use flowlord_web_core::view::time::Stamp;
+use flowlord_web_core::view::time::TimeStamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -57,7 +57,7 @@ struct BackupDetail {
     #[schema(required)]
     age_seconds: Option<i64>,
     #[schema(required, schema_with = limits::time_or_null)]
-    next: Option<Stamp>,
+    next: Option<TimeStamp>,
     #[schema(required)]
     problem: Option<String>,
     /// The change log; null where it isn't shipped.
@@ -68,7 +68,7 @@ struct BackupDetail {
 #[derive(Serialize, ToSchema)]
 struct ShippedChanges {
     #[schema(required, schema_with = limits::time_or_null)]
-    until: Option<Stamp>,
+    until: Option<TimeStamp>,
     #[schema(required)]
     lag_seconds: Option<i64>,
     pending: u64,
@@ -92,7 +92,7 @@ pub(crate) async fn ready(context: ContextRef) -> Answer {
     let ((troubles, actors), backup, shipping) = tokio::join!(
         ping_actors(&context),
         context.deps.backup.call(ReadBackup),
-        context.deps.shipper.call(ReadShipping)
+        context.deps.shipper.call(ReadShippingState)
     );
     let shipping = shipping.unwrap_or_default();
     let backup = backup.ok().and_then(|backup| backup_detail(backup, shipping, context.deps.kit.now()));
@@ -108,11 +108,11 @@ pub(crate) async fn ready(context: ContextRef) -> Answer {
 }
 
 /// None where there is no backup place.
-fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) -> Option<BackupDetail> {
+fn backup_detail(backup: BackupState, shipping: ShippingState, now: DateTime<Utc>) -> Option<BackupDetail> {
     let place = backup.place?;
-    let Shipping { on, based, until, pending, problem } = shipping;
+    let ShippingState { on, based, until, pending, problem } = shipping;
     let changes = ShippedChanges {
-        until: until.map(Stamp),
+        until: until.map(TimeStamp),
         lag_seconds: until.map(|until| (now - until).num_seconds()),
         pending,
         snapshot_to_go_on_from: based,
@@ -122,7 +122,7 @@ fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) ->
         place,
         age_seconds: backup.verified.as_ref().map(|newest| (now - newest.at).num_seconds()),
         snapshot: backup.verified.map(|newest| newest.location),
-        next: backup.next.map(Stamp),
+        next: backup.next.map(TimeStamp),
         problem: backup.problem,
         changes: on.then_some(changes),
     })

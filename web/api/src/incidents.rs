@@ -11,7 +11,7 @@ use flowlord_messages::alerts::ListIncidents;
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::openapi::{Operation, day_schema, list_of};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Answer;
 use flowlord_web_core::route::Route;
 use flowlord_web_core::view::alert::IncidentView;
@@ -22,9 +22,9 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// Where the next page begins: after the incident of this opening and route.
-struct Cursor(DateTime<Utc>, String);
+struct IncidentCursor(DateTime<Utc>, String);
 
-impl FromStr for Cursor {
+impl FromStr for IncidentCursor {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -34,7 +34,7 @@ impl FromStr for Cursor {
     }
 }
 
-impl fmt::Display for Cursor {
+impl fmt::Display for IncidentCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0.timestamp_micros(), self.1)
     }
@@ -42,16 +42,16 @@ impl fmt::Display for Cursor {
 
 /// Newest first; those of today unless asked otherwise.
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["date", "from", "to", "limit", "cursor"])?;
+    let params = QueryParams::parse(request.query_string(), &["date", "from", "to", "limit", "cursor"])?;
     let limit = params.limit()?;
     let (from, to) = params.period_or_day(context.deps.kit.now())?;
-    let after = params.cursor::<Cursor>()?.map(|Cursor(opened, route)| (opened, route));
+    let after = params.cursor::<IncidentCursor>()?.map(|IncidentCursor(opened, route)| (opened, route));
     let query = ListIncidents { from, to, after, limit: limit + 1 };
     let mut incidents = context.deps.view_reader.call(query).await?;
     let more = incidents.len() > limit;
     incidents.truncate(limit);
     let cursor = |incident: &flowlord_messages::alerts::StoredIncident| {
-        Cursor(incident.opened, incident.route.clone()).to_string()
+        IncidentCursor(incident.opened, incident.route.clone()).to_string()
     };
     let next = incidents.last().filter(|_| more).map(cursor);
     json(StatusCode::OK, &List { items: incidents.iter().map(IncidentView::from).collect(), next })

@@ -9,12 +9,12 @@ use chrono::TimeDelta;
 use flowlord_domain::Role;
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::LeaseToken;
-use flowlord_messages::leases::{Granted, Heartbeat, Lease, Release};
-use flowlord_messages::results::{Claim, SubmitResults};
+use flowlord_messages::leases::{LeaseGrant, ReleaseTask, RequestLeases, SendHeartbeat};
+use flowlord_messages::results::{ResultClaim, SubmitResults};
 use flowlord_web_core::answer::json;
 use flowlord_web_core::auth::Caller;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::doc::Doc;
+use flowlord_web_core::doc::BorrowedTaskDoc;
 use flowlord_web_core::extract::{MAX_RESULTS, json_body, object, result_body};
 use flowlord_web_core::hang_up::HangUp;
 use flowlord_web_core::limits::{self, DELAY_RANGE, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
@@ -22,9 +22,9 @@ use flowlord_web_core::long_poll_limit::LongPoll;
 use flowlord_web_core::openapi::{Operation, schema};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
-use flowlord_web_core::values::{Span, Text, between, check_worker, required, topic_filter};
+use flowlord_web_core::values::{BodyDuration, BodyText, between, check_worker, required, topic_filter};
 use flowlord_web_core::view::task::GrantedView;
-use flowlord_web_core::view::time::Stamp;
+use flowlord_web_core::view::time::TimeStamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -58,17 +58,17 @@ pub(crate) struct LeaseBody<'a> {
     #[schema(required, schema_with = limits::topic_filters)]
     topics: Option<Vec<String>>,
     #[schema(required, schema_with = limits::worker_name)]
-    worker: Option<Text<'a>>,
+    worker: Option<BodyText<'a>>,
     #[schema(schema_with = limits::leased_tasks)]
     max: Option<u64>,
     #[schema(schema_with = limits::wait_time)]
-    wait: Option<Span>,
+    wait: Option<BodyDuration>,
     #[schema(schema_with = limits::lease_time)]
-    lease: Option<Span>,
+    lease: Option<BodyDuration>,
 }
 
 impl LeaseBody<'_> {
-    fn into_lease(self, context: &ContextRef) -> Result<(Lease, Waiting), Problem> {
+    fn into_lease(self, context: &ContextRef) -> Result<(RequestLeases, WaitingWorker), Problem> {
         let topics = required(
             "topics",
             self.topics,
@@ -79,7 +79,7 @@ impl LeaseBody<'_> {
             return Err(Problem::invalid(detail));
         }
         let topics = topics.into_iter().map(topic_filter).collect::<Result<_, _>>()?;
-        let Text(worker) = required("worker", self.worker, "a name that tells this worker from others")?;
+        let BodyText(worker) = required("worker", self.worker, "a name that tells this worker from others")?;
         check_worker(&worker)?;
         let max = self.max.unwrap_or(1);
         if !(1..=MAX_LEASED_TASKS).contains(&max) {
@@ -87,31 +87,32 @@ impl LeaseBody<'_> {
                 "`max` is {max}: write a whole number from 1 to {MAX_LEASED_TASKS}"
             )));
         }
-        let wait = between("wait", self.wait.map_or(TimeDelta::zero(), |Span(wait)| wait), WAIT_RANGE)?;
+        let wait =
+            between("wait", self.wait.map_or(TimeDelta::zero(), |BodyDuration(wait)| wait), WAIT_RANGE)?;
         let lease = lease_time(self.lease)?.unwrap_or(context.config.lease);
         let (reply, answer) = oneshot::channel();
         let max = usize::try_from(max).unwrap_or(1);
-        let lease = Lease { topics, max, worker: worker.into_owned(), lease, wait, reply };
-        Ok((lease, Waiting { answer, context: context.clone() }))
+        let lease = RequestLeases { topics, max, worker: worker.into_owned(), lease, wait, reply };
+        Ok((lease, WaitingWorker { answer, context: context.clone() }))
     }
 }
 
-fn lease_time(span: Option<Span>) -> Result<Option<TimeDelta>, Problem> {
-    span.map(|Span(lease)| between("lease", lease, LEASE_RANGE)).transpose()
+fn lease_time(span: Option<BodyDuration>) -> Result<Option<TimeDelta>, Problem> {
+    span.map(|BodyDuration(lease)| between("lease", lease, LEASE_RANGE)).transpose()
 }
 
 /// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
-struct Waiting {
-    answer: oneshot::Receiver<Result<Vec<Granted>, Error>>,
+struct WaitingWorker {
+    answer: oneshot::Receiver<Result<Vec<LeaseGrant>, Error>>,
     context: ContextRef,
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingWorker {
     fn drop(&mut self) {
         self.answer.close();
         // Tasks that came while the worker went: nobody will work on them.
         for granted in self.answer.try_recv().into_iter().flatten().flatten() {
-            self.context.deps.dispatch.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
+            self.context.deps.dispatch.hint(ReleaseTask { lease: granted.lease, delay: TimeDelta::zero() });
         }
     }
 }
@@ -132,7 +133,7 @@ pub(crate) async fn lease(context: ContextRef, request: HttpRequest, payload: Pa
     }
 }
 
-async fn granted(context: &WebContext, lease: Lease, mut waiting: Waiting) -> Answer {
+async fn granted(context: &WebContext, lease: RequestLeases, mut waiting: WaitingWorker) -> Answer {
     let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
     context.deps.dispatch.call(lease).await?;
     match tokio::time::timeout(longest, &mut waiting.answer).await {
@@ -146,7 +147,11 @@ async fn granted(context: &WebContext, lease: Lease, mut waiting: Waiting) -> An
 }
 
 /// A request that may wait is counted, so that no caller takes all the room.
-fn waits(context: &WebContext, request: &HttpRequest, lease: &Lease) -> Result<Option<LongPoll>, Problem> {
+fn waits(
+    context: &WebContext,
+    request: &HttpRequest,
+    lease: &RequestLeases,
+) -> Result<Option<LongPoll>, Problem> {
     if lease.wait.is_zero() {
         return Ok(None);
     }
@@ -178,14 +183,14 @@ pub(crate) struct HeartbeatBody {
     /// What the worker says about it.
     msg: Option<String>,
     #[schema(schema_with = limits::lease_time)]
-    lease: Option<Span>,
+    lease: Option<BodyDuration>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Extended)]
 pub(crate) struct HeartbeatAnswer {
     #[schema(schema_with = limits::time)]
-    expires: Stamp,
+    expires: TimeStamp,
     /// Give up: nobody wants the result.
     cancel: bool,
 }
@@ -204,9 +209,9 @@ pub(crate) async fn heartbeat(
         return Err(Problem::invalid(format!("`progress` is {progress}: write a number from 0 to 1")));
     }
     let by = lease_time(beat.lease)?;
-    let beat = Heartbeat { lease, by, progress: beat.progress, msg: beat.msg };
+    let beat = SendHeartbeat { lease, by, progress: beat.progress, msg: beat.msg };
     let extended = context.deps.dispatch.call(beat).await?;
-    json(StatusCode::OK, &HeartbeatAnswer { expires: Stamp(extended.expires), cancel: extended.cancel })
+    json(StatusCode::OK, &HeartbeatAnswer { expires: TimeStamp(extended.expires), cancel: extended.cancel })
 }
 
 pub(crate) async fn result(
@@ -217,8 +222,8 @@ pub(crate) async fn result(
 ) -> Answer {
     let body = result_body(&request, payload).await?;
     let lease = lease_token(&path)?;
-    let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
-    let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];
+    let doc: BorrowedTaskDoc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
+    let results = vec![(ResultClaim::Lease(lease), doc.into_outcome()?)];
     let applied = context.deps.ingest.call(SubmitResults { results }).await?.pop();
     let applied = applied.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
     json(StatusCode::OK, &ResultAnswer { accepted: true, duplicate: applied.duplicate })
@@ -236,7 +241,7 @@ pub(crate) struct ResultAnswer {
 #[schema(as = Release)]
 pub(crate) struct ReleaseBody {
     #[schema(schema_with = limits::delay)]
-    delay: Option<Span>,
+    delay: Option<BodyDuration>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -255,8 +260,9 @@ pub(crate) async fn release(
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
-    let delay = between("delay", release.delay.map_or(TimeDelta::zero(), |Span(delay)| delay), DELAY_RANGE)?;
-    context.deps.dispatch.call(Release { lease, delay }).await?;
+    let delay =
+        between("delay", release.delay.map_or(TimeDelta::zero(), |BodyDuration(delay)| delay), DELAY_RANGE)?;
+    context.deps.dispatch.call(ReleaseTask { lease, delay }).await?;
     json(StatusCode::OK, &ReleaseAnswer { released: true })
 }
 

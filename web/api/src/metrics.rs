@@ -4,12 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Role;
-use flowlord_domain::ladder::Policy;
-use flowlord_messages::alerts::LadderStates;
-use flowlord_messages::changelog::ReadShipping;
-use flowlord_messages::schedule::NextRuns;
+use flowlord_domain::escalation::EscalationPolicy;
+use flowlord_messages::alerts::ReadEscalations;
+use flowlord_messages::changelog::ReadShippingState;
+use flowlord_messages::schedule::ReadNextRuns;
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
-use flowlord_messages::stats::{Backlog, ReadBacklog};
+use flowlord_messages::stats::{QueueBacklog, ReadBacklog};
 use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::openapi::Operation;
 use flowlord_web_core::problem::Answer;
@@ -26,10 +26,10 @@ pub(crate) async fn metrics(context: ContextRef) -> Answer {
     let now = context.deps.kit.now();
     let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
         context.deps.view_reader.call(ReadBacklog),
-        context.deps.alerts.call(LadderStates),
+        context.deps.alerts.call(ReadEscalations),
         context.deps.backup.call(ReadBackup),
-        context.deps.shipper.call(ReadShipping),
-        context.deps.scheduler.call(NextRuns),
+        context.deps.shipper.call(ReadShippingState),
+        context.deps.scheduler.call(ReadNextRuns),
         ping_actors(&context),
     );
     if let Ok(backlog) = backlog {
@@ -64,8 +64,14 @@ pub(crate) async fn metrics(context: ContextRef) -> Answer {
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, kind)).body(text))
 }
 
-fn show_policy(route: String, policy: Policy) {
-    let Policy { min, max, factor_up, factor_down, quiet_ticks } = policy;
+fn show_policy(route: String, policy: EscalationPolicy) {
+    let EscalationPolicy {
+        min_interval: min,
+        max_interval: max,
+        factor_up,
+        factor_down,
+        quiet_checks: quiet_ticks,
+    } = policy;
     gauge!("flowlord_ladder_min_seconds", "route" => route.clone()).set(seconds(min));
     gauge!("flowlord_ladder_max_seconds", "route" => route.clone()).set(seconds(max));
     gauge!("flowlord_ladder_factor_up", "route" => route.clone()).set(factor_up.as_f64());
@@ -73,7 +79,7 @@ fn show_policy(route: String, policy: Policy) {
     gauge!("flowlord_ladder_quiet_ticks", "route" => route).set(f64::from(quiet_ticks));
 }
 
-fn show_backlog(context: &WebContext, backlog: &Backlog, now: DateTime<Utc>) {
+fn show_backlog(context: &WebContext, backlog: &QueueBacklog, now: DateTime<Utc>) {
     // A topic that has nothing ready any more shows zero, not what it had.
     let mut shown = context.topics_shown();
     shown.extend(backlog.ready.iter().map(|(topic, ..)| topic.clone()));

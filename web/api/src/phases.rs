@@ -5,18 +5,18 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
+use flowlord_messages::audit::AuditAction;
 use flowlord_messages::schedule::PausePhase;
 use flowlord_web_core::answer::json;
 use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits;
 use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Answer;
 use flowlord_web_core::route::Route;
 use flowlord_web_core::values::required;
-use flowlord_web_core::view::time::Stamp;
+use flowlord_web_core::view::time::TimeStamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -24,10 +24,10 @@ use utoipa::ToSchema;
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::post("/api/v1/phases/pause", Role::Operator, pause)
-            .audited(Action::Pause)
+            .audited(AuditAction::Pause)
             .documented(describe_pause),
         Route::post("/api/v1/phases/resume", Role::Operator, resume)
-            .audited(Action::Resume)
+            .audited(AuditAction::Resume)
             .documented(describe_resume),
     ]
 }
@@ -54,7 +54,7 @@ pub(crate) struct PhaseAnswer<'a> {
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    paused_since: Option<Stamp>,
+    paused_since: Option<TimeStamp>,
 }
 
 /// Lets a phase start nothing new.
@@ -68,14 +68,14 @@ pub(crate) async fn resume(context: ContextRef, request: HttpRequest, payload: P
 }
 
 async fn set(context: &WebContext, request: HttpRequest, payload: Payload, paused: bool) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let phase: PhaseBody = object(&body, EXAMPLE)?;
     let workflow = required("workflow", phase.workflow, "the workflow file, like \"etl/daily.toml\"")?;
     let task = required("task", phase.task, "the phase, like \"load:hourly\"")?;
     let ask = PausePhase { workflow: workflow.clone(), task: task.clone(), paused };
     let since = context.deps.scheduler.call(ask).await?;
-    let (paused, paused_since) = (since.is_some(), since.map(Stamp));
+    let (paused, paused_since) = (since.is_some(), since.map(TimeStamp));
     json(StatusCode::OK, &PhaseAnswer { workflow: &workflow, task: &task, paused, paused_since })
 }
 

@@ -9,15 +9,15 @@ use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Role, TaskState, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::audit::Action;
-use flowlord_messages::tasks::{FindTasks, LaterAttempts, TaskFilter, TaskPage};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::tasks::{FindLaterAttempts, FindTasks, TaskFilter, TaskPage};
 use flowlord_web_core::answer::json;
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::extract::{from_json, json_body, object};
 use flowlord_web_core::limits;
 use flowlord_web_core::openapi::{Operation, schema, task_example};
-use flowlord_web_core::params::{Params, meant};
+use flowlord_web_core::params::{QueryParams, meant};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::task_query as list;
@@ -34,13 +34,13 @@ use utoipa::{PartialSchema, ToSchema};
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::post("/api/v1/tasks/rerun", Role::Operator, many)
-            .audited(Action::Rerun)
+            .audited(AuditAction::Rerun)
             .documented(describe_many),
         Route::post("/api/v1/tasks/{uid}/rerun", Role::Operator, one)
-            .audited(Action::Rerun)
+            .audited(AuditAction::Rerun)
             .documented(describe_one),
         Route::post("/api/v1/tasks/{uid}/cancel", Role::Operator, cancel)
-            .audited(Action::Cancel)
+            .audited(AuditAction::Cancel)
             .documented(describe_cancel),
     ]
 }
@@ -70,7 +70,7 @@ pub(crate) async fn one(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
     let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
@@ -85,7 +85,8 @@ pub(crate) async fn one(
 
 /// As the database would refuse it.
 async fn refuse_unfinished(context: &WebContext, task: &Attempt) -> Result<(), Problem> {
-    let later = context.deps.view_reader.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+    let later =
+        context.deps.view_reader.call(FindLaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
     let last = match later {
         Some(uid) => read_task(context, uid).await?,
         None => task.clone(),
@@ -112,7 +113,7 @@ pub(crate) async fn cancel(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
     let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
@@ -122,14 +123,14 @@ pub(crate) async fn cancel(
 /// What came of many.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = RerunTasks)]
-pub(crate) struct Many {
+pub(crate) struct RerunReport {
     status: String,
     /// How many were chosen.
     count: usize,
     created: usize,
     /// How many have a later attempt: that one counts.
     skipped: usize,
-    failed: Vec<Failed>,
+    failed: Vec<RerunFailure>,
     /// In a dry run those that would run again, else the new ones; the first of them.
     #[schema(value_type = Vec<TaskView>)]
     tasks: Vec<Value>,
@@ -137,7 +138,7 @@ pub(crate) struct Many {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RerunFailure)]
-struct Failed {
+struct RerunFailure {
     #[schema(schema_with = limits::uid)]
     uid: Uid,
     code: &'static str,
@@ -175,7 +176,7 @@ pub(crate) async fn many(context: ContextRef, request: HttpRequest, payload: Pay
     let body = json_body(&request, payload).await?;
     let (filter, execute) = wanted(&body, request.query_string())?;
     let (chosen, skipped) = choose(&context, filter).await?;
-    let mut many = Many { count: chosen.len(), skipped, ..Many::default() };
+    let mut many = RerunReport { count: chosen.len(), skipped, ..RerunReport::default() };
     if !execute {
         AuditEntry::nothing_changed(&request);
         many.status = "dry run: nothing is rerun without \"execute\":true".to_owned();
@@ -202,13 +203,13 @@ fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
         let hint = meant(name, &[FILTERS, &["execute"]].concat());
         return Err(Problem::invalid(format!("unknown field `{name}`: {hint}")));
     }
-    let mut params = Query::lenient(query);
+    let mut params = Query::parse_lenient(query);
     for (name, value) in &fields {
         for value in texts(name, value)? {
-            params.push(name, value);
+            params.push_pair(name, value);
         }
     }
-    let params = Params::parse(&params.encode(), FILTERS)?;
+    let params = QueryParams::parse(&params.to_text(), FILTERS)?;
     let mut filter = list::filter(&params)?;
     if filter == TaskFilter::default() {
         let detail = format!("name the tasks to rerun by at least one of {}", FILTERS.join(", "));
@@ -232,10 +233,10 @@ fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
 
 /// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
 async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
-    let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest(filter, STEP));
+    let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest_first(filter, STEP));
     loop {
         let TaskPage { tasks, next, .. } = context.deps.view_reader.call(step.clone()).await?;
-        let later = LaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
+        let later = FindLaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
         let later = context.deps.view_reader.call(later).await?;
         let read = tasks.len();
         let latest: Vec<_> =
@@ -253,7 +254,7 @@ async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt
     }
 }
 
-impl Many {
+impl RerunReport {
     /// Stores the new attempts of some. What was stored is told in any case.
     async fn take(&mut self, context: &WebContext, step: &[Attempt]) -> Result<(), Problem> {
         let answers = match rerun_tasks(context, step).await {
@@ -270,7 +271,7 @@ impl Many {
                     }
                 }
                 Err(Error { code, detail }) => {
-                    self.failed.push(Failed { uid: task.uid, code: code.as_str(), detail });
+                    self.failed.push(RerunFailure { uid: task.uid, code: code.as_str(), detail });
                 }
             }
         }
@@ -279,7 +280,7 @@ impl Many {
 }
 
 fn shown(task: &Attempt) -> Result<Value, Problem> {
-    serde_json::to_value(TaskView(&task.clone().listed()))
+    serde_json::to_value(TaskView(&task.clone().cut_for_list()))
         .map_err(|err| Problem::new(Code::Internal, format!("the task can't be written: {err}")))
 }
 

@@ -6,18 +6,18 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::decide::Outcome;
+use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::query::Query;
 use flowlord_domain::task_doc::{parse_time, time_text};
-use flowlord_domain::{Ids as _, Role, Uid, envelope};
+use flowlord_domain::{IdSource as _, Role, Uid, envelope};
 use flowlord_kernel::Code;
-use flowlord_messages::results::{Claim, SubmitResults};
-use flowlord_messages::tasks::{Known, KnownTasks};
+use flowlord_messages::results::{ResultClaim, SubmitResults};
+use flowlord_messages::tasks::{FindKnownTasks, KnownTask};
 use flowlord_web_core::answer::json;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::doc::{Doc, Field};
-use flowlord_web_core::extract::{Form, MAX_RESULTS, first_byte, from_json, results_body};
+use flowlord_web_core::doc::{BorrowedTaskDoc, DocField};
+use flowlord_web_core::extract::{BodyFormat, MAX_RESULTS, first_byte, from_json, results_body};
 use flowlord_web_core::openapi::{Operation, schema};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
@@ -86,15 +86,15 @@ impl ResultsAnswer {
 }
 
 /// One result that can be read.
-struct Item {
+struct ResultItem {
     index: usize,
-    whose: Whose,
-    outcome: Outcome,
+    whose: ResultOwner,
+    outcome: WorkerOutcome,
 }
 
 /// Whose result it is.
-enum Whose {
-    Claimed(Claim),
+enum ResultOwner {
+    Claimed(ResultClaim),
     /// A done task without a lease, and its uid where that came with it.
     Done(Option<Uid>, Arc<ForeignTask>),
 }
@@ -109,11 +109,11 @@ pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: 
 /// Takes the results of a body, which may be in the envelope of a message bus.
 pub(crate) async fn take(
     context: &WebContext,
-    form: Form,
+    form: BodyFormat,
     body: &[u8],
     adopt: bool,
 ) -> Result<ResultsAnswer, Problem> {
-    let message = envelope::unwrap(body).map_err(|err| Problem::invalid(err.to_string()))?;
+    let message = envelope::open_envelope(body).map_err(|err| Problem::invalid(err.to_string()))?;
     let texts = split(form, message.as_deref().unwrap_or(body))?;
     if texts.len() > MAX_ITEMS {
         let detail = format!("there are {} results: send at most {MAX_ITEMS} at once", texts.len());
@@ -135,7 +135,7 @@ pub(crate) async fn take(
 
 /// Whether done tasks that nobody created here are recorded. Other parameters are passed over: workers may be newer.
 pub(crate) fn adopts(query: &str) -> Result<bool, Problem> {
-    match Query::lenient(query).first("adopt") {
+    match Query::parse_lenient(query).first_value("adopt") {
         None | Some("" | "true") => Ok(true),
         Some("false") => Ok(false),
         Some(text) => Err(Problem::invalid(format!("`adopt` is `{text}`: write true or false"))),
@@ -143,9 +143,9 @@ pub(crate) fn adopts(query: &str) -> Result<bool, Problem> {
 }
 
 /// The texts of the single results. What holds no JSON at all fails as a whole.
-fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
+fn split(form: BodyFormat, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     let first = first_byte(body);
-    if first == Some(b'[') || (first.is_none() && form == Form::Json) {
+    if first == Some(b'[') || (first.is_none() && form == BodyFormat::Json) {
         let items: Vec<&RawValue> = from_json(body)?;
         return Ok(items.into_iter().map(|item| item.get().as_bytes()).collect());
     }
@@ -164,30 +164,30 @@ fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     Ok(lines)
 }
 
-fn item(context: &WebContext, index: usize, text: &[u8]) -> Result<Item, Problem> {
+fn item(context: &WebContext, index: usize, text: &[u8]) -> Result<ResultItem, Problem> {
     if first_byte(text) != Some(b'{') {
         let detail = "a result must be an object, like {\"lease\":\"…\",\"result\":\"complete\"}";
         return Err(Problem::new(Code::InvalidJson, detail));
     }
-    let mut doc: Doc<'_> = from_json(text)?;
+    let mut doc: BorrowedTaskDoc<'_> = from_json(text)?;
     let whose = whose(context, &mut doc)?;
-    Ok(Item { index, whose, outcome: doc.into_outcome()? })
+    Ok(ResultItem { index, whose, outcome: doc.into_outcome()? })
 }
 
-fn whose(context: &WebContext, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
-    if let Some(lease) = given(doc, Field::Lease) {
-        return Ok(Whose::Claimed(Claim::Lease(lease_token(lease)?)));
+fn whose(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>) -> Result<ResultOwner, Problem> {
+    if let Some(lease) = given(doc, DocField::Lease) {
+        return Ok(ResultOwner::Claimed(ResultClaim::Lease(lease_token(lease)?)));
     }
-    let uid = given(doc, Field::Uid).map(|uid| {
+    let uid = given(doc, DocField::Uid).map(|uid| {
         uid.parse::<Uid>()
             .map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
     });
-    match (uid.transpose()?, given(doc, Field::Type), created(doc)) {
+    match (uid.transpose()?, given(doc, DocField::Type), created(doc)) {
         (Some(uid), Some(_), Ok(Some(created))) => {
-            Ok(Whose::Done(Some(uid), done_task(context, doc, created)))
+            Ok(ResultOwner::Done(Some(uid), done_task(context, doc, created)))
         }
-        (Some(uid), ..) => Ok(Whose::Claimed(Claim::Task(uid))),
-        (None, Some(_), Ok(Some(created))) => Ok(Whose::Done(None, done_task(context, doc, created))),
+        (Some(uid), ..) => Ok(ResultOwner::Claimed(ResultClaim::Task(uid))),
+        (None, Some(_), Ok(Some(created))) => Ok(ResultOwner::Done(None, done_task(context, doc, created))),
         (None, _, Err(problem)) => Err(problem),
         (None, ..) => Err(Problem::invalid(
             "the task of this result is not named: write `lease`, or `uid`, or `type`, `job`, `id` and `created`",
@@ -195,31 +195,35 @@ fn whose(context: &WebContext, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
     }
 }
 
-fn given<'a>(doc: &'a Doc<'_>, field: Field) -> Option<&'a str> {
+fn given<'a>(doc: &'a BorrowedTaskDoc<'_>, field: DocField) -> Option<&'a str> {
     doc.get(field).filter(|text| !text.is_empty())
 }
 
 /// When the task was created. A task that was written by hand may not say it: then when it was begun or ended, which is
 /// the same each time that its result comes.
-fn created(doc: &Doc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
-    let Some(text) = given(doc, Field::Created) else {
-        return Ok(doc.time(Field::Started, "started")?.or(doc.time(Field::Ended, "ended")?));
+fn created(doc: &BorrowedTaskDoc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
+    let Some(text) = given(doc, DocField::Created) else {
+        return Ok(doc.time(DocField::Started, "started")?.or(doc.time(DocField::Ended, "ended")?));
     };
     parse_time(text)
         .map(Some)
         .map_err(|_| Problem::invalid(format!("`created` is `{text}`: write it as it came with the task")))
 }
 
-fn done_task(context: &WebContext, doc: &mut Doc<'_>, created: DateTime<Utc>) -> Arc<ForeignTask> {
-    let id = doc.take(Field::Id);
-    let chain = if id.is_empty() { context.deps.kit.ids().chain(created) } else { id.clone() };
+fn done_task(
+    context: &WebContext,
+    doc: &mut BorrowedTaskDoc<'_>,
+    created: DateTime<Utc>,
+) -> Arc<ForeignTask> {
+    let id = doc.take(DocField::Id);
+    let chain = if id.is_empty() { context.deps.kit.ids().next_chain_id(created) } else { id.clone() };
     Arc::new(ForeignTask {
-        topic: doc.take(Field::Type),
-        job: doc.take(Field::Job),
+        topic: doc.take(DocField::Type),
+        job: doc.take(DocField::Job),
         id,
         chain,
-        info: doc.take(Field::Info),
-        meta: doc.get(Field::Meta).unwrap_or_default().to_owned(),
+        info: doc.take(DocField::Info),
+        meta: doc.get(DocField::Meta).unwrap_or_default().to_owned(),
         created,
     })
 }
@@ -231,27 +235,27 @@ fn unknown(detail: String) -> Problem {
 /// Finds out whose result each is. What was recorded before counts as a duplicate.
 async fn claimed(
     context: &WebContext,
-    items: Vec<Item>,
+    items: Vec<ResultItem>,
     adopt: bool,
     answer: &mut ResultsAnswer,
-) -> Result<Vec<(usize, Claim, Outcome)>, Problem> {
+) -> Result<Vec<(usize, ResultClaim, WorkerOutcome)>, Problem> {
     let mut known = known(context, &items).await?.into_iter();
     let mut results = Vec::with_capacity(items.len());
-    for Item { index, whose, mut outcome } in items {
+    for ResultItem { index, whose, mut outcome } in items {
         let task = match whose {
-            Whose::Claimed(claim) => {
+            ResultOwner::Claimed(claim) => {
                 results.push((index, claim, outcome));
                 continue;
             }
-            Whose::Done(_, task) => task,
+            ResultOwner::Done(_, task) => task,
         };
         match (known.next(), adoptable(context, &task, adopt)) {
-            (Some(Known::Created(uid)), _) => results.push((index, Claim::Task(uid), outcome)),
-            (Some(Known::Recorded), _) => answer.duplicates += 1,
+            (Some(KnownTask::Created(uid)), _) => results.push((index, ResultClaim::Task(uid), outcome)),
+            (Some(KnownTask::Recorded), _) => answer.duplicates += 1,
             (_, Ok(())) => {
                 // It is the task's own.
                 outcome.meta.clear();
-                results.push((index, Claim::Foreign(task), outcome));
+                results.push((index, ResultClaim::Foreign(task), outcome));
             }
             (_, Err(problem)) => answer.reject(index, &problem),
         }
@@ -260,16 +264,16 @@ async fn claimed(
 }
 
 /// What is known of the done tasks among them.
-async fn known(context: &WebContext, items: &[Item]) -> Result<Vec<Known>, Problem> {
-    let done = |item: &Item| match &item.whose {
-        Whose::Claimed(_) => None,
-        Whose::Done(uid, task) => Some((*uid, Arc::clone(task))),
+async fn known(context: &WebContext, items: &[ResultItem]) -> Result<Vec<KnownTask>, Problem> {
+    let done = |item: &ResultItem| match &item.whose {
+        ResultOwner::Claimed(_) => None,
+        ResultOwner::Done(uid, task) => Some((*uid, Arc::clone(task))),
     };
     let tasks: Vec<_> = items.iter().filter_map(done).collect();
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(context.deps.reader.call(KnownTasks { tasks }).await?)
+    Ok(context.deps.reader.call(FindKnownTasks { tasks }).await?)
 }
 
 /// Refuses what can't be recorded as a task of this service.
@@ -284,7 +288,7 @@ fn adoptable(context: &WebContext, task: &ForeignTask, adopt: bool) -> Result<()
     }
     check_id(&task.id)?;
     let latest = context.deps.kit.now() + MOST_AHEAD;
-    if !task.uid().is_writable() || task.created > latest {
+    if !task.first_uid().is_writable() || task.created > latest {
         let detail = format!(
             "`created` is {}: it must be after 1970 and at most a day ahead of now; check the clock that wrote it",
             time_text(task.created)
@@ -296,7 +300,7 @@ fn adoptable(context: &WebContext, task: &ForeignTask, adopt: bool) -> Result<()
 
 async fn submit(
     context: &WebContext,
-    results: Vec<(usize, Claim, Outcome)>,
+    results: Vec<(usize, ResultClaim, WorkerOutcome)>,
     answer: &mut ResultsAnswer,
 ) -> Result<(), Problem> {
     if results.is_empty() {

@@ -2,9 +2,9 @@
 
 use flowlord_web_core::answer::LookedList;
 use flowlord_web_core::doc::{NewTaskDoc, ResultDoc, ResultItemDoc};
-use flowlord_web_core::openapi::Schemas;
+use flowlord_web_core::openapi::SchemaRegistry;
 use flowlord_web_core::problem::ProblemDocument;
-use flowlord_web_core::view::alert::{AlertView, IncidentView, SilenceView, Taken};
+use flowlord_web_core::view::alert::{AcknowledgedView, AlertView, IncidentView, SilenceView};
 use flowlord_web_core::view::backload::{BackloadRequestDoc, BackloadView, DryRunView, ExecutedView};
 use flowlord_web_core::view::file::{FileEventView, PlaceView, RecordedView};
 use flowlord_web_core::view::stats::StatsView;
@@ -17,13 +17,19 @@ use utoipa::openapi::schema::{AnyOfBuilder, Schema};
 use super::{alerts, audit, health, lease, phases, rerun, results, silences, snapshots, tokens, workflows};
 
 /// Adds the types by which the document describes bodies and answers, with those that they refer to.
-pub fn add_schemas(all: &mut Schemas) {
+pub fn add_schemas(all: &mut SchemaRegistry) {
     all.add::<NewTaskDoc>().add::<ResultDoc>().add::<ResultItemDoc>().add::<TaskView<'_>>();
     all.add::<lease::LeaseBody<'_>>().add::<lease::LeaseAnswer<'_>>();
     all.add::<lease::HeartbeatBody>().add::<lease::HeartbeatAnswer>().add::<lease::ResultAnswer>();
     all.add::<lease::ReleaseBody>().add::<lease::ReleaseAnswer>().add::<results::ResultsAnswer>();
-    all.add::<rerun::RerunBody>().add::<rerun::RerunFilter>().add::<rerun::CancelBody>().add::<rerun::Many>();
-    all.add::<alerts::AcknowledgeBody>().add::<Taken<'_>>().add::<AlertView<'_>>().add::<IncidentView<'_>>();
+    all.add::<rerun::RerunBody>()
+        .add::<rerun::RerunFilter>()
+        .add::<rerun::CancelBody>()
+        .add::<rerun::RerunReport>();
+    all.add::<alerts::AcknowledgeBody>()
+        .add::<AcknowledgedView<'_>>()
+        .add::<AlertView<'_>>()
+        .add::<IncidentView<'_>>();
     all.add::<silences::NewSilence>().add::<SilenceView<'_>>();
     all.add::<FileView<'_>>().add::<workflows::RefreshAnswer>();
     all.add::<phases::PhaseBody>().add::<phases::PhaseAnswer<'_>>();

@@ -5,18 +5,18 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
+use flowlord_messages::audit::AuditAction;
 use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits;
 use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::values::matching::{MatchDoc, MatchText, by, note, until};
-use flowlord_web_core::values::{Span, required};
+use flowlord_web_core::values::{BodyDuration, required};
 use flowlord_web_core::view::alert::SilenceView;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,10 +26,10 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/api/v1/silences", Role::Viewer, list).documented(describe_list),
         Route::post("/api/v1/silences", Role::Operator, add)
-            .audited(Action::Silence)
+            .audited(AuditAction::Silence)
             .documented(describe_add),
         Route::delete("/api/v1/silences/{id}", Role::Operator, remove)
-            .audited(Action::Silence)
+            .audited(AuditAction::Silence)
             .documented(describe_remove),
     ]
 }
@@ -43,7 +43,7 @@ pub(crate) struct NewSilence {
     #[schema(value_type = MatchDoc)]
     matching: MatchText,
     #[schema(schema_with = limits::hold_time)]
-    r#for: Option<Span>,
+    r#for: Option<BodyDuration>,
     #[schema(schema_with = limits::time)]
     until: Option<String>,
     #[schema(schema_with = limits::person_name)]
@@ -54,7 +54,7 @@ pub(crate) struct NewSilence {
 
 /// Makes one: alerts that match are stored, and not told.
 pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: NewSilence = object(&body, EXAMPLE)?;
     let now = context.deps.kit.now();
@@ -79,7 +79,7 @@ pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payl
 
 /// Newest first; those that hold, or all.
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["all", "limit", "cursor"])?;
+    let params = QueryParams::parse(request.query_string(), &["all", "limit", "cursor"])?;
     let limit = params.limit()?;
     let now = context.deps.kit.now();
     let at = (!params.switch("all")?).then_some(now);

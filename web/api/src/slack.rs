@@ -4,7 +4,7 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_kernel::Code;
-use flowlord_messages::outbox::SlackCall;
+use flowlord_messages::outbox::SlackInteraction;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::slack_body;
 use flowlord_web_core::problem::{Answer, Problem};
@@ -27,7 +27,7 @@ pub(crate) async fn interactive(context: ContextRef, request: HttpRequest, paylo
     let body = slack_body(&request, payload).await?;
     // The signature is over the body as it came.
     let body = String::from_utf8(body.to_vec()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
-    context.deps.buttons.call(SlackCall { timestamp, signature, body }).await?;
+    context.deps.buttons.call(SlackInteraction { timestamp, signature, body }).await?;
     Ok(HttpResponse::Ok().finish())
 }
 

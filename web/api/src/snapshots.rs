@@ -8,17 +8,17 @@ use actix_web::web::Payload;
 use chrono::{DateTime, Utc};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
-use flowlord_messages::snapshots::{ListSnapshots, Snapshot, TakeSnapshot};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::snapshots::{ListSnapshots, StoredSnapshot, TakeSnapshot};
 use flowlord_web_core::answer::json;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits;
 use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
-use flowlord_web_core::view::time::Stamp;
+use flowlord_web_core::view::time::TimeStamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/snapshots", Role::Viewer, list).documented(describe_list),
         Route::post("/api/v1/snapshots", Role::Admin, take)
-            .audited(Action::Snapshot)
+            .audited(AuditAction::Snapshot)
             .documented(describe_take),
     ]
 }
@@ -45,7 +45,7 @@ pub(crate) struct NewSnapshot {
 pub(crate) struct SnapshotView {
     location: String,
     #[schema(schema_with = limits::time)]
-    at: Stamp,
+    at: TimeStamp,
     bytes: u64,
     /// Whether it was read back and found whole.
     verified: bool,
@@ -59,22 +59,22 @@ pub(crate) struct SnapshotsView {
     next: Option<String>,
     /// When the next one is made.
     #[schema(required, schema_with = limits::time_or_null)]
-    due: Option<Stamp>,
+    due: Option<TimeStamp>,
     /// Why the last one failed.
     #[schema(required)]
     problem: Option<String>,
 }
 
-impl From<Snapshot> for SnapshotView {
-    fn from(snapshot: Snapshot) -> Self {
-        let Snapshot { location, at, bytes, verified } = snapshot;
-        Self { location, at: Stamp(at), bytes, verified }
+impl From<StoredSnapshot> for SnapshotView {
+    fn from(snapshot: StoredSnapshot) -> Self {
+        let StoredSnapshot { location, at, bytes, verified } = snapshot;
+        Self { location, at: TimeStamp(at), bytes, verified }
     }
 }
 
 /// Takes one now, and answers when it is checked and on disk.
 pub(crate) async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let NewSnapshot { to } = object(&body, r#"{} or {"to":"/backup/now.db"}"#)?;
     if let Some(to) = to.as_ref().filter(|to| !to.is_absolute()) {
@@ -90,7 +90,10 @@ pub(crate) async fn list(context: ContextRef) -> Answer {
     let listed = context.deps.backup.call(ListSnapshots).await?;
     let due: Option<DateTime<Utc>> = listed.next;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
-    json(StatusCode::OK, &SnapshotsView { items, next: None, due: due.map(Stamp), problem: listed.problem })
+    json(
+        StatusCode::OK,
+        &SnapshotsView { items, next: None, due: due.map(TimeStamp), problem: listed.problem },
+    )
 }
 
 fn describe_list(operation: Operation) -> Operation {

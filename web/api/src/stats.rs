@@ -4,11 +4,11 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::stats::DayStats;
+use flowlord_messages::stats::ReadDayTotals;
 use flowlord_web_core::answer::json;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Answer;
 use flowlord_web_core::route::Route;
 use flowlord_web_core::view::stats::StatsView;
@@ -20,9 +20,9 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// By hour, and by type and job.
 pub(crate) async fn stats(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["date"])?;
+    let params = QueryParams::parse(request.query_string(), &["date"])?;
     let day = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
-    let stats = context.deps.view_reader.call(DayStats { day }).await?;
+    let stats = context.deps.view_reader.call(ReadDayTotals { day }).await?;
     json(StatusCode::OK, &StatsView::new(day, &stats))
 }
 

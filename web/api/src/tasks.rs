@@ -5,26 +5,26 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role, search};
+use flowlord_domain::{Attempt, IdSource as _, NewTask, Role, TaskLane, search};
 use flowlord_kernel::{Code, IdGenerator};
-use flowlord_messages::audit::Action;
-use flowlord_messages::tasks::{AttemptsById, CreateTasks, IdempotencyKey, TaskSort};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::tasks::{CreateTasks, IdempotencyKey, ReadAttempts, TaskSort};
 use flowlord_web_core::answer::{List, LookedList, json};
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::doc::{Doc, Field};
+use flowlord_web_core::doc::{BorrowedTaskDoc, DocField};
 use flowlord_web_core::extract::{first_byte, from_json, json_body, object};
 use flowlord_web_core::limits::{self, MAX_CHAIN_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS};
 use flowlord_web_core::openapi::{
     Operation, day_schema, json_of, list_of, one_of, schema, task_example, texts,
 };
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::task_query as list;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 use flowlord_web_core::values::{check_name, required};
 use flowlord_web_core::view::task::TaskView;
-use flowlord_web_core::view::time::Stamp;
+use flowlord_web_core::view::time::TimeStamp;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -32,7 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::post("/api/v1/tasks", Role::Worker, create)
             .work()
-            .audited(Action::Create)
+            .audited(AuditAction::Create)
             .documented(describe_create),
         Route::view("/api/v1/tasks", Role::Viewer, list).documented(describe_list),
         Route::view("/api/v1/tasks/{uid}", Role::Viewer, one).documented(describe_one),
@@ -81,7 +81,7 @@ async fn store(
     if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
         return created(&expected, is_list);
     }
-    let attempts = context.deps.view_reader.call(AttemptsById { uids: stored.uids }).await?;
+    let attempts = context.deps.view_reader.call(ReadAttempts { uids: stored.uids }).await?;
     created(&attempts.into_iter().flatten().collect::<Vec<_>>(), is_list)
 }
 
@@ -92,35 +92,39 @@ fn created(tasks: &[Attempt], is_list: bool) -> Answer {
     }
 }
 
-fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &IdGenerator) -> Result<NewTask, Problem> {
+fn new_task(
+    mut doc: BorrowedTaskDoc<'_>,
+    now: DateTime<Utc>,
+    mint: &IdGenerator,
+) -> Result<NewTask, Problem> {
     let mut ids = mint.clone();
     let given = |field| doc.get(field).filter(|text| !text.is_empty());
-    check_name("topic", required("type", given(Field::Type), "the topic, like \"load\"")?)?;
-    required("info", doc.get(Field::Info), "what the worker is to do, like \"?date=2026-01-15\"")?;
-    if let Some(job) = given(Field::Job) {
+    check_name("topic", required("type", given(DocField::Type), "the topic, like \"load\"")?)?;
+    required("info", doc.get(DocField::Info), "what the worker is to do, like \"?date=2026-01-15\"")?;
+    if let Some(job) = given(DocField::Job) {
         check_name("job", job)?;
     }
-    if given(Field::Result).is_some() {
+    if given(DocField::Result).is_some() {
         return Err(Problem::invalid(
             "`result` is set: post done tasks to /api/v1/results; leave it out to create a new task",
         ));
     }
-    check_id(given(Field::Id).unwrap_or_default())?;
-    check_meta(given(Field::Meta).unwrap_or_default())?;
-    let not_before = doc.time(Field::NotBefore, "not_before")?.filter(|at| *at > now);
-    let id = given(Field::Id).is_none().then(|| ids.chain(now));
+    check_id(given(DocField::Id).unwrap_or_default())?;
+    check_meta(given(DocField::Meta).unwrap_or_default())?;
+    let not_before = doc.time(DocField::NotBefore, "not_before")?.filter(|at| *at > now);
+    let id = given(DocField::Id).is_none().then(|| ids.next_chain_id(now));
     Ok(NewTask {
-        uid: ids.uid(now),
-        topic: doc.take(Field::Type),
-        job: doc.take(Field::Job),
-        id: id.unwrap_or_else(|| doc.take(Field::Id)),
-        info: doc.take(Field::Info),
-        meta: doc.take(Field::Meta),
+        uid: ids.next_uid(now),
+        topic: doc.take(DocField::Type),
+        job: doc.take(DocField::Job),
+        id: id.unwrap_or_else(|| doc.take(DocField::Id)),
+        info: doc.take(DocField::Info),
+        meta: doc.take(DocField::Meta),
         workflow: String::new(),
         parent: None,
         retry: 0,
         not_before,
-        lane: Lane::Live,
+        lane: TaskLane::Live,
     })
 }
 
@@ -168,11 +172,11 @@ fn digest(bytes: &[u8]) -> u64 {
 
 /// A page of tasks.
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), list::PARAMETERS)?;
+    let params = QueryParams::parse(request.query_string(), list::PARAMETERS)?;
     let page = context.deps.view_reader.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
     let items = page.tasks.iter().map(TaskView).collect();
-    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
+    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(TimeStamp) })
 }
 
 pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {

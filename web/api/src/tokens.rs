@@ -6,7 +6,7 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
+use flowlord_messages::audit::AuditAction;
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken};
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::auth::new_token;
@@ -14,10 +14,10 @@ use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits::{self, MAX_TOKEN_NAME_CHARACTERS};
 use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
-use flowlord_web_core::view::time::Stamp;
+use flowlord_web_core::view::time::TimeStamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -25,9 +25,9 @@ use utoipa::ToSchema;
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/api/v1/tokens", Role::Admin, list).documented(describe_list),
-        Route::post("/api/v1/tokens", Role::Admin, add).audited(Action::Token).documented(describe_add),
+        Route::post("/api/v1/tokens", Role::Admin, add).audited(AuditAction::Token).documented(describe_add),
         Route::delete("/api/v1/tokens/{name}", Role::Admin, remove)
-            .audited(Action::Token)
+            .audited(AuditAction::Token)
             .documented(describe_remove),
     ]
 }
@@ -57,11 +57,11 @@ pub(crate) struct TokenView {
     #[schema(schema_with = limits::role)]
     role: &'static str,
     #[schema(schema_with = limits::time)]
-    created: Stamp,
+    created: TimeStamp,
 }
 
 pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    Params::none(&request)?;
+    QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let NewToken { name, role } = object(&body, r#"{"name":"etl-workers","role":"worker"}"#)?;
     let known = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
@@ -86,7 +86,7 @@ pub(crate) async fn list(context: ContextRef) -> Answer {
     let view = |token: flowlord_messages::tokens::StoredToken| TokenView {
         name: token.name,
         role: token.role.as_str(),
-        created: Stamp(token.created),
+        created: TimeStamp(token.created),
     };
     json(StatusCode::OK, &List { items: tokens.into_iter().map(view).collect::<Vec<_>>(), next: None })
 }

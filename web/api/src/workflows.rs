@@ -5,8 +5,8 @@ use actix_web::web::Path;
 use flowlord_domain::Role;
 use flowlord_domain::workflow::Finding;
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
-use flowlord_messages::workflows::Reload;
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::workflows::ReloadWorkflows;
 use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::openapi::{Operation, list_of, schema};
@@ -23,7 +23,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::view("/api/v1/workflows", Role::Viewer, list).documented(describe_list),
         Route::view("/api/v1/workflows/{file:.*}", Role::Viewer, one).documented(describe_one),
         Route::post("/api/v1/workflows/refresh", Role::Operator, refresh)
-            .audited(Action::Refresh)
+            .audited(AuditAction::Refresh)
             .documented(describe_refresh),
     ]
 }
@@ -40,7 +40,7 @@ pub(crate) async fn list(context: ContextRef) -> Answer {
 pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
     let (current, times) = read_workflows(&context).await?;
-    if let Some(file) = current.workflows.file(&path) {
+    if let Some(file) = current.workflows.file_at(&path) {
         return json(StatusCode::OK, &file_view(&current, file, &times));
     }
     let broken = broken_views(&current).into_iter().find(|view| view.file == path);
@@ -65,7 +65,7 @@ pub(crate) struct RefreshAnswer {
 
 /// Looks at the files now.
 pub(crate) async fn refresh(context: ContextRef) -> Answer {
-    let found = context.deps.library.call(Reload).await?;
+    let found = context.deps.library.call(ReloadWorkflows).await?;
     let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
     json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
 }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use flowlord_domain::backload::{Only, Request};
+use flowlord_domain::backload::{BackloadRequest, TaskSelection};
 use flowlord_domain::{NewTask, Role};
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
-use flowlord_messages::backloads::{Failure, Finished, MAX_FAILURES, Planned};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::backloads::{
+    BackloadFailure, FinishedBackload, MAX_BACKLOAD_FAILURES, PlannedBackload,
+};
 use flowlord_web_core::answer::json_text;
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::ContextRef;
@@ -31,7 +33,7 @@ use super::{compact, time};
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::post("/backload", Role::Operator, backload)
-            .audited(Action::Backload)
+            .audited(AuditAction::Backload)
             .documented(describe_backload),
     ]
 }
@@ -41,7 +43,7 @@ const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#
 /// As the reference system has it: what it passes over, this does, too.
 async fn backload(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
-    let wanted: Request = object(&body, EXAMPLE)?;
+    let wanted: BackloadRequest = object(&body, EXAMPLE)?;
     let (execute, background) = (wanted.execute, wanted.background);
     let planned = plan_backload(&context, wanted).await?;
     if execute {
@@ -52,41 +54,41 @@ async fn backload(context: ContextRef, request: HttpRequest, payload: Payload) -
 }
 
 /// Where an answer that is being written stands.
-enum Writing {
+enum WritingStep {
     Begin,
-    Tasks { next: usize, written: usize, failed: Vec<Failure> },
+    Tasks { next: usize, written: usize, failed: Vec<BackloadFailure> },
     End,
 }
 
 /// All tasks of a dry run in one JSON document; made as the client reads them.
-fn dry_run(context: ContextRef, planned: Arc<Planned>) -> HttpResponse {
-    let text = try_unfold(Writing::Begin, move |writing| {
+fn dry_run(context: ContextRef, planned: Arc<PlannedBackload>) -> HttpResponse {
+    let text = try_unfold(WritingStep::Begin, move |writing| {
         let (context, planned) = (context.clone(), Arc::clone(&planned));
         async move {
             let total = planned.plan.count();
             // With `only` it isn't known before all was looked up.
-            let counted = planned.plan.order().only == Only::All;
+            let counted = planned.plan.order().only == TaskSelection::All;
             Ok::<_, std::io::Error>(match writing {
-                Writing::Begin => {
+                WritingStep::Begin => {
                     let status = status(false, &planned.message);
                     let text = begin(&status, counted.then_some(total));
-                    Some((Bytes::from(text), Writing::Tasks { next: 0, written: 0, failed: Vec::new() }))
+                    Some((Bytes::from(text), WritingStep::Tasks { next: 0, written: 0, failed: Vec::new() }))
                 }
-                Writing::Tasks { next, written, failed } if next >= total => {
+                WritingStep::Tasks { next, written, failed } if next >= total => {
                     let text = end(written > 0, (!counted).then_some(written), &failed);
-                    Some((Bytes::from(text), Writing::End))
+                    Some((Bytes::from(text), WritingStep::End))
                 }
-                Writing::Tasks { next, written, mut failed } => {
+                WritingStep::Tasks { next, written, mut failed } => {
                     let page = preview_backload(&context, &planned, next, STEP)
                         .await
                         .map_err(|problem| broken_off(&problem))?;
                     let text = tasks(&page.tasks, written == 0);
-                    let room = MAX_FAILURES.saturating_sub(failed.len());
+                    let room = MAX_BACKLOAD_FAILURES.saturating_sub(failed.len());
                     failed.extend(page.failed.into_iter().take(room));
                     let written = written + page.tasks.len();
-                    Some((Bytes::from(text), Writing::Tasks { next: page.next, written, failed }))
+                    Some((Bytes::from(text), WritingStep::Tasks { next: page.next, written, failed }))
                 }
-                Writing::End => None,
+                WritingStep::End => None,
             })
         }
     });
@@ -107,7 +109,7 @@ fn describe_backload(operation: Operation) -> Operation {
 
 /// The same, as the reference system tells it.
 fn executed_answer(executed: &ExecutedBackload) -> HttpResponse {
-    let Finished { created, failed, .. } = &executed.finished;
+    let FinishedBackload { created, failed, .. } = &executed.finished;
     let all_well = !executed.goes_on && failed.is_empty();
     let status = if all_well { status(true, &executed.planned.message) } else { executed.status() };
     // As many as there are tasks, unless some were left out on purpose.
@@ -117,7 +119,7 @@ fn executed_answer(executed: &ExecutedBackload) -> HttpResponse {
 
 /// Task JSON as the reference system wrote it.
 #[derive(Serialize)]
-struct Task<'a> {
+struct BackloadTask<'a> {
     #[serde(rename = "type")]
     topic: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -131,7 +133,7 @@ struct Task<'a> {
 /// Beyond what the reference system tells: only there when something failed.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Failed<'a> {
+struct FailedTasks<'a> {
     index: usize,
     reason: &'a str,
 }
@@ -151,11 +153,11 @@ fn begin(status: &str, count: Option<usize>) -> String {
 /// Some more tasks; `first` is set for the first ones of an answer.
 fn tasks(tasks: &[NewTask], first: bool) -> String {
     let written = tasks.iter().map(|task| {
-        compact(&Task {
+        compact(&BackloadTask {
             topic: &task.topic,
             job: &task.job,
             info: &task.info,
-            created: time(task.uid.created()),
+            created: time(task.uid.created_at()),
             id: &task.id,
             meta: &task.meta,
         })
@@ -169,19 +171,19 @@ fn tasks(tasks: &[NewTask], first: bool) -> String {
 }
 
 /// Ends an answer: as Go does, no tasks are `null`.
-fn end(any: bool, count: Option<usize>, failed: &[Failure]) -> String {
+fn end(any: bool, count: Option<usize>, failed: &[BackloadFailure]) -> String {
     let mut text = if any { "]" } else { "null" }.to_owned();
     if let Some(count) = count {
         text.push_str(&format!(r#","Count":{count}"#));
     }
     if !failed.is_empty() {
-        let failed: Vec<_> = failed.iter().map(|f| Failed { index: f.index, reason: &f.why }).collect();
+        let failed: Vec<_> = failed.iter().map(|f| FailedTasks { index: f.index, reason: &f.why }).collect();
         text.push_str(&format!(r#","Failed":{}"#, compact(&failed)));
     }
     text + "}"
 }
 
 #[must_use]
-pub fn answer(status: &str, count: usize, created: &[NewTask], failed: &[Failure]) -> String {
+pub fn answer(status: &str, count: usize, created: &[NewTask], failed: &[BackloadFailure]) -> String {
     begin(status, Some(count)) + &tasks(created, true) + &end(!created.is_empty(), None, failed)
 }

@@ -6,15 +6,17 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
-use flowlord_domain::{Ids as _, Role, TaskResult};
+use flowlord_domain::{IdSource as _, Role, TaskResult};
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
-use flowlord_messages::history::RemoveOld;
-use flowlord_messages::outbox::{AwaitMessage, Colour, EnqueueMessage, Fate, NewMessage, Payload};
-use flowlord_messages::snapshots::BackUp;
-use flowlord_messages::stats::DayStats;
-use flowlord_messages::tasks::{Chain, FindTasks, TaskFilter};
-use flowlord_messages::workflows::{CurrentWorkflows, ReadWorkflow, Reload};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::history::RemoveOldHistory;
+use flowlord_messages::outbox::{
+    AwaitDelivery, DeliveryStatus, EnqueueMessage, MessageColour, MessagePayload, NewMessage,
+};
+use flowlord_messages::snapshots::TakeBackup;
+use flowlord_messages::stats::ReadDayTotals;
+use flowlord_messages::tasks::{FindTasks, ReadChain, TaskFilter};
+use flowlord_messages::workflows::{ReadLoadedWorkflows, ReadWorkflow, ReloadWorkflows};
 use flowlord_web_core::answer::json_text;
 use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::openapi::Operation;
@@ -26,8 +28,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{info, pretty, task, time};
-use crate::info::{Service, stamp};
-use crate::recap::Recap;
+use crate::info::{ServiceInfo, stamp};
+use crate::recap::DayRecap;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -35,10 +37,10 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::view("/recap", Role::Viewer, recap).documented(describe_recap),
         Route::view("/task/{id:.*}", Role::Viewer, show_task).documented(describe_task),
         Route::get_or_post("/refresh", Role::Operator, refresh)
-            .audited(Action::Refresh)
+            .audited(AuditAction::Refresh)
             .documented(describe_refresh),
         Route::get_or_post("/notify", Role::Operator, notify)
-            .audited(Action::Notify)
+            .audited(AuditAction::Notify)
             .documented(describe_notify),
         Route::view("/workflow", Role::Viewer, workflow_root).documented(describe_workflow_root),
         Route::view("/workflow/{path:.*}", Role::Viewer, workflow).documented(describe_workflow),
@@ -50,11 +52,11 @@ const STEP: usize = 1_000;
 
 async fn show_info(context: ContextRef) -> Answer {
     let (current, times) = read_workflows(&context).await?;
-    let service = Service {
+    let service = ServiceInfo {
         version: &context.config.version,
         up: context.deps.kit.now() - context.config.started_at,
-        next_look: current.next_look,
-        last_look: current.looked_at,
+        next_look: current.next_scan,
+        last_look: current.scanned_at,
     };
     let info = info::info(&service, &current.workflows, |phase| times.runs(phase));
     Ok(json_text(StatusCode::OK, info))
@@ -64,7 +66,7 @@ async fn show_info(context: ContextRef) -> Answer {
 async fn show_task(context: ContextRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
     let attempts =
-        if id.is_empty() { Vec::new() } else { context.deps.view_reader.call(Chain { id }).await? };
+        if id.is_empty() { Vec::new() } else { context.deps.view_reader.call(ReadChain { id }).await? };
     Ok(json_text(StatusCode::OK, task::chain(&attempts)))
 }
 
@@ -78,9 +80,9 @@ pub(crate) async fn recap(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 /// Totals come from the rollups; only of what ended are the attempts read, in steps.
-async fn read_recap(context: &WebContext) -> Result<Recap, Problem> {
+async fn read_recap(context: &WebContext) -> Result<DayRecap, Problem> {
     let today = context.deps.kit.now().date_naive();
-    let mut recap = Recap::new(&context.deps.view_reader.call(DayStats { day: today }).await?);
+    let mut recap = DayRecap::new(&context.deps.view_reader.call(ReadDayTotals { day: today }).await?);
     let (from, to) = day(today);
     let filter = TaskFilter {
         from: Some(from),
@@ -88,7 +90,7 @@ async fn read_recap(context: &WebContext) -> Result<Recap, Problem> {
         results: vec![TaskResult::Complete, TaskResult::Error],
         ..TaskFilter::default()
     };
-    let mut step = FindTasks::oldest(filter, STEP);
+    let mut step = FindTasks::oldest_first(filter, STEP);
     loop {
         let page = context.deps.view_reader.call(step.clone()).await?;
         page.tasks.iter().for_each(|task| recap.add(task));
@@ -101,7 +103,7 @@ async fn read_recap(context: &WebContext) -> Result<Recap, Problem> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Refreshed {
+struct RefreshedFiles {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<String>,
     cache: &'static str,
@@ -111,7 +113,7 @@ struct Refreshed {
 /// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
 pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
     context.hosts.may_change(request.headers())?;
-    let found = context.deps.library.call(Reload).await?;
+    let found = context.deps.library.call(ReloadWorkflows).await?;
     if let Some(first) = found.broken.first() {
         let more = match found.broken.len() {
             1 => String::new(),
@@ -127,13 +129,13 @@ pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer
     files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
     let updated = time(context.deps.kit.now());
     // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
-    let cache = if context.deps.retention.hint(RemoveOld) {
+    let cache = if context.deps.retention.hint(RemoveOldHistory) {
         "history older than history.retention is being removed"
     } else {
         "history older than history.retention is removed after midnight"
     };
-    context.deps.backup.hint(BackUp);
-    Ok(json_text(StatusCode::OK, pretty(&Refreshed { files, cache, updated })))
+    context.deps.backup.hint(TakeBackup);
+    Ok(json_text(StatusCode::OK, pretty(&RefreshedFiles { files, cache, updated })))
 }
 
 /// Sends a message to Slack, to see whether it gets there.
@@ -145,12 +147,12 @@ pub(crate) async fn notify(context: ContextRef, request: HttpRequest) -> Answer 
         ));
     }
     let now = context.deps.kit.now();
-    let payload = Payload {
+    let payload = MessagePayload {
         headline: format!("Test message of flowlord on {}", context.config.host),
         lines: vec![stamp(&context.config.version, now - context.config.started_at)],
         link: None,
         footer: "asked for by /notify".to_owned(),
-        colour: Colour::Green,
+        colour: MessageColour::Green,
         incident: None,
     };
     let payload = serde_json::to_string(&payload)
@@ -158,27 +160,27 @@ pub(crate) async fn notify(context: ContextRef, request: HttpRequest) -> Answer 
     let message = NewMessage {
         route: "default".to_owned(),
         kind: "test".to_owned(),
-        key: format!("test:{}", context.deps.kit.ids().uid(now)),
+        key: format!("test:{}", context.deps.kit.ids().next_uid(now)),
         payload,
     };
     let id = context.deps.writer.call(EnqueueMessage { now, message }).await?;
-    arrived(context.deps.notifier.call(AwaitMessage { id }).await?)
+    arrived(context.deps.notifier.call(AwaitDelivery { id }).await?)
 }
 
 /// What became of the message, in words. It isn't lost in any case: it comes when it can.
-fn arrived(fate: Fate) -> Answer {
+fn arrived(fate: DeliveryStatus) -> Answer {
     let failed = |detail: String| Err(Problem::new(Code::SlackFailed, detail));
     match fate {
-        Fate::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
-        Fate::Refused { error, retry_at } => {
+        DeliveryStatus::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
+        DeliveryStatus::Refused { error, retry_at } => {
             failed(format!("the message didn't arrive: {error}; it is sent again from {} on", time(retry_at)))
         }
-        Fate::Unknown { error, retry_at } => failed(format!(
+        DeliveryStatus::Unknown { error, retry_at } => failed(format!(
             "it is unknown whether the message arrived: {error}; it is sent again, and says so, from {} on",
             time(retry_at)
         )),
-        Fate::Waits { ahead: 0, .. } => Ok(waits("no attempt was made yet")),
-        Fate::Waits { ahead, error } => {
+        DeliveryStatus::Waits { ahead: 0, .. } => Ok(waits("no attempt was made yet")),
+        DeliveryStatus::Waits { ahead, error } => {
             let why = error.map(|error| format!(", and of the first one Slack said: {error}"));
             let are = if ahead == 1 { "message is" } else { "messages are" };
             Ok(waits(&format!("{ahead} {are} sent before it{}", why.unwrap_or_default())))
@@ -225,7 +227,7 @@ pub(crate) async fn workflow(context: ContextRef, path: Path<String>) -> Answer 
 
 /// Also files that never loaded: they are there, after all.
 async fn listing(context: &WebContext, folder: &str) -> Answer {
-    let current = context.deps.library.call(CurrentWorkflows).await?;
+    let current = context.deps.library.call(ReadLoadedWorkflows).await?;
     let loaded = current.workflows.files().iter().map(|file| file.path.as_str());
     let broken = current.broken.iter().map(|finding| finding.file.as_str());
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };

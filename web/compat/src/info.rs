@@ -11,7 +11,7 @@ use super::{pretty, time_or_none};
 
 /// What the service says of itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Service<'a> {
+pub struct ServiceInfo<'a> {
     pub version: &'a str,
     /// How long it is up.
     pub up: TimeDelta,
@@ -22,19 +22,19 @@ pub struct Service<'a> {
 }
 
 #[derive(Serialize)]
-struct Info<'a> {
+struct InfoDocument<'a> {
     app_name: &'static str,
     version: &'a str,
     runtime: String,
     next_cache: String,
     last_cache: String,
-    workflow: BTreeMap<&'a str, BTreeMap<String, Entry>>,
+    workflow: BTreeMap<&'a str, BTreeMap<String, RootPhase>>,
 }
 
 /// A task and job that is no other's child.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct RootPhase {
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ pub type Runs = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// The JSON of all workflows; `runs` is asked of phases with a schedule.
 #[must_use]
-pub fn info(service: &Service<'_>, workflows: &Workflows, runs: impl Fn(&Phase) -> Runs) -> String {
+pub fn info(service: &ServiceInfo<'_>, workflows: &Workflows, runs: impl Fn(&Phase) -> Runs) -> String {
     const LOOK: &str = "%Y-%m-%dT%H:%M:%S";
     let mut room = ROOM;
     let mut files = BTreeMap::new();
@@ -62,10 +62,10 @@ pub fn info(service: &Service<'_>, workflows: &Workflows, runs: impl Fn(&Phase) 
             files.insert(file.path.as_str(), entries);
         }
     }
-    pretty(&Info {
+    pretty(&InfoDocument {
         app_name: "flowlord",
         version: service.version,
-        runtime: duration::print(service.up),
+        runtime: duration::print_duration(service.up),
         next_cache: service.next_look.format(LOOK).to_string(),
         last_cache: service.last_look.format(LOOK).to_string(),
         workflow: files,
@@ -76,7 +76,7 @@ pub fn info(service: &Service<'_>, workflows: &Workflows, runs: impl Fn(&Phase) 
 #[must_use]
 pub(crate) fn stamp(version: &str, up: TimeDelta) -> String {
     let stamp = serde_json::json!({
-        "app_name": "flowlord", "version": version, "runtime": duration::print(up)
+        "app_name": "flowlord", "version": version, "runtime": duration::print_duration(up)
     });
     stamp.to_string()
 }
@@ -86,7 +86,7 @@ fn entries(
     file: &WorkflowFile,
     runs: &impl Fn(&Phase) -> Runs,
     room: &mut usize,
-) -> BTreeMap<String, Entry> {
+) -> BTreeMap<String, RootPhase> {
     let parents: HashSet<(&str, &str)> = file
         .phases
         .iter()
@@ -99,20 +99,20 @@ fn entries(
         parent.is_some_and(|parent| !parents.contains(&(parent.topic.as_str(), parent.job.as_str())))
     };
     let mut times: BTreeMap<String, Runs> = BTreeMap::new();
-    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    let mut entries: BTreeMap<String, RootPhase> = BTreeMap::new();
     for phase in &file.phases {
         let orphan = is_orphan(phase);
         let starts = phase.rule.cron.is_some() || phase.rule.files.is_some();
         // What follows a phase is told there; nothing leads to a phase on a circle.
-        if phase.depends_on.is_some() && !(starts || orphan || phase.cyclic) {
+        if phase.depends_on.is_some() && !(starts || orphan || phase.is_cyclic) {
             continue;
         }
-        let name = phase.name();
+        let name = phase.task_name();
         let entry = entries
             .entry(name.clone())
-            .or_insert_with(|| Entry { child: paths(workflows, phase, room), ..Entry::default() });
+            .or_insert_with(|| RootPhase { child: paths(workflows, phase, room), ..RootPhase::default() });
         if let Some(cron) = &phase.rule.cron {
-            entry.schedule.push(format!("{cron}?offset={}", duration::print(phase.rule.offset)));
+            entry.schedule.push(format!("{cron}?offset={}", duration::print_duration(phase.rule.offset)));
             let (next, last) = runs(phase);
             // A phase that can't start has no times; one whose schedule never fires has Go's zero time.
             if next.is_some() || phase.problems.is_empty() {
@@ -122,7 +122,7 @@ fn entries(
             }
         }
         entry.schedule.extend(phase.rule.files.clone());
-        warn(entry, &phase.status());
+        warn(entry, &phase.problems_text());
         if orphan {
             warn(entry, &format!("parent task not found: {}", phase.depends_on_text));
         }
@@ -136,7 +136,7 @@ fn entries(
 }
 
 /// Several phases of a name may have the same trouble.
-fn warn(entry: &mut Entry, warning: &str) {
+fn warn(entry: &mut RootPhase, warning: &str) {
     if !warning.is_empty() && !entry.warning.contains(warning) {
         if !entry.warning.is_empty() {
             entry.warning.push_str("; ");
@@ -156,7 +156,7 @@ const MORE: &str = "…";
 fn paths(workflows: &Workflows, from: &Phase, room: &mut usize) -> Vec<String> {
     let followers = |phase: &Phase| -> Vec<&Phase> {
         let mut children: Vec<&Phase> =
-            workflows.children(&phase.workflow, &phase.task.topic, &phase.task.job).collect();
+            workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job).collect();
         children.dedup_by(|a, b| a.task == b.task);
         children
     };
@@ -170,7 +170,7 @@ fn paths(workflows: &Workflows, from: &Phase, room: &mut usize) -> Vec<String> {
             names.pop();
             continue;
         };
-        names.push(phase.name());
+        names.push(phase.task_name());
         let next = followers(phase);
         if !next.is_empty() {
             levels.push(next.into_iter());
@@ -201,7 +201,7 @@ mod tests {
             Arc::new(WorkflowFile::parse(path, text, "", zone).unwrap())
         };
         let workflows = Workflows::new(files.iter().map(file));
-        let service = Service {
+        let service = ServiceInfo {
             version: "1.2.3",
             up: TimeDelta::milliseconds(5_400_120),
             next_look: noon() + TimeDelta::minutes(15),

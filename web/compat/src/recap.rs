@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, TaskResult, dates, duration, task_time};
-use flowlord_messages::stats::Stats;
+use flowlord_messages::stats::DayTotals;
 use serde::Serialize;
 
 use super::compact;
@@ -16,29 +16,29 @@ const PRECISION: i64 = 10_000_000;
 
 /// A day by task and job. Counts come from the day's totals, times from the attempts that ended.
 #[derive(Debug, Default)]
-pub struct Recap {
-    groups: BTreeMap<String, Group>,
+pub struct DayRecap {
+    groups: BTreeMap<String, RecapGroup>,
 }
 
 /// The tasks of a name.
 #[derive(Debug, Default)]
-struct Group {
-    complete: Ended,
-    error: Ended,
-    runs: Runs,
+struct RecapGroup {
+    complete: EndedTasks,
+    error: EndedTasks,
+    runs: RunTimes,
 }
 
 /// How many ended one way, and the times that they are about. A time that comes twice is told once, so a set
 /// holds no more than there are hours to tell of.
 #[derive(Debug, Default)]
-struct Ended {
+struct EndedTasks {
     count: u64,
     times: BTreeSet<DateTime<Utc>>,
 }
 
 /// How long they ran.
 #[derive(Debug, Default)]
-struct Runs {
+struct RunTimes {
     min: TimeDelta,
     max: TimeDelta,
     sum: i64,
@@ -51,11 +51,11 @@ pub fn key(topic: &str, job: &str) -> String {
     format!("{topic}:{job}").trim_end_matches(':').to_owned()
 }
 
-impl Recap {
+impl DayRecap {
     /// A day of these totals.
     #[must_use]
-    pub fn new(stats: &Stats) -> Self {
-        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    pub fn new(stats: &DayTotals) -> Self {
+        let mut groups: BTreeMap<String, RecapGroup> = BTreeMap::new();
         for row in &stats.rows {
             let group = groups.entry(key(&row.topic, &row.job)).or_default();
             group.complete.count += row.counts.complete;
@@ -67,7 +67,8 @@ impl Recap {
     /// Adds what an attempt of that day says beyond its being counted.
     pub fn add(&mut self, attempt: &Attempt) {
         let group = self.groups.entry(key(&attempt.topic, &attempt.job)).or_default();
-        let time = task_time::task_time(&attempt.info, &Query::lenient(&attempt.meta)).unwrap_or(no_time());
+        let time =
+            task_time::task_time(&attempt.info, &Query::parse_lenient(&attempt.meta)).unwrap_or(no_time());
         match attempt.result {
             Some(TaskResult::Complete) => {
                 group.complete.times.insert(time);
@@ -98,11 +99,11 @@ impl Recap {
             count: u64,
             times: String,
         }
-        let ended = |ended: &Ended| EndedJson { count: ended.count, times: ended.ranges() };
-        let group = |group: &Group| GroupJson {
-            min: duration::print(group.runs.min),
-            max: duration::print(group.runs.max),
-            avg: duration::print(group.runs.average()),
+        let ended = |ended: &EndedTasks| EndedJson { count: ended.count, times: ended.ranges() };
+        let group = |group: &RecapGroup| GroupJson {
+            min: duration::print_duration(group.runs.min),
+            max: duration::print_duration(group.runs.max),
+            avg: duration::print_duration(group.runs.average()),
             complete: ended(&group.complete),
             error: ended(&group.error),
         };
@@ -113,8 +114,8 @@ impl Recap {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for (key, Group { complete, error, runs }) in &self.groups {
-            let [min, max, avg] = [runs.min, runs.max, runs.average()].map(duration::go_string);
+        for (key, RecapGroup { complete, error, runs }) in &self.groups {
+            let [min, max, avg] = [runs.min, runs.max, runs.average()].map(duration::print_go_duration);
             let _ = write!(text, "{key}\n\tmin: {min} max: {max} avg: {avg}");
             for (label, ended) in [("Complete", complete), ("Error", error)] {
                 if ended.count > 0 {
@@ -127,13 +128,13 @@ impl Recap {
     }
 }
 
-impl Ended {
+impl EndedTasks {
     fn ranges(&self) -> String {
         dates::print_dates(self.times.iter().copied())
     }
 }
 
-impl Runs {
+impl RunTimes {
     fn add(&mut self, ran: TimeDelta) {
         (self.min, self.max) = match self.count {
             0 => (ran, ran),
@@ -158,23 +159,23 @@ fn no_time() -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_messages::stats::{Counts, StatsRow};
+    use flowlord_messages::stats::{HourTotals, ResultCounts};
     use flowlord_testkit::sample::finished;
 
     use super::*;
 
-    fn recap() -> Recap {
-        let row = |hour, topic: &str, counts| StatsRow {
+    fn recap() -> DayRecap {
+        let row = |hour, topic: &str, counts| HourTotals {
             hour,
             topic: topic.to_owned(),
             job: String::new(),
             counts,
             run_millis: 0,
         };
-        let counts = |complete, error| Counts { total: 9, complete, error, alert: 0, warn: 0 };
+        let counts = |complete, error| ResultCounts { total: 9, complete, error, alert: 0, warn: 0 };
         let rows =
             vec![row(1, "load", counts(2, 0)), row(3, "load", counts(1, 1)), row(3, "idle", counts(0, 0))];
-        let mut recap = Recap::new(&Stats { rows });
+        let mut recap = DayRecap::new(&DayTotals { rows });
         for (n, result, seconds) in
             [(1, TaskResult::Complete, 3), (2, TaskResult::Complete, 5), (3, TaskResult::Error, 9)]
         {
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn run_times_beyond_all_measure_end_at_the_largest() {
-        let mut runs = Runs::default();
+        let mut runs = RunTimes::default();
         runs.add(TimeDelta::MAX);
         runs.add(TimeDelta::MAX);
         assert_eq!(runs.average(), TimeDelta::nanoseconds(i64::MAX / PRECISION * PRECISION));

@@ -7,8 +7,8 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use flowlord_domain::task_doc::parse_time;
 use flowlord_domain::{Attempt, Role};
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
-use flowlord_messages::tasks::Chain;
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::tasks::ReadChain;
 use flowlord_web_core::answer::json;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::{json_body, object};
@@ -23,7 +23,7 @@ use serde_json::json;
 use utoipa::{PartialSchema as _, ToSchema};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::post("/rerun", Role::Operator, rerun).audited(Action::Rerun).documented(describe_rerun)]
+    vec![Route::post("/rerun", Role::Operator, rerun).audited(AuditAction::Rerun).documented(describe_rerun)]
 }
 
 /// The reference system's way to name a task.
@@ -56,7 +56,7 @@ async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> A
     let created = parse_time(&wanted.created).map_err(|_| {
         Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
     })?;
-    let attempts = context.deps.view_reader.call(Chain { id: wanted.id.clone() }).await?;
+    let attempts = context.deps.view_reader.call(ReadChain { id: wanted.id.clone() }).await?;
     let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
     let task = of_that_time(named.collect(), created).ok_or_else(|| {
         let detail =
@@ -68,8 +68,8 @@ async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> A
 
 /// The one of that very time; else, as old clients know whole seconds only, the last one of that second.
 fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {
-    let exact = tasks.iter().position(|task| task.uid.created() == created);
-    let within = || tasks.iter().rposition(|task| task.uid.created().trunc_subsecs(0) == created);
+    let exact = tasks.iter().position(|task| task.uid.created_at() == created);
+    let within = || tasks.iter().rposition(|task| task.uid.created_at().trunc_subsecs(0) == created);
     let at = exact.or_else(within)?;
     Some(tasks.swap_remove(at))
 }

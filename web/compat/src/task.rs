@@ -8,16 +8,16 @@ use super::{compact, time, time_or_none};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Chain<'a> {
+struct ChainDocument<'a> {
     last_update: String,
     completed: bool,
     /// `null` for a chain that nobody knows.
-    events: Option<Vec<Event<'a>>>,
+    events: Option<Vec<TaskEvent<'a>>>,
 }
 
 /// Task JSON as the reference system wrote it.
 #[derive(Serialize)]
-struct Event<'a> {
+struct TaskEvent<'a> {
     #[serde(rename = "type")]
     topic: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -41,7 +41,7 @@ struct Event<'a> {
 /// The JSON of a chain, from its attempts, oldest first.
 #[must_use]
 pub fn chain(attempts: &[Attempt]) -> String {
-    compact(&Chain {
+    compact(&ChainDocument {
         last_update: time_or_none(attempts.iter().filter_map(last_news).max()),
         completed: attempts.iter().any(|attempt| attempt.result.is_some()),
         events: (!attempts.is_empty()).then(|| attempts.iter().map(event).collect()),
@@ -50,16 +50,16 @@ pub fn chain(attempts: &[Attempt]) -> String {
 
 /// When an attempt was told of last: its end, while it has none its creation.
 fn last_news(attempt: &Attempt) -> Option<DateTime<Utc>> {
-    if attempt.result.is_some() { attempt.ended } else { Some(attempt.uid.created()) }
+    if attempt.result.is_some() { attempt.ended } else { Some(attempt.uid.created_at()) }
 }
 
-fn event(attempt: &Attempt) -> Event<'_> {
+fn event(attempt: &Attempt) -> TaskEvent<'_> {
     let time = |at: Option<DateTime<Utc>>| at.map(time).unwrap_or_default();
-    Event {
+    TaskEvent {
         topic: &attempt.topic,
         job: &attempt.job,
         info: &attempt.info,
-        created: time(Some(attempt.uid.created())),
+        created: time(Some(attempt.uid.created_at())),
         id: &attempt.id,
         meta: &attempt.meta,
         result: attempt.result.map_or("", TaskResult::as_str),

@@ -10,7 +10,7 @@ use utoipa::openapi::schema::ObjectBuilder;
 
 use crate::limits;
 use crate::problem::{Answer, Problem};
-use crate::view::time::Stamp;
+use crate::view::time::TimeStamp;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,7 +30,7 @@ pub struct LookedList<T> {
     pub next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = looked_until)]
-    pub looked_until: Option<Stamp>,
+    pub looked_until: Option<TimeStamp>,
 }
 
 fn looked_until() -> ObjectBuilder {

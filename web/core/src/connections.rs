@@ -6,15 +6,15 @@ use tokio::sync::watch;
 
 /// Counts the open connections.
 #[derive(Debug, Clone, Default)]
-pub struct Connections(Arc<watch::Sender<usize>>);
+pub struct ConnectionCount(Arc<watch::Sender<usize>>);
 
 /// One of them, while it lives.
-pub struct Connection(Connections);
+pub struct CountedConnection(ConnectionCount);
 
-impl Connections {
-    pub fn begin(&self) -> Connection {
+impl ConnectionCount {
+    pub fn begin(&self) -> CountedConnection {
         self.0.send_modify(|open| *open += 1);
-        Connection(self.clone())
+        CountedConnection(self.clone())
     }
 
     /// How many there are.
@@ -29,7 +29,7 @@ impl Connections {
     }
 }
 
-impl Drop for Connection {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.0.send_modify(|open| *open = open.saturating_sub(1));
     }

@@ -16,12 +16,12 @@ use flowlord_messages::clients::{
     SchedulerClient, ShipperClient,
 };
 
-use crate::auth::access::Access;
-use crate::auth::failures::Failures;
-use crate::auth::tokens::Tokens;
+use crate::auth::access::AccessRules;
+use crate::auth::failures::TokenFailures;
+use crate::auth::tokens::TokenRegistry;
 use crate::base_path::BasePath;
-use crate::connections::Connections;
-use crate::hosts::Hosts;
+use crate::connections::ConnectionCount;
+use crate::hosts::OwnHosts;
 use crate::live_events::EventHub;
 use crate::long_poll_limit::LongPolls;
 use crate::problem::Problem;
@@ -31,9 +31,9 @@ use crate::table_sizes::TableSizes;
 
 /// Writes what was counted so far.
 #[derive(Clone)]
-pub struct Metrics(pub Arc<dyn Fn() -> String + Send + Sync>);
+pub struct MetricsWriter(pub Arc<dyn Fn() -> String + Send + Sync>);
 
-impl fmt::Debug for Metrics {
+impl fmt::Debug for MetricsWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for Metrics {
 
 /// What the operator chose about the history, for people to see.
 #[derive(Debug, Clone, Default)]
-pub struct Kept {
+pub struct HistoryPolicy {
     /// How long it is kept.
     pub history: TimeDelta,
     /// A task without a result raises an alert after this time.
@@ -69,20 +69,20 @@ pub struct Config {
     /// When the service was started.
     pub started_at: DateTime<Utc>,
     /// What is kept for how long, and where.
-    pub kept: Kept,
+    pub kept: HistoryPolicy,
     /// How requests are let in.
-    pub access: Access,
+    pub access: AccessRules,
     /// How much at once.
-    pub limits: Limits,
+    pub limits: WebLimits,
     /// The certificate; none for plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Everything counted so far, as Prometheus reads it.
-    pub metrics: Metrics,
+    pub metrics: MetricsWriter,
 }
 
 /// How much at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct WebLimits {
     /// Connections; requests of more are answered 503.
     pub connections: usize,
     /// Requests of one token, or of one address without one, that wait for tasks.
@@ -135,13 +135,13 @@ pub struct WebContext {
     pub config: Config,
     pub deps: Deps,
     pub routes: RouteTable,
-    pub hosts: Hosts,
+    pub hosts: OwnHosts,
     pub base: BasePath,
-    pub tokens: Tokens,
-    pub failures: Failures,
+    pub tokens: TokenRegistry,
+    pub failures: TokenFailures,
     pub hub: Arc<EventHub>,
     pub request_ids: RequestIds,
-    pub connections: Connections,
+    pub connections: ConnectionCount,
     pub long_polls: LongPolls,
     pub sizes: TableSizes,
     stopping: Arc<AtomicBool>,
@@ -156,9 +156,9 @@ impl WebContext {
     pub fn new(config: Config, deps: Deps, routes: RouteTable, stopping: Arc<AtomicBool>) -> Self {
         let request_ids = RequestIds::new(config.started_at);
         let hub = Arc::new(EventHub::new(config.started_at));
-        let hosts = Hosts::new(config.listen, config.public_url.as_deref());
+        let hosts = OwnHosts::new(config.listen, config.public_url.as_deref());
         let base = BasePath::of(config.public_url.as_deref());
-        let tokens = Tokens::new(deps.kit.clock().clone(), deps.reader.clone(), config.access.local);
+        let tokens = TokenRegistry::new(deps.kit.clock().clone(), deps.reader.clone(), config.access.local);
         Self {
             config,
             deps,
@@ -166,10 +166,10 @@ impl WebContext {
             hosts,
             base,
             tokens,
-            failures: Failures::default(),
+            failures: TokenFailures::default(),
             hub,
             request_ids,
-            connections: Connections::default(),
+            connections: ConnectionCount::default(),
             long_polls: LongPolls::default(),
             sizes: TableSizes::default(),
             stopping,

@@ -5,20 +5,20 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::TaskResult;
-use flowlord_domain::decide::Outcome;
+use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::task_doc::parse_time;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use utoipa::ToSchema;
 
 use crate::limits;
 use crate::problem::Problem;
-use crate::values::{Meta, Text, required};
+use crate::values::{BodyText, MetaQuery, required};
 
 /// The fields of Task JSON and what goes with them in requests; texts are borrowed from the body. Names may be
 /// in any case, null is as if left out, others are passed over: as workers of the reference system write it.
 #[derive(Debug, Clone, Default)]
-pub struct Doc<'a> {
-    fields: [Option<Cow<'a, str>>; Field::COUNT],
+pub struct BorrowedTaskDoc<'a> {
+    fields: [Option<Cow<'a, str>>; DocField::COUNT],
 }
 
 /// A task to be created. Names of fields may be in any case; others are passed over.
@@ -35,7 +35,7 @@ pub struct NewTaskDoc {
     #[schema(schema_with = limits::chain_id)]
     id: Option<String>,
     #[schema(nullable = false)]
-    meta: Option<Meta<'static>>,
+    meta: Option<MetaQuery<'static>>,
     #[schema(schema_with = limits::time)]
     not_before: Option<String>,
 }
@@ -49,7 +49,7 @@ pub struct ResultDoc {
     result: String,
     msg: Option<String>,
     #[schema(nullable = false)]
-    meta: Option<Meta<'static>>,
+    meta: Option<MetaQuery<'static>>,
     #[schema(schema_with = limits::time)]
     started: Option<String>,
     #[schema(schema_with = limits::time)]
@@ -65,7 +65,7 @@ pub struct ResultItemDoc {
     result: String,
     msg: Option<String>,
     #[schema(nullable = false)]
-    meta: Option<Meta<'static>>,
+    meta: Option<MetaQuery<'static>>,
     #[schema(schema_with = limits::time)]
     started: Option<String>,
     #[schema(schema_with = limits::time)]
@@ -87,7 +87,7 @@ pub struct ResultItemDoc {
 
 /// A field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
+pub enum DocField {
     Type,
     Job,
     Info,
@@ -104,7 +104,7 @@ pub enum Field {
     Other,
 }
 
-impl Field {
+impl DocField {
     const COUNT: usize = Self::NAMES.len();
 
     const NAMES: [(&'static str, Self); 13] = [
@@ -129,20 +129,20 @@ impl Field {
     }
 }
 
-impl<'a> Doc<'a> {
+impl<'a> BorrowedTaskDoc<'a> {
     /// A field's text; none when it was left out.
-    pub fn get(&self, field: Field) -> Option<&str> {
+    pub fn get(&self, field: DocField) -> Option<&str> {
         self.fields.get(field as usize)?.as_deref()
     }
 
     /// A field's text, moved out; empty when it was left out.
-    pub fn take(&mut self, field: Field) -> String {
+    pub fn take(&mut self, field: DocField) -> String {
         let value = self.fields.get_mut(field as usize).and_then(Option::take);
         value.map(Cow::into_owned).unwrap_or_default()
     }
 
     /// A time; none when it is left out or empty.
-    pub fn time(&self, field: Field, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+    pub fn time(&self, field: DocField, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         match self.get(field) {
             None | Some("") => Ok(None),
             Some(text) => parse_time(text).map(Some).map_err(|_| {
@@ -152,23 +152,23 @@ impl<'a> Doc<'a> {
     }
 
     /// What a worker says about how its task ended.
-    pub fn into_outcome(mut self) -> Result<Outcome, Problem> {
-        let text = self.get(Field::Result).filter(|text| !text.is_empty());
+    pub fn into_outcome(mut self) -> Result<WorkerOutcome, Problem> {
+        let text = self.get(DocField::Result).filter(|text| !text.is_empty());
         let text = required("result", text, "complete, error, warn or alert")?;
         let result: TaskResult = text.parse().map_err(|_| {
             Problem::invalid(format!("`result` is `{text}`: write complete, error, warn or alert"))
         })?;
-        Ok(Outcome {
+        Ok(WorkerOutcome {
             result,
-            started: self.time(Field::Started, "started")?,
-            ended: self.time(Field::Ended, "ended")?,
-            msg: self.take(Field::Msg),
-            meta: self.take(Field::Meta),
+            started: self.time(DocField::Started, "started")?,
+            ended: self.time(DocField::Ended, "ended")?,
+            msg: self.take(DocField::Msg),
+            meta: self.take(DocField::Meta),
         })
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Doc<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for BorrowedTaskDoc<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(DocVisitor)
     }
@@ -177,22 +177,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Doc<'a> {
 struct DocVisitor;
 
 impl<'de> Visitor<'de> for DocVisitor {
-    type Value = Doc<'de>;
+    type Value = BorrowedTaskDoc<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Doc<'de>, A::Error> {
-        let mut doc = Doc::default();
-        while let Some(field) = map.next_key::<Field>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BorrowedTaskDoc<'de>, A::Error> {
+        let mut doc = BorrowedTaskDoc::default();
+        while let Some(field) = map.next_key::<DocField>()? {
             let value = match field {
-                Field::Other => {
+                DocField::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
                 }
-                Field::Meta => map.next_value::<Option<Meta<'de>>>()?.map(|Meta(meta)| meta),
-                _ => map.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text),
+                DocField::Meta => map.next_value::<Option<MetaQuery<'de>>>()?.map(|MetaQuery(meta)| meta),
+                _ => map.next_value::<Option<BodyText<'de>>>()?.map(|BodyText(text)| text),
             };
             doc.fields[field as usize] = value;
         }
@@ -200,7 +200,7 @@ impl<'de> Visitor<'de> for DocVisitor {
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
+impl<'de> Deserialize<'de> for DocField {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_identifier(FieldVisitor)
     }
@@ -209,14 +209,14 @@ impl<'de> Deserialize<'de> for Field {
 struct FieldVisitor;
 
 impl Visitor<'_> for FieldVisitor {
-    type Value = Field;
+    type Value = DocField;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
-        Ok(Field::named(name))
+    fn visit_str<E>(self, name: &str) -> Result<DocField, E> {
+        Ok(DocField::named(name))
     }
 }
 
@@ -230,11 +230,11 @@ mod tests {
 
     #[test]
     fn names_come_in_any_case_and_null_is_nothing() {
-        let doc: Doc<'_> =
+        let doc: BorrowedTaskDoc<'_> =
             serde_json::from_str(r#"{"Type":"a","INFO":"x","job":null,"more":{"type":"no"},"meta":{"k":1}}"#)
                 .unwrap();
-        assert_eq!((doc.get(Field::Type), doc.get(Field::Info)), (Some("a"), Some("x")));
-        assert_eq!((doc.get(Field::Job), doc.get(Field::Meta)), (None, Some("k=1")));
+        assert_eq!((doc.get(DocField::Type), doc.get(DocField::Info)), (Some("a"), Some("x")));
+        assert_eq!((doc.get(DocField::Job), doc.get(DocField::Meta)), (None, Some("k=1")));
     }
 
     #[test]
@@ -244,19 +244,19 @@ mod tests {
             let schema = serde_json::to_value(schema).unwrap();
             documented.extend(schema["properties"].as_object().unwrap().keys().cloned());
         }
-        assert_eq!(documented, BTreeSet::from(Field::NAMES.map(|(name, _)| name.to_owned())));
+        assert_eq!(documented, BTreeSet::from(DocField::NAMES.map(|(name, _)| name.to_owned())));
     }
 
     #[test]
     fn texts_are_borrowed_where_they_can_be() {
-        let doc: Doc<'_> = serde_json::from_str(r#"{"msg":"plain","info":"a\nb"}"#).unwrap();
-        assert!(matches!(doc.fields[Field::Msg as usize], Some(Cow::Borrowed("plain"))));
-        assert!(matches!(doc.fields[Field::Info as usize], Some(Cow::Owned(_))));
+        let doc: BorrowedTaskDoc<'_> = serde_json::from_str(r#"{"msg":"plain","info":"a\nb"}"#).unwrap();
+        assert!(matches!(doc.fields[DocField::Msg as usize], Some(Cow::Borrowed("plain"))));
+        assert!(matches!(doc.fields[DocField::Info as usize], Some(Cow::Owned(_))));
     }
 
     #[test]
     fn an_outcome_needs_a_result_and_readable_times() {
-        let outcome = |json| serde_json::from_str::<Doc<'_>>(json).unwrap().into_outcome();
+        let outcome = |json| serde_json::from_str::<BorrowedTaskDoc<'_>>(json).unwrap().into_outcome();
         let good = outcome(
             r#"{"result":"warn","msg":"m","meta":"a=1","started":"2026-01-15T03:00:00+01:00","ended":""}"#,
         );

@@ -31,7 +31,7 @@ const MESSAGE_HEADERS: [&str; 2] = ["x-amz-sns-message-type", "x-goog-pubsub-mes
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum BodyFormat {
     /// JSON, or not said.
     Json,
     /// One JSON value a line.
@@ -52,8 +52,8 @@ pub async fn result_body(request: &HttpRequest, payload: Payload) -> Result<Byte
 
 async fn json_up_to(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     match form(request)? {
-        Form::Json => read(request, payload, limit).await,
-        Form::Lines => Err(unsupported("application/x-ndjson", "application/json")),
+        BodyFormat::Json => read(request, payload, limit).await,
+        BodyFormat::Lines => Err(unsupported("application/x-ndjson", "application/json")),
     }
 }
 
@@ -69,15 +69,18 @@ pub async fn event_body(request: &HttpRequest, payload: Payload) -> Result<Bytes
 }
 
 /// Reads a body of JSON or of lines of JSON.
-pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(Form, Bytes), Problem> {
+pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(BodyFormat, Bytes), Problem> {
     let form = form(request)?;
     Ok((form, read(request, payload, MAX_RESULTS).await?))
 }
 
 /// Reads results that a message bus pushes: whatever it calls them, they are JSON.
-pub async fn pushed_results_body(request: &HttpRequest, payload: Payload) -> Result<(Form, Bytes), Problem> {
+pub async fn pushed_results_body(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(BodyFormat, Bytes), Problem> {
     refuse_packed(request)?;
-    let form = form(request).unwrap_or(Form::Json);
+    let form = form(request).unwrap_or(BodyFormat::Json);
     Ok((form, read(request, payload, MAX_RESULTS).await?))
 }
 
@@ -104,19 +107,19 @@ fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-fn form(request: &HttpRequest) -> Result<Form, Problem> {
+fn form(request: &HttpRequest) -> Result<BodyFormat, Problem> {
     refuse_packed(request)?;
-    let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(Form::Json) };
+    let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(BodyFormat::Json) };
     let value = value.to_str().unwrap_or("?");
     let kind = value.split(';').next().unwrap_or_default().trim();
     let is = |known: &str| kind.eq_ignore_ascii_case(known);
     if is("application/json") || kind.is_empty() {
-        Ok(Form::Json)
+        Ok(BodyFormat::Json)
     } else if is("application/x-ndjson") || is("application/jsonl") || is("application/ndjson") {
-        Ok(Form::Lines)
+        Ok(BodyFormat::Lines)
     } else if kind.to_ascii_lowercase().ends_with("+json") || is("application/x-www-form-urlencoded") {
         // The latter is what curl says of every body unless told otherwise.
-        Ok(Form::Json)
+        Ok(BodyFormat::Json)
     } else {
         Err(unsupported(value, "application/json"))
     }
@@ -224,14 +227,14 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::doc::Doc;
-    use crate::values::Span;
+    use crate::doc::BorrowedTaskDoc;
+    use crate::values::BodyDuration;
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "read to see what is refused")]
     struct Sample {
         max: Option<u32>,
-        wait: Option<Span>,
+        wait: Option<BodyDuration>,
         needed: bool,
     }
 
@@ -278,12 +281,12 @@ mod tests {
 
     #[test]
     fn fields_of_tasks_are_named_too() {
-        let problem = from_json::<Doc<'_>>(br#"{"type":"a","info":5}"#).unwrap_err();
+        let problem = from_json::<BorrowedTaskDoc<'_>>(br#"{"type":"a","info":5}"#).unwrap_err();
         assert_eq!(
             problem.detail(),
             "`info`: invalid type: integer `5`, expected a text at line 1 column 20"
         );
-        let problem = from_json::<Doc<'_>>(br#"{"meta":{"a":[]}}"#).unwrap_err();
+        let problem = from_json::<BorrowedTaskDoc<'_>>(br#"{"meta":{"a":[]}}"#).unwrap_err();
         assert!(problem.detail().starts_with("`meta`: the value of `a` must be a text"), "{problem}");
     }
 

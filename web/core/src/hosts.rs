@@ -17,13 +17,13 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// rebinding) must not get through: its requests carry its own name in `Host`. And no foreign page may change
 /// anything by a form or a script.
 #[derive(Debug)]
-pub struct Hosts {
+pub struct OwnHosts {
     only_own_names: bool,
     /// Host and port of the public address, as in its links.
     public: Option<String>,
 }
 
-impl Hosts {
+impl OwnHosts {
     pub fn new(listen: SocketAddr, public_url: Option<&str>) -> Self {
         let public = public_url.and_then(authority).map(str::to_ascii_lowercase);
         Self { only_own_names: listen.ip().is_loopback(), public }
@@ -131,8 +131,8 @@ mod tests {
 
     use super::*;
 
-    fn hosts() -> Hosts {
-        Hosts::new("127.0.0.1:8080".parse().unwrap(), Some("https://Flow.example.org/x"))
+    fn hosts() -> OwnHosts {
+        OwnHosts::new("127.0.0.1:8080".parse().unwrap(), Some("https://Flow.example.org/x"))
     }
 
     #[test]
@@ -155,18 +155,18 @@ mod tests {
             let request = TestRequest::get().insert_header((HOST, host)).to_srv_request();
             assert_eq!(hosts().check(&request, false).is_ok(), good, "{host}");
         }
-        let elsewhere = Hosts::new("0.0.0.0:8080".parse().unwrap(), None);
+        let elsewhere = OwnHosts::new("0.0.0.0:8080".parse().unwrap(), None);
         let request = TestRequest::get().insert_header((HOST, "any.example.org")).to_srv_request();
         assert!(elsewhere.check(&request, false).is_ok(), "beyond loopback there are tokens");
     }
 
     #[test]
     fn a_program_is_told_which_name_to_set_and_a_page_is_not() {
-        let detail = |hosts: &Hosts, request: TestRequest, is_watch: bool, host: &str| {
+        let detail = |hosts: &OwnHosts, request: TestRequest, is_watch: bool, host: &str| {
             let request = request.insert_header((HOST, host)).to_srv_request();
             hosts.check(&request, is_watch).unwrap_err().detail().to_owned()
         };
-        let unnamed = Hosts::new("127.0.0.1:8080".parse().unwrap(), None);
+        let unnamed = OwnHosts::new("127.0.0.1:8080".parse().unwrap(), None);
         let with_token =
             || TestRequest::post().uri("/api/v1/lease").insert_header((AUTHORIZATION, "Bearer flw_x"));
         let health =

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
-use flowlord_domain::finding::nearest;
+use flowlord_domain::finding::nearest_word;
 use flowlord_domain::query::{Query, lost_plus};
 
 use crate::limits::{DEFAULT_PAGE_ITEMS, MAX_FILTER_VALUES, MAX_PAGE_ITEMS};
@@ -15,9 +15,9 @@ pub type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// The parameters of a request.
 #[derive(Debug)]
-pub struct Params(Query);
+pub struct QueryParams(Query);
 
-impl Params {
+impl QueryParams {
     /// Reads a query string; a parameter that isn't `known` is an error, since a mistyped filter would show
     /// everything.
     pub fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
@@ -36,7 +36,7 @@ impl Params {
 
     /// The one value of a parameter; an empty one is none.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
-        let mut values = self.0.all(name).filter(|value| !value.is_empty());
+        let mut values = self.0.all_values(name).filter(|value| !value.is_empty());
         let first = values.next();
         if values.next().is_some() {
             return Err(Problem::invalid(format!("`{name}` is given more than once: give it once")));
@@ -46,7 +46,11 @@ impl Params {
 
     /// All values of a parameter that may be repeated or comma-separated.
     pub fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.all(name).flat_map(|values| values.split(',')).map(str::trim).filter(|value| !value.is_empty())
+        self.0
+            .all_values(name)
+            .flat_map(|values| values.split(','))
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
     }
 
     /// The same, each once and not too many.
@@ -137,7 +141,7 @@ impl Params {
 
 /// What to write in the place of a name that means nothing.
 pub fn meant(name: &str, known: &[&str]) -> String {
-    match nearest(name, known.iter().copied()) {
+    match nearest_word(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "there are none here: put your request into the body".to_owned(),
         None => format!("there are {}", known.join(", ")),
@@ -162,7 +166,8 @@ mod tests {
     fn a_time_that_lost_its_plus_says_how_to_write_it() {
         for name in ["from", "to", "slot"] {
             let ask = |zone: &str| {
-                let params = Params::parse(&format!("{name}=2026-01-15T00:00:00{zone}"), &[name]).unwrap();
+                let params =
+                    QueryParams::parse(&format!("{name}=2026-01-15T00:00:00{zone}"), &[name]).unwrap();
                 params.time(name)
             };
             let problem = format!("{:?}", ask("+02:00").unwrap_err());

@@ -9,11 +9,11 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, guard};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::audit::Action;
+use flowlord_messages::audit::AuditAction;
 use serde_json::Value;
 
 use crate::auth::hooks;
-use crate::openapi::{Operation, Schemas};
+use crate::openapi::{Operation, SchemaRegistry};
 use crate::problem::{Answer, Problem};
 
 /// The rule of a route that lets in requests without a token.
@@ -44,13 +44,13 @@ pub enum RouteClass {
 /// What the audit log says of a change.
 #[derive(Debug, Clone, Copy)]
 pub enum AuditedAction {
-    Fixed(Action),
+    Fixed(AuditAction),
     /// Told by the path or the body of the request, where one route does several things.
-    Told(fn(path: &str, body: &str) -> Action),
+    Told(fn(path: &str, body: &str) -> AuditAction),
 }
 
 impl AuditedAction {
-    pub fn of(self, path: &str, body: &str) -> Action {
+    pub fn of(self, path: &str, body: &str) -> AuditAction {
         match self {
             Self::Fixed(action) => action,
             Self::Told(read) => read(path, body),
@@ -165,12 +165,12 @@ impl Route {
     }
 
     /// Who carries it out stands in the audit log, with this action.
-    pub fn audited(self, action: Action) -> Self {
+    pub fn audited(self, action: AuditAction) -> Self {
         Self { audited: Some(AuditedAction::Fixed(action)), ..self }
     }
 
     /// The same, with an action that the request's path or body tells.
-    pub fn audited_as(self, read: fn(path: &str, body: &str) -> Action) -> Self {
+    pub fn audited_as(self, read: fn(path: &str, body: &str) -> AuditAction) -> Self {
         Self { audited: Some(AuditedAction::Told(read)), ..self }
     }
 
@@ -207,7 +207,7 @@ struct RoutedPath {
 pub struct RouteTable {
     routes: Vec<Route>,
     /// Adds the schemas that their documentation refers to.
-    add_schemas: fn(&mut Schemas),
+    add_schemas: fn(&mut SchemaRegistry),
     /// In the order in which requests are compared with them.
     paths: Vec<RoutedPath>,
 }
@@ -234,7 +234,7 @@ impl RouteMatch<'_> {
 }
 
 impl RouteTable {
-    pub fn new(routes: Vec<Route>, add_schemas: fn(&mut Schemas)) -> Self {
+    pub fn new(routes: Vec<Route>, add_schemas: fn(&mut SchemaRegistry)) -> Self {
         let mut paths: Vec<RoutedPath> = Vec::new();
         for (index, route) in routes.iter().enumerate() {
             match paths.iter_mut().find(|path| path.pattern == route.path) {
@@ -270,7 +270,7 @@ impl RouteTable {
 
     /// The schemas that the operations refer to, by name.
     pub fn schemas(&self) -> Value {
-        let mut schemas = Schemas::default();
+        let mut schemas = SchemaRegistry::default();
         (self.add_schemas)(&mut schemas);
         schemas.into_json()
     }

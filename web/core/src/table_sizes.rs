@@ -18,10 +18,10 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// What was counted last.
 #[derive(Debug, Clone, Default)]
-pub struct TableSizes(Arc<Mutex<State>>);
+pub struct TableSizes(Arc<Mutex<CountState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct CountState {
     counted: Option<CountedTables>,
     counting: bool,
 }
@@ -39,7 +39,7 @@ impl CountedTables {
 }
 
 impl TableSizes {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CountState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

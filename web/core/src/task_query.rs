@@ -1,10 +1,10 @@
 //! What a request says about the list of tasks: the same for REST and for the page.
 
-use flowlord_domain::search::Search;
+use flowlord_domain::search::TaskSearch;
 use flowlord_domain::{TaskResult, TaskState};
-use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskSort, Texts};
+use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskSort, TextExtent};
 
-use crate::params::Params;
+use crate::params::QueryParams;
 use crate::problem::Problem;
 
 /// What a query string may hold.
@@ -14,7 +14,7 @@ pub const PARAMETERS: &[&str] = &[
 ];
 
 /// Reads a query string.
-pub fn query(params: &Params) -> Result<FindTasks, Problem> {
+pub fn query(params: &QueryParams) -> Result<FindTasks, Problem> {
     Ok(FindTasks {
         filter: filter(params)?,
         search: search(params)?,
@@ -22,12 +22,12 @@ pub fn query(params: &Params) -> Result<FindTasks, Problem> {
         ascending: ascending(params)?,
         after: params.cursor()?,
         limit: params.limit()?,
-        texts: Texts::Beginnings,
+        texts: TextExtent::Beginnings,
     })
 }
 
 /// Which tasks, without the search.
-pub fn filter(params: &Params) -> Result<TaskFilter, Problem> {
+pub fn filter(params: &QueryParams) -> Result<TaskFilter, Problem> {
     let (from, to) = params.period()?;
     let (mut results, mut running) = (Vec::new(), false);
     for text in params.many("result") {
@@ -54,7 +54,7 @@ pub fn filter(params: &Params) -> Result<TaskFilter, Problem> {
 }
 
 /// Dead letters: what `retry=failed` in the meta of a task tells.
-fn given_up(params: &Params) -> Result<bool, Problem> {
+fn given_up(params: &QueryParams) -> Result<bool, Problem> {
     match params.one("retry")? {
         None => Ok(false),
         Some("failed") => Ok(true),
@@ -73,12 +73,12 @@ fn state(text: &str) -> Result<TaskState, Problem> {
 }
 
 /// What the search box holds.
-pub fn search(params: &Params) -> Result<Search, Problem> {
-    let Some(text) = params.one("q")? else { return Ok(Search::default()) };
+pub fn search(params: &QueryParams) -> Result<TaskSearch, Problem> {
+    let Some(text) = params.one("q")? else { return Ok(TaskSearch::default()) };
     text.parse().map_err(|err| Problem::invalid(format!("`q`: {err}")))
 }
 
-fn sort(params: &Params) -> Result<TaskSort, Problem> {
+fn sort(params: &QueryParams) -> Result<TaskSort, Problem> {
     let Some(text) = params.one("sort")? else { return Ok(TaskSort::default()) };
     TaskSort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or_else(|| {
         let known = TaskSort::ALL.map(TaskSort::as_str).join(", ");
@@ -86,7 +86,7 @@ fn sort(params: &Params) -> Result<TaskSort, Problem> {
     })
 }
 
-fn ascending(params: &Params) -> Result<bool, Problem> {
+fn ascending(params: &QueryParams) -> Result<bool, Problem> {
     match params.one("order")? {
         None | Some("desc") => Ok(false),
         Some("asc") => Ok(true),

@@ -13,13 +13,13 @@ pub(super) const MOST: usize = 500;
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+pub(super) struct RerunSummary {
     pub(super) created: usize,
     /// Why others can't run again.
     pub(super) refused: Vec<String>,
 }
 
-impl Done {
+impl RerunSummary {
     /// Has these run again, each judged alone.
     pub(super) async fn add(&mut self, context: &WebContext, tasks: &[Attempt]) -> Result<(), Problem> {
         if tasks.is_empty() {

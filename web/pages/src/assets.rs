@@ -18,7 +18,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// A file, compressed when the program was built.
-struct Embedded {
+struct EmbeddedFile {
     name: &'static str,
     gzip: &'static [u8],
     /// None of what is large.
@@ -63,7 +63,7 @@ pub(crate) async fn asset(request: HttpRequest, path: Path<(String, String)>) ->
 }
 
 /// The few clients that take no compression are worth the work, not a second copy in the program.
-fn unpacked(file: &Embedded) -> Result<Vec<u8>, Problem> {
+fn unpacked(file: &EmbeddedFile) -> Result<Vec<u8>, Problem> {
     let mut plain = Vec::new();
     GzDecoder::new(file.gzip)
         .read_to_end(&mut plain)

@@ -7,19 +7,19 @@ use askama::Template;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Role, Uid};
-use flowlord_messages::audit::{Action, ChangePage, ListChanges, StoredChange};
+use flowlord_messages::audit::{AuditAction, AuditRecordPage, ListAuditRecords, StoredAuditRecord};
 use flowlord_messages::tokens::ReadTokens;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::audit_log::list_changes;
 
 use super::calendar::words;
-use super::choice::Choice;
-use super::parts::{Cell, Pager};
-use super::when::{When, long};
-use super::{Layout, Link, Section, Shown, answer, read};
+use super::choice::FilterChoice;
+use super::parts::{LongText, Pager};
+use super::when::{ShownTime, long};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/audit", Role::Admin, audit)]
@@ -35,17 +35,17 @@ const ROWS: usize = 100;
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct AuditPage<'a> {
-    layout: Layout<'a>,
-    shown: Shown,
+    layout: PageLayout<'a>,
+    shown: ShownDay,
     words: String,
     /// What could not be read.
     notices: Vec<String>,
     /// What the form of filters keeps of the address.
-    kept: Link,
-    choices: [Choice; 2],
+    kept: PageLink,
+    choices: [FilterChoice; 2],
     clear: Option<String>,
     changes: Vec<ChangeRow>,
-    looked_until: Option<When>,
+    looked_until: Option<ShownTime>,
     /// The newest day before that has one, where this one has none.
     before: Option<(String, String)>,
     pager: Pager,
@@ -56,7 +56,7 @@ struct AuditPage<'a> {
 #[derive(Debug)]
 struct ChangeRow {
     id: i64,
-    at: When,
+    at: ShownTime,
     ago: String,
     who: String,
     /// Leads to all of the day that they changed.
@@ -67,7 +67,7 @@ struct ChangeRow {
     what: String,
     /// The task that it is about.
     task: Option<Uid>,
-    detail: Cell,
+    detail: LongText,
     status: u16,
 }
 
@@ -76,19 +76,21 @@ pub(crate) async fn audit(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AuditPage<'a>, Problem> {
-    let params = Params::parse(request.query_string(), &["date", "month", "who", "action", "cursor"])?;
+    let params = QueryParams::parse(request.query_string(), &["date", "month", "who", "action", "cursor"])?;
     let now = context.deps.kit.now();
-    let shown = Shown::of(&params, now)?;
-    let link = Link::of(PATH, request.query_string()).without(&["month"]);
+    let shown = ShownDay::of(&params, now)?;
+    let link = PageLink::of(PATH, request.query_string()).without(&["month"]);
     let asked = list_changes(&params, shown.date, ROWS)?;
     let (layout, found, tokens) = tokio::join!(
-        Layout::new(context, request, Section::Audit).with_picker(context, &link, shown),
+        PageLayout::new(context, request, NavigationSection::Audit).with_picker(context, &link, shown),
         context.deps.view_reader.call(asked.clone()),
         context.deps.reader.call(ReadTokens),
     );
     let mut notices = Vec::new();
     let before = match &found {
-        Ok(ChangePage { changes, next: None, .. }) if changes.is_empty() => last_before(context, asked).await,
+        Ok(AuditRecordPage { changes, next: None, .. }) if changes.is_empty() => {
+            last_before(context, asked).await
+        }
         _ => None,
     };
     let found = read("the changes", found, &mut notices).unwrap_or_default();
@@ -102,7 +104,7 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Audi
         kept: link.only(&["date"]),
         choices: choices(&params, names, &found.changes),
         clear: FILTERS.iter().any(|name| !link.first(name).is_empty()).then(|| clear(&link).href()),
-        looked_until: found.looked_until.map(When::date_and_time),
+        looked_until: found.looked_until.map(ShownTime::date_and_time),
         before: before.map(|day| (link.without(&["cursor"]).with("date", &day).href(), words(day))),
         pager: Pager::new(&link, found.next.map(|next| next.to_string())),
         json: link.without(&["cursor"]).with("date", &shown.date).at("/api/v1/audit").href(),
@@ -111,35 +113,40 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Audi
 }
 
 /// The page of the day without filters.
-fn clear(link: &Link) -> Link {
+fn clear(link: &PageLink) -> PageLink {
     link.without(&FILTERS).without(&["cursor"])
 }
 
 /// The newest day before with a change that fits. Where it can't be read, the page does without.
-async fn last_before(context: &WebContext, asked: ListChanges) -> Option<NaiveDate> {
-    let earlier = ListChanges { to: asked.from, from: DateTime::UNIX_EPOCH, after: None, limit: 1, ..asked };
+async fn last_before(context: &WebContext, asked: ListAuditRecords) -> Option<NaiveDate> {
+    let earlier =
+        ListAuditRecords { to: asked.from, from: DateTime::UNIX_EPOCH, after: None, limit: 1, ..asked };
     let page = context.deps.view_reader.call(earlier).await.ok()?;
     page.changes.first().map(|last| last.change.at.date_naive())
 }
 
 /// Who there is: those with a token, and those that are seen. And every kind of change.
-fn choices(params: &Params, names: impl Iterator<Item = String>, changes: &[StoredChange]) -> [Choice; 2] {
+fn choices(
+    params: &QueryParams,
+    names: impl Iterator<Item = String>,
+    changes: &[StoredAuditRecord],
+) -> [FilterChoice; 2] {
     let seen = changes.iter().map(|change| change.change.who.clone()).filter(|who| !who.is_empty());
     let who: BTreeSet<String> = names.chain(seen).collect();
-    let actions = Action::ALL.map(|action| (action.as_str().to_owned(), None));
+    let actions = AuditAction::ALL.map(|action| (action.as_str().to_owned(), None));
     [
-        Choice::new("who", "Who", params, who.into_iter().map(|who| (who, None))),
-        Choice::new("action", "What", params, actions),
+        FilterChoice::new("who", "Who", params, who.into_iter().map(|who| (who, None))),
+        FilterChoice::new("action", "What", params, actions),
     ]
 }
 
 impl ChangeRow {
-    fn new(StoredChange { id, change }: StoredChange, link: &Link, now: DateTime<Utc>) -> Self {
+    fn new(StoredAuditRecord { id, change }: StoredAuditRecord, link: &PageLink, now: DateTime<Utc>) -> Self {
         let link = link.without(&["cursor"]);
         let action = change.action.as_str();
         Self {
             id,
-            at: When::time_of_day(change.at),
+            at: ShownTime::time_of_day(change.at),
             ago: ago(now - change.at),
             who_link: link.with("who", &change.who).href(),
             who: change.who,
@@ -167,7 +174,7 @@ fn readable(what: &str, detail: &str) -> String {
     if !what.contains(" /web/") {
         return detail.to_owned();
     }
-    let form = Query::lenient(detail);
+    let form = Query::parse_lenient(detail);
     let told = form.pairs().filter(|(name, value)| !value.is_empty() && !matches!(*name, "do" | "back"));
     told.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }

@@ -3,17 +3,17 @@
 use askama::Template;
 use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, Utc};
 use flowlord_messages::stats::DayMarks;
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 
-use super::link::Link;
+use super::link::PageLink;
 
 /// Where the calendar begins and ends: years that people write with four digits.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
 /// Which day a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shown {
+pub(crate) struct ShownDay {
     pub(crate) date: NaiveDate,
     pub(crate) today: NaiveDate,
     /// A day of the month that the calendar is turned to, where it isn't the day's own.
@@ -23,10 +23,10 @@ pub(crate) struct Shown {
 /// The picker of a day.
 #[derive(Debug, Template)]
 #[template(path = "parts/picker.html")]
-pub(crate) struct Picker {
+pub(crate) struct DayPicker {
     pub(crate) date: NaiveDate,
     /// Where its form goes, and what it keeps.
-    pub(crate) link: Link,
+    pub(crate) link: PageLink,
     pub(crate) is_today: bool,
     pub(crate) before: Option<String>,
     pub(crate) after: Option<String>,
@@ -36,12 +36,12 @@ pub(crate) struct Picker {
     pub(crate) month: String,
     pub(crate) month_before: Option<String>,
     pub(crate) month_after: Option<String>,
-    pub(crate) weeks: Vec<Vec<Option<Day>>>,
+    pub(crate) weeks: Vec<Vec<Option<CalendarDay>>>,
 }
 
 /// A day of the calendar.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Day {
+pub(crate) struct CalendarDay {
     pub(crate) number: u32,
     pub(crate) href: String,
     /// Said in full: `Monday, 2 March 2026: tasks, alerts`.
@@ -54,9 +54,9 @@ pub(crate) struct Day {
     pub(crate) future: bool,
 }
 
-impl Shown {
+impl ShownDay {
     /// From `date` and `month`; today unless asked for another.
-    pub(crate) fn of(params: &Params, now: DateTime<Utc>) -> Result<Self, Problem> {
+    pub(crate) fn of(params: &QueryParams, now: DateTime<Utc>) -> Result<Self, Problem> {
         let today = now.date_naive();
         let leaf = params.one("month")?.map(|text| {
             let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok();
@@ -81,12 +81,12 @@ impl Shown {
     }
 }
 
-impl Picker {
+impl DayPicker {
     /// `link` leads to the page with all its parameters.
-    pub(crate) fn new(link: &Link, shown: Shown, marks: &[DayMarks]) -> Self {
+    pub(crate) fn new(link: &PageLink, shown: ShownDay, marks: &[DayMarks]) -> Self {
         // Another day begins at its first page, with all its hours.
         let link = link.without(&["date", "cursor", "month", "hour"]);
-        let Shown { date, today, leaf } = shown;
+        let ShownDay { date, today, leaf } = shown;
         let to = |day: NaiveDate| in_calendar(day).then(|| link.with("date", &day).href());
         let (first, next) = shown.month();
         let turn = |month: Option<NaiveDate>| {
@@ -104,7 +104,7 @@ impl Picker {
             month_before: turn(first.checked_sub_months(Months::new(1))),
             month_after: turn(Some(next)),
             weeks: weeks(first, next, |day| {
-                Day::new(day, &link, shown, marks.iter().find(|marks| marks.day == day))
+                CalendarDay::new(day, &link, shown, marks.iter().find(|marks| marks.day == day))
             }),
             link,
         }
@@ -117,21 +117,25 @@ impl Picker {
 }
 
 /// Whole weeks from Monday; what isn't in the month stays empty.
-fn weeks(first: NaiveDate, next: NaiveDate, day: impl Fn(NaiveDate) -> Day) -> Vec<Vec<Option<Day>>> {
+fn weeks(
+    first: NaiveDate,
+    next: NaiveDate,
+    day: impl Fn(NaiveDate) -> CalendarDay,
+) -> Vec<Vec<Option<CalendarDay>>> {
     let lead = first.weekday().num_days_from_monday();
     let days = first.iter_days().take_while(|day| *day < next).map(|of| Some(day(of)));
     let mut cells = (0..lead).map(|_| None).chain(days).peekable();
     let mut weeks = Vec::new();
     while cells.peek().is_some() {
-        let mut week: Vec<Option<Day>> = cells.by_ref().take(7).collect();
+        let mut week: Vec<Option<CalendarDay>> = cells.by_ref().take(7).collect();
         week.resize_with(7, || None);
         weeks.push(week);
     }
     weeks
 }
 
-impl Day {
-    fn new(day: NaiveDate, link: &Link, shown: Shown, marks: Option<&DayMarks>) -> Self {
+impl CalendarDay {
+    fn new(day: NaiveDate, link: &PageLink, shown: ShownDay, marks: Option<&DayMarks>) -> Self {
         let has = |of: fn(&DayMarks) -> bool| marks.is_some_and(of);
         let (tasks, alerts, files) = (has(|m| m.tasks), has(|m| m.alerts), has(|m| m.files));
         let mut label = words(day);
@@ -174,12 +178,12 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn turned(query: &str) -> Picker {
-        let link = Link::of("/web/task", &format!("type=load&cursor=c&hour=3&{query}"));
-        let params = Params::parse(query, &["date", "month"]).unwrap();
-        let shown = Shown::of(&params, "2026-03-02T12:00:00Z".parse().unwrap()).unwrap();
+    fn turned(query: &str) -> DayPicker {
+        let link = PageLink::of("/web/task", &format!("type=load&cursor=c&hour=3&{query}"));
+        let params = QueryParams::parse(query, &["date", "month"]).unwrap();
+        let shown = ShownDay::of(&params, "2026-03-02T12:00:00Z".parse().unwrap()).unwrap();
         let marks = DayMarks { day: date("2026-03-01"), tasks: true, alerts: true, files: false };
-        Picker::new(&link, shown, &[marks])
+        DayPicker::new(&link, shown, &[marks])
     }
 
     #[test]
@@ -211,8 +215,8 @@ mod tests {
     #[test]
     fn a_day_or_month_that_can_not_be_says_what_to_write() {
         for query in ["month=13", "month=2026-13", "month=0001-01", "date=1969-12-31", "date=tomorrow"] {
-            let params = Params::parse(query, &["date", "month"]).unwrap();
-            let problem = Shown::of(&params, DateTime::UNIX_EPOCH).unwrap_err();
+            let params = QueryParams::parse(query, &["date", "month"]).unwrap();
+            let problem = ShownDay::of(&params, DateTime::UNIX_EPOCH).unwrap_err();
             assert!(problem.detail().contains("write a"), "{query}: {problem}");
         }
     }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 
 use super::parts::grouped;
 
@@ -11,36 +11,36 @@ const NAMED: usize = 2;
 
 #[derive(Debug, Template)]
 #[template(path = "parts/choice.html")]
-pub(crate) struct Choice {
+pub(crate) struct FilterChoice {
     pub(crate) name: &'static str,
     pub(crate) label: &'static str,
-    pub(crate) options: Vec<Choosable>,
+    pub(crate) options: Vec<ChoiceValue>,
 }
 
 // It escapes what it holds itself.
-impl HtmlSafe for Choice {}
+impl HtmlSafe for FilterChoice {}
 
 /// One of its values.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Choosable {
+pub(crate) struct ChoiceValue {
     pub(crate) value: String,
     /// How many there are, where that is known.
     pub(crate) count: Option<String>,
     pub(crate) chosen: bool,
 }
 
-impl Choice {
+impl FilterChoice {
     /// With the values that there are, and those that are chosen whether there are any or not.
     pub(crate) fn new(
         name: &'static str,
         label: &'static str,
-        params: &Params,
+        params: &QueryParams,
         known: impl IntoIterator<Item = (String, Option<u64>)>,
     ) -> Self {
         let chosen: Vec<&str> = params.many(name).collect();
-        let mut options: Vec<Choosable> = known
+        let mut options: Vec<ChoiceValue> = known
             .into_iter()
-            .map(|(value, count)| Choosable {
+            .map(|(value, count)| ChoiceValue {
                 chosen: chosen.contains(&value.as_str()),
                 count: count.map(grouped),
                 value,
@@ -48,7 +48,7 @@ impl Choice {
             .collect();
         for value in chosen {
             if !options.iter().any(|option| option.value == value) {
-                options.push(Choosable { value: value.to_owned(), count: None, chosen: true });
+                options.push(ChoiceValue { value: value.to_owned(), count: None, chosen: true });
             }
         }
         Self { name, label, options }
@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn what_is_chosen_stays_even_where_there_is_none() {
-        let params = Params::parse("type=load,gone&type=x", &["type"]).unwrap();
+        let params = QueryParams::parse("type=load,gone&type=x", &["type"]).unwrap();
         let known = [("load".to_owned(), Some(1_200)), ("extract".to_owned(), Some(3))];
-        let choice = Choice::new("type", "Type", &params, known);
+        let choice = FilterChoice::new("type", "Type", &params, known);
         let options: Vec<_> =
             choice.options.iter().map(|o| (o.value.as_str(), o.count.as_deref(), o.chosen)).collect();
         let expected = [
@@ -88,6 +88,6 @@ mod tests {
         ];
         assert_eq!(options, expected);
         assert_eq!(choice.chosen_words(), "load, gone, 1 more");
-        assert!(!Choice::new("job", "Job", &params, []).is_chosen());
+        assert!(!FilterChoice::new("job", "Job", &params, []).is_chosen());
     }
 }

@@ -12,7 +12,7 @@ use flowlord_web_core::problem::Answer;
 use flowlord_web_core::route::Route;
 use serde_json::json;
 
-use crate::{CONTENT_SECURITY_POLICY, Layout, Section, html};
+use crate::{CONTENT_SECURITY_POLICY, NavigationSection, PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -28,12 +28,12 @@ pub(crate) async fn document(context: ContextRef) -> Answer {
 #[derive(Template)]
 #[template(path = "docs.html")]
 struct DocsPage<'a> {
-    layout: Layout<'a>,
+    layout: PageLayout<'a>,
 }
 
 /// The same for people: a console that reads the document and sends requests.
 pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
-    let mut page = html(&DocsPage { layout: Layout::new(&context, &request, Section::Other) })?;
+    let mut page = html(&DocsPage { layout: PageLayout::new(&context, &request, NavigationSection::Other) })?;
     // The icons of the console stand in its styles as `data:` addresses; nothing else is relaxed, and only here.
     let policy = CONTENT_SECURITY_POLICY.replace("img-src 'self'", "img-src 'self' data:");
     if let Ok(policy) = HeaderValue::from_str(&policy) {

@@ -8,7 +8,7 @@ use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::problem::Answer;
 use flowlord_web_core::route::Route;
 
-use crate::{Layout, Section, html};
+use crate::{NavigationSection, PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/api/docs/errors", Role::Viewer, errors)]
@@ -17,11 +17,14 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Template)]
 #[template(path = "errors.html")]
 struct ErrorsPage<'a> {
-    layout: Layout<'a>,
+    layout: PageLayout<'a>,
     codes: &'a [Code],
 }
 
 /// The page that the `type` of every problem points to.
 pub(crate) async fn errors(context: ContextRef, request: HttpRequest) -> Answer {
-    html(&ErrorsPage { layout: Layout::new(&context, &request, Section::Other), codes: Code::ALL })
+    html(&ErrorsPage {
+        layout: PageLayout::new(&context, &request, NavigationSection::Other),
+        codes: Code::ALL,
+    })
 }

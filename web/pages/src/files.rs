@@ -4,16 +4,16 @@ use actix_web::HttpRequest;
 use askama::Template;
 use chrono::DateTime;
 use flowlord_domain::Role;
-use flowlord_messages::files::{ListFiles, MatchState, PhaseOutcome, StoredFileEvent};
+use flowlord_messages::files::{FileMatchState, FilePhaseOutcome, ListFileEvents, StoredFileEvent};
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
 use super::calendar::words;
-use super::parts::{Figure, Figures, Pager};
-use super::when::When;
-use super::{Layout, Link, Section, Shown, answer, read};
+use super::parts::{FigureRow, LinkedFigure, Pager};
+use super::when::ShownTime;
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/files", Role::Viewer, files)]
@@ -29,12 +29,12 @@ const ROWS: usize = 100;
 #[derive(Template)]
 #[template(path = "files.html")]
 struct FilesPage<'a> {
-    layout: Layout<'a>,
-    shown: Shown,
+    layout: PageLayout<'a>,
+    shown: ShownDay,
     words: String,
     /// What could not be read.
     notices: Vec<String>,
-    figures: Figures,
+    figures: FigureRow,
     /// Whether there are more than are looked at.
     capped: bool,
     filtered: bool,
@@ -48,10 +48,10 @@ struct FileRow {
     event: i64,
     path: String,
     size: String,
-    received: When,
+    received: ShownTime,
     source: &'static str,
-    modified: Option<When>,
-    task_time: Option<When>,
+    modified: Option<ShownTime>,
+    task_time: Option<ShownTime>,
     /// Why it starts nothing; empty when it may.
     ignored: String,
     phases: Vec<PhaseRow>,
@@ -70,14 +70,14 @@ struct PhaseRow {
 
 /// Which files are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
+enum FileFilter {
     All,
     WithTasks,
     WithoutMatch,
 }
 
-impl Which {
-    fn of(params: &Params) -> Result<Self, Problem> {
+impl FileFilter {
+    fn of(params: &QueryParams) -> Result<Self, Problem> {
         match params.one("show")? {
             None => Ok(Self::All),
             Some("tasks") => Ok(Self::WithTasks),
@@ -97,7 +97,7 @@ impl Which {
 
 /// How many tasks it is part of.
 fn tasks(event: &StoredFileEvent) -> u64 {
-    event.phases.iter().filter(|phase| phase.state == MatchState::Started).count() as u64
+    event.phases.iter().filter(|phase| phase.state == FileMatchState::Started).count() as u64
 }
 
 pub(crate) async fn files(context: ContextRef, request: HttpRequest) -> Answer {
@@ -105,15 +105,17 @@ pub(crate) async fn files(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<FilesPage<'a>, Problem> {
-    let params = Params::parse(request.query_string(), &["date", "month", "show", "cursor"])?;
-    let shown = Shown::of(&params, context.deps.kit.now())?;
-    let link = Link::of(PATH, request.query_string()).without(&["month"]);
-    let which = Which::of(&params)?;
+    let params = QueryParams::parse(request.query_string(), &["date", "month", "show", "cursor"])?;
+    let shown = ShownDay::of(&params, context.deps.kit.now())?;
+    let link = PageLink::of(PATH, request.query_string()).without(&["month"]);
+    let which = FileFilter::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (layout, found) = tokio::join!(
-        Layout::new(context, request, Section::Files).live(context).with_picker(context, &link, shown),
-        context.deps.view_reader.call(ListFiles { from, to, after: None, limit: MOST + 1 }),
+        PageLayout::new(context, request, NavigationSection::Files)
+            .live(context)
+            .with_picker(context, &link, shown),
+        context.deps.view_reader.call(ListFileEvents { from, to, after: None, limit: MOST + 1 }),
     );
     let mut notices = Vec::new();
     let mut found = read("the files", found, &mut notices).unwrap_or_default();
@@ -129,26 +131,38 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<File
         notices,
         figures,
         capped,
-        filtered: which != Which::All,
+        filtered: which != FileFilter::All,
         files: found.into_iter().skip(skip).take(ROWS).map(FileRow::new).collect(),
         pager: Pager::new(&link, next),
     })
 }
 
-fn figures(events: &[StoredFileEvent], which: Which, link: &Link) -> Figures {
+fn figures(events: &[StoredFileEvent], which: FileFilter, link: &PageLink) -> FigureRow {
     let all = link.without(&["show", "cursor"]);
-    let count = |which: Which| events.iter().filter(|event| which.has(event)).count() as u64;
+    let count = |which: FileFilter| events.iter().filter(|event| which.has(event)).count() as u64;
     let (with, without) = (all.with("show", "tasks").href(), all.with("show", "unmatched").href());
     let figure = |label, class, count, href: &str, chosen| {
         let href = href.to_owned();
-        Figure { label, class, count, href, chosen }
+        LinkedFigure { label, class, count, href, chosen }
     };
-    Figures {
+    FigureRow {
         label: "Files",
         figures: vec![
-            figure("files", "all", count(Which::All), &all.href(), which == Which::All),
-            figure("with tasks", "complete", count(Which::WithTasks), &with, which == Which::WithTasks),
-            figure("no match", "warn", count(Which::WithoutMatch), &without, which == Which::WithoutMatch),
+            figure("files", "all", count(FileFilter::All), &all.href(), which == FileFilter::All),
+            figure(
+                "with tasks",
+                "complete",
+                count(FileFilter::WithTasks),
+                &with,
+                which == FileFilter::WithTasks,
+            ),
+            figure(
+                "no match",
+                "warn",
+                count(FileFilter::WithoutMatch),
+                &without,
+                which == FileFilter::WithoutMatch,
+            ),
             figure("tasks created", "running", events.iter().map(tasks).sum(), &with, false),
         ],
     }
@@ -160,10 +174,10 @@ impl FileRow {
         Self {
             event: event.id,
             size: size(event.file.size),
-            received: When::time_of_day(event.at),
+            received: ShownTime::time_of_day(event.at),
             source: event.source.as_str(),
-            modified: modified.map(|at| When::full(at.to_utc())),
-            task_time: event.file.time().map(When::date_and_time),
+            modified: modified.map(|at| ShownTime::full(at.to_utc())),
+            task_time: event.file.time_of_path().map(ShownTime::date_and_time),
             path: event.file.path,
             ignored: event.ignored,
             phases: event.phases.into_iter().map(PhaseRow::new).collect(),
@@ -172,12 +186,12 @@ impl FileRow {
 }
 
 impl PhaseRow {
-    fn new(outcome: PhaseOutcome) -> Self {
+    fn new(outcome: FilePhaseOutcome) -> Self {
         let class = match outcome.state {
-            MatchState::Started => "complete",
-            MatchState::Waiting => "running",
-            MatchState::Repeated => "waiting",
-            MatchState::Failed => "error",
+            FileMatchState::Started => "complete",
+            FileMatchState::Waiting => "running",
+            FileMatchState::Repeated => "waiting",
+            FileMatchState::Failed => "error",
         };
         Self {
             task: outcome.phase.task,

@@ -4,19 +4,19 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use chrono::NaiveDate;
 use flowlord_domain::Role;
-use flowlord_messages::stats::ReadDays;
+use flowlord_messages::stats::ReadDayMarks;
 use flowlord_web_core::auth::{COOKIE, role};
 use flowlord_web_core::context::WebContext;
 
-use super::calendar::{Picker, Shown};
-use super::link::Link;
+use super::calendar::{DayPicker, ShownDay};
+use super::link::PageLink;
 use super::notice::Notice;
-use super::when::{When, long};
+use super::when::{ShownTime, long};
 use crate::assets;
 
 /// The places of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Section {
+pub(crate) enum NavigationSection {
     Start,
     Tasks,
     Alerts,
@@ -30,14 +30,14 @@ pub(crate) enum Section {
 }
 
 /// In their order, with what stands on the link and the key that leads there after `g`.
-const NAVIGATION: [(Section, &str, &str, &str); 7] = [
-    (Section::Tasks, "/web/task", "Tasks", "t"),
-    (Section::Alerts, "/web/alert", "Alerts", "a"),
-    (Section::Files, "/web/files", "Files", "f"),
-    (Section::Workflow, "/web/workflow", "Workflow", "w"),
-    (Section::Backload, "/web/backload", "Backload", "b"),
-    (Section::Audit, "/web/audit", "Audit", "u"),
-    (Section::About, "/web/about", "About", "i"),
+const NAVIGATION: [(NavigationSection, &str, &str, &str); 7] = [
+    (NavigationSection::Tasks, "/web/task", "Tasks", "t"),
+    (NavigationSection::Alerts, "/web/alert", "Alerts", "a"),
+    (NavigationSection::Files, "/web/files", "Files", "f"),
+    (NavigationSection::Workflow, "/web/workflow", "Workflow", "w"),
+    (NavigationSection::Backload, "/web/backload", "Backload", "b"),
+    (NavigationSection::Audit, "/web/audit", "Audit", "u"),
+    (NavigationSection::About, "/web/about", "About", "i"),
 ];
 
 /// A link of the navigation.
@@ -51,30 +51,30 @@ pub(crate) struct NavLink {
 
 /// Everything round a page's own content.
 #[derive(Debug)]
-pub(crate) struct Layout<'a> {
+pub(crate) struct PageLayout<'a> {
     pub(crate) start: String,
     pub(crate) navigation: Vec<NavLink>,
-    pub(crate) picker: Option<Picker>,
+    pub(crate) picker: Option<DayPicker>,
     pub(crate) notice: Option<Notice>,
     pub(crate) version: &'a str,
     pub(crate) host: &'a str,
     pub(crate) up: String,
-    pub(crate) now: When,
+    pub(crate) now: ShownTime,
     /// Whether this browser logged in, and so can log out.
     pub(crate) logged_in: bool,
     /// Where the events come from, where anything on the page changes by itself.
     pub(crate) events: Option<String>,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> PageLayout<'a> {
     /// Of a page in a section. The day of the address, if any, goes along to other pages.
-    pub(crate) fn new(context: &'a WebContext, request: &HttpRequest, section: Section) -> Self {
-        let date = Link::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
+    pub(crate) fn new(context: &'a WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
+        let date = PageLink::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
         let to = |path| match date {
-            Some(date) => Link::to(path).with("date", &date).href(),
-            None => Link::to(path).href(),
+            Some(date) => PageLink::to(path).with("date", &date).href(),
+            None => PageLink::to(path).href(),
         };
-        let link = |(of, path, label, key): (Section, &'static str, _, _)| NavLink {
+        let link = |(of, path, label, key): (NavigationSection, &'static str, _, _)| NavLink {
             label,
             key,
             href: to(path),
@@ -86,7 +86,7 @@ impl<'a> Layout<'a> {
                 .routes
                 .find(&Method::GET, path)
                 .role
-                .is_none_or(|needed| needed != Role::Admin || role.covers(needed))
+                .is_none_or(|needed| needed != Role::Admin || role.covers_role(needed))
         };
         let now = context.deps.kit.now();
         Self {
@@ -97,7 +97,7 @@ impl<'a> Layout<'a> {
             version: &context.config.version,
             host: &context.config.host,
             up: long(now - context.config.started_at),
-            now: When::date_and_time(now),
+            now: ShownTime::date_and_time(now),
             logged_in: request.cookie(COOKIE).is_some(),
             events: None,
         }
@@ -105,22 +105,26 @@ impl<'a> Layout<'a> {
 
     /// For those who aren't let in yet.
     pub(crate) fn bare(context: &'a WebContext, request: &HttpRequest) -> Self {
-        Self { navigation: Vec::new(), logged_in: false, ..Self::new(context, request, Section::Other) }
+        Self {
+            navigation: Vec::new(),
+            logged_in: false,
+            ..Self::new(context, request, NavigationSection::Other)
+        }
     }
 
     /// With a picker of the day that is shown. Where the days can't be read, none is marked.
-    pub(crate) async fn with_picker(self, context: &WebContext, link: &Link, shown: Shown) -> Self {
+    pub(crate) async fn with_picker(self, context: &WebContext, link: &PageLink, shown: ShownDay) -> Self {
         let (from, to) = shown.month();
-        let marks = context.deps.view_reader.call(ReadDays { from, to }).await.unwrap_or_else(|err| {
+        let marks = context.deps.view_reader.call(ReadDayMarks { from, to }).await.unwrap_or_else(|err| {
             log::warn!("event=days_not_read error={err}");
             Vec::new()
         });
-        Self { picker: Some(Picker::new(link, shown, &marks)), ..self }
+        Self { picker: Some(DayPicker::new(link, shown, &marks)), ..self }
     }
 
     /// With parts that change by themselves. To be said before these are read, so that no change is missed.
     pub(crate) fn live(self, context: &WebContext) -> Self {
-        let all = Link::to("/api/v1/events");
+        let all = PageLink::to("/api/v1/events");
         let events = match context.hub.here(context.deps.kit.now()) {
             Some(after) => all.with("after", &after),
             None => all,

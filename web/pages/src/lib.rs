@@ -47,9 +47,9 @@ use flowlord_web_core::context::WebContext;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
-pub(crate) use calendar::Shown;
-pub(crate) use layout::{Layout, Section};
-pub(crate) use link::Link;
+pub(crate) use calendar::ShownDay;
+pub(crate) use layout::{NavigationSection, PageLayout};
+pub(crate) use link::PageLink;
 pub use notice::Notice;
 
 /// For everything that isn't JSON: nothing from elsewhere, no script and no style in the page itself.
@@ -104,7 +104,7 @@ pub(crate) async fn answer<T: Template>(
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
-    layout: Layout<'a>,
+    layout: PageLayout<'a>,
     status: StatusCode,
     title: &'a str,
     detail: &'a str,
@@ -118,7 +118,7 @@ pub fn tell(context: &WebContext, request: &HttpRequest, problem: Problem) -> An
     }
     let code = problem.code();
     let page = ProblemPage {
-        layout: Layout::new(context, request, Section::Other),
+        layout: PageLayout::new(context, request, NavigationSection::Other),
         status: problem.status_code(),
         title: code.title(),
         detail: problem.detail(),

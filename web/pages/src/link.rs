@@ -6,12 +6,12 @@ use flowlord_domain::query::Query;
 
 /// A page and its parameters, from which links are made.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Link {
+pub(crate) struct PageLink {
     path: &'static str,
     query: Query,
 }
 
-impl Link {
+impl PageLink {
     /// A page without parameters.
     pub(crate) fn to(path: &'static str) -> Self {
         Self { path, query: Query::default() }
@@ -19,7 +19,7 @@ impl Link {
 
     /// A page with the parameters of a request, as far as they have a value.
     pub(crate) fn of(path: &'static str, query: &str) -> Self {
-        let query = Query::lenient(query);
+        let query = Query::parse_lenient(query);
         let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         Self { path, query: query.pairs().filter(|(_, value)| !value.is_empty()).map(owned).collect() }
     }
@@ -27,13 +27,13 @@ impl Link {
     /// With this one value of a parameter.
     pub(crate) fn with(&self, key: &str, value: &(impl ToString + ?Sized)) -> Self {
         let mut link = self.clone();
-        link.query.set(key, value.to_string());
+        link.query.set_value(key, value.to_string());
         link
     }
 
     pub(crate) fn without(&self, keys: &[&str]) -> Self {
         let mut link = self.clone();
-        keys.iter().for_each(|key| link.query.remove(key));
+        keys.iter().for_each(|key| link.query.remove_key(key));
         link
     }
 
@@ -61,7 +61,7 @@ impl Link {
 
     /// The first value of a parameter; empty for none.
     pub(crate) fn first(&self, key: &str) -> &str {
-        self.query.first(key).unwrap_or_default()
+        self.query.first_value(key).unwrap_or_default()
     }
 
     /// As it stands in `href`.
@@ -98,21 +98,21 @@ mod tests {
 
     #[test]
     fn a_link_keeps_what_is_not_changed() {
-        let link = Link::of("/web/task", "date=2026-03-02&type=a&type=b&q=&cursor=x");
+        let link = PageLink::of("/web/task", "date=2026-03-02&type=a&type=b&q=&cursor=x");
         assert_eq!(link.href(), "/web/task?date=2026-03-02&type=a&type=b&cursor=x");
         let sorted = link.without(&["cursor"]).with("sort", "run");
         assert_eq!(sorted.href(), "/web/task?date=2026-03-02&type=a&type=b&sort=run");
         assert_eq!(link.only(&["date"]).with("type", "c").href(), "/web/task?date=2026-03-02&type=c");
-        assert_eq!(Link::to("/web/files").href(), "/web/files");
+        assert_eq!(PageLink::to("/web/files").href(), "/web/files");
         assert_eq!((link.first("type"), link.first("q")), ("a", ""));
     }
 
     #[test]
     fn values_read_back_as_they_were() {
         for value in ["a b+c&d=e%f#g;h", "\"<'>\u{e9}", "s3://b/k,2026-03-02T03:00"] {
-            let href = Link::to("/web/task").with("q", value).href();
+            let href = PageLink::to("/web/task").with("q", value).href();
             assert!(href.is_ascii() && !href.contains(['"', '<', '\'', ';', '#']), "{href}");
-            assert_eq!(Link::of("/web/task", href.split_once('?').unwrap().1).first("q"), value);
+            assert_eq!(PageLink::of("/web/task", href.split_once('?').unwrap().1).first("q"), value);
         }
     }
 }

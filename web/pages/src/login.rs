@@ -11,11 +11,11 @@ use flowlord_domain::query::Query;
 use flowlord_web_core::auth::{COOKIE, LASTS, Session, hash_of};
 use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::extract::form_body;
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::{ANYONE, Route};
 
-use crate::{Layout, html};
+use crate::{PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -28,13 +28,13 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage<'a> {
-    layout: Layout<'a>,
+    layout: PageLayout<'a>,
     next: &'a str,
     problem: &'a str,
 }
 
 pub(crate) async fn form(context: ContextRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["next"])?;
+    let params = QueryParams::parse(request.query_string(), &["next"])?;
     page(&context, &request, own_path(params.one("next")?.unwrap_or_default()), "")
 }
 
@@ -43,10 +43,10 @@ pub(crate) async fn login(context: ContextRef, request: HttpRequest, payload: Pa
     let body = form_body(&request, payload).await?;
     let fields = Query::parse(&String::from_utf8_lossy(&body))
         .map_err(|err| Problem::invalid(format!("the form: {err}")))?;
-    let next = own_path(fields.first("next").unwrap_or_default());
+    let next = own_path(fields.first_value("next").unwrap_or_default());
     let (now, from) = (context.deps.kit.now(), context.client(&request));
     context.failures.check(from, now)?;
-    let hash = hash_of(fields.first("token").unwrap_or_default().trim());
+    let hash = hash_of(fields.first_value("token").unwrap_or_default().trim());
     let Some(who) = context.tokens.by_hash(&hash).await? else {
         context.failures.count(from, now);
         let mut again =
@@ -65,7 +65,7 @@ pub(crate) async fn logout(context: ContextRef, request: HttpRequest) -> HttpRes
 }
 
 fn page(context: &WebContext, request: &HttpRequest, next: &str, problem: &str) -> Answer {
-    html(&LoginPage { layout: Layout::bare(context, request), next, problem })
+    html(&LoginPage { layout: PageLayout::bare(context, request), next, problem })
 }
 
 fn leave(to: &str, cookie: Cookie<'_>) -> HttpResponse {

@@ -4,12 +4,12 @@ use std::fmt;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use flowlord_messages::stats::{Counts, Stats};
+use flowlord_messages::stats::{DayTotals, ResultCounts};
 
-use super::calendar::Picker;
-use super::link::Link;
-use super::sort::Head;
-use super::when::When;
+use super::calendar::DayPicker;
+use super::link::PageLink;
+use super::sort::ColumnHead;
+use super::when::ShownTime;
 
 /// A text of this many characters or fewer is shown in full.
 const LONG: usize = 160;
@@ -24,9 +24,9 @@ macro_rules! safe {
 }
 
 // They escape what they hold themselves.
-safe!(When, Picker, Cell, Heads, Figures, Chart, Pager);
+safe!(ShownTime, DayPicker, LongText, TableHeads, FigureRow, DayChart, Pager);
 
-impl fmt::Display for When {
+impl fmt::Display for ShownTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, exact, form } = self;
         // Nothing in it comes from outside.
@@ -37,13 +37,13 @@ impl fmt::Display for When {
 /// A text that is cut when it is long, and opens.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Template)]
 #[template(path = "parts/cell.html")]
-pub(crate) struct Cell {
+pub(crate) struct LongText {
     pub(crate) text: String,
     /// Where all of it is, when this is only the beginning.
     pub(crate) whole: Option<String>,
 }
 
-impl Cell {
+impl LongText {
     pub(crate) fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
@@ -62,7 +62,7 @@ impl Cell {
     }
 }
 
-impl From<String> for Cell {
+impl From<String> for LongText {
     fn from(text: String) -> Self {
         Self { text, whole: None }
     }
@@ -71,8 +71,8 @@ impl From<String> for Cell {
 /// The heads of a table.
 #[derive(Debug, Default, Template)]
 #[template(path = "parts/heads.html")]
-pub(crate) struct Heads {
-    pub(crate) heads: Vec<Head>,
+pub(crate) struct TableHeads {
+    pub(crate) heads: Vec<ColumnHead>,
 }
 
 /// The ways to other pages of a list.
@@ -85,7 +85,7 @@ pub(crate) struct Pager {
 
 impl Pager {
     /// Of a list at `link`, of which `next` is the cursor of the page after.
-    pub(crate) fn new(link: &Link, next: Option<String>) -> Self {
+    pub(crate) fn new(link: &PageLink, next: Option<String>) -> Self {
         let first = (!link.first("cursor").is_empty()).then(|| link.without(&["cursor"]).href());
         Self { first, next: next.map(|next| link.with("cursor", &next).href()) }
     }
@@ -93,7 +93,7 @@ impl Pager {
 
 /// A figure that leads to what it counts.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Figure {
+pub(crate) struct LinkedFigure {
     pub(crate) label: &'static str,
     /// Its colour in the stylesheet.
     pub(crate) class: &'static str,
@@ -103,7 +103,7 @@ pub(crate) struct Figure {
     pub(crate) chosen: bool,
 }
 
-impl Figure {
+impl LinkedFigure {
     fn text(&self) -> String {
         grouped(self.count)
     }
@@ -112,37 +112,37 @@ impl Figure {
 /// A row of figures.
 #[derive(Debug, Default, Template)]
 #[template(path = "parts/figures.html")]
-pub(crate) struct Figures {
+pub(crate) struct FigureRow {
     pub(crate) label: &'static str,
-    pub(crate) figures: Vec<Figure>,
+    pub(crate) figures: Vec<LinkedFigure>,
 }
 
 /// The ways of a task to stand, in the order of every row of figures, by the names that the stylesheet colours.
 pub(crate) const STANDINGS: [&str; 5] = ["complete", "running", "warn", "error", "alert"];
 
 /// Counts in the order of [`STANDINGS`].
-pub(crate) fn parts(counts: &Counts) -> [u64; 5] {
-    [counts.complete, counts.running(), counts.warn, counts.error, counts.alert]
+pub(crate) fn parts(counts: &ResultCounts) -> [u64; 5] {
+    [counts.complete, counts.without_result(), counts.warn, counts.error, counts.alert]
 }
 
 /// All of a day.
-pub(crate) fn sum(stats: &Stats) -> Counts {
-    stats.rows.iter().fold(Counts::default(), |sum, row| sum.plus(&row.counts))
+pub(crate) fn sum(stats: &DayTotals) -> ResultCounts {
+    stats.rows.iter().fold(ResultCounts::default(), |sum, row| sum.add_counts(&row.counts))
 }
 
-impl Figures {
+impl FigureRow {
     /// The totals of a day; each leads to the page of `link` with only its tasks.
-    pub(crate) fn of_day(counts: &Counts, link: &Link) -> Self {
+    pub(crate) fn of_day(counts: &ResultCounts, link: &PageLink) -> Self {
         let chosen = link.first("result");
         let all = link.without(&["result", "state", "cursor"]);
-        let mut figures = vec![Figure {
+        let mut figures = vec![LinkedFigure {
             label: "tasks",
             class: "all",
             count: counts.total,
             href: all.href(),
             chosen: chosen.is_empty(),
         }];
-        figures.extend(STANDINGS.into_iter().zip(parts(counts)).map(|(name, count)| Figure {
+        figures.extend(STANDINGS.into_iter().zip(parts(counts)).map(|(name, count)| LinkedFigure {
             label: name,
             class: name,
             count,
@@ -156,50 +156,50 @@ impl Figures {
 /// A day's tasks by hour, stacked by result.
 #[derive(Debug, Default, Template)]
 #[template(path = "parts/chart.html")]
-pub(crate) struct Chart {
-    pub(crate) bars: Vec<Bar>,
+pub(crate) struct DayChart {
+    pub(crate) bars: Vec<ChartBar>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Bar {
+pub(crate) struct ChartBar {
     pub(crate) x: u32,
     pub(crate) title: String,
     pub(crate) href: String,
     pub(crate) chosen: bool,
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) segments: Vec<BarSegment>,
 }
 
 /// A part of a bar.
 #[derive(Debug)]
-pub(crate) struct Segment {
+pub(crate) struct BarSegment {
     pub(crate) class: &'static str,
     pub(crate) y: String,
     pub(crate) height: String,
 }
 
-impl Chart {
+impl DayChart {
     /// Each hour leads to the page of `link` with only its tasks.
-    pub(crate) fn of_day(stats: &Stats, link: &Link) -> Self {
-        let mut hours = [Counts::default(); 24];
+    pub(crate) fn of_day(stats: &DayTotals, link: &PageLink) -> Self {
+        let mut hours = [ResultCounts::default(); 24];
         for row in &stats.rows {
             if let Some(hour) = hours.get_mut(usize::from(row.hour)) {
-                *hour = hour.plus(&row.counts);
+                *hour = hour.add_counts(&row.counts);
             }
         }
         let highest = hours.iter().map(|hour| hour.total).max().unwrap_or(0).max(1);
         let link = link.without(&["cursor"]);
-        let bar = |(hour, counts): (u32, &Counts)| {
+        let bar = |(hour, counts): (u32, &ResultCounts)| {
             let chosen = link.first("hour") == hour.to_string();
             // The chosen hour leads back to all.
             let href = if chosen { link.without(&["hour"]) } else { link.with("hour", &hour) }.href();
             let (title, segments) = stack(hour, counts, highest);
-            Bar { x: hour * 10, title, href, chosen, segments }
+            ChartBar { x: hour * 10, title, href, chosen, segments }
         };
         Self { bars: (0..).zip(&hours).map(bar).collect() }
     }
 }
 
-fn stack(hour: u32, counts: &Counts, highest: u64) -> (String, Vec<Segment>) {
+fn stack(hour: u32, counts: &ResultCounts, highest: u64) -> (String, Vec<BarSegment>) {
     let mut y = BAR_HEIGHT;
     let mut title = format!("{hour:02}:00 UTC, {} tasks", grouped(counts.total));
     let mut segments = Vec::new();
@@ -208,7 +208,7 @@ fn stack(hour: u32, counts: &Counts, highest: u64) -> (String, Vec<Segment>) {
         let height = count as f64 / highest as f64 * BAR_HEIGHT;
         y -= height;
         title.push_str(&format!(", {} {class}", grouped(count)));
-        segments.push(Segment { class, y: format!("{y:.1}"), height: format!("{height:.1}") });
+        segments.push(BarSegment { class, y: format!("{y:.1}"), height: format!("{height:.1}") });
     }
     (title, segments)
 }
@@ -228,7 +228,7 @@ pub(crate) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_messages::stats::StatsRow;
+    use flowlord_messages::stats::HourTotals;
 
     use super::*;
 
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters_and_escaped() {
-        let cell = |text: String| Cell::from(text).to_string();
+        let cell = |text: String| LongText::from(text).to_string();
         assert_eq!(cell("<b>".to_owned()), "&#60;b&#62;");
         assert_eq!(cell("é".repeat(LONG)), "é".repeat(LONG));
         let long = cell("é<".repeat(LONG));
@@ -248,17 +248,18 @@ mod tests {
         assert!(long.contains(&"é&#60;".repeat(LONG)) && !long.contains("é<"), "{long}");
     }
 
-    fn stats() -> Stats {
+    fn stats() -> DayTotals {
         let row = |hour, complete, error| {
-            let counts = Counts { total: complete + error + 1, complete, error, ..Counts::default() };
-            StatsRow { hour, topic: "load".into(), job: String::new(), counts, run_millis: 0 }
+            let counts =
+                ResultCounts { total: complete + error + 1, complete, error, ..ResultCounts::default() };
+            HourTotals { hour, topic: "load".into(), job: String::new(), counts, run_millis: 0 }
         };
-        Stats { rows: vec![row(3, 1_500, 0), row(3, 0, 498), row(23, 999, 0)] }
+        DayTotals { rows: vec![row(3, 1_500, 0), row(3, 0, 498), row(23, 999, 0)] }
     }
 
     #[test]
     fn the_chart_stacks_each_hour_and_leads_to_it() {
-        let chart = Chart::of_day(&stats(), &Link::of("/web/task", "type=load&hour=23&cursor=c"));
+        let chart = DayChart::of_day(&stats(), &PageLink::of("/web/task", "type=load&hour=23&cursor=c"));
         assert_eq!(chart.bars.len(), 24);
         let bar = &chart.bars[3];
         assert_eq!(bar.title, "03:00 UTC, 2,000 tasks, 1,500 complete, 2 running, 498 error");
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn figures_lead_to_what_they_count() {
-        let figures = Figures::of_day(&sum(&stats()), &Link::of("/web/task", "type=load&result=error"));
+        let figures = FigureRow::of_day(&sum(&stats()), &PageLink::of("/web/task", "type=load&result=error"));
         let text = figures.to_string();
         assert!(text.contains("<b>3,000</b><span>tasks</span>"), "{text}");
         let error = figures.figures.iter().find(|figure| figure.label == "error").unwrap();
@@ -281,10 +282,10 @@ mod tests {
 
     #[test]
     fn a_list_leads_on_and_back_to_its_beginning() {
-        let link = Link::of("/web/task", "type=a&cursor=7");
+        let link = PageLink::of("/web/task", "type=a&cursor=7");
         let pager = Pager::new(&link, Some("9".to_owned()));
         assert_eq!(pager.first.as_deref(), Some("/web/task?type=a"));
         assert_eq!(pager.next.as_deref(), Some("/web/task?type=a&cursor=9"));
-        assert_eq!(Pager::new(&Link::to("/web/task"), None).to_string().trim(), "");
+        assert_eq!(Pager::new(&PageLink::to("/web/task"), None).to_string().trim(), "");
     }
 }

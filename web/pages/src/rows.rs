@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskResult, TaskState};
-use flowlord_messages::alerts::{LadderStatus, StoredAlert};
-use flowlord_messages::workflows::Current;
+use flowlord_messages::alerts::{EscalationStatus, StoredAlert};
+use flowlord_messages::workflows::LoadedWorkflows;
 
-use super::parts::Cell;
-use super::when::{When, span};
+use super::parts::LongText;
+use super::when::{ShownTime, span};
 
 /// A row of the table of tasks.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub(crate) struct TaskRow {
     pub(crate) progress: Option<String>,
     pub(crate) topic: String,
     pub(crate) job: String,
-    pub(crate) info: Cell,
-    pub(crate) meta: Cell,
-    pub(crate) msg: Cell,
+    pub(crate) info: LongText,
+    pub(crate) meta: LongText,
+    pub(crate) msg: LongText,
     pub(crate) attempt: u32,
-    pub(crate) created: When,
+    pub(crate) created: ShownTime,
     pub(crate) waited: String,
     pub(crate) ran: String,
     pub(crate) worker: String,
@@ -33,7 +33,7 @@ pub(crate) struct TaskRow {
 
 impl TaskRow {
     pub(crate) fn new(task: Attempt, now: DateTime<Utc>) -> Self {
-        let created = task.uid.created();
+        let created = task.uid.created_at();
         let (status, class) = status(&task);
         let waiting_since = task.not_before.filter(|at| *at > created).unwrap_or(created);
         let waited = match task.started {
@@ -54,12 +54,12 @@ impl TaskRow {
                 .map(|part| format!("{part:.2}")),
             topic: task.topic,
             job: task.job,
-            info: Cell::of_task(task.info, cut.info, &uid),
-            meta: Cell::of_task(task.meta, cut.meta, &uid),
-            msg: Cell::of_task(task.msg, cut.msg, &uid),
+            info: LongText::of_task(task.info, cut.info, &uid),
+            meta: LongText::of_task(task.meta, cut.meta, &uid),
+            msg: LongText::of_task(task.msg, cut.msg, &uid),
             uid,
             attempt: task.retry.saturating_add(1),
-            created: When::time_of_day(created),
+            created: ShownTime::time_of_day(created),
             waited,
             ran,
             worker: task.worker,
@@ -79,10 +79,10 @@ pub(crate) fn status(task: &Attempt) -> (&'static str, &'static str) {
 /// A row of the list of alerts.
 #[derive(Debug)]
 pub(crate) struct AlertRow {
-    pub(crate) at: When,
+    pub(crate) at: ShownTime,
     pub(crate) kind: String,
     pub(crate) name: String,
-    pub(crate) msg: Cell,
+    pub(crate) msg: LongText,
     pub(crate) uid: String,
 }
 
@@ -94,10 +94,10 @@ impl AlertRow {
         };
         let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
         Self {
-            at: When::time_of_day(alert.at),
+            at: ShownTime::time_of_day(alert.at),
             kind: alert.kind.as_str().replace('_', " "),
             name,
-            msg: Cell::of_task(alert.msg, alert.is_msg_cut, &uid),
+            msg: LongText::of_task(alert.msg, alert.is_msg_cut, &uid),
             uid,
         }
     }
@@ -105,34 +105,34 @@ impl AlertRow {
 
 /// An incident that isn't over.
 #[derive(Debug)]
-pub(crate) struct Incident {
+pub(crate) struct OpenIncidentRow {
     pub(crate) route: String,
-    pub(crate) since: When,
-    pub(crate) next: When,
+    pub(crate) since: ShownTime,
+    pub(crate) next: ShownTime,
 }
 
-pub(crate) fn incidents(ladders: Vec<LadderStatus>) -> Vec<Incident> {
-    let open = |ladder: LadderStatus| {
-        let since = When::date_and_time(ladder.incident_since?);
-        Some(Incident { route: ladder.route, since, next: When::time_of_day(ladder.next) })
+pub(crate) fn incidents(ladders: Vec<EscalationStatus>) -> Vec<OpenIncidentRow> {
+    let open = |ladder: EscalationStatus| {
+        let since = ShownTime::date_and_time(ladder.incident_since?);
+        Some(OpenIncidentRow { route: ladder.route, since, next: ShownTime::time_of_day(ladder.next) })
     };
     ladders.into_iter().filter_map(open).collect()
 }
 
 /// Something wrong with a workflow file.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct WorkflowTrouble {
     pub(crate) place: String,
     pub(crate) message: String,
     pub(crate) class: &'static str,
 }
 
-pub(crate) fn troubles(current: &Current) -> Vec<Trouble> {
+pub(crate) fn troubles(current: &LoadedWorkflows) -> Vec<WorkflowTrouble> {
     findings(current).into_iter().map(trouble).collect()
 }
 
 /// Everything found in workflow files, each once, the worst first.
-pub(crate) fn findings(current: &Current) -> Vec<&Finding> {
+pub(crate) fn findings(current: &LoadedWorkflows) -> Vec<&Finding> {
     let loaded = current.workflows.files().iter().flat_map(|file| &file.findings);
     let mut findings: Vec<&Finding> = current.broken.iter().chain(loaded).collect();
     findings.sort();
@@ -141,8 +141,8 @@ pub(crate) fn findings(current: &Current) -> Vec<&Finding> {
     findings
 }
 
-pub(crate) fn trouble(finding: &Finding) -> Trouble {
-    Trouble {
+pub(crate) fn trouble(finding: &Finding) -> WorkflowTrouble {
+    WorkflowTrouble {
         place: format!("{}:{}:{}", finding.file, finding.line, finding.column),
         message: finding.message.clone(),
         class: match finding.severity {

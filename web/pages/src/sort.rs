@@ -1,10 +1,10 @@
 //! The heads of tables: links that sort on the server and say how it is sorted.
 
-use super::link::Link;
+use super::link::PageLink;
 
 /// A column that can be sorted by.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Column {
+pub(crate) struct SortColumn {
     /// What stands on it.
     pub(crate) label: &'static str,
     /// Its name in `sort`; empty for one that can't be sorted by.
@@ -15,7 +15,7 @@ pub(crate) struct Column {
 
 /// The head of a column.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct ColumnHead {
     /// The name of the column, by which the stylesheet knows it.
     pub(crate) key: &'static str,
     pub(crate) label: &'static str,
@@ -26,9 +26,14 @@ pub(crate) struct Head {
 }
 
 /// The heads of a table. `sort` and `order` are as in the address; `link` leads to the same page.
-pub(crate) fn heads(columns: &[Column], link: &Link, sort: &str, descending: bool) -> Vec<Head> {
+pub(crate) fn heads(
+    columns: &[SortColumn],
+    link: &PageLink,
+    sort: &str,
+    descending: bool,
+) -> Vec<ColumnHead> {
     let link = link.without(&["cursor"]);
-    let head = |column: &Column| {
+    let head = |column: &SortColumn| {
         let sorted = match (column.key == sort && !sort.is_empty(), descending) {
             (false, _) => "",
             (true, true) => "descending",
@@ -40,7 +45,7 @@ pub(crate) fn heads(columns: &[Column], link: &Link, sort: &str, descending: boo
             _ => "desc",
         };
         let to = || link.with("sort", column.key).with("order", order).href();
-        Head {
+        ColumnHead {
             key: column.key,
             label: column.label,
             href: (!column.key.is_empty()).then(to),
@@ -58,11 +63,11 @@ mod tests {
     #[test]
     fn a_click_sorts_and_the_next_turns_round() {
         let columns = [
-            Column { label: "Type", key: "type", figures: false },
-            Column { label: "Run", key: "run", figures: true },
-            Column { label: "Process", key: "", figures: false },
+            SortColumn { label: "Type", key: "type", figures: false },
+            SortColumn { label: "Run", key: "run", figures: true },
+            SortColumn { label: "Process", key: "", figures: false },
         ];
-        let link = Link::of("/web/task", "type=a&sort=type&order=asc&cursor=c");
+        let link = PageLink::of("/web/task", "type=a&sort=type&order=asc&cursor=c");
         let heads = heads(&columns, &link, "type", false);
         assert_eq!(heads[0].href.as_deref(), Some("/web/task?type=a&sort=type&order=desc"));
         assert_eq!(heads[1].href.as_deref(), Some("/web/task?type=a&sort=run&order=desc"));

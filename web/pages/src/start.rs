@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_messages::alerts::{AlertFilter, LadderStates, ListAlerts};
-use flowlord_messages::stats::{Counts, DayStats, Stats};
+use flowlord_messages::alerts::{AlertFilter, ListAlerts, ReadEscalations};
+use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
-use flowlord_messages::workflows::CurrentWorkflows;
+use flowlord_messages::workflows::ReadLoadedWorkflows;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
 use super::calendar::words;
-use super::parts::{Chart, Figures, STANDINGS, parts, sum};
-use super::rows::{AlertRow, Incident, TaskRow, Trouble, incidents, troubles};
+use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum};
+use super::rows::{AlertRow, OpenIncidentRow, TaskRow, WorkflowTrouble, incidents, troubles};
 use super::when::seconds;
-use super::{Layout, Link, Section, Shown, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/", Role::Viewer, start)]
@@ -31,20 +31,20 @@ const ALERTS: usize = 10;
 #[derive(Template)]
 #[template(path = "start.html")]
 struct StartPage<'a> {
-    layout: Layout<'a>,
-    shown: Shown,
+    layout: PageLayout<'a>,
+    shown: ShownDay,
     words: String,
     /// What could not be read.
     notices: Vec<String>,
-    day: Day,
+    day: DayTotalsRow,
     tasks: Vec<TaskRow>,
     tasks_link: String,
     more_tasks: bool,
     alerts: Vec<AlertRow>,
     alerts_link: String,
     more_alerts: bool,
-    incidents: Vec<Incident>,
-    troubles: Vec<Trouble>,
+    incidents: Vec<OpenIncidentRow>,
+    troubles: Vec<WorkflowTrouble>,
     files: usize,
     phases: usize,
 }
@@ -55,17 +55,19 @@ pub(crate) async fn start(context: ContextRef, request: HttpRequest) -> Answer {
 
 /// Each part is read on its own, so that one that fails leaves the others.
 async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<StartPage<'a>, Problem> {
-    let params = Params::parse(request.query_string(), &["date", "month"])?;
+    let params = QueryParams::parse(request.query_string(), &["date", "month"])?;
     let now = context.deps.kit.now();
-    let shown = Shown::of(&params, now)?;
+    let shown = ShownDay::of(&params, now)?;
     let (from, to) = day(shown.date);
     let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
     let deps = &context.deps;
-    let link = Link::of("/", request.query_string());
+    let link = PageLink::of("/", request.query_string());
     let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
-        Layout::new(context, request, Section::Start).live(context).with_picker(context, &link, shown),
-        deps.view_reader.call(DayStats { day: shown.date }),
-        deps.view_reader.call(FindTasks::newest(filter, TASKS).listed()),
+        PageLayout::new(context, request, NavigationSection::Start)
+            .live(context)
+            .with_picker(context, &link, shown),
+        deps.view_reader.call(ReadDayTotals { day: shown.date }),
+        deps.view_reader.call(FindTasks::newest_first(filter, TASKS).for_list()),
         deps.view_reader.call(ListAlerts {
             from,
             to,
@@ -73,8 +75,8 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Star
             after: None,
             limit: ALERTS + 1
         }),
-        deps.library.call(CurrentWorkflows),
-        deps.alerts.call(LadderStates),
+        deps.library.call(ReadLoadedWorkflows),
+        deps.alerts.call(ReadEscalations),
     );
     let mut notices = Vec::new();
     let stats = read("the totals", stats, &mut notices);
@@ -82,19 +84,19 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Star
     let alerts = read("the alerts", alerts, &mut notices).unwrap_or_default();
     let current = read("the workflows", current, &mut notices);
     let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
-    let tasks_link = Link::to("/web/task").with("date", &shown.date);
+    let tasks_link = PageLink::to("/web/task").with("date", &shown.date);
     Ok(StartPage {
         layout,
         shown,
         words: words(shown.date),
         notices,
-        day: stats.map(|stats| Day::new(&stats, &tasks_link)).unwrap_or_default(),
+        day: stats.map(|stats| DayTotalsRow::new(&stats, &tasks_link)).unwrap_or_default(),
         more_tasks: tasks.next.is_some(),
         tasks: tasks.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         tasks_link: tasks_link.href(),
         more_alerts: alerts.len() > ALERTS,
         alerts: alerts.into_iter().take(ALERTS).map(AlertRow::new).collect(),
-        alerts_link: Link::to("/web/alert").with("date", &shown.date).href(),
+        alerts_link: PageLink::to("/web/alert").with("date", &shown.date).href(),
         incidents: incidents(ladders),
         troubles: current.as_ref().map(troubles).unwrap_or_default(),
         files: current.as_ref().map_or(0, |current| current.workflows.files().len()),
@@ -103,10 +105,10 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Star
 }
 
 #[derive(Debug, Default)]
-struct Day {
+struct DayTotalsRow {
     total: u64,
-    figures: Figures,
-    chart: Chart,
+    figures: FigureRow,
+    chart: DayChart,
     topics: Vec<TopicRow>,
 }
 
@@ -117,24 +119,24 @@ struct TopicRow {
     job: String,
     href: String,
     total: u64,
-    figures: Vec<Standing>,
+    figures: Vec<ColouredCount>,
     run: String,
 }
 
 /// A count with the class that colours it.
 #[derive(Debug)]
-struct Standing {
+struct ColouredCount {
     class: &'static str,
     count: u64,
 }
 
-impl Day {
+impl DayTotalsRow {
     /// `link` leads to the day's tasks.
-    fn new(stats: &Stats, link: &Link) -> Self {
-        let mut topics: BTreeMap<(&str, &str), (Counts, u64)> = BTreeMap::new();
+    fn new(stats: &DayTotals, link: &PageLink) -> Self {
+        let mut topics: BTreeMap<(&str, &str), (ResultCounts, u64)> = BTreeMap::new();
         for row in &stats.rows {
             let (counts, millis) = topics.entry((&row.topic, &row.job)).or_default();
-            *counts = counts.plus(&row.counts);
+            *counts = counts.add_counts(&row.counts);
             *millis += row.run_millis;
         }
         let mut topics: Vec<TopicRow> = topics
@@ -145,16 +147,16 @@ impl Day {
         let counts = sum(stats);
         Self {
             total: counts.total,
-            figures: Figures::of_day(&counts, link),
-            chart: Chart::of_day(stats, link),
+            figures: FigureRow::of_day(&counts, link),
+            chart: DayChart::of_day(stats, link),
             topics,
         }
     }
 }
 
 impl TopicRow {
-    fn new(topic: &str, job: &str, counts: &Counts, millis: u64, link: &Link) -> Self {
-        let ended = counts.total.saturating_sub(counts.running());
+    fn new(topic: &str, job: &str, counts: &ResultCounts, millis: u64, link: &PageLink) -> Self {
+        let ended = counts.total.saturating_sub(counts.without_result());
         #[expect(clippy::cast_precision_loss, reason = "an average for people")]
         let run = (ended > 0).then(|| millis as f64 / ended as f64 / 1e3);
         let of_topic = link.with("type", topic);
@@ -166,7 +168,7 @@ impl TopicRow {
             figures: STANDINGS
                 .into_iter()
                 .zip(parts(counts))
-                .map(|(class, count)| Standing { class, count })
+                .map(|(class, count)| ColouredCount { class, count })
                 .collect(),
             run: run.map(seconds).unwrap_or_default(),
         }

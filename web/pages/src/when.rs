@@ -5,14 +5,14 @@ use flowlord_domain::duration;
 
 /// A time: its text is UTC, its `exact` lets a script show it in the viewer's zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct When {
+pub(crate) struct ShownTime {
     pub(crate) text: String,
     pub(crate) exact: String,
     /// How the script writes it: `time`, `minute` or `date`.
     pub(crate) form: &'static str,
 }
 
-impl When {
+impl ShownTime {
     /// `12:00:05`, where the day is known.
     pub(crate) fn time_of_day(at: DateTime<Utc>) -> Self {
         Self { text: at.format("%H:%M:%S").to_string(), exact: exact(at), form: "time" }
@@ -39,7 +39,7 @@ pub(crate) fn span(span: TimeDelta) -> String {
     } else {
         TimeDelta::seconds(span.num_seconds())
     };
-    duration::print(rounded)
+    duration::print_duration(rounded)
 }
 
 /// The same in seconds.

@@ -11,9 +11,9 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
-use flowlord_messages::events::{Changed, SnapshotsChanged};
-use flowlord_web_core::connections::Connections;
+use flowlord_kernel::{KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
+use flowlord_messages::events::{DatabaseChanged, SnapshotsChanged};
+use flowlord_web_core::connections::ConnectionCount;
 use flowlord_web_core::context::{Config, ContextRef, Deps, WebContext};
 
 use crate::http_server;
@@ -47,7 +47,7 @@ pub fn bind(address: SocketAddr) -> std::result::Result<TcpListener, StartError>
 /// Answers `/readyz` with 503 and hands out no more leases; everything else goes on. The first step of a stop.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<()>")]
-pub struct Unready;
+pub struct TurnUnready;
 
 /// Takes no more connections, and answers when the requests under way are answered.
 #[derive(Debug, Clone, Copy, Message)]
@@ -57,12 +57,12 @@ pub struct StopWeb {
     pub timeout: Duration,
 }
 
-pub struct Web {
+pub struct WebActor {
     stopping: Arc<AtomicBool>,
-    connections: Connections,
+    connections: ConnectionCount,
     /// Until the actor's own thread runs it.
     bound: Option<Server>,
-    running: Option<Running>,
+    running: Option<RunningServer>,
     view_pool: ViewPool,
     context: ContextRef,
     /// When changes are told next.
@@ -75,18 +75,18 @@ pub struct Web {
 }
 
 /// The HTTP server at work. It lives beside the actor, so that a restart of the actor cuts no connection.
-struct Running {
+struct RunningServer {
     handle: ServerHandle,
     task: JoinHandle<()>,
 }
 
-impl fmt::Debug for Web {
+impl fmt::Debug for WebActor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Web").field("connections", &self.connections).finish_non_exhaustive()
     }
 }
 
-impl Web {
+impl WebActor {
     /// Listens, and serves in `arbiter`. Answers the address, which tells the port that was free.
     ///
     /// # Errors
@@ -142,11 +142,11 @@ impl Web {
                 kit.give_up();
             }
         });
-        self.running = Some(Running { handle, task });
+        self.running = Some(RunningServer { handle, task });
     }
 }
 
-impl Web {
+impl WebActor {
     /// Something changed: it is told soon, and not more often than people can follow.
     fn tell_soon(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
@@ -157,8 +157,8 @@ impl Web {
     }
 }
 
-impl Running {
-    async fn stop(self, connections: Connections, timeout: Duration) {
+impl RunningServer {
+    async fn stop(self, connections: ConnectionCount, timeout: Duration) {
         let stopped = self.handle.stop(true);
         let drained = async {
             // The server looks only every second whether its connections are gone.
@@ -175,8 +175,8 @@ impl Running {
     }
 }
 
-impl Web {
-    fn become_unready(&mut self, _: Unready, _: &mut Context<Self>) -> Result<()> {
+impl WebActor {
+    fn become_unready(&mut self, _: TurnUnready, _: &mut Context<Self>) -> Result<()> {
         self.stopping.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -195,7 +195,7 @@ impl Web {
         self.reply_after(stopped, |_, (), _| Ok(()))
     }
 
-    fn note_change(&mut self, _: Changed, ctx: &mut Context<Self>) {
+    fn note_change(&mut self, _: DatabaseChanged, ctx: &mut Context<Self>) {
         self.tell_soon(ctx);
     }
 
@@ -227,11 +227,11 @@ impl Web {
     }
 }
 
-handlers!(Web {
-    Unready => become_unready,
+handlers!(WebActor {
+    TurnUnready => become_unready,
     async StopWeb => stop_serving,
-    Changed => note_change,
+    DatabaseChanged => note_change,
     SnapshotsChanged => note_snapshots,
 });
 
-actor!(Web { kit: context.deps.kit, mailbox: 64, start: start_serving, wake: tell_now(now) });
+actor!(WebActor { kit: context.deps.kit, mailbox: 64, start: start_serving, wake: tell_now(now) });

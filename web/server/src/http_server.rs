@@ -23,7 +23,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::app::app;
 use crate::middleware::base_path::without_base;
 use crate::middleware::view_pool::{ViewPool, hand_over};
-use crate::socket::Socket;
+use crate::socket::HttpSocket;
 
 /// Headers must have come by then.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ pub(crate) fn serve(
         let signal = signal.clone();
         Box::pin(async move { signal.notified().await })
     });
-    let served = Served { context: context.clone(), view_pool: Data::new(view_pool.clone()), stopping };
+    let served = ServedApp { context: context.clone(), view_pool: Data::new(view_pool.clone()), stopping };
     // The factories run once per worker: they may start nothing.
     let server = match tls {
         Some(tls) => builder.listen("https", listener, move || served.over_tls(tls.clone()))?,
@@ -78,17 +78,17 @@ type Stopping = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>
 /// What the connections of a server have in common. It does what actix-web's own server does, over sockets that notice
 /// when a client hangs up.
 #[derive(Clone)]
-struct Served {
+struct ServedApp {
     context: ContextRef,
     view_pool: Data<ViewPool>,
     stopping: Stopping,
 }
 
-impl Served {
+impl ServedApp {
     fn over_tcp(&self) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
         let opened = fn_service(|io: TcpStream| {
             let peer = peer_of(&io);
-            ready(Ok::<_, DispatchError>((Socket::new(io), Protocol::Http1, peer)))
+            ready(Ok::<_, DispatchError>((HttpSocket::new(io), Protocol::Http1, peer)))
         });
         opened.and_then(self.http())
     }
@@ -102,7 +102,7 @@ impl Served {
         acceptor.set_handshake_timeout(HEADERS_WITHIN);
         let opened = fn_service(|io: TlsStream<TcpStream>| {
             let peer = peer_of(io.get_ref().0);
-            ready(Ok::<_, TlsError<io::Error, DispatchError>>((Socket::new(io), Protocol::Http1, peer)))
+            ready(Ok::<_, TlsError<io::Error, DispatchError>>((HttpSocket::new(io), Protocol::Http1, peer)))
         });
         let accepted = acceptor.map_err(TlsError::into_service_error).and_then(opened);
         accepted.and_then(self.http().map_err(TlsError::Service))
@@ -112,7 +112,7 @@ impl Served {
     fn http<IO>(
         &self,
     ) -> impl ServiceFactory<
-        (Socket<IO>, Protocol, Option<SocketAddr>),
+        (HttpSocket<IO>, Protocol, Option<SocketAddr>),
         Config = (),
         Response = (),
         Error = DispatchError,
@@ -134,7 +134,7 @@ impl Served {
             .client_disconnect_timeout(DISCONNECT_WITHIN)
             // Who closes its side after a request still reads the answer.
             .h1_allow_half_closed(true)
-            .on_connect_ext(move |socket: &Socket<IO>, data| {
+            .on_connect_ext(move |socket: &HttpSocket<IO>, data| {
                 data.insert(connections.begin());
                 data.insert(socket.hang_up());
             })

@@ -14,7 +14,7 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{StartError, StopWeb, Unready, Web, bind};
+pub use actor::{StartError, StopWeb, TurnUnready, WebActor, bind};
 pub use tls::TlsError;
 
 /// The OpenAPI document, of a service whose paths are below a base path.

@@ -3,16 +3,16 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use flowlord_domain::Attempt;
 use flowlord_kernel::{Error, Result};
-use flowlord_messages::alerts::AlertsByRow;
+use flowlord_messages::alerts::ReadAlerts;
 use flowlord_messages::backloads::ReadBackload;
-use flowlord_messages::events::{Changes, TakeChanges};
-use flowlord_messages::stats::DayStats;
-use flowlord_messages::tasks::AttemptsById;
+use flowlord_messages::events::{DatabaseChanges, TakeChanges};
+use flowlord_messages::stats::ReadDayTotals;
+use flowlord_messages::tasks::ReadAttempts;
 use flowlord_web_core::context::WebContext;
-use flowlord_web_core::live_events::{EventKind, News};
+use flowlord_web_core::live_events::{EventKind, LiveEvent};
 use flowlord_web_core::view::alert::AlertView;
 use flowlord_web_core::view::backload::BackloadView;
-use flowlord_web_core::view::stats::{HourView, StatsView, Sum};
+use flowlord_web_core::view::stats::{HourView, ResultSum, StatsView};
 use flowlord_web_core::view::task::TaskView;
 use futures_util::future::try_join_all;
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub(crate) async fn tell_changes(context: &WebContext, snapshots: bool) {
     match told.await {
         Ok(mut news) => {
             if snapshots {
-                news.push(News::new(EventKind::Snapshot, &Nothing {}));
+                news.push(LiveEvent::new(EventKind::Snapshot, &EmptyEvent {}));
             }
             context.hub.tell(news);
         }
@@ -39,17 +39,17 @@ pub(crate) async fn tell_changes(context: &WebContext, snapshots: bool) {
 }
 
 #[derive(Serialize)]
-struct Nothing {}
+struct EmptyEvent {}
 
 #[derive(Serialize)]
-struct Changed {
+struct ChangedTables {
     changed: u64,
 }
 
 #[derive(Serialize)]
 struct CountsNews<'a> {
     date: NaiveDate,
-    totals: Sum,
+    totals: ResultSum,
     hours: &'a [HourView],
 }
 
@@ -63,26 +63,30 @@ struct FileNews {
     event: i64,
 }
 
-async fn news(context: &WebContext, changes: Changes, now: DateTime<Utc>) -> Result<Vec<News>> {
+async fn news(context: &WebContext, changes: DatabaseChanges, now: DateTime<Utc>) -> Result<Vec<LiveEvent>> {
     let mut news = Vec::new();
     tasks(context, &changes, now, &mut news).await?;
     if !changes.alerts.is_empty() {
         let rows = changes.alerts.iter().copied().collect();
-        let alerts = context.deps.view_reader.call(AlertsByRow { rows }).await?;
-        news.extend(alerts.iter().map(|alert| News::new(EventKind::Alert, &AlertView::from(alert))));
+        let alerts = context.deps.view_reader.call(ReadAlerts { rows }).await?;
+        news.extend(alerts.iter().map(|alert| LiveEvent::new(EventKind::Alert, &AlertView::from(alert))));
     }
     if changes.incidents {
-        news.push(News::new(EventKind::Incident, &Nothing {}));
+        news.push(LiveEvent::new(EventKind::Incident, &EmptyEvent {}));
     }
-    news.extend(changes.workflows.iter().map(|file| News::new(EventKind::Workflow, &WorkflowNews { file })));
+    news.extend(
+        changes.workflows.iter().map(|file| LiveEvent::new(EventKind::Workflow, &WorkflowNews { file })),
+    );
     let backloads =
         changes.backloads.iter().map(|id| context.deps.view_reader.call(ReadBackload { id: *id }));
     for (stored, _) in try_join_all(backloads).await?.into_iter().flatten() {
-        news.push(News::new(EventKind::Backload, &BackloadView::new(&stored, None)));
+        news.push(LiveEvent::new(EventKind::Backload, &BackloadView::new(&stored, None)));
     }
-    news.extend(changes.files.iter().map(|event| News::new(EventKind::File, &FileNews { event: *event })));
+    news.extend(
+        changes.files.iter().map(|event| LiveEvent::new(EventKind::File, &FileNews { event: *event })),
+    );
     if changes.overflowed {
-        news.push(News::new(EventKind::Reset, &Nothing {}));
+        news.push(LiveEvent::new(EventKind::Reset, &EmptyEvent {}));
     }
     Ok(news)
 }
@@ -90,9 +94,9 @@ async fn news(context: &WebContext, changes: Changes, now: DateTime<Utc>) -> Res
 /// Each task that changed as it is now; of a flood only how much changed. With them the totals of today.
 async fn tasks(
     context: &WebContext,
-    changes: &Changes,
+    changes: &DatabaseChanges,
     now: DateTime<Utc>,
-    news: &mut Vec<News>,
+    news: &mut Vec<LiveEvent>,
 ) -> Result<()> {
     if !changes.has_tasks() {
         return Ok(());
@@ -100,15 +104,15 @@ async fn tasks(
     let today = now.date_naive();
     let uids = changes.tasks.iter().copied().collect();
     let (attempts, stats) = tokio::try_join!(
-        context.deps.view_reader.call(AttemptsById { uids }),
-        context.deps.view_reader.call(DayStats { day: today })
+        context.deps.view_reader.call(ReadAttempts { uids }),
+        context.deps.view_reader.call(ReadDayTotals { day: today })
     )?;
-    let listed = attempts.into_iter().flatten().map(Attempt::listed);
-    news.extend(listed.map(|task| News::new(EventKind::Task, &TaskView(&task))));
+    let listed = attempts.into_iter().flatten().map(Attempt::cut_for_list);
+    news.extend(listed.map(|task| LiveEvent::new(EventKind::Task, &TaskView(&task))));
     if changes.unnamed > 0 {
-        news.push(News::new(EventKind::Tasks, &Changed { changed: changes.unnamed }));
+        news.push(LiveEvent::new(EventKind::Tasks, &ChangedTables { changed: changes.unnamed }));
     }
     let StatsView { totals, hours, .. } = StatsView::new(today, &stats);
-    news.push(News::new(EventKind::Counts, &CountsNews { date: today, totals, hours: &hours }));
+    news.push(LiveEvent::new(EventKind::Counts, &CountsNews { date: today, totals, hours: &hours }));
     Ok(())
 }

@@ -13,12 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
 #[derive(Debug)]
-pub(crate) struct Socket<IO> {
+pub(crate) struct HttpSocket<IO> {
     io: IO,
     has_ended: watch::Sender<bool>,
 }
 
-impl<IO> Socket<IO> {
+impl<IO> HttpSocket<IO> {
     pub(crate) fn new(io: IO) -> Self {
         Self { io, has_ended: watch::Sender::new(false) }
     }
@@ -29,7 +29,7 @@ impl<IO> Socket<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Socket<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for HttpSocket<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let (room, filled) = (buf.remaining(), buf.filled().len());
@@ -41,7 +41,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Socket<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Socket<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for HttpSocket<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
     }

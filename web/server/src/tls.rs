@@ -36,7 +36,7 @@ pub enum TlsError {
 
 /// TLS 1.2 and 1.3 with these files.
 pub(crate) fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let renewing = Renewing::load(files)?;
+    let renewing = RenewedCertificate::load(files)?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -46,13 +46,13 @@ pub(crate) fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 
 /// The certificate that counts now.
 #[derive(Debug)]
-struct Renewing {
+struct RenewedCertificate {
     files: TlsFiles,
-    current: Mutex<Current>,
+    current: Mutex<CurrentCertificate>,
 }
 
 #[derive(Debug)]
-struct Current {
+struct CurrentCertificate {
     certified: Arc<CertifiedKey>,
     changed: Changed,
     looked: Instant,
@@ -61,20 +61,20 @@ struct Current {
 /// When the two files changed last.
 type Changed = [Option<SystemTime>; 2];
 
-impl Renewing {
+impl RenewedCertificate {
     fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let (changed, certified) = (changed(files), Arc::new(load(files)?));
-        let current = Mutex::new(Current { certified, changed, looked: Instant::now() });
+        let current = Mutex::new(CurrentCertificate { certified, changed, looked: Instant::now() });
         Ok(Self { files: files.clone(), current })
     }
 
-    fn current(&self) -> MutexGuard<'_, Current> {
+    fn current(&self) -> MutexGuard<'_, CurrentCertificate> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Two looks at file times; a new certificate is read once. One that can't be used yet, as between the renewal of
     /// its two files, leaves the old one in its place.
-    fn look(&self, current: &mut Current) {
+    fn look(&self, current: &mut CurrentCertificate) {
         current.looked = Instant::now();
         let changed = changed(&self.files);
         if changed == current.changed {
@@ -90,7 +90,7 @@ impl Renewing {
     }
 }
 
-impl ResolvesServerCert for Renewing {
+impl ResolvesServerCert for RenewedCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let mut current = self.current();
         if current.looked.elapsed() >= LOOK_AGAIN {
@@ -159,10 +159,10 @@ mod tests {
         let files = files(folder.path());
         let (old, new) = (made(), made());
         write(&files, &old);
-        let renewing = Renewing::load(&files).unwrap();
+        let renewing = RenewedCertificate::load(&files).unwrap();
         // Changed within the same instant of the file system's clock it would look the same.
         renewing.current().changed = [None, None];
-        let served = |renewing: &Renewing| renewing.current().certified.cert[0].clone();
+        let served = |renewing: &RenewedCertificate| renewing.current().certified.cert[0].clone();
         std::fs::write(&files.cert, new.cert.pem()).unwrap();
         renewing.look(&mut renewing.current());
         assert_eq!(served(&renewing), *old.cert.der(), "its key isn't there yet");

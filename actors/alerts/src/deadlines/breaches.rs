@@ -1,13 +1,17 @@
 //! Which deadlines were missed, and the alerts about them.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::overdue::{Due, breaches, due, longest_limit, runs_long, shortest_run};
+use flowlord_domain::deadlines::{
+    SlotDeadline, check_max_run, longest_limit, missed_deadlines, passed_deadlines, shortest_max_run,
+};
 use flowlord_domain::{AlertKind, Attempt, NewAlert};
 use flowlord_kernel::Result;
 use flowlord_messages::clients::DatabaseReader;
-use flowlord_messages::deadlines::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks};
+use flowlord_messages::deadlines::{
+    DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
+};
 use flowlord_messages::schedule::SlotKey;
-use flowlord_messages::workflows::CurrentWorkflows;
+use flowlord_messages::workflows::ReadLoadedWorkflows;
 
 use super::Deps;
 
@@ -16,26 +20,27 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(1);
 
 /// All deadlines that were missed since the last check.
 pub(crate) async fn find_breaches(deps: &Deps, ttl: TimeDelta, now: DateTime<Utc>) -> Result<RaiseBreaches> {
-    let workflows = deps.library.call(CurrentWorkflows).await?.workflows;
+    let workflows = deps.library.call(ReadLoadedWorkflows).await?.workflows;
     let unfinished_before = now - ttl;
-    let running_since = shortest_run(&workflows).map(|limit| now - limit);
+    let running_since = shortest_max_run(&workflows).map(|limit| now - limit);
     // A slot's deadline may be as long after it as the longest limit: so far back pauses count.
     let paused_after = now - LOOK_BACK - longest_limit(&workflows);
-    let input = deps.reader.call(ReadWatch { unfinished_before, running_since, paused_after }).await?;
+    let input =
+        deps.reader.call(ReadDeadlineInput { unfinished_before, running_since, paused_after }).await?;
     // After a clock was set back there is nothing to go back to.
     let after = input.looked_until.unwrap_or(now).clamp(now - LOOK_BACK, now);
     let mut breaches: Vec<_> = input.unfinished.iter().map(|task| unfinished_breach(task, now)).collect();
-    let due = due(&workflows, &input.pauses, after, now);
+    let due = passed_deadlines(&workflows, &input.pauses, after, now);
     let late = find_late_slots(&deps.reader, due, now).await?;
-    breaches.extend(late.into_iter().map(|(key, alert)| Breach { key, alert }));
-    let long_runs = input.running.iter().filter_map(|task| runs_long(&workflows, task, now));
-    breaches.extend(long_runs.map(|(key, alert)| Breach { key, alert: Some(alert) }));
+    breaches.extend(late.into_iter().map(|(key, alert)| DeadlineBreach { key, alert }));
+    let long_runs = input.running.iter().filter_map(|task| check_max_run(&workflows, task, now));
+    breaches.extend(long_runs.map(|(key, alert)| DeadlineBreach { key, alert: Some(alert) }));
     Ok(RaiseBreaches { looked_until: now, unfinished_until: input.unfinished_until, breaches })
 }
 
 async fn find_late_slots(
     reader: &DatabaseReader,
-    due: Vec<Due<'_>>,
+    due: Vec<SlotDeadline<'_>>,
     now: DateTime<Utc>,
 ) -> Result<Vec<(String, Option<NewAlert>)>> {
     if due.is_empty() {
@@ -45,23 +50,23 @@ async fn find_late_slots(
     let found = reader.call(ReadSlotTasks { slots }).await?;
     let judged: Vec<_> =
         due.into_iter().zip(found).filter_map(|(due, found)| with_chains(due, found)).collect();
-    Ok(breaches(&judged, now))
+    Ok(missed_deadlines(&judged, now))
 }
 
-fn slot_and_cron(due: &Due<'_>) -> (SlotKey, String) {
+fn slot_and_cron(due: &SlotDeadline<'_>) -> (SlotKey, String) {
     let starter = due.starter;
-    let slot = SlotKey { workflow: starter.workflow.clone(), task: starter.name(), at: due.slot };
+    let slot = SlotKey { workflow: starter.workflow.clone(), task: starter.task_name(), at: due.slot };
     (slot, starter.rule.cron.clone().unwrap_or_default())
 }
 
-fn with_chains(due: Due<'_>, found: SlotTasks) -> Option<(Due<'_>, Vec<Vec<Attempt>>)> {
+fn with_chains(due: SlotDeadline<'_>, found: SlotTasks) -> Option<(SlotDeadline<'_>, Vec<Vec<Attempt>>)> {
     // A slot from before its cron counted was nobody's; of one whose tasks have left the history nothing is known.
     found.since.filter(|since| *since < due.slot)?;
     Some((due, found.chains?))
 }
 
-fn unfinished_breach(task: &Attempt, now: DateTime<Utc>) -> Breach {
+fn unfinished_breach(task: &Attempt, now: DateTime<Utc>) -> DeadlineBreach {
     let msg = "INCOMPLETE: unfinished task detected".to_owned();
     let alert = NewAlert::about(task, AlertKind::Unfinished, msg, now);
-    Breach { key: format!("unfinished/{}", task.uid), alert: Some(alert) }
+    DeadlineBreach { key: format!("unfinished/{}", task.uid), alert: Some(alert) }
 }

@@ -9,7 +9,7 @@ mod tests;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, actor, handlers};
+use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
-use flowlord_domain::overdue::Pause;
+use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
-use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping, Port};
-use flowlord_messages::deadlines::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
-use flowlord_messages::workflows::{Current, CurrentWorkflows};
+use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter};
+use flowlord_messages::deadlines::{
+    DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
+};
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_testkit::{VirtualClock, leased};
 
 use super::*;
@@ -20,7 +22,7 @@ struct Rows {
     until: Option<DateTime<Utc>>,
     looked_until: Option<DateTime<Utc>>,
     running: Option<Attempt>,
-    pauses: Vec<Pause>,
+    pauses: Vec<PhasePause>,
     /// What every slot led to.
     slot: SlotTasks,
     keys: BTreeSet<String>,
@@ -36,34 +38,34 @@ impl Actor for Stub {
     type Context = Context<Self>;
 }
 
-impl Handler<ReadWatch> for Stub {
-    type Result = Result<WatchInput>;
+impl Handler<ReadDeadlineInput> for Stub {
+    type Result = Result<DeadlineInput>;
 
-    fn handle(&mut self, read: ReadWatch, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, read: ReadDeadlineInput, _: &mut Self::Context) -> Self::Result {
         let rows = self.0.lock().unwrap();
         let new = |task: &&Attempt| {
-            let created = task.uid.created();
+            let created = task.uid.created_at();
             created <= read.unfinished_before && rows.until.is_none_or(|until| created > until)
         };
         // One at a time.
         let unfinished: Vec<_> = rows.unfinished.iter().filter(new).take(1).cloned().collect();
-        let last = unfinished.last().map(|task| task.uid.created());
+        let last = unfinished.last().map(|task| task.uid.created_at());
         let (looked_until, unfinished_until) = (rows.looked_until, last.unwrap_or(read.unfinished_before));
         let running = rows.running.clone().filter(|_| read.running_since.is_some()).into_iter().collect();
-        Ok(WatchInput { looked_until, unfinished, unfinished_until, running, pauses: rows.pauses.clone() })
+        Ok(DeadlineInput { looked_until, unfinished, unfinished_until, running, pauses: rows.pauses.clone() })
     }
 }
 
-impl Handler<CurrentWorkflows> for Stub {
-    type Result = Result<Current>;
+impl Handler<ReadLoadedWorkflows> for Stub {
+    type Result = Result<LoadedWorkflows>;
 
-    fn handle(&mut self, _: CurrentWorkflows, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
         let text =
             "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *&start_by=10m&max_run=2h\"\ntemplate = \"x\"\n";
         let file = WorkflowFile::parse("w.toml", text, "", chrono_tz::Tz::UTC).unwrap();
         let workflows = Arc::new(Workflows::new([Arc::new(file)]));
         let never = noon();
-        Ok(Current { workflows, looked_at: never, next_look: never, broken: Arc::default() })
+        Ok(LoadedWorkflows { workflows, scanned_at: never, next_scan: never, broken: Arc::default() })
     }
 }
 
@@ -108,16 +110,17 @@ fn noon() -> DateTime<Utc> {
 
 impl Bench {
     async fn start(rows: Stub, now: DateTime<Utc>) -> Self {
-        let clock = VirtualClock::new(now, Activity::default());
+        let clock = VirtualClock::new(now, WorkCounter::default());
         let arbiter = Arbiter::new();
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let environment = clock.environment();
         let deps = Deps {
             kit: environment.kit("watch"),
-            library: LibraryClient::unconnected().with::<CurrentWorkflows>(environment.port("library", &db)),
+            library: LibraryClient::unconnected()
+                .with::<ReadLoadedWorkflows>(environment.port("library", &db)),
             reader: DatabaseReader::unconnected()
-                .with::<ReadWatch>(environment.port("db", &db))
+                .with::<ReadDeadlineInput>(environment.port("db", &db))
                 .with::<ReadSlotTasks>(environment.port("db", &db)),
             writer: DatabaseWriter::unconnected().with::<RaiseBreaches>(environment.port("db", &db)),
         };
@@ -273,7 +276,7 @@ async fn a_task_at_work_for_too_long_is_told_once() {
 #[actix::test]
 async fn a_deadline_that_a_pause_held_is_told_when_it_counts() {
     let stub = waiting();
-    let pause = Pause {
+    let pause = PhasePause {
         workflow: "w.toml".to_owned(),
         task: "a".to_owned(),
         since: noon() + TimeDelta::minutes(30),

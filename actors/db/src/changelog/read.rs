@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flowlord_messages::changelog::{Segment, Tail};
+use flowlord_messages::changelog::{ChangeSegment, ChangeTail};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params};
 use serde_json::json;
@@ -19,15 +19,19 @@ use crate::schema::read_version;
 use crate::sql::CachedSql as _;
 
 /// What was noted since the last segment, up to now; no segment of more than `most` notes.
-pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u64) -> rusqlite::Result<Tail> {
+pub(crate) fn read_tail(
+    connection: &mut Connection,
+    at: DateTime<Utc>,
+    most: u64,
+) -> rusqlite::Result<ChangeTail> {
     // All of it is of one moment.
     let moment = connection.transaction()?;
     let log = "SELECT chain, taken, digest, coalesce((SELECT max(seq) FROM row_change), 0) FROM row_log";
     let log: Option<(u64, i64, String, i64)> = moment
         .find_row(log, [], |row| Ok((to_unsigned(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    let Some((log_chain, after, previous, upto)) = log else { return Ok(Tail::default()) };
+    let Some((log_chain, after, previous, upto)) = log else { return Ok(ChangeTail::default()) };
     let pending = u64::try_from(upto - after).unwrap_or_default();
-    let mut tail = Tail { chain: Some(log_chain), pending, segment: None };
+    let mut tail = ChangeTail { chain: Some(log_chain), pending, segment: None };
     // Too many are left alone: the shipper begins a new log then, which is cheaper than one huge segment.
     if pending == 0 || pending > most {
         return Ok(tail);
@@ -46,7 +50,7 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
     };
     let bytes = pack_segment(&moment, &header, &tables)?;
     let digest = to_hex(&Sha256::digest(&bytes));
-    tail.segment = Some(Segment { chain: log_chain, after, upto, at, digest, bytes });
+    tail.segment = Some(ChangeSegment { chain: log_chain, after, upto, at, digest, bytes });
     Ok(tail)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::result::Result;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::changelog::{Segment, Tail};
+use flowlord_messages::changelog::{ChangeSegment, ChangeTail};
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
@@ -15,7 +15,7 @@ use super::*;
 use crate::DATABASE;
 use crate::connection::open_recording;
 use crate::snapshot::copy::copy;
-use crate::snapshot::restore::{RestoreError, Restored, Restoring};
+use crate::snapshot::restore::{RestoreError, RestoredDatabase, SnapshotRestore};
 
 const CHAIN: u64 = 0xfeed;
 
@@ -27,7 +27,7 @@ fn noon() -> DateTime<Utc> {
 struct Live {
     folder: tempfile::TempDir,
     connection: Connection,
-    segments: Vec<Segment>,
+    segments: Vec<ChangeSegment>,
     snapshots: Vec<PathBuf>,
 }
 
@@ -47,7 +47,7 @@ impl Live {
     }
 
     /// What the shipper asks for, a second after the last time.
-    fn tail(&self) -> Tail {
+    fn tail(&self) -> ChangeTail {
         let at = noon() + TimeDelta::seconds(i64::try_from(self.segments.len()).unwrap());
         read::read_tail(&mut open_read_only(&self.path()).unwrap(), at, 1_000_000).unwrap()
     }
@@ -73,11 +73,11 @@ impl Live {
     fn restored(
         &self,
         snapshot: &Path,
-        segments: &[Segment],
-    ) -> (tempfile::TempDir, Result<Restored, RestoreError>, Vec<SegmentError>) {
+        segments: &[ChangeSegment],
+    ) -> (tempfile::TempDir, Result<RestoredDatabase, RestoreError>, Vec<SegmentError>) {
         let data = tempfile::tempdir().unwrap();
-        let mut restoring = Restoring::begin(snapshot, data.path(), false).unwrap();
-        let applied = segments.iter().map(|segment| restoring.apply(&segment.bytes, &segment.digest));
+        let mut restoring = SnapshotRestore::begin(snapshot, data.path(), false).unwrap();
+        let applied = segments.iter().map(|segment| restoring.apply_segment(&segment.bytes, &segment.digest));
         let errors = applied.filter_map(Result::err).collect();
         (data, restoring.finish("one".to_owned(), noon()), errors)
     }
@@ -200,7 +200,7 @@ fn tasks(data: &tempfile::TempDir) -> i64 {
 fn the_log_ends_before_a_segment_that_is_damaged_missing_or_of_another() {
     let live = shipped();
     let [first, second, third] = [0, 1, 2].map(|nth| live.segments[nth].clone());
-    let restored = |segments: &[Segment]| {
+    let restored = |segments: &[ChangeSegment]| {
         let (data, restored, errors) = live.restored(&live.snapshots[0], segments);
         restored.unwrap();
         (tasks(&data), errors.into_iter().map(|err| err.to_string()).collect::<Vec<_>>().join("; "))
@@ -279,7 +279,7 @@ fn two_services_in_one_place_are_told_apart() {
 fn a_log_that_began_anew_or_an_upgrade_needs_a_snapshot_of_afterwards() {
     let mut live = shipped();
     restart_log(&live.connection, 0xbeef).unwrap();
-    assert_eq!(live.tail(), Tail { chain: Some(0xbeef), pending: 0, segment: None });
+    assert_eq!(live.tail(), ChangeTail { chain: Some(0xbeef), pending: 0, segment: None });
     task(&live, 4);
     live.ship(true);
     let (data, restored, errors) = live.restored(&live.snapshots[0], &live.segments);

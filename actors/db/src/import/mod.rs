@@ -31,13 +31,13 @@ const CACHE_KILOBYTES: i64 = -256_000;
 
 /// What is taken, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ImportKind {
     Tasks,
     Alerts,
     Files,
 }
 
-impl Kind {
+impl ImportKind {
     pub const ALL: [Self; 3] = [Self::Tasks, Self::Alerts, Self::Files];
 
     pub fn table(self) -> &'static str {
@@ -58,14 +58,14 @@ impl Kind {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ImportCounts {
     pub taken: u64,
     pub known: u64,
     /// How many could not be taken, by why; with the first of each.
     pub left: BTreeMap<&'static str, (u64, String)>,
 }
 
-impl Counts {
+impl ImportCounts {
     pub fn read(&self) -> u64 {
         self.taken + self.known + self.left.values().map(|(count, _)| count).sum::<u64>()
     }
@@ -112,25 +112,25 @@ impl ImportError {
     }
 }
 
-pub type Report = BTreeMap<Kind, Counts>;
+pub type ImportReport = BTreeMap<ImportKind, ImportCounts>;
 
 /// Takes the history of `old` into the database of a data folder that no service uses. `progress` hears how many rows
 /// of a kind were read so far, and of how many.
 pub fn import(
     old: &Path,
     lock: &FolderLock,
-    mut progress: impl FnMut(Kind, u64, u64),
-) -> Result<Report, ImportError> {
+    mut progress: impl FnMut(ImportKind, u64, u64),
+) -> Result<ImportReport, ImportError> {
     let old = OldDatabase::open(old)?;
     // Not recorded: millions of notes would only lead to a new log. The next start begins one.
     let connection = open_recording(&lock.folder().join(DATABASE), None)?;
     connection.pragma_update(None, "cache_size", CACHE_KILOBYTES).map_err(ImportError::Write)?;
     let mut names = NameCache::default();
-    let mut report = Report::new();
-    for kind in Kind::ALL {
+    let mut report = ImportReport::new();
+    for kind in ImportKind::ALL {
         let Some(table) = old.find_table(kind)? else { continue };
         let rows = table.count_rows()?;
-        let mut counts = Counts::default();
+        let mut counts = ImportCounts::default();
         table.each_batch(BATCH_ROWS, |batch| {
             write_batch(&connection, &mut names, batch, kind, &mut counts)?;
             progress(kind, counts.read(), rows);
@@ -147,8 +147,8 @@ fn write_batch(
     connection: &Connection,
     names: &mut NameCache,
     batch: &[old::OldRow],
-    kind: Kind,
-    counts: &mut Counts,
+    kind: ImportKind,
+    counts: &mut ImportCounts,
 ) -> Result<(), ImportError> {
     let mut totals = HourlyTotals::default();
     // Counted aside: a batch that fails is undone, and its rows were not taken.
@@ -161,9 +161,9 @@ fn write_batch(
         .iter()
         .try_for_each(|row| {
             let fate = match kind {
-                Kind::Tasks => tasks::take_row(context, row)?,
-                Kind::Alerts => alerts::take_row(context, row)?,
-                Kind::Files => files::take_row(context, row)?,
+                ImportKind::Tasks => tasks::take_row(context, row)?,
+                ImportKind::Alerts => alerts::take_row(context, row)?,
+                ImportKind::Files => files::take_row(context, row)?,
             };
             batch_counts.count_row(fate, || row.describe_row());
             Ok(())

@@ -7,7 +7,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Params};
 
 use super::times::{self, InvalidTime};
-use super::{ImportError, Kind};
+use super::{ImportError, ImportKind};
 use crate::connection::open_read_only;
 use crate::schema::is_ours;
 use crate::sql::CachedSql as _;
@@ -27,7 +27,7 @@ impl OldDatabase {
             return Err(ImportError::Own(path.to_owned()));
         }
         let old = Self { path: path.to_owned(), connection };
-        if old.find_table(Kind::Tasks)?.is_none() {
+        if old.find_table(ImportKind::Tasks)?.is_none() {
             return Err(ImportError::Other(old.path));
         }
         match old.read_versions()?.into_iter().find(|version| !KNOWN_VERSIONS.contains(&version.trim())) {
@@ -49,7 +49,7 @@ impl OldDatabase {
     }
 
     /// One of its tables with the columns that it has; none when it isn't there.
-    pub(super) fn find_table(&self, kind: Kind) -> Result<Option<OldTable<'_>>, ImportError> {
+    pub(super) fn find_table(&self, kind: ImportKind) -> Result<Option<OldTable<'_>>, ImportError> {
         let columns = self.read_columns(kind.table())?;
         Ok((!columns.is_empty()).then(|| OldTable { old: self, kind, columns: columns.into() }))
     }
@@ -66,7 +66,7 @@ impl OldDatabase {
 
 pub(super) struct OldTable<'a> {
     old: &'a OldDatabase,
-    kind: Kind,
+    kind: ImportKind,
     columns: Arc<[String]>,
 }
 

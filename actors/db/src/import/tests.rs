@@ -47,7 +47,7 @@ impl Bench {
         self.old.execute(insert, [topic, job, id, result, created]).unwrap();
     }
 
-    fn run(&self) -> Report {
+    fn run(&self) -> ImportReport {
         let lock = FolderLock::take(&self.folder.path().join("data")).unwrap();
         import(&self.folder.path().join("old.db"), &lock, |_, _, _| {}).unwrap()
     }
@@ -68,7 +68,7 @@ impl Bench {
     }
 }
 
-fn left(counts: &Counts) -> Vec<(&str, u64)> {
+fn left(counts: &ImportCounts) -> Vec<(&str, u64)> {
     counts.left.iter().map(|(why, (count, _))| (*why, *count)).collect()
 }
 
@@ -85,10 +85,14 @@ fn tasks_of_both_schemas_are_taken_once_with_their_totals() {
         bench.task(("b", "", "id0", "complete", FIVE));
         bench.task(("a", "j", "id0", "complete", "2024-01-15T05:00:01Z"));
         let first = bench.run();
-        assert_eq!((first[&Kind::Tasks].taken, first[&Kind::Tasks].left.len()), (7, 0), "{first:?}");
+        assert_eq!(
+            (first[&ImportKind::Tasks].taken, first[&ImportKind::Tasks].left.len()),
+            (7, 0),
+            "{first:?}"
+        );
         let uids = bench.column("SELECT uid FROM task ORDER BY uid");
         let again = bench.run();
-        assert_eq!((again[&Kind::Tasks].taken, again[&Kind::Tasks].known), (0, 7));
+        assert_eq!((again[&ImportKind::Tasks].taken, again[&ImportKind::Tasks].known), (0, 7));
         assert_eq!(bench.column("SELECT uid FROM task ORDER BY uid"), uids);
         let rollup =
             "SELECT format('%s %d %d %d %d %d %d', topic, total, complete, error, alert, warn, run_millis)
@@ -101,7 +105,7 @@ fn tasks_of_both_schemas_are_taken_once_with_their_totals() {
         assert_eq!(bench.column(second), ["Integer(6)"], "each in its second");
         // What ended since the first run comes with the second.
         bench.task(("a", "j", "id9", "complete", FIVE));
-        assert_eq!(bench.run()[&Kind::Tasks].taken, 1);
+        assert_eq!(bench.run()[&ImportKind::Tasks].taken, 1);
     }
 }
 
@@ -135,7 +139,7 @@ fn what_cannot_be_taken_is_counted_with_its_reason() {
         VALUES ('y', '', 'y', ?1, 'error', 'soon')";
     bench.old.execute(bad_end, [FIVE]).unwrap();
     let report = bench.run();
-    let tasks = &report[&Kind::Tasks];
+    let tasks = &report[&ImportKind::Tasks];
     assert_eq!(tasks.taken, 3, "{tasks:?}");
     assert_eq!(
         left(tasks),
@@ -154,7 +158,7 @@ fn what_cannot_be_taken_is_counted_with_its_reason() {
         bench.column("SELECT run_millis FROM rollup JOIN queue ON queue.id = queue WHERE topic = 'z'"),
         ["Integer(0)"]
     );
-    assert_eq!(bench.run()[&Kind::Tasks].known, 3);
+    assert_eq!(bench.run()[&ImportKind::Tasks].known, 3);
 }
 
 #[test]
@@ -177,8 +181,8 @@ fn alerts_and_files_are_taken_once_and_nobody_is_told_again() {
     bench.old.execute(file, params!["gs://b/two", None::<String>, None::<String>]).unwrap();
     bench.old.execute(file, ["", "no json", "[1]"]).unwrap();
     let report = bench.run();
-    assert_eq!((report[&Kind::Alerts].taken, report[&Kind::Files].taken), (4, 2), "{report:?}");
-    assert_eq!(left(&report[&Kind::Files]), [("`path` is empty", 1)]);
+    assert_eq!((report[&ImportKind::Alerts].taken, report[&ImportKind::Files].taken), (4, 2), "{report:?}");
+    assert_eq!(left(&report[&ImportKind::Files]), [("`path` is empty", 1)]);
     let alerts = "SELECT format('%d %d %d %s', kind, told, uid IS NOT NULL, msg) FROM alert ORDER BY at";
     let kinds = [AlertKind::Exhausted, AlertKind::CreateFailed, AlertKind::Unfinished]
         .map(crate::column::EnumColumn::to_column);
@@ -197,7 +201,7 @@ fn alerts_and_files_are_taken_once_and_nobody_is_told_again() {
         FROM file_match JOIN file_phase ON file_phase.id = phase ORDER BY nth";
     assert_eq!(bench.column(matches), ["load:j 0 1", "load:j 1 0"]);
     let again = bench.run();
-    assert_eq!((again[&Kind::Alerts].taken, again[&Kind::Files].taken), (0, 0), "{again:?}");
+    assert_eq!((again[&ImportKind::Alerts].taken, again[&ImportKind::Files].taken), (0, 0), "{again:?}");
 }
 
 #[test]
@@ -206,9 +210,9 @@ fn many_of_one_second_find_their_places() {
     let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
         INSERT INTO task_records (type, job, id, result, created) SELECT 'a', '', 'id' || i, 'complete', ?1 FROM n";
     bench.old.execute(many, [FIVE]).unwrap();
-    assert_eq!(bench.run()[&Kind::Tasks].taken, 3000);
+    assert_eq!(bench.run()[&ImportKind::Tasks].taken, 3000);
     assert_eq!(bench.column("SELECT max(uid) - min(uid) FROM task"), ["Integer(2999)"]);
-    assert_eq!(bench.run()[&Kind::Tasks].known, 3000);
+    assert_eq!(bench.run()[&ImportKind::Tasks].known, 3000);
 }
 
 #[test]
@@ -272,5 +276,5 @@ fn another_database_and_a_missing_column_are_told() {
         INSERT INTO task_records VALUES ('x', 'a', '2024-01-15T05:00:00Z', 'complete')";
     Connection::open(&small).unwrap().execute_batch(rows).unwrap();
     let report = import(&small, &lock, |_, _, _| {}).unwrap();
-    assert_eq!((report.len(), report[&Kind::Tasks].taken), (1, 1));
+    assert_eq!((report.len(), report[&ImportKind::Tasks].taken), (1, 1));
 }

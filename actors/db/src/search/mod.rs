@@ -12,7 +12,7 @@ pub(crate) use self::source::TaskSource;
 use std::cmp::Ordering;
 
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::tasks::{FindTasks, SortKey, TaskCursor, TaskPage, TaskSort, Texts};
+use flowlord_messages::tasks::{FindTasks, SortKey, TaskCursor, TaskPage, TaskSort, TextExtent};
 use rusqlite::Connection;
 
 use self::scan::{FoundRows, MAX_ROWS_READ, ScanOrder, TaskScan, UidRange};
@@ -48,8 +48,8 @@ impl TaskFinder<'_> {
         let in_order = self.query.sort == TaskSort::Created;
         let page = if in_order { self.page_in_order()? } else { self.page_of_piece()? };
         let tasks = match self.query.texts {
-            Texts::Beginnings => listed_attempts(self.connection, &page.uids)?,
-            Texts::Whole => {
+            TextExtent::Beginnings => listed_attempts(self.connection, &page.uids)?,
+            TextExtent::Whole => {
                 whole_attempts(self.connection, &page.uids, if in_order { WHOLE_BYTES } else { usize::MAX })?
             }
         };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use flowlord_domain::search::{Field, Row as SearchedRow, Search};
+use flowlord_domain::search::{SearchField, SearchedTask as SearchedRow, TaskSearch};
 use flowlord_domain::{TaskResult, Uid};
 use flowlord_messages::tasks::{FindTasks, SortKey, TaskSort};
 use rusqlite::types::Value;
@@ -230,7 +230,7 @@ impl<'a> TaskScan<'a> {
             return Ok(true);
         }
         let (topic, job) = self.queue_name(row)?;
-        Ok(search.finds(&SearchedRow {
+        Ok(search.finds_task(&SearchedRow {
             topic: topic.as_bytes(),
             job: job.as_bytes(),
             result,
@@ -294,12 +294,18 @@ fn text_key(text: &str) -> SortKey {
     }
 }
 
-fn needs_texts(search: &Search) -> bool {
-    search.terms.iter().any(|term| !matches!(term.field, Field::Type | Field::Job | Field::Result))
+fn needs_texts(search: &TaskSearch) -> bool {
+    search
+        .terms
+        .iter()
+        .any(|term| !matches!(term.field, SearchField::Type | SearchField::Job | SearchField::Result))
 }
 
-fn needs_names(search: &Search) -> bool {
-    search.terms.iter().any(|term| matches!(term.field, Field::Type | Field::Job | Field::Any))
+fn needs_names(search: &TaskSearch) -> bool {
+    search
+        .terms
+        .iter()
+        .any(|term| matches!(term.field, SearchField::Type | SearchField::Job | SearchField::Any))
 }
 
 fn queue_names(connection: &Connection) -> rusqlite::Result<HashMap<i64, (String, String)>> {

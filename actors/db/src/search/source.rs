@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flowlord_domain::search::Field;
+use flowlord_domain::search::SearchField;
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use rusqlite::Connection;
@@ -120,7 +120,8 @@ fn few_unfinished(connection: &Connection, filter: &TaskFilter) -> rusqlite::Res
 /// The topics and jobs that the filter or the search is for; none when they are for all.
 fn matching_queues(connection: &Connection, query: &FindTasks) -> rusqlite::Result<Option<Vec<i64>>> {
     let filter = &query.filter;
-    let (topic, job) = (query.search.whole(Field::Type), query.search.whole(Field::Job));
+    let (topic, job) =
+        (query.search.whole_value(SearchField::Type), query.search.whole_value(SearchField::Job));
     if filter.topics.is_empty() && filter.jobs.is_empty() && topic.or(job).is_none() {
         return Ok(None);
     }

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use flowlord_kernel::fault::Point;
+use flowlord_kernel::fault::FaultPoint;
 
 use crate::connection::open_read_only;
 use crate::fault;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::lower_priority::{flush_as_it_grows, run_at_lower_priority};
-use crate::snapshot::verify::check;
+use crate::snapshot::verify::check_snapshot;
 
 /// Copies the database `from` into the new file `to`, checked and on disk, and answers its size in bytes.
 ///
@@ -40,9 +40,10 @@ pub(crate) fn copy_while(from: &Path, to: &Path, is_wanted: impl Fn() -> bool) -
         .map_err(&folder_failed)?
         .into_temp_path();
     run_at_lower_priority(|| {
-        let copied = vacuum_into(from, &partial).and_then(|()| fault::fail_at(Point::DuringSnapshot, from));
+        let copied =
+            vacuum_into(from, &partial).and_then(|()| fault::fail_at(FaultPoint::DuringSnapshot, from));
         copied.map_err(SnapshotError::for_copy(to))?;
-        check(&partial)
+        check_snapshot(&partial)
     })?;
     // `VACUUM INTO` doesn't flush what it writes.
     File::open(&partial).and_then(|file| file.sync_all()).map_err(SnapshotError::for_path(&partial))?;
@@ -103,7 +104,7 @@ mod tests {
         let bytes = copy(&from, &to).unwrap();
         assert_eq!(names(&to), 1_000);
         assert_eq!(bytes, to.metadata().unwrap().len());
-        assert_eq!(check(&to).unwrap(), VERSION);
+        assert_eq!(check_snapshot(&to).unwrap(), VERSION);
         let files: Vec<_> = to.parent().unwrap().read_dir().unwrap().collect();
         assert_eq!(files.len(), 1, "{files:?}");
     }
@@ -144,7 +145,7 @@ mod tests {
             // The header of each page: without page checksums, only the structure can be checked.
             file.seek(SeekFrom::Start((page * size).try_into().unwrap())).unwrap();
             file.write_all(&[0xAA]).unwrap();
-            check(&broken).is_err()
+            check_snapshot(&broken).is_err()
         };
         let pages = whole.len() / size;
         assert!(pages > 20, "{pages}");
@@ -158,17 +159,21 @@ mod tests {
         let other = folder.path().join("other.db");
         std::fs::write(&other, "something else, longer than a header of a hundred bytes ".repeat(10))
             .unwrap();
-        assert!(matches!(check(&other), Err(SnapshotError::Damaged { .. })), "{:?}", check(&other));
+        assert!(
+            matches!(check_snapshot(&other), Err(SnapshotError::Damaged { .. })),
+            "{:?}",
+            check_snapshot(&other)
+        );
         let foreign = folder.path().join("foreign.db");
         Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE task_records (id TEXT)").unwrap();
-        let err = check(&foreign).unwrap_err().to_string();
+        let err = check_snapshot(&foreign).unwrap_err().to_string();
         assert!(err.contains("foreign.db is not a database of flowlord; `flowlord import`"), "{err}");
         let newer = folder.path().join("newer.db");
         copy(&from, &newer).unwrap();
         let connection = Connection::open(&newer).unwrap();
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         drop(connection);
-        let err = check(&newer).unwrap_err().to_string();
+        let err = check_snapshot(&newer).unwrap_err().to_string();
         assert!(err.contains("this program knows"), "{err}");
     }
 }

@@ -13,7 +13,7 @@ use crate::column::ReadColumn as _;
 use crate::connection::{is_damage, open_read_only};
 use crate::snapshot::copy::copy;
 use crate::snapshot::error::SnapshotError;
-use crate::snapshot::verify::{check, find_damage};
+use crate::snapshot::verify::{check_snapshot, find_damage};
 use crate::sql::CachedSql as _;
 
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl RestoreError {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
+pub struct RestoredDatabase {
     pub from: String,
     pub newest: Option<DateTime<Utc>>,
     /// How many segments of the log were applied, and up to when; none when none was.
@@ -46,7 +46,7 @@ pub struct Restored {
 
 /// The state of the database file in a data folder, as far as a quick look tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum DatabaseCondition {
     Nothing,
     Sound,
     Broken(String),
@@ -54,14 +54,14 @@ pub enum Found {
 
 /// Looks whether there is a database that opens. Not a full check, which takes as long as reading it all.
 /// A file that can't be read for another reason than its content is an error: no reason to replace it.
-pub fn look(data: &Path) -> Result<Found, SnapshotError> {
+pub fn inspect_database(data: &Path) -> Result<DatabaseCondition, SnapshotError> {
     let path = data.join(DATABASE);
     match path.metadata() {
-        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(DatabaseCondition::Nothing),
         Err(source) => return Err(SnapshotError::Io { path, source }),
         // SQLite makes an empty file before it writes; with a write-ahead log beside it all may be in there.
         Ok(metadata) if metadata.len() == 0 && !path_beside(&path, "-wal").exists() => {
-            return Ok(Found::Nothing);
+            return Ok(DatabaseCondition::Nothing);
         }
         Ok(_) => {}
     }
@@ -72,39 +72,41 @@ pub fn look(data: &Path) -> Result<Found, SnapshotError> {
         connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
     });
     match opened {
-        Ok(_) => Ok(Found::Sound),
-        Err(err) if is_damage(&err) => Ok(Found::Broken(err.to_string())),
+        Ok(_) => Ok(DatabaseCondition::Sound),
+        Err(err) if is_damage(&err) => Ok(DatabaseCondition::Broken(err.to_string())),
         Err(source) => Err(SnapshotError::Sqlite { path, source }),
     }
 }
 
 /// The same by reading all of it.
-pub fn look_through(data: &Path) -> Result<Found, SnapshotError> {
-    match look(data)? {
-        Found::Sound => {}
+pub fn verify_database(data: &Path) -> Result<DatabaseCondition, SnapshotError> {
+    match inspect_database(data)? {
+        DatabaseCondition::Sound => {}
         found => return Ok(found),
     }
     let path = data.join(DATABASE);
     let found = open_read_only(&path).and_then(|connection| find_damage(&connection));
-    Ok(found.map_err(SnapshotError::for_copy(&path))?.map_or(Found::Sound, Found::Broken))
+    Ok(found
+        .map_err(SnapshotError::for_copy(&path))?
+        .map_or(DatabaseCondition::Sound, DatabaseCondition::Broken))
 }
 
 /// A checked copy of a snapshot on its way to become the database of a data folder that no service uses.
 #[derive(Debug)]
-pub struct Restoring {
+pub struct SnapshotRestore {
     data: PathBuf,
     fresh: PathBuf,
     replay: Option<LogReplay>,
 }
 
-impl Restoring {
+impl SnapshotRestore {
     /// Makes the copy beside the database; nothing is moved yet.
     pub fn begin(snapshot: &Path, data: &Path, force: bool) -> Result<Self, RestoreError> {
         let path = data.join(DATABASE);
         if path.exists() && !force {
             return Err(RestoreError::Exists(path));
         }
-        check(snapshot)?;
+        check_snapshot(snapshot)?;
         let fresh = data.join(format!("{DATABASE}.restoring"));
         // Left by a restore that was cut off.
         match std::fs::remove_file(&fresh) {
@@ -119,13 +121,13 @@ impl Restoring {
     }
 
     /// Up to where it holds the log of changes; none where it holds none.
-    pub fn log(&self) -> Option<LogPoint> {
+    pub fn log_point(&self) -> Option<LogPoint> {
         self.replay.as_ref().map(LogReplay::log_point)
     }
 
     /// Applies the next segment of its log, whose SHA-256 is `digest` in hex.
     /// After an error what was applied so far stays.
-    pub fn apply(&mut self, segment: &[u8], digest: &str) -> Result<(), SegmentError> {
+    pub fn apply_segment(&mut self, segment: &[u8], digest: &str) -> Result<(), SegmentError> {
         match &mut self.replay {
             Some(replay) => replay.apply_segment(segment, digest),
             None => Err(SegmentError::Foreign("the snapshot has no log".to_owned())),
@@ -134,7 +136,7 @@ impl Restoring {
 
     /// Puts it in the place of the database; one that is there is moved aside. `from` is how people name the
     /// snapshot.
-    pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<Restored, RestoreError> {
+    pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<RestoredDatabase, RestoreError> {
         let Self { data, fresh, replay } = self;
         let failed = RestoreError::for_path(&data);
         let log = replay.as_ref().and_then(LogReplay::applied_until);
@@ -142,7 +144,7 @@ impl Restoring {
             replay.finish_replay().map_err(|err| RestoreError::Log(err.to_string()))?;
             // A copy without segments was checked when it was made.
             if log.is_some() {
-                check(&fresh).map_err(|err| RestoreError::Log(err.to_string()))?;
+                check_snapshot(&fresh).map_err(|err| RestoreError::Log(err.to_string()))?;
             }
             // Segments were applied without flushes.
             File::open(&fresh).and_then(|file| file.sync_all()).map_err(&failed)?;
@@ -152,7 +154,7 @@ impl Restoring {
         let moved_to = if path.exists() { Some(move_aside(&path, now).map_err(&failed)?) } else { None };
         std::fs::rename(&fresh, &path).map_err(&failed)?;
         File::open(&data).and_then(|folder| folder.sync_all()).map_err(&failed)?;
-        Ok(Restored { from, newest, log, moved_to })
+        Ok(RestoredDatabase { from, newest, log, moved_to })
     }
 }
 
@@ -200,8 +202,8 @@ mod tests {
         open_read_only(path).unwrap().query_row("SELECT text FROM name", [], |row| row.get(0)).unwrap()
     }
 
-    fn restore(snapshot: &Path, data: &Path, force: bool) -> Result<Restored, RestoreError> {
-        Restoring::begin(snapshot, data, force)?.finish(snapshot.display().to_string(), now())
+    fn restore(snapshot: &Path, data: &Path, force: bool) -> Result<RestoredDatabase, RestoreError> {
+        SnapshotRestore::begin(snapshot, data, force)?.finish(snapshot.display().to_string(), now())
     }
 
     fn snapshot_of(data: &Path, to: &str) -> PathBuf {
@@ -215,11 +217,11 @@ mod tests {
         let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         database(old.path(), "old");
         let snapshot = snapshot_of(old.path(), "one.db");
-        assert_eq!(look(new.path()).unwrap(), Found::Nothing);
+        assert_eq!(inspect_database(new.path()).unwrap(), DatabaseCondition::Nothing);
         let restored = restore(&snapshot, new.path(), false).unwrap();
         assert_eq!((restored.moved_to, restored.newest), (None, None));
         assert_eq!(name(&new.path().join(DATABASE)), "old");
-        assert_eq!(look(new.path()).unwrap(), Found::Sound);
+        assert_eq!(inspect_database(new.path()).unwrap(), DatabaseCondition::Sound);
     }
 
     #[test]
@@ -255,9 +257,13 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join(DATABASE);
         std::fs::write(&path, "no database at all, but long enough to look like one ".repeat(20)).unwrap();
-        assert!(matches!(look(data.path()).unwrap(), Found::Broken(_)));
+        assert!(matches!(inspect_database(data.path()).unwrap(), DatabaseCondition::Broken(_)));
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        assert!(matches!(look(data.path()), Err(SnapshotError::Sqlite { .. })), "{:?}", look(data.path()));
+        assert!(
+            matches!(inspect_database(data.path()), Err(SnapshotError::Sqlite { .. })),
+            "{:?}",
+            inspect_database(data.path())
+        );
     }
 }

@@ -10,7 +10,7 @@ use crate::snapshot::error::SnapshotError;
 use crate::sql::CachedSql as _;
 
 /// Reads a copy through and answers its schema version.
-pub fn check(path: &Path) -> Result<usize, SnapshotError> {
+pub fn check_snapshot(path: &Path) -> Result<usize, SnapshotError> {
     let failed = SnapshotError::for_copy(path);
     let connection = open_read_only(path).map_err(&failed)?;
     if let Some(problem) = find_damage(&connection).map_err(&failed)? {

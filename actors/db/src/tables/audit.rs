@@ -1,11 +1,13 @@
 //! Who changed what: an entry for each change that a person made.
 
-use flowlord_messages::audit::{Action, Change, ChangePage, ListChanges, RecordChange, StoredChange};
+use flowlord_messages::audit::{
+    AuditAction, AuditRecord, AuditRecordPage, ListAuditRecords, RecordAudit, StoredAuditRecord,
+};
 use rusqlite::Rows;
 
 use crate::tables::prelude::*;
 
-impl WriteCommand for RecordChange {
+impl WriteCommand for RecordAudit {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let change = &self.change;
         Ok(context.run_sql(
@@ -32,8 +34,8 @@ pub(crate) const CHANGES_BACKWARDS: &str =
     "SELECT id, at, who, source, action, what, detail, status FROM change
      WHERE at >= ?1 AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4";
 
-impl ReadQuery for ListChanges {
-    fn read_from(&self, connection: &Connection) -> rusqlite::Result<ChangePage> {
+impl ReadQuery for ListAuditRecords {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<AuditRecordPage> {
         let below = match self.after {
             None => Some((micros(self.to), i64::MIN)),
             Some(id) => {
@@ -41,14 +43,14 @@ impl ReadQuery for ListChanges {
             }
         };
         // The entry left with old history, and so did all after it.
-        let Some((at, id)) = below else { return Ok(ChangePage::default()) };
+        let Some((at, id)) = below else { return Ok(AuditRecordPage::default()) };
         let mut statement = connection.prepare_cached(CHANGES_BACKWARDS)?;
         read_page(self, statement.query(params![micros(self.from), at, id, MAX_ENTRIES_READ + 1])?)
     }
 }
 
-fn read_page(query: &ListChanges, mut rows: Rows<'_>) -> rusqlite::Result<ChangePage> {
-    let mut page = ChangePage::default();
+fn read_page(query: &ListAuditRecords, mut rows: Rows<'_>) -> rusqlite::Result<AuditRecordPage> {
+    let mut page = AuditRecordPage::default();
     let mut looked_at = 0;
     let mut last = None;
     while let Some(row) = rows.next()? {
@@ -59,7 +61,7 @@ fn read_page(query: &ListChanges, mut rows: Rows<'_>) -> rusqlite::Result<Change
             page.looked_until = last.map(|(_, at)| at);
             break;
         }
-        let fits = query.fits(&stored.change);
+        let fits = query.is_asked_for(&stored.change);
         if fits && page.changes.len() >= query.limit {
             page.next = last.map(|(id, _)| id);
             break;
@@ -73,16 +75,16 @@ fn read_page(query: &ListChanges, mut rows: Rows<'_>) -> rusqlite::Result<Change
     Ok(page)
 }
 
-fn read_change(row: &Row<'_>) -> rusqlite::Result<StoredChange> {
+fn read_change(row: &Row<'_>) -> rusqlite::Result<StoredAuditRecord> {
     let action: String = row.get(4)?;
-    let change = Change {
+    let change = AuditRecord {
         at: row.time(1)?,
         who: row.get(2)?,
         from: row.get(3)?,
-        action: Action::named(&action).unwrap_or(Action::Other),
+        action: AuditAction::from_name(&action).unwrap_or(AuditAction::Other),
         what: row.get(5)?,
         detail: row.get(6)?,
         status: row.get(7)?,
     };
-    Ok(StoredChange { id: row.get(0)?, change })
+    Ok(StoredAuditRecord { id: row.get(0)?, change })
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use flowlord_domain::TaskResult;
-use flowlord_domain::backload::{Only, slot};
+use flowlord_domain::backload::{TaskSelection, slot_of_meta};
 use flowlord_messages::backloads::{
-    BackloadState, CheckBackload, Checked, Failure, MAX_FAILURES, MAX_UNFINISHED, ReadBackload,
-    ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES,
+    MAX_UNFINISHED_BACKLOADS, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState,
+    StoreBackloadChunk, StoredBackload,
 };
 
 use crate::tables::prelude::*;
@@ -16,7 +17,7 @@ const KEPT_BACKLOADS: usize = 1_000;
 impl WriteCommand for SaveBackload {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
         let unfinished: usize = context.read_value("SELECT count(*) FROM backload WHERE state < 2", [])?;
-        if unfinished >= MAX_UNFINISHED {
+        if unfinished >= MAX_UNFINISHED_BACKLOADS {
             let detail = format!("{unfinished} backloads are unfinished: wait for one, or cancel one");
             return Err(CommandError::refused(Code::Busy, detail));
         }
@@ -88,14 +89,14 @@ impl WriteCommand for SetBackloadState {
 }
 
 impl WriteContext<'_> {
-    fn store_failures(&self, id: i64, failed: &[Failure]) -> rusqlite::Result<()> {
+    fn store_failures(&self, id: i64, failed: &[BackloadFailure]) -> rusqlite::Result<()> {
         if failed.is_empty() {
             return Ok(());
         }
         let known: usize =
             self.read_value("SELECT count(*) FROM backload_failure WHERE backload = ?1", [id])?;
         // Only the first are kept: a template that is wrong fails for every time of a year.
-        for failure in failed.iter().take(MAX_FAILURES.saturating_sub(known)) {
+        for failure in failed.iter().take(MAX_BACKLOAD_FAILURES.saturating_sub(known)) {
             self.run_sql(
                 "INSERT OR REPLACE INTO backload_failure (backload, number, time, why) VALUES (?1, ?2, ?3, ?4)",
                 params![id, failure.index, failure.time.map(micros), failure.why],
@@ -154,8 +155,8 @@ impl ReadQuery for ReadBackload {
         let Some(stored) = find_backload(connection, self.id)? else { return Ok(None) };
         let failures = connection.read_rows(
             "SELECT number, time, why FROM backload_failure WHERE backload = ?1 ORDER BY number LIMIT ?2",
-            params![self.id, MAX_FAILURES],
-            |row| Ok(Failure { index: row.get(0)?, time: row.optional_time(1)?, why: row.get(2)? }),
+            params![self.id, MAX_BACKLOAD_FAILURES],
+            |row| Ok(BackloadFailure { index: row.get(0)?, time: row.optional_time(1)?, why: row.get(2)? }),
         )?;
         Ok(Some((stored, failures)))
     }
@@ -177,10 +178,13 @@ impl ReadQuery for ReadBackloads {
 }
 
 impl ReadQuery for CheckBackload {
-    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Checked> {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<BackloadCheck> {
         let Some(queue) = find_queue(connection, &self.topic, &self.job)? else {
             // Nothing of this topic ever ran: all is missing and nothing failed.
-            return Ok(Checked { wanted: vec![self.only != Only::Failed; self.tasks.len()], ready: 0 });
+            return Ok(BackloadCheck {
+                wanted: vec![self.only != TaskSelection::Failed; self.tasks.len()],
+                ready: 0,
+            });
         };
         let ready = connection.read_value(
             "SELECT count(*) FROM
@@ -188,10 +192,10 @@ impl ReadQuery for CheckBackload {
             params![queue, self.count_to],
         )?;
         let wanted = match self.only {
-            Only::All => vec![true; self.tasks.len()],
+            TaskSelection::All => vec![true; self.tasks.len()],
             only => choose_tasks(connection, queue, only, &self.tasks)?,
         };
-        Ok(Checked { wanted, ready })
+        Ok(BackloadCheck { wanted, ready })
     }
 }
 
@@ -200,12 +204,12 @@ impl ReadQuery for CheckBackload {
 fn choose_tasks(
     connection: &Connection,
     queue: i64,
-    only: Only,
+    only: TaskSelection,
     tasks: &[(String, String)],
 ) -> rusqlite::Result<Vec<bool>> {
     let mut by_info: HashMap<&str, HashMap<Option<String>, usize>> = HashMap::new();
     for (number, (info, meta)) in tasks.iter().enumerate() {
-        by_info.entry(info).or_default().entry(slot(meta)).or_insert(number);
+        by_info.entry(info).or_default().entry(slot_of_meta(meta)).or_insert(number);
     }
     let mut wanted = vec![false; tasks.len()];
     let mut attempts = connection
@@ -215,13 +219,13 @@ fn choose_tasks(
         while !open.is_empty()
             && let Some(row) = rows.next()?
         {
-            let Some(number) = open.remove(&slot(&row.get::<_, String>(0)?)) else { continue };
+            let Some(number) = open.remove(&slot_of_meta(&row.get::<_, String>(0)?)) else { continue };
             let result = row.optional_result(1)?;
             let failed = matches!(result, Some(TaskResult::Error | TaskResult::Alert));
-            wanted[number] = only == Only::Failed && failed;
+            wanted[number] = only == TaskSelection::Failed && failed;
         }
         for number in open.into_values() {
-            wanted[number] = only == Only::Missing;
+            wanted[number] = only == TaskSelection::Missing;
         }
     }
     Ok(wanted)

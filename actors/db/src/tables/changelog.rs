@@ -1,11 +1,11 @@
 //! Commands about the change log.
 
-use flowlord_messages::changelog::{ForgetChanges, RestartLog};
+use flowlord_messages::changelog::{ForgetChanges, RestartChangeLog};
 
 use crate::changelog::log::restart_log;
 use crate::tables::prelude::*;
 
-impl WriteCommand for RestartLog {
+impl WriteCommand for RestartChangeLog {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         Ok(restart_log(context.connection, self.chain)?)
     }

@@ -1,9 +1,11 @@
 //! What should be finished by now, what slots led to, and what was found overdue.
 
 use flowlord_domain::Attempt;
-use flowlord_domain::overdue::Pause;
+use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::workflow::TaskName;
-use flowlord_messages::deadlines::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
+use flowlord_messages::deadlines::{
+    DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
+};
 use flowlord_messages::schedule::SlotKey;
 
 use crate::column::HELD;
@@ -28,8 +30,8 @@ const TASKS_OF_A_SLOT: usize = 1_000;
 /// The tasks of a slot have ids that follow each other, but for those of others in between: within ten seconds.
 const NEAR_MICROS: i64 = 10_000_000;
 
-impl ReadQuery for ReadWatch {
-    fn read_from(&self, connection: &Connection) -> rusqlite::Result<WatchInput> {
+impl ReadQuery for ReadDeadlineInput {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<DeadlineInput> {
         let stored: Option<(i64, i64)> = connection.find_row(
             "SELECT looked_until, unfinished_until FROM watch WHERE id = 1",
             [],
@@ -49,7 +51,7 @@ impl ReadQuery for ReadWatch {
             None => Vec::new(),
         };
         let pauses = read_pauses(connection, micros(self.paused_after))?;
-        Ok(WatchInput { looked_until, unfinished, unfinished_until: from_micros(until), running, pauses })
+        Ok(DeadlineInput { looked_until, unfinished, unfinished_until: from_micros(until), running, pauses })
     }
 }
 
@@ -95,9 +97,9 @@ const KEPT_BY_PAUSE: &str = concat!(
 /// What pauses kept that ended in a range of time is as old as their end. Answers how far this goes, too.
 fn read_released(connection: &Connection, after: i64, until: i64) -> rusqlite::Result<(Vec<Attempt>, i64)> {
     let mut kept = Vec::new();
-    let ended: Vec<Pause> =
+    let ended: Vec<PhasePause> =
         connection.read_rows(ENDED_PAUSES, params![after, until, PAUSES_AT_ONCE], read_pause)?;
-    for Pause { workflow, task, since, until } in &ended {
+    for PhasePause { workflow, task, since, until } in &ended {
         let (TaskName { topic, job }, end) = (TaskName::parse(task), until.map_or(0, micros));
         let left = UNFINISHED_AT_ONCE - kept.len();
         let values = params![topic, job, workflow, micros(*since), end, left];
@@ -116,12 +118,17 @@ const PAUSES: &str = "SELECT workflow, task, since, NULL FROM pause UNION ALL
      SELECT * FROM (SELECT workflow, task, since, until FROM pause_ended WHERE until > ?1
                     ORDER BY until DESC LIMIT ?2)";
 
-fn read_pauses(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Pause>> {
+fn read_pauses(connection: &Connection, after: i64) -> rusqlite::Result<Vec<PhasePause>> {
     connection.read_rows(PAUSES, params![after, PAUSES_AT_ONCE], read_pause)
 }
 
-fn read_pause(row: &Row<'_>) -> rusqlite::Result<Pause> {
-    Ok(Pause { workflow: row.get(0)?, task: row.get(1)?, since: row.time(2)?, until: row.optional_time(3)? })
+fn read_pause(row: &Row<'_>) -> rusqlite::Result<PhasePause> {
+    Ok(PhasePause {
+        workflow: row.get(0)?,
+        task: row.get(1)?,
+        since: row.time(2)?,
+        until: row.optional_time(3)?,
+    })
 }
 
 /// Of the tasks that workers have, which there are only so many of.

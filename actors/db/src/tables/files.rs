@@ -3,14 +3,15 @@
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_messages::files::{
-    KeepPlaces, ListFiles, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadSeen, ReadWaiting,
-    RecordFile, RecordedRow, SaveSeen, SeenFile, SeenPlace, StoredFileEvent, StoredMatch, WaitingFile,
+    FileMatchEffect, FileMatchState, FilePhaseOutcome, FileRecordOutcome, KeepWatchedPlaces, ListFileEvents,
+    NewFileMatch, ReadSeenFiles, ReadWaitingFiles, RecordFile, SaveSeenFiles, SeenFile, SeenPlace,
+    StoredFileEvent, StoredFileMatch, WaitingFile,
 };
 
 use crate::tables::prelude::*;
 
 impl WriteCommand for RecordFile {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<RecordedRow> {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<FileRecordOutcome> {
         // All phases are judged before an event is written: `Changed` is an answer, which undoes nothing.
         let mut phases = Vec::with_capacity(self.matches.len());
         for found in &self.matches {
@@ -20,7 +21,7 @@ impl WriteCommand for RecordFile {
                 let waiting = waiting_files(context.connection, phase)?;
                 // The effect was decided on outside of the transaction: other files may wait by now.
                 if !waiting.iter().map(|file| file.event).eq(found.waiting.iter().copied()) {
-                    return Ok(RecordedRow::Changed);
+                    return Ok(FileRecordOutcome::Changed);
                 }
             }
             phases.push((phase, before));
@@ -29,13 +30,13 @@ impl WriteCommand for RecordFile {
         let mut outcomes = Vec::with_capacity(phases.len());
         for (found, (phase, before)) in self.matches.iter().zip(phases) {
             let outcome = match before {
-                Some(uid) => StoredMatch { state: MatchState::Repeated, uid, held: false },
+                Some(uid) => StoredFileMatch { state: FileMatchState::Repeated, uid, held: false },
                 None => context.apply_match(phase, found, self)?,
             };
-            let StoredMatch { state, uid, .. } = outcome;
+            let StoredFileMatch { state, uid, .. } = outcome;
             let why = match &found.effect {
-                MatchEffect::Fail { why, .. } => why.as_str(),
-                MatchEffect::Start(_) | MatchEffect::Wait | MatchEffect::Waits => "",
+                FileMatchEffect::Fail { why, .. } => why.as_str(),
+                FileMatchEffect::Start(_) | FileMatchEffect::Wait | FileMatchEffect::WaitsAlready => "",
             };
             context.run_sql(
                 "INSERT INTO file_match (event, phase, state, uid, why) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -47,11 +48,11 @@ impl WriteCommand for RecordFile {
             let place = context.file_place_id(place)?;
             context.store_seen(place, path, etag)?;
         }
-        Ok(RecordedRow::Stored(event, outcomes))
+        Ok(FileRecordOutcome::Stored(event, outcomes))
     }
 }
 
-impl WriteCommand for SaveSeen {
+impl WriteCommand for SaveSeenFiles {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let place = context.file_place_id(&self.place)?;
         for (path, etag) in &self.seen {
@@ -70,7 +71,7 @@ impl WriteCommand for SaveSeen {
     }
 }
 
-impl WriteCommand for KeepPlaces {
+impl WriteCommand for KeepWatchedPlaces {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let known: Vec<String> =
             context.read_rows("SELECT location FROM file_place", [], |row| row.get(0))?;
@@ -135,26 +136,26 @@ impl WriteContext<'_> {
     fn apply_match(
         &mut self,
         phase: i64,
-        found: &NewMatch,
+        found: &NewFileMatch,
         record: &RecordFile,
-    ) -> CommandResult<StoredMatch> {
+    ) -> CommandResult<StoredFileMatch> {
         let state = match &found.effect {
-            MatchEffect::Start(task) => {
+            FileMatchEffect::Start(task) => {
                 let (uid, held) = self.start_task(task, record.now)?;
                 self.run_sql(
                     "UPDATE file_match SET state = 0, uid = ?2 WHERE phase = ?1 AND state = 1",
                     params![phase, uid.0],
                 )?;
-                return Ok(StoredMatch { state: MatchState::Started, uid: Some(uid), held });
+                return Ok(StoredFileMatch { state: FileMatchState::Started, uid: Some(uid), held });
             }
-            MatchEffect::Wait => MatchState::Waiting,
-            MatchEffect::Waits => MatchState::Repeated,
-            MatchEffect::Fail { alert, .. } => {
+            FileMatchEffect::Wait => FileMatchState::Waiting,
+            FileMatchEffect::WaitsAlready => FileMatchState::Repeated,
+            FileMatchEffect::Fail { alert, .. } => {
                 self.insert_alerts(std::slice::from_ref(alert))?;
-                MatchState::Failed
+                FileMatchState::Failed
             }
         };
-        Ok(StoredMatch { state, uid: None, held: false })
+        Ok(StoredFileMatch { state, uid: None, held: false })
     }
 }
 
@@ -167,7 +168,7 @@ fn waiting_files(connection: &Connection, phase: i64) -> rusqlite::Result<Vec<Wa
     )
 }
 
-impl ReadQuery for ReadWaiting {
+impl ReadQuery for ReadWaitingFiles {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.phases.iter().map(|phase| find_waiting(connection, phase)).collect()
     }
@@ -182,7 +183,7 @@ fn find_waiting(connection: &Connection, phase: &FilePhase) -> rusqlite::Result<
     known.map_or(Ok(Vec::new()), |phase| waiting_files(connection, phase))
 }
 
-impl ReadQuery for ListFiles {
+impl ReadQuery for ListFileEvents {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let mut events = connection.read_rows(
             "SELECT id, at, source, version, stat, ignored FROM file_event
@@ -216,13 +217,13 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
     })
 }
 
-fn read_outcome(row: &Row<'_>) -> rusqlite::Result<PhaseOutcome> {
+fn read_outcome(row: &Row<'_>) -> rusqlite::Result<FilePhaseOutcome> {
     let phase =
         FilePhase { workflow: row.get(0)?, task: row.get(1)?, pattern: row.get(2)?, nth: row.get(3)? };
-    Ok(PhaseOutcome { phase, state: row.enum_value(4)?, uid: row.optional_uid(5)?, why: row.get(6)? })
+    Ok(FilePhaseOutcome { phase, state: row.enum_value(4)?, uid: row.optional_uid(5)?, why: row.get(6)? })
 }
 
-impl ReadQuery for ReadSeen {
+impl ReadQuery for ReadSeenFiles {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<SeenPlace> {
         let found: Option<(i64, Option<i64>)> = connection.find_row(
             "SELECT id, since FROM file_place WHERE location = ?1",

@@ -1,6 +1,6 @@
 //! Old history is removed, a little at a time.
 
-use flowlord_messages::history::{RemoveHistory, Removed};
+use flowlord_messages::history::{RemoveHistory, RemovedHistory};
 
 use crate::column::DONE;
 use crate::tables::prelude::*;
@@ -9,12 +9,12 @@ use crate::tables::prelude::*;
 const FREED_PAGES: u32 = 256;
 
 impl WriteCommand for RemoveHistory {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Removed> {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<RemovedHistory> {
         let connection = context.connection;
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let before = micros(self.before);
         let (tasks, next) = remove_tasks(connection, self.after, before, limit)?;
-        let mut removed = Removed { tasks, others: 0, next, more: next.is_some() };
+        let mut removed = RemovedHistory { tasks, others: 0, next, more: next.is_some() };
         for sql in REMOVE_BY_TIME {
             let rows = connection.change_rows(sql, params![before, limit])?;
             removed.others += rows;

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
-    ExtendLease, Extended, GrantLeases, Granted, NextExpiry, ReapLeases, Reaped, ReleaseLease, TopicFilter,
-    WantedLease,
+    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, ReadNextExpiry, ReapLeases,
+    ReapedLeases, ReleaseLease, TopicFilter,
 };
 use rusqlite::OptionalExtension as _;
 
@@ -22,7 +22,7 @@ impl WriteCommand for GrantLeases {
 
 impl WriteContext<'_> {
     /// Takes one task of each topic in turn, live ones first, until there are enough or none is left.
-    fn grant_leases(&mut self, wanted: &WantedLease, now: DateTime<Utc>) -> CommandResult<Vec<Granted>> {
+    fn grant_leases(&mut self, wanted: &LeaseRequest, now: DateTime<Utc>) -> CommandResult<Vec<LeaseGrant>> {
         let mut granted = Vec::new();
         let queues: Vec<_> =
             wanted.topics.iter().map(|topic| self.queues_of(topic)).collect::<rusqlite::Result<_>>()?;
@@ -72,10 +72,10 @@ impl WriteContext<'_> {
     fn grant_lease(
         &mut self,
         uid: i64,
-        wanted: &WantedLease,
+        wanted: &LeaseRequest,
         index: usize,
         now: DateTime<Utc>,
-    ) -> rusqlite::Result<Granted> {
+    ) -> rusqlite::Result<LeaseGrant> {
         let worker = self.name_id(&wanted.worker)?;
         let expires = now + wanted.lease;
         // SQL calls no random: the seed came with the command, so that it stays complete.
@@ -93,7 +93,7 @@ impl WriteContext<'_> {
             ],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
-        Ok(Granted { lease: LeaseToken { uid: Uid(uid), secret }, expires, task })
+        Ok(LeaseGrant { lease: LeaseToken { uid: Uid(uid), secret }, expires, task })
     }
 
     /// The task whose lease is still `lease`, or why it isn't.
@@ -155,7 +155,7 @@ impl HeldTask {
 }
 
 impl WriteCommand for ExtendLease {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Extended> {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<LeaseExtension> {
         // Also a lease that ran out, while its task wasn't handed out again: its worker is still at work.
         let held = context.require_lease(self.lease)?.require_unfinished()?;
         let length = self.by.or(held.length).unwrap_or(self.default);
@@ -165,7 +165,7 @@ impl WriteCommand for ExtendLease {
                  lease_micros = ?5 WHERE uid = ?1",
             params![self.lease.uid.0, micros(expires), self.progress, self.msg, length.num_microseconds()],
         )?;
-        Ok(Extended { expires, cancel: held.cancelled })
+        Ok(LeaseExtension { expires, cancel: held.cancelled })
     }
 }
 
@@ -205,13 +205,13 @@ impl WriteContext<'_> {
 }
 
 impl WriteCommand for ReapLeases {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Reaped> {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<ReapedLeases> {
         let expired: Vec<(i64, i64, u32, bool)> = context.read_rows(
             "SELECT uid, lease, expired, cancelled FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
             params![micros(self.now), REAPED_AT_ONCE],
             |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or(0), row.get(2)?, row.get(3)?)),
         )?;
-        let mut reaped = Reaped { requeued: 0, exhausted: Vec::new(), next: None };
+        let mut reaped = ReapedLeases { requeued: 0, exhausted: Vec::new(), next: None };
         for (uid, secret, before, cancelled) in expired {
             if cancelled && let Some(held) = context.find_task(Uid(uid))? {
                 context.end_cancelled(Uid(uid), &held, None, self.now)?;
@@ -243,7 +243,7 @@ fn split_mix64(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-impl ReadQuery for NextExpiry {
+impl ReadQuery for ReadNextExpiry {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         next_expiry(connection)
     }

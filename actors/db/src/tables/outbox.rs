@@ -1,8 +1,8 @@
 //! The outbox: messages for Slack, and what became of them.
 
 use flowlord_messages::outbox::{
-    Delivery, EnqueueMessage, MarkNotified, MessageFate, NewMessage, Outage, OutboxRow, PendingMessages,
-    ReadMessage, ReadOutages, ReadThreads, RouteWay, SlackThread,
+    DeliveryOutcome, DeliveryRecord, EnqueueMessage, NewMessage, OutboxRow, ReadMessage, ReadOutages,
+    ReadPendingMessages, ReadThreads, RecordDelivery, RouteTransport, SlackThread, TransportOutage,
 };
 
 use crate::tables::prelude::*;
@@ -14,17 +14,21 @@ impl WriteCommand for EnqueueMessage {
     }
 }
 
-impl WriteCommand for MarkNotified {
+impl WriteCommand for RecordDelivery {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let (sent, uncertain, error, retry_at) = match &self.delivery {
-            Delivery::Sent | Delivery::Skipped => (Some(micros(self.now)), false, None, None),
-            Delivery::Refused { error, retry_at } => (None, false, Some(error), Some(micros(*retry_at))),
-            Delivery::Unknown { error, retry_at } => (None, true, Some(error), Some(micros(*retry_at))),
+            DeliveryOutcome::Sent | DeliveryOutcome::Skipped => (Some(micros(self.now)), false, None, None),
+            DeliveryOutcome::Refused { error, retry_at } => {
+                (None, false, Some(error), Some(micros(*retry_at)))
+            }
+            DeliveryOutcome::Unknown { error, retry_at } => {
+                (None, true, Some(error), Some(micros(*retry_at)))
+            }
         };
         context.run_sql(
             "UPDATE outbox SET attempts = attempts + 1, sent = ?2, uncertain = max(uncertain, ?3),
                  error = ?4, retry_at = ?5, skipped = ?6 WHERE id = ?1 AND sent IS NULL",
-            params![self.id, sent, uncertain, error, retry_at, self.delivery == Delivery::Skipped],
+            params![self.id, sent, uncertain, error, retry_at, self.delivery == DeliveryOutcome::Skipped],
         )?;
         if let Some(way) = &self.way {
             context.store_outage(way)?;
@@ -51,7 +55,7 @@ impl WriteContext<'_> {
         Ok(())
     }
 
-    fn store_outage(&self, way: &RouteWay) -> rusqlite::Result<()> {
+    fn store_outage(&self, way: &RouteTransport) -> rusqlite::Result<()> {
         match &way.outage {
             Some(outage) => self.run_sql(
                 "INSERT OR REPLACE INTO slack_outage (route, since, failures, retry_at)
@@ -78,7 +82,7 @@ impl WriteContext<'_> {
     }
 }
 
-impl ReadQuery for PendingMessages {
+impl ReadQuery for ReadPendingMessages {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         // Steps from route to route along the index, however many messages wait behind the first.
         connection.read_rows(
@@ -115,8 +119,9 @@ impl ReadQuery for ReadOutages {
             "SELECT route, since, failures, retry_at FROM slack_outage ORDER BY route",
             [],
             |row| {
-                let outage = Outage { since: row.time(1)?, failures: row.get(2)?, retry_at: row.time(3)? };
-                Ok(RouteWay { route: row.get(0)?, outage: Some(outage) })
+                let outage =
+                    TransportOutage { since: row.time(1)?, failures: row.get(2)?, retry_at: row.time(3)? };
+                Ok(RouteTransport { route: row.get(0)?, outage: Some(outage) })
             },
         )
     }
@@ -154,7 +159,7 @@ impl ReadQuery for ReadMessage {
              FROM outbox WHERE id = ?1",
             [self.id],
             |row| {
-                Ok(MessageFate {
+                Ok(DeliveryRecord {
                     sent: row.optional_time(0)?,
                     attempts: row.get(1)?,
                     error: row.get(2)?,

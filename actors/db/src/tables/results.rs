@@ -1,8 +1,8 @@
 //! A result and all that follows from it: one command, one transaction.
 
-use flowlord_domain::Decision;
+use flowlord_domain::TaskDecision;
 use flowlord_domain::foreign::ForeignTask;
-use flowlord_messages::results::{Applied, ApplyOutcomes, Claim};
+use flowlord_messages::results::{AppliedResult, ApplyOutcomes, ResultClaim};
 
 use crate::column::DONE;
 use crate::tables::prelude::*;
@@ -21,15 +21,15 @@ impl WriteCommand for ApplyOutcomes {
 impl WriteContext<'_> {
     fn finish_task(
         &mut self,
-        claim: &Claim,
-        decision: &Decision,
+        claim: &ResultClaim,
+        decision: &TaskDecision,
         now: DateTime<Utc>,
-    ) -> CommandResult<Applied> {
+    ) -> CommandResult<AppliedResult> {
         let uid = claim.uid();
         let row = match claim {
-            Claim::Lease(lease) => self.require_lease(*lease)?,
-            Claim::Task(uid) => self.require_task(*uid)?,
-            Claim::Foreign(task) => return self.adopt_task(task, decision, now),
+            ResultClaim::Lease(lease) => self.require_lease(*lease)?,
+            ResultClaim::Task(uid) => self.require_task(*uid)?,
+            ResultClaim::Foreign(task) => return self.adopt_task(task, decision, now),
         };
         if row.state == DONE {
             return self.compare_result(uid, decision);
@@ -40,19 +40,19 @@ impl WriteContext<'_> {
         let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
         self.totals.add_ended(uid, row.queue, decision.result, run_millis);
         self.store_followers(decision, now)?;
-        Ok(Applied { duplicate: false })
+        Ok(AppliedResult { duplicate: false })
     }
 
     /// Records a task that nobody created here, together with its result. The first result of it stands.
     fn adopt_task(
         &mut self,
         task: &ForeignTask,
-        decision: &Decision,
+        decision: &TaskDecision,
         now: DateTime<Utc>,
-    ) -> CommandResult<Applied> {
+    ) -> CommandResult<AppliedResult> {
         // Also one that came twice within this transaction.
         if is_recorded(self.connection, &foreign_digest(task))? {
-            return Ok(Applied { duplicate: true });
+            return Ok(AppliedResult { duplicate: true });
         }
         let done = DoneElsewhere {
             task,
@@ -69,15 +69,15 @@ impl WriteContext<'_> {
             return Err(CommandError::refused(Code::InvalidRequest, detail));
         };
         // Its children and retry name it as their parent: under another id they follow it there.
-        if uid == task.uid() {
+        if uid == task.first_uid() {
             self.store_followers(decision, now)
         } else {
-            self.store_followers(&decision.moved(uid), now)
+            self.store_followers(&decision.with_uid(uid), now)
         }?;
-        Ok(Applied { duplicate: false })
+        Ok(AppliedResult { duplicate: false })
     }
 
-    fn store_followers(&mut self, decision: &Decision, now: DateTime<Utc>) -> CommandResult<()> {
+    fn store_followers(&mut self, decision: &TaskDecision, now: DateTime<Utc>) -> CommandResult<()> {
         for child in &decision.children {
             self.start_task(child, now)?;
         }
@@ -88,7 +88,7 @@ impl WriteContext<'_> {
         self.insert_alerts(&decision.alerts)
     }
 
-    fn store_result(&self, uid: Uid, decision: &Decision, started: i64) -> rusqlite::Result<()> {
+    fn store_result(&self, uid: Uid, decision: &TaskDecision, started: i64) -> rusqlite::Result<()> {
         self.run_sql(
             "UPDATE task SET state = 3, due = ?2, result = ?3, started = ?4, ended = ?2, meta = ?5, msg = ?6,
                  given_up = ?7
@@ -106,13 +106,13 @@ impl WriteContext<'_> {
     }
 
     /// A result for a task that has one: the same again is fine, another one isn't.
-    fn compare_result(&self, uid: Uid, decision: &Decision) -> CommandResult<Applied> {
+    fn compare_result(&self, uid: Uid, decision: &TaskDecision) -> CommandResult<AppliedResult> {
         let same = self.read_value(
             "SELECT result = ?2 AND msg = ?3 AND meta = ?4 FROM task WHERE uid = ?1",
             params![uid.0, decision.result.to_column(), decision.msg, decision.meta],
         )?;
         if same {
-            return Ok(Applied { duplicate: true });
+            return Ok(AppliedResult { duplicate: true });
         }
         let detail = "the task already has another result, which is kept; to change it, rerun the task";
         Err(CommandError::refused(Code::AlreadyFinished, detail))

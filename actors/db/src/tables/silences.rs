@@ -1,7 +1,7 @@
 //! Silences: which alerts are stored without a notification.
 
 use flowlord_domain::NewAlert;
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_messages::silences::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence, Silence};
 
 use crate::tables::alerts::routes::{find_match, read_matcher};
@@ -17,7 +17,7 @@ impl WriteCommand for AddSilence {
             );
             return Err(CommandError::refused(Code::TooManySilences, detail));
         }
-        let Matcher { topic, job, workflow } = &self.matcher;
+        let AlertMatcher { topic, job, workflow } = &self.matcher;
         let id = context.insert_row(
             "INSERT INTO silence (since, until, topic, job, workflow, by, reason)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -57,7 +57,7 @@ impl WriteContext<'_> {
         find_match(self.connection, holding, [micros(alert.at)], alert)
     }
 
-    fn silence_untold(&self, id: i64, matcher: &Matcher) -> rusqlite::Result<()> {
+    fn silence_untold(&self, id: i64, matcher: &AlertMatcher) -> rusqlite::Result<()> {
         // Those without a notification so far, too: who makes a silence knows of them.
         for (alert, topic, job, workflow) in self.untold_alerts()? {
             if matcher.matches(&topic, &job, &workflow) {

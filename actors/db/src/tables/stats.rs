@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use flowlord_messages::stats::{
-    Backlog, Counts, DayMarks, DayStats, MAX_HOURS, ReadBacklog, ReadDays, ReadHours, Stats, StatsRow,
+    DayMarks, DayTotals, HourTotals, MAX_HOURS, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals,
+    ReadHourCounts, ResultCounts,
 };
 
 use crate::tables::prelude::*;
 use crate::writer::totals::hour_of;
 
-impl ReadQuery for DayStats {
-    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Stats> {
+impl ReadQuery for ReadDayTotals {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<DayTotals> {
         let first = hour_of(Uid::at(start_of(self.day)));
         let rows = connection.read_rows(
             "SELECT hour - ?1, topic, job, total, complete, error, alert, warn, run_millis
@@ -20,12 +21,12 @@ impl ReadQuery for DayStats {
             [first],
             read_stats_row,
         )?;
-        Ok(Stats { rows })
+        Ok(DayTotals { rows })
     }
 }
 
-fn read_stats_row(row: &Row<'_>) -> rusqlite::Result<StatsRow> {
-    Ok(StatsRow {
+fn read_stats_row(row: &Row<'_>) -> rusqlite::Result<HourTotals> {
+    Ok(HourTotals {
         hour: row.get(0)?,
         topic: row.get(1)?,
         job: row.get(2)?,
@@ -35,8 +36,8 @@ fn read_stats_row(row: &Row<'_>) -> rusqlite::Result<StatsRow> {
 }
 
 /// The columns total, complete, error, alert, warn from the one with this number on.
-fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
-    Ok(Counts {
+fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<ResultCounts> {
+    Ok(ResultCounts {
         total: row.count(first)?,
         complete: row.count(first + 1)?,
         error: row.count(first + 2)?,
@@ -45,7 +46,7 @@ fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
     })
 }
 
-impl ReadQuery for ReadHours {
+impl ReadQuery for ReadHourCounts {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         // The bound is on all look-ups together: more topics get fewer hours each.
         let most = i64::try_from(MAX_HOURS / self.queues.len().max(1)).unwrap_or(i64::MAX).max(1);
@@ -64,7 +65,7 @@ fn read_hours(
     queue: i64,
     range: Range<i64>,
     only_newest: bool,
-) -> rusqlite::Result<Vec<(DateTime<Utc>, Counts)>> {
+) -> rusqlite::Result<Vec<(DateTime<Utc>, ResultCounts)>> {
     let counts_of = "SELECT total, complete, error, alert, warn FROM rollup WHERE hour = ?1 AND queue = ?2";
     let mut found = Vec::new();
     // Each is looked up: the totals are ordered by hour, with all topics in between.
@@ -78,10 +79,10 @@ fn read_hours(
     Ok(found)
 }
 
-impl ReadQuery for ReadDays {
+impl ReadQuery for ReadDayMarks {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         // One look into each index a day: as fast for a day of a million tasks as for one of one.
-        let days = self.from.iter_days().take_while(|day| *day < self.to).take(ReadDays::MOST);
+        let days = self.from.iter_days().take_while(|day| *day < self.to).take(ReadDayMarks::MOST);
         let marks = days.map(|day| {
             let (from, to) = (start_of(day), start_of(day.checked_add_days(Days::new(1)).unwrap_or(day)));
             let hours = [hour_of(Uid::at(from)), hour_of(Uid::at(to))];
@@ -105,7 +106,7 @@ fn start_of(day: NaiveDate) -> DateTime<Utc> {
 }
 
 impl ReadQuery for ReadBacklog {
-    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Backlog> {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<QueueBacklog> {
         let ready = connection.read_rows(
             "SELECT topic, sum(tasks), min(since) FROM queue JOIN
                  (SELECT queue, count(*) AS tasks, min(due) AS since FROM task INDEXED BY task_ready
@@ -115,7 +116,7 @@ impl ReadQuery for ReadBacklog {
             |row| Ok((row.get(0)?, row.count(1)?, row.time(2)?)),
         )?;
         let unsent = "SELECT count(*) FROM outbox INDEXED BY outbox_route WHERE sent IS NULL";
-        Ok(Backlog {
+        Ok(QueueBacklog {
             ready,
             delayed: count_by_topic(connection, "INDEXED BY task_delayed WHERE state = 1")?,
             leased: count_by_topic(connection, "INDEXED BY task_leased WHERE state = 2")?,

@@ -8,7 +8,7 @@ impl WriteCommand for SaveWorkflows {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         for file in &self.changed {
             // The table has no row ids, so SQLite's hook doesn't report it.
-            context.effects.changes.workflow(&file.path);
+            context.effects.changes.note_workflow(&file.path);
             context.run_sql(
                 "INSERT INTO workflow (path, changed, hash, problem, content) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET changed = ?2, hash = ?3, problem = ?4, content = ?5",
@@ -16,7 +16,7 @@ impl WriteCommand for SaveWorkflows {
             )?;
         }
         for path in &self.removed {
-            context.effects.changes.workflow(path);
+            context.effects.changes.note_workflow(path);
             context.run_sql("DELETE FROM workflow WHERE path = ?1", [path])?;
         }
         context.insert_alerts(&self.alerts)

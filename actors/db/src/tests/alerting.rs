@@ -2,10 +2,10 @@
 
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AdvanceLadder, AlertFilter, IncidentRecord, ListAlerts, RaiseAlerts, ReadLadder, StepRecord,
+    AdvanceEscalation, AlertFilter, IncidentRecord, ListAlerts, RaiseAlerts, ReadEscalation, StepRecord,
 };
-use flowlord_messages::deadlines::{Breach, RaiseBreaches, ReadWatch};
-use flowlord_messages::outbox::{Delivery, MarkNotified, NewMessage, PendingMessages};
+use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput};
+use flowlord_messages::outbox::{DeliveryOutcome, NewMessage, ReadPendingMessages, RecordDelivery};
 use flowlord_messages::workflows::{ReadWorkflow, ReadWorkflows, SaveWorkflows, WorkflowRecord};
 
 use super::*;
@@ -30,14 +30,14 @@ pub(super) fn step(number: u32, kind: &str) -> StepRecord {
     StepRecord { number, kind: kind.to_owned(), headline: "1 alert in 1 task".to_owned(), details }
 }
 
-pub(super) fn advance(told_until: i64) -> AdvanceLadder {
+pub(super) fn advance(told_until: i64) -> AdvanceEscalation {
     let message = NewMessage {
         route: "default".to_owned(),
         kind: "summary".to_owned(),
         key: "default:1".to_owned(),
         payload: "{}".to_owned(),
     };
-    AdvanceLadder {
+    AdvanceEscalation {
         now: noon(),
         route: "default".to_owned(),
         state: "{\"step\":1}".to_owned(),
@@ -47,21 +47,21 @@ pub(super) fn advance(told_until: i64) -> AdvanceLadder {
     }
 }
 
-pub(super) async fn ladder(db: &Db) -> flowlord_messages::alerts::LadderInput {
-    db.read(ReadLadder { route: "default".to_owned() }).await.unwrap()
+pub(super) async fn ladder(db: &Db) -> flowlord_messages::alerts::EscalationInput {
+    db.read(ReadEscalation { route: "default".to_owned() }).await.unwrap()
 }
 
 #[actix::test]
 async fn an_alert_result_is_in_the_outbox_with_its_result() {
     let db = Db::new();
     let uid = db.create(vec![task("a", "j")]).await.uids[0];
-    let outcome = Decision {
+    let outcome = TaskDecision {
         alerts: vec![alert(AlertKind::Result, Some("line 1\nline 2"))],
         ..decision(TaskResult::Alert)
     };
-    db.finish(Claim::Task(uid), outcome).await.unwrap();
+    db.finish(ResultClaim::Task(uid), outcome).await.unwrap();
     let db = db.reopen();
-    let messages = db.read(PendingMessages { limit: 10 }).await.unwrap();
+    let messages = db.read(ReadPendingMessages { limit: 10 }).await.unwrap();
     assert_eq!(messages.len(), 1);
     assert!(messages[0].payload.contains("a:j: broke"), "{}", messages[0].payload);
     assert!(messages[0].payload.contains("line 2"), "{}", messages[0].payload);
@@ -91,15 +91,16 @@ async fn a_ladder_tells_each_alert_once_over_restarts() {
     assert_eq!(input.state.as_deref(), Some("{\"step\":1}"));
     assert_eq!(input.untold.len(), 1, "the one raised meanwhile");
     db.write(advance(input.newest)).await.unwrap();
-    assert_eq!(db.read(PendingMessages { limit: 10 }).await.unwrap().len(), 1, "a key is stored once");
+    assert_eq!(db.read(ReadPendingMessages { limit: 10 }).await.unwrap().len(), 1, "a key is stored once");
 }
 
 #[actix::test]
 async fn a_task_is_found_unfinished_once() {
     let db = Db::new();
     let uids = db.create(vec![task("a", ""), task("b", "")]).await.uids;
-    db.finish(Claim::Task(uids[0]), decision(TaskResult::Complete)).await.unwrap();
-    let read = |before| ReadWatch { unfinished_before: before, running_since: None, paused_after: before };
+    db.finish(ResultClaim::Task(uids[0]), decision(TaskResult::Complete)).await.unwrap();
+    let read =
+        |before| ReadDeadlineInput { unfinished_before: before, running_since: None, paused_after: before };
     assert!(db.read(read(noon() - seconds(1))).await.unwrap().unfinished.is_empty());
     let found = db.read(read(noon() + seconds(1))).await.unwrap();
     assert_eq!(found.looked_until, None);
@@ -108,8 +109,11 @@ async fn a_task_is_found_unfinished_once() {
         looked_until: noon() + seconds(1),
         unfinished_until: noon() + seconds(1),
         breaches: vec![
-            Breach { key: "unfinished/b".to_owned(), alert: Some(alert(AlertKind::Unfinished, None)) },
-            Breach { key: "with it".to_owned(), alert: None },
+            DeadlineBreach {
+                key: "unfinished/b".to_owned(),
+                alert: Some(alert(AlertKind::Unfinished, None)),
+            },
+            DeadlineBreach { key: "with it".to_owned(), alert: None },
         ],
     };
     db.write(raise.clone()).await.unwrap();
@@ -126,18 +130,18 @@ async fn a_task_is_found_unfinished_once() {
 async fn messages_stay_until_they_are_sent() {
     let db = Db::new();
     db.write(advance(0)).await.unwrap();
-    let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
-    let mark = |delivery| MarkNotified { now: noon(), id, delivery, way: None, thread: None };
+    let id = db.read(ReadPendingMessages { limit: 1 }).await.unwrap()[0].id;
+    let mark = |delivery| RecordDelivery { now: noon(), id, delivery, way: None, thread: None };
     let again = noon() + seconds(30);
-    db.write(mark(Delivery::Refused { error: "429".to_owned(), retry_at: again })).await.unwrap();
-    let row = db.read(PendingMessages { limit: 1 }).await.unwrap().remove(0);
+    db.write(mark(DeliveryOutcome::Refused { error: "429".to_owned(), retry_at: again })).await.unwrap();
+    let row = db.read(ReadPendingMessages { limit: 1 }).await.unwrap().remove(0);
     assert_eq!((row.attempts, row.retry_at, row.uncertain), (1, Some(again), false));
-    db.write(mark(Delivery::Unknown { error: "hung".to_owned(), retry_at: again })).await.unwrap();
-    db.write(mark(Delivery::Refused { error: "500".to_owned(), retry_at: again })).await.unwrap();
-    let row = db.read(PendingMessages { limit: 1 }).await.unwrap().remove(0);
+    db.write(mark(DeliveryOutcome::Unknown { error: "hung".to_owned(), retry_at: again })).await.unwrap();
+    db.write(mark(DeliveryOutcome::Refused { error: "500".to_owned(), retry_at: again })).await.unwrap();
+    let row = db.read(ReadPendingMessages { limit: 1 }).await.unwrap().remove(0);
     assert_eq!((row.attempts, row.uncertain), (3, true), "what may have arrived stays uncertain");
-    db.write(mark(Delivery::Sent)).await.unwrap();
-    assert!(db.read(PendingMessages { limit: 1 }).await.unwrap().is_empty());
+    db.write(mark(DeliveryOutcome::Sent)).await.unwrap();
+    assert!(db.read(ReadPendingMessages { limit: 1 }).await.unwrap().is_empty());
 }
 
 #[actix::test]

@@ -1,30 +1,30 @@
 //! Changes that people made are kept, listed page by page, and leave with the rest of history.
 
-use flowlord_messages::audit::{Action, Change, ListChanges, RecordChange, StoredChange};
+use flowlord_messages::audit::{AuditAction, AuditRecord, ListAuditRecords, RecordAudit, StoredAuditRecord};
 use flowlord_messages::history::RemoveHistory;
 
 use super::*;
 use crate::reader::ReadQuery as _;
 use crate::tables::audit::{CHANGES_BACKWARDS, MAX_ENTRIES_READ};
 
-fn change(minutes: i64) -> Change {
-    Change {
+fn change(minutes: i64) -> AuditRecord {
+    AuditRecord {
         at: noon() + TimeDelta::minutes(minutes),
         who: "ann".to_owned(),
         from: "10.0.0.1".to_owned(),
-        action: Action::Rerun,
+        action: AuditAction::Rerun,
         what: format!("POST /api/v1/tasks/{minutes}/rerun"),
         detail: "{}".to_owned(),
         status: 200,
     }
 }
 
-fn page(after: Option<i64>) -> ListChanges {
+fn page(after: Option<i64>) -> ListAuditRecords {
     let (who, actions) = (Vec::new(), Vec::new());
-    ListChanges { from: noon(), to: noon() + TimeDelta::hours(1), who, actions, after, limit: 2 }
+    ListAuditRecords { from: noon(), to: noon() + TimeDelta::hours(1), who, actions, after, limit: 2 }
 }
 
-fn ids(changes: &[StoredChange]) -> Vec<i64> {
+fn ids(changes: &[StoredAuditRecord]) -> Vec<i64> {
     changes.iter().map(|change| change.id).collect()
 }
 
@@ -33,7 +33,7 @@ async fn changes_are_listed_newest_first_page_by_page() {
     let db = Db::new();
     // The clock was set back before the last one.
     for minutes in [1, 2, 3, 61, 2] {
-        db.write(RecordChange { change: change(minutes) }).await.unwrap();
+        db.write(RecordAudit { change: change(minutes) }).await.unwrap();
     }
     let db = db.reopen();
     let first = db.read(page(None)).await.unwrap();
@@ -48,20 +48,22 @@ async fn changes_are_listed_newest_first_page_by_page() {
 #[actix::test]
 async fn changes_are_found_by_who_and_by_what_kind() {
     let db = Db::new();
-    let by = |who: &str, action| Change { who: who.to_owned(), action, ..change(1) };
-    for change in [by("ann", Action::Pause), by("bob", Action::Token), by("ann", Action::Token)] {
-        db.write(RecordChange { change }).await.unwrap();
+    let by = |who: &str, action| AuditRecord { who: who.to_owned(), action, ..change(1) };
+    for change in
+        [by("ann", AuditAction::Pause), by("bob", AuditAction::Token), by("ann", AuditAction::Token)]
+    {
+        db.write(RecordAudit { change }).await.unwrap();
     }
-    let found = async |who: &[&str], actions: &[Action]| {
+    let found = async |who: &[&str], actions: &[AuditAction]| {
         let who = who.iter().map(|who| (*who).to_owned()).collect();
-        let asked = ListChanges { who, actions: actions.to_vec(), ..page(None) };
+        let asked = ListAuditRecords { who, actions: actions.to_vec(), ..page(None) };
         let page = db.read(asked).await.unwrap();
         assert_eq!((page.next, page.looked_until), (None, None), "what doesn't fit makes no further page");
         ids(&page.changes)
     };
     assert_eq!(found(&["ann"], &[]).await, [3, 1]);
-    assert_eq!(found(&[], &[Action::Token]).await, [3, 2]);
-    assert_eq!(found(&["ann", "bob"], &[Action::Pause]).await, [1]);
+    assert_eq!(found(&[], &[AuditAction::Token]).await, [3, 2]);
+    assert_eq!(found(&["ann", "bob"], &[AuditAction::Pause]).await, [1]);
     assert_eq!(found(&["eve"], &[]).await, [0; 0]);
 }
 
@@ -78,11 +80,11 @@ fn a_page_looks_at_so_many_and_says_where_it_goes_on() {
             rusqlite::params![rows, noon().timestamp_micros()],
         )
         .unwrap();
-    let asked = ListChanges { who: vec!["ann".to_owned()], ..page(None) };
+    let asked = ListAuditRecords { who: vec!["ann".to_owned()], ..page(None) };
     let first = asked.read_from(&connection).unwrap();
     assert_eq!((first.changes.len(), first.next), (0, Some(3)));
     assert_eq!(first.looked_until, Some(noon() + TimeDelta::microseconds(3)));
-    let second = ListChanges { after: first.next, ..asked }.read_from(&connection).unwrap();
+    let second = ListAuditRecords { after: first.next, ..asked }.read_from(&connection).unwrap();
     assert_eq!((ids(&second.changes), second.next), (vec![1], None));
 
     let plan: Vec<String> = connection
@@ -99,7 +101,7 @@ fn a_page_looks_at_so_many_and_says_where_it_goes_on() {
 async fn old_changes_leave_with_the_rest() {
     let db = Db::new();
     for minutes in [1, 30] {
-        db.write(RecordChange { change: change(minutes) }).await.unwrap();
+        db.write(RecordAudit { change: change(minutes) }).await.unwrap();
     }
     let before = noon() + TimeDelta::minutes(10);
     let removed = db.write(RemoveHistory { before, after: None, limit: 100 }).await.unwrap();

@@ -1,11 +1,12 @@
 //! Backloads: moved on with their tasks, never twice, and what of them is there already.
 
-use flowlord_domain::backload::Only;
+use flowlord_domain::backload::TaskSelection;
 use flowlord_messages::backloads::{
-    BackloadState, CheckBackload, Checked, Failure, MAX_FAILURES, MAX_UNFINISHED, ReadBackload,
-    ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES,
+    MAX_UNFINISHED_BACKLOADS, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState,
+    StoreBackloadChunk, StoredBackload,
 };
-use flowlord_messages::results::Claim;
+use flowlord_messages::results::ResultClaim;
 
 use super::*;
 
@@ -17,7 +18,7 @@ fn past(n: usize) -> NewTask {
     NewTask {
         info: format!("?n={n}"),
         meta: format!("cron=2026-01-01T{n:02}"),
-        lane: Lane::Backload,
+        lane: TaskLane::Backload,
         ..task("load", "j")
     }
 }
@@ -27,12 +28,12 @@ fn chunk(id: i64, from: usize, next: usize) -> StoreBackloadChunk {
     StoreBackloadChunk { now: noon(), id, from, next, tasks, skipped: 0, failed: Vec::new() }
 }
 
-fn failure(index: usize) -> Failure {
-    Failure { index, time: Some(noon()), why: "too large".to_owned() }
+fn failure(index: usize) -> BackloadFailure {
+    BackloadFailure { index, time: Some(noon()), why: "too large".to_owned() }
 }
 
 impl Db {
-    async fn backload(&self, id: i64) -> (StoredBackload, Vec<Failure>) {
+    async fn backload(&self, id: i64) -> (StoredBackload, Vec<BackloadFailure>) {
         self.read(ReadBackload { id }).await.unwrap().unwrap()
     }
 
@@ -40,7 +41,7 @@ impl Db {
         self.write(SetBackloadState { now: noon(), id, state, problem: String::new() }).await
     }
 
-    async fn check(&self, only: Only, numbers: &[usize]) -> Checked {
+    async fn check(&self, only: TaskSelection, numbers: &[usize]) -> BackloadCheck {
         let tasks = numbers.iter().map(|n| past(*n)).map(|task| (task.info, task.meta)).collect();
         let check = CheckBackload { topic: "load".to_owned(), job: "j".to_owned(), only, tasks, count_to: 3 };
         self.read(check).await.unwrap()
@@ -58,11 +59,11 @@ async fn a_chunk_is_stored_once_also_over_a_crash() {
     let id = db.write(save(5)).await.unwrap();
     let uids = db.write(chunk(id, 0, 2)).await.unwrap();
     assert_eq!(uids.len(), 2);
-    assert_eq!(db.attempt(uids[1]).await.lane, Lane::Backload);
+    assert_eq!(db.attempt(uids[1]).await.lane, TaskLane::Backload);
     assert_eq!(code(db.write(chunk(id, 0, 2)).await), Code::BackloadState, "the same again");
     let db = db.reopen();
     assert_eq!(code(db.write(chunk(id, 0, 2)).await), Code::BackloadState, "the same after a crash");
-    assert_eq!(db.check(Only::All, &[]).await.ready, 2);
+    assert_eq!(db.check(TaskSelection::All, &[]).await.ready, 2);
     let last = StoreBackloadChunk { next: 5, skipped: 1, failed: vec![failure(4)], ..chunk(id, 2, 3) };
     db.write(last).await.unwrap();
     let (stored, failures) = db.backload(id).await;
@@ -99,7 +100,7 @@ async fn only_so_many_are_unfinished_and_only_so_much_is_remembered() {
     let empty = db.write(save(0)).await.unwrap();
     assert_eq!(db.backload(empty).await.0.state, BackloadState::Done);
     let mut ids = Vec::new();
-    for _ in 0..MAX_UNFINISHED {
+    for _ in 0..MAX_UNFINISHED_BACKLOADS {
         ids.push(db.write(save(2_000)).await.unwrap());
     }
     let error = db.write(save(1)).await.unwrap_err();
@@ -112,7 +113,7 @@ async fn only_so_many_are_unfinished_and_only_so_much_is_remembered() {
         db.write(store).await.unwrap();
     }
     let (stored, failures) = db.backload(ids[0]).await;
-    assert_eq!((stored.failed, failures.len()), (1_400, MAX_FAILURES));
+    assert_eq!((stored.failed, failures.len()), (1_400, MAX_BACKLOAD_FAILURES));
     db.set(ids[0], BackloadState::Cancelled).await.unwrap();
     for _ in 0..1_001 {
         db.write(save(0)).await.unwrap();
@@ -124,20 +125,29 @@ async fn only_so_many_are_unfinished_and_only_so_much_is_remembered() {
 #[actix::test]
 async fn what_is_missing_or_failed_is_found_by_topic_job_info_and_time() {
     let db = Db::new();
-    assert_eq!(db.check(Only::Missing, &[1, 2]).await, Checked { wanted: vec![true, true], ready: 0 });
-    assert_eq!(db.check(Only::Failed, &[1]).await.wanted, [false]);
+    assert_eq!(
+        db.check(TaskSelection::Missing, &[1, 2]).await,
+        BackloadCheck { wanted: vec![true, true], ready: 0 }
+    );
+    assert_eq!(db.check(TaskSelection::Failed, &[1]).await.wanted, [false]);
     let other_time = NewTask { meta: "cron=2026-01-01T09".to_owned(), ..past(2) };
     let other_job = NewTask { job: String::new(), ..past(2) };
     let created = db.create(vec![past(1), past(3), past(4), past(5), other_time, other_job]).await;
-    assert_eq!(db.check(Only::Missing, &[1, 2, 2, 3]).await.wanted, [false, true, false, false]);
-    assert_eq!(db.check(Only::All, &[1, 2]).await, Checked { wanted: vec![true, true], ready: 3 });
+    assert_eq!(db.check(TaskSelection::Missing, &[1, 2, 2, 3]).await.wanted, [false, true, false, false]);
+    assert_eq!(
+        db.check(TaskSelection::All, &[1, 2]).await,
+        BackloadCheck { wanted: vec![true, true], ready: 3 }
+    );
     for (n, result) in [(1, TaskResult::Error), (2, TaskResult::Alert), (3, TaskResult::Complete)] {
-        let decision = Decision { meta: format!("a=1&{}", past(n + 2).meta), ..decision(result) };
-        db.finish(Claim::Task(created.uids[n]), decision).await.unwrap();
+        let decision = TaskDecision { meta: format!("a=1&{}", past(n + 2).meta), ..decision(result) };
+        db.finish(ResultClaim::Task(created.uids[n]), decision).await.unwrap();
     }
-    assert_eq!(db.check(Only::Failed, &[1, 2, 3, 4, 5]).await.wanted, [false, false, true, true, false]);
-    assert_eq!(db.check(Only::Missing, &[3, 4, 5]).await.wanted, [false, false, false]);
+    assert_eq!(
+        db.check(TaskSelection::Failed, &[1, 2, 3, 4, 5]).await.wanted,
+        [false, false, true, true, false]
+    );
+    assert_eq!(db.check(TaskSelection::Missing, &[3, 4, 5]).await.wanted, [false, false, false]);
     // The last attempt counts.
     db.create(vec![past(3)]).await;
-    assert_eq!(db.check(Only::Failed, &[3, 4]).await.wanted, [false, true]);
+    assert_eq!(db.check(TaskSelection::Failed, &[3, 4]).await.wanted, [false, true]);
 }

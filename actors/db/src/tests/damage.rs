@@ -5,12 +5,14 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use flowlord_kernel::Ping;
 use flowlord_messages::changelog::ReadSegment;
 use flowlord_messages::snapshots::CopyDatabase;
-use flowlord_messages::tasks::Chain;
+use flowlord_messages::tasks::ReadChain;
 use flowlord_testkit::VirtualClock;
 use rusqlite::Connection;
 
 use super::*;
-use crate::{DATABASE, Found, Handled, Mark, Seen, look, look_through};
+use crate::{
+    DATABASE, DamageMark, DatabaseCondition, HandledDamage, SeenDamage, inspect_database, verify_database,
+};
 
 /// Writes over every leaf of a table or index, as a disk that returns something else.
 fn spoil(db: &Db, name: &str) {
@@ -55,13 +57,13 @@ impl Filled {
     }
 
     fn open(folder: tempfile::TempDir) -> Self {
-        let activity = Activity::default();
+        let activity = WorkCounter::default();
         let clock = VirtualClock::new(noon(), activity.clone());
         Self { db: Db::on(folder, Arc::new(clock.clone()), activity), clock }
     }
 
-    fn mark(&self) -> Mark {
-        Mark::read(self.db.folder.path()).unwrap()
+    fn mark(&self) -> DamageMark {
+        DamageMark::read(self.db.folder.path()).unwrap()
     }
 
     /// Nothing is acknowledged, and nothing of the file is kept elsewhere.
@@ -90,11 +92,18 @@ async fn damage_met_by_a_read_of_a_table_or_an_index_ends_acknowledging_and_leav
     for name in ["task", "task_chain"] {
         let filled = Filled::new().await;
         spoil(&filled.db, name);
-        assert_eq!(look(filled.db.folder.path()).unwrap(), Found::Sound, "a quick look doesn't find it");
-        let chain = Chain { id: "chain-150".to_owned() };
+        assert_eq!(
+            inspect_database(filled.db.folder.path()).unwrap(),
+            DatabaseCondition::Sound,
+            "a quick look doesn't find it"
+        );
+        let chain = ReadChain { id: "chain-150".to_owned() };
         assert_eq!(code(filled.db.read(chain).await), Code::Storage, "{name}");
         filled.is_refused("a read").await;
-        assert!(matches!(look_through(filled.db.folder.path()).unwrap(), Found::Broken(_)), "{name}");
+        assert!(
+            matches!(verify_database(filled.db.folder.path()).unwrap(), DatabaseCondition::Broken(_)),
+            "{name}"
+        );
     }
 }
 
@@ -127,23 +136,24 @@ async fn damage_met_while_it_opens_leaves_a_mark_too() {
     let filled = Filled::new().await;
     spoil(&filled.db, "row_log");
     let folder = filled.db.close();
-    assert_eq!(look(folder.path()).unwrap(), Found::Sound);
+    assert_eq!(inspect_database(folder.path()).unwrap(), DatabaseCondition::Sound);
     let lock = FolderLock::take(folder.path()).unwrap();
-    let kit = Environment::system(Arc::new(|_| {})).kit("db");
-    let opened = Database::open(lock, Some(1), &Arbiter::new().handle(), kit, Hints::default()).unwrap_err();
+    let kit = ActorEnvironment::system(Arc::new(|_| {})).kit("db");
+    let opened =
+        Database::open(lock, Some(1), &Arbiter::new().handle(), kit, CommitHints::default()).unwrap_err();
     assert!(opened.is_damage(), "{opened}");
-    let seen = Mark::read(folder.path()).unwrap().seen.expect("a mark");
+    let seen = DamageMark::read(folder.path()).unwrap().seen.expect("a mark");
     assert!(seen.what.starts_with("the start: "), "{seen:?}");
 }
 
-fn handled(is_restored: bool) -> Mark {
-    let handled = Handled {
+fn handled(is_restored: bool) -> DamageMark {
+    let handled = HandledDamage {
         at: noon() - seconds(60),
         is_restored,
         text: "what was done".to_owned(),
         is_alert_stored: true,
     };
-    Mark { seen: None, handled: Some(handled) }
+    DamageMark { seen: None, handled: Some(handled) }
 }
 
 #[actix::test]
@@ -153,7 +163,7 @@ async fn what_a_whole_check_found_sound_costs_one_request_and_no_restart_for_an_
     let folder = filled.db.close();
     handled(false).write(folder.path()).unwrap();
     let filled = Filled::open(folder);
-    let chain = || filled.db.read(Chain { id: "chain-150".to_owned() });
+    let chain = || filled.db.read(ReadChain { id: "chain-150".to_owned() });
     assert_eq!(code(chain().await), Code::Storage);
     assert_eq!(filled.mark(), handled(false), "the whole check decides");
     filled.db.write(Ping).await.unwrap();
@@ -169,7 +179,7 @@ async fn damage_soon_after_a_restore_ends_acknowledging_and_restarts_once_an_hou
     let folder = filled.db.close();
     handled(true).write(folder.path()).unwrap();
     let filled = Filled::open(folder);
-    assert_eq!(code(filled.db.read(Chain { id: "chain-150".to_owned() }).await), Code::Storage);
+    assert_eq!(code(filled.db.read(ReadChain { id: "chain-150".to_owned() }).await), Code::Storage);
     let refused = filled.db.write(Ping).await.unwrap_err().detail;
     assert!(refused.contains("check the disk and the memory of this machine"), "{refused}");
     assert!(refused.contains("checks it at 2026-03-01T12:59:00Z"), "{refused}");
@@ -189,14 +199,15 @@ async fn damage_soon_after_a_restore_ends_acknowledging_and_restarts_once_an_hou
 #[test]
 fn a_mark_keeps_what_was_seen_first() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(Mark::read(folder.path()).unwrap(), Mark::default());
+    assert_eq!(DamageMark::read(folder.path()).unwrap(), DamageMark::default());
     assert_eq!(crate::mark_if_damaged(folder.path(), noon()), None, "there is no database");
-    let first = Mark { seen: Some(Seen { at: noon(), what: "first".to_owned() }), ..handled(true) };
+    let first =
+        DamageMark { seen: Some(SeenDamage { at: noon(), what: "first".to_owned() }), ..handled(true) };
     first.write(folder.path()).unwrap();
-    assert_eq!(Mark::read(folder.path()).unwrap(), first);
-    Mark::remove(folder.path()).unwrap();
-    Mark::remove(folder.path()).unwrap();
-    assert_eq!(Mark::read(folder.path()).unwrap(), Mark::default());
+    assert_eq!(DamageMark::read(folder.path()).unwrap(), first);
+    DamageMark::remove(folder.path()).unwrap();
+    DamageMark::remove(folder.path()).unwrap();
+    assert_eq!(DamageMark::read(folder.path()).unwrap(), DamageMark::default());
     std::fs::write(folder.path().join("flowlord.db.damage"), "{").unwrap();
-    assert!(Mark::read(folder.path()).is_err());
+    assert!(DamageMark::read(folder.path()).is_err());
 }

@@ -4,12 +4,12 @@ use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::files::{FileSource, RecordFile};
-use flowlord_messages::stats::{DayMarks, ReadDays};
+use flowlord_messages::stats::{DayMarks, ReadDayMarks};
 
 use super::*;
 
-fn days(from: &str, to: &str) -> ReadDays {
-    ReadDays { from: from.parse().unwrap(), to: to.parse().unwrap() }
+fn days(from: &str, to: &str) -> ReadDayMarks {
+    ReadDayMarks { from: from.parse().unwrap(), to: to.parse().unwrap() }
 }
 
 #[actix::test]
@@ -54,5 +54,5 @@ async fn each_day_says_what_it_has() {
         ]
     );
     let bounded = db.read(days("1970-01-01", "9999-01-01")).await.unwrap();
-    assert_eq!(bounded.len(), ReadDays::MOST);
+    assert_eq!(bounded.len(), ReadDayMarks::MOST);
 }

@@ -5,8 +5,8 @@ use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
 use flowlord_messages::files::{
-    FileSource, KeepPlaces, ListFiles, MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting, RecordFile,
-    RecordedRow, SaveSeen, SeenFile, StoredFileEvent,
+    FileMatchEffect, FileMatchState, FileRecordOutcome, FileSource, KeepWatchedPlaces, ListFileEvents,
+    NewFileMatch, ReadSeenFiles, ReadWaitingFiles, RecordFile, SaveSeenFiles, SeenFile, StoredFileEvent,
 };
 use flowlord_messages::history::RemoveHistory;
 
@@ -25,33 +25,33 @@ fn file(path: &str, version: &str) -> FileEvent {
     FileEvent { path: path.to_owned(), version: version.to_owned(), size: 5, ..FileEvent::default() }
 }
 
-fn record(file: FileEvent, matches: Vec<NewMatch>) -> RecordFile {
+fn record(file: FileEvent, matches: Vec<NewFileMatch>) -> RecordFile {
     RecordFile { now: noon(), file, source: FileSource::Api, ignored: String::new(), matches, seen: None }
 }
 
-fn start(waiting: &[i64]) -> NewMatch {
-    let effect = MatchEffect::Start(Box::new(task("load", "j")));
-    NewMatch { phase: phase("/in/*"), waiting: waiting.to_vec(), effect }
+fn start(waiting: &[i64]) -> NewFileMatch {
+    let effect = FileMatchEffect::Start(Box::new(task("load", "j")));
+    NewFileMatch { phase: phase("/in/*"), waiting: waiting.to_vec(), effect }
 }
 
-fn wait(waiting: &[i64]) -> NewMatch {
-    NewMatch { effect: MatchEffect::Wait, ..start(waiting) }
+fn wait(waiting: &[i64]) -> NewFileMatch {
+    NewFileMatch { effect: FileMatchEffect::Wait, ..start(waiting) }
 }
 
 impl Db {
     /// What happened to the matches of an event, and its row.
-    async fn record(&self, record: RecordFile) -> (i64, Vec<(MatchState, Option<Uid>)>) {
+    async fn record(&self, record: RecordFile) -> (i64, Vec<(FileMatchState, Option<Uid>)>) {
         match self.write(record).await.unwrap() {
-            RecordedRow::Stored(event, outcomes) => {
+            FileRecordOutcome::Stored(event, outcomes) => {
                 (event, outcomes.into_iter().map(|outcome| (outcome.state, outcome.uid)).collect())
             }
-            RecordedRow::Changed => panic!("others wait"),
+            FileRecordOutcome::Changed => panic!("others wait"),
         }
     }
 
     async fn files(&self, after: Option<i64>, limit: usize) -> Vec<StoredFileEvent> {
         let (from, to) = (noon(), noon() + seconds(60));
-        self.read(ListFiles { from, to, after, limit }).await.unwrap()
+        self.read(ListFileEvents { from, to, after, limit }).await.unwrap()
     }
 }
 
@@ -59,16 +59,16 @@ impl Db {
 async fn a_file_starts_each_phase_once_also_over_a_crash() {
     let db = Db::new();
     let (_, first) = db.record(record(file("/in/a", "v1"), vec![start(&[])])).await;
-    let [(MatchState::Started, Some(uid))] = first[..] else { panic!("{first:?}") };
+    let [(FileMatchState::Started, Some(uid))] = first[..] else { panic!("{first:?}") };
     assert_eq!(db.attempt(uid).await.topic, "load");
     let db = db.reopen();
-    let other = NewMatch { phase: phase("/*/a"), ..start(&[]) };
+    let other = NewFileMatch { phase: phase("/*/a"), ..start(&[]) };
     let (_, again) = db.record(record(file("/in/a", "v1"), vec![start(&[]), other])).await;
-    assert_eq!(again[0], (MatchState::Repeated, Some(uid)));
-    assert_eq!(again[1].0, MatchState::Started, "another phase");
+    assert_eq!(again[0], (FileMatchState::Repeated, Some(uid)));
+    assert_eq!(again[1].0, FileMatchState::Started, "another phase");
     for (path, version) in [("/in/a", "v2"), ("/in/b", "v1"), ("/in/c", ""), ("/in/c", "")] {
         let (_, new) = db.record(record(file(path, version), vec![start(&[])])).await;
-        assert_eq!(new[0].0, MatchState::Started, "{path} {version}");
+        assert_eq!(new[0].0, FileMatchState::Started, "{path} {version}");
     }
     assert_eq!(db.lease_many(&["load"], 99, noon()).await.len(), 6);
 }
@@ -78,14 +78,20 @@ async fn files_wait_for_each_other_and_start_together() {
     let db = Db::new();
     let (a, _) = db.record(record(file("/in/a", "1"), vec![wait(&[])])).await;
     let (b, waits) = db.record(record(file("/in/b", "1"), vec![wait(&[a])])).await;
-    assert_eq!(waits, [(MatchState::Waiting, None)]);
+    assert_eq!(waits, [(FileMatchState::Waiting, None)]);
     let db = db.reopen();
-    assert_eq!(db.write(record(file("/in/c", "1"), vec![start(&[a])])).await.unwrap(), RecordedRow::Changed);
+    assert_eq!(
+        db.write(record(file("/in/c", "1"), vec![start(&[a])])).await.unwrap(),
+        FileRecordOutcome::Changed
+    );
     let (_, repeated) = db.record(record(file("/in/a", "1"), vec![start(&[a])])).await;
-    assert_eq!(repeated, [(MatchState::Repeated, None)], "it waits already");
-    let newer = NewMatch { effect: MatchEffect::Waits, ..start(&[a, b]) };
-    assert_eq!(db.record(record(file("/in/a", "2"), vec![newer])).await.1, [(MatchState::Repeated, None)]);
-    let read = || ReadWaiting { phases: vec![phase("/none"), phase("/in/*")] };
+    assert_eq!(repeated, [(FileMatchState::Repeated, None)], "it waits already");
+    let newer = NewFileMatch { effect: FileMatchEffect::WaitsAlready, ..start(&[a, b]) };
+    assert_eq!(
+        db.record(record(file("/in/a", "2"), vec![newer])).await.1,
+        [(FileMatchState::Repeated, None)]
+    );
+    let read = || ReadWaitingFiles { phases: vec![phase("/none"), phase("/in/*")] };
     let waiting = db.read(read()).await.unwrap();
     assert_eq!(waiting[0], []);
     assert_eq!(
@@ -117,8 +123,10 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
         task_time: None,
         at_once: None,
     };
-    let failed =
-        NewMatch { effect: MatchEffect::Fail { why: why.clone(), alert: Box::new(alert) }, ..start(&[]) };
+    let failed = NewFileMatch {
+        effect: FileMatchEffect::Fail { why: why.clone(), alert: Box::new(alert) },
+        ..start(&[])
+    };
     db.record(record(file("/in/a", ""), vec![failed])).await;
     db.record(record(file("/in/b", ""), vec![wait(&[])])).await;
     let ignored = RecordFile { ignored: "deleted".to_owned(), ..record(file("/in/c", ""), Vec::new()) };
@@ -134,7 +142,7 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
     assert_eq!((all[0].ignored.as_str(), all[2].phases[0].why.as_str()), ("deleted", why.as_str()));
     assert_eq!(
         (all[2].file.size, all[2].source, all[2].phases[0].state),
-        (5, FileSource::Api, MatchState::Failed)
+        (5, FileSource::Api, FileMatchState::Failed)
     );
     let (from, to) = (noon(), noon() + seconds(1));
     let alerts = db
@@ -152,13 +160,13 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
 #[actix::test]
 async fn seen_files_are_remembered_with_their_event_and_forgotten_with_their_place() {
     let db = Db::new();
-    let save = |seen: &[(&str, &str)], left: &[&str], since| SaveSeen {
+    let save = |seen: &[(&str, &str)], left: &[&str], since| SaveSeenFiles {
         place: "/in".to_owned(),
         seen: seen.iter().map(|(path, etag)| ((*path).to_owned(), (*etag).to_owned())).collect(),
         left: left.iter().map(|path| (*path).to_owned()).collect(),
         since,
     };
-    let read = || ReadSeen { place: "/in".to_owned() };
+    let read = || ReadSeenFiles { place: "/in".to_owned() };
     assert_eq!(db.read(read()).await.unwrap().since, None);
     db.write(save(&[("a", "1"), ("b", "1")], &[], None)).await.unwrap();
     assert_eq!(db.read(read()).await.unwrap().since, None, "the first look isn't finished");
@@ -176,8 +184,8 @@ async fn seen_files_are_remembered_with_their_event_and_forgotten_with_their_pla
     assert_eq!(found.since, Some(noon()));
     let files: Vec<_> = found.files.iter().map(|(path, etag)| (path.as_str(), etag.as_str())).collect();
     assert_eq!(files, [("a", "1"), ("c", "2")]);
-    db.write(KeepPlaces { places: vec!["/in".to_owned()] }).await.unwrap();
+    db.write(KeepWatchedPlaces { places: vec!["/in".to_owned()] }).await.unwrap();
     assert_eq!(db.read(read()).await.unwrap(), found);
-    db.write(KeepPlaces { places: vec!["/other".to_owned()] }).await.unwrap();
+    db.write(KeepWatchedPlaces { places: vec!["/other".to_owned()] }).await.unwrap();
     assert_eq!(db.read(read()).await.unwrap().files, []);
 }

@@ -1,8 +1,8 @@
 //! Pages of tasks against the same tasks filtered and sorted by hand.
 
-use flowlord_domain::search::{Row, Search};
+use flowlord_domain::search::{SearchedTask, TaskSearch};
 use flowlord_domain::{Attempt, TaskState};
-use flowlord_messages::tasks::{FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort, Texts};
+use flowlord_messages::tasks::{FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort, TextExtent};
 use rusqlite::Connection;
 
 use super::*;
@@ -30,19 +30,19 @@ async fn history() -> (Db, Vec<Attempt>) {
         if n % 5 != 4 && n % 50 != 3 {
             let result =
                 [TaskResult::Complete, TaskResult::Error, TaskResult::Warn, TaskResult::Alert][n % 11 % 4];
-            let started = uid.created() + seconds(i64::try_from(n * 7 % 40).unwrap());
+            let started = uid.created_at() + seconds(i64::try_from(n * 7 % 40).unwrap());
             let ended = started + seconds(i64::try_from(n * 13 % 90).unwrap());
-            let decision = Decision {
+            let decision = TaskDecision {
                 started: Some(started),
                 ended,
                 msg: format!("No space {}", n % 9),
                 ..decision(result)
             };
-            db.finish(Claim::Task(*uid), decision).await.unwrap();
+            db.finish(ResultClaim::Task(*uid), decision).await.unwrap();
         }
     }
     db.lease_many(&["load"], 7, noon() + seconds(100_000)).await;
-    let all = db.read(AttemptsById { uids }).await.unwrap().into_iter().flatten().collect();
+    let all = db.read(ReadAttempts { uids }).await.unwrap().into_iter().flatten().collect();
     (db, all)
 }
 
@@ -54,17 +54,17 @@ fn query(filter: TaskFilter, search: &str, sort: TaskSort, ascending: bool) -> F
         ascending,
         after: None,
         limit: 7,
-        texts: Texts::Whole,
+        texts: TextExtent::Whole,
     }
 }
 
-fn fits(filter: &TaskFilter, search: &Search, task: &Attempt) -> bool {
+fn fits(filter: &TaskFilter, search: &TaskSearch, task: &Attempt) -> bool {
     let any = |list: &[String], one: &String| list.is_empty() || list.contains(one);
     let result = match task.result {
         None => filter.running || filter.results.is_empty(),
         Some(result) => filter.results.contains(&result) || (filter.results.is_empty() && !filter.running),
     };
-    let created = task.uid.created();
+    let created = task.uid.created_at();
     filter.from.is_none_or(|from| created >= from)
         && filter.to.is_none_or(|to| created < to)
         && any(&filter.topics, &task.topic)
@@ -72,7 +72,7 @@ fn fits(filter: &TaskFilter, search: &Search, task: &Attempt) -> bool {
         && any(&filter.ids, &task.id)
         && (filter.states.is_empty() || filter.states.contains(&task.state))
         && result
-        && search.finds(&Row {
+        && search.finds_task(&SearchedTask {
             topic: task.topic.as_bytes(),
             job: task.job.as_bytes(),
             id: task.id.as_bytes(),
@@ -234,12 +234,12 @@ async fn what_was_looked_at_is_told() {
     let page = TaskFinder { connection: &connection, query: &rare, max_rows: 50 }.read_page().unwrap();
     let reached = all[all.len() - 50].uid;
     assert_eq!((page.tasks.len(), page.next), (0, Some(TaskCursor::After(reached))));
-    assert_eq!(page.looked_until, Some(reached.created()));
+    assert_eq!(page.looked_until, Some(reached.created_at()));
     let whole = TaskFinder { connection: &connection, query: &rare, max_rows: 5_000 }.read_page().unwrap();
     assert_eq!((whole.tasks.len(), whole.next, whole.looked_until), (1, None, None));
     let sorted = query(TaskFilter::default(), "", TaskSort::Info, true);
     let page = TaskFinder { connection: &connection, query: &sorted, max_rows: 50 }.read_page().unwrap();
-    assert_eq!((page.tasks.len(), page.looked_until), (7, Some(reached.created())));
+    assert_eq!((page.tasks.len(), page.looked_until), (7, Some(reached.created_at())));
 }
 
 #[actix::test]

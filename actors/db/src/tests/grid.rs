@@ -1,8 +1,8 @@
 //! What became of slots, and hours of topics and jobs.
 
-use flowlord_domain::Decision;
+use flowlord_domain::TaskDecision;
 use flowlord_messages::schedule::{CronKey, ReadSlots, RecordMissed, SaveCrons, SlotKey};
-use flowlord_messages::stats::{Counts, ReadHours};
+use flowlord_messages::stats::{ReadHourCounts, ResultCounts};
 
 use super::*;
 
@@ -29,8 +29,8 @@ fn all() -> ReadSlots {
     }
 }
 
-async fn end(db: &Db, uid: Uid, decision: Decision) {
-    db.finish(Claim::Task(uid), decision).await.unwrap();
+async fn end(db: &Db, uid: Uid, decision: TaskDecision) {
+    db.finish(ResultClaim::Task(uid), decision).await.unwrap();
 }
 
 #[actix::test]
@@ -51,9 +51,11 @@ async fn a_slot_tells_how_its_tasks_ended_at_last() {
     db.create(vec![task("other", ""), named("by hand")]).await;
     end(&db, uids[0], decision(TaskResult::Complete)).await;
     let retry = |id: &str, parent| NewTask { retry: 1, parent: Some(parent), ..named(id) };
-    end(&db, uids[1], Decision { retry: Some(retry("c1", uids[1])), ..decision(TaskResult::Error) }).await;
-    end(&db, uids[2], Decision { retry: Some(retry("c2", uids[2])), ..decision(TaskResult::Error) }).await;
-    let retries = db.read(flowlord_messages::tasks::Chain { id: "c2".to_owned() }).await.unwrap();
+    end(&db, uids[1], TaskDecision { retry: Some(retry("c1", uids[1])), ..decision(TaskResult::Error) })
+        .await;
+    end(&db, uids[2], TaskDecision { retry: Some(retry("c2", uids[2])), ..decision(TaskResult::Error) })
+        .await;
+    let retries = db.read(flowlord_messages::tasks::ReadChain { id: "c2".to_owned() }).await.unwrap();
     end(&db, retries[1].uid, decision(TaskResult::Complete)).await;
     end(&db, uids[3], decision(TaskResult::Error)).await;
     db.write(RecordMissed { slots: vec![slot(1)], alerts: Vec::new(), now: noon() }).await.unwrap();
@@ -65,8 +67,8 @@ async fn a_slot_tells_how_its_tasks_ended_at_last() {
     assert_eq!((read.crons, read.cut), (vec![("@hourly".to_owned(), noon())], None));
     let outcome: Vec<_> =
         read.slots.iter().map(|slot| (slot.at, slot.started, slot.tasks, slot.counts)).collect();
-    let none = Counts::default();
-    let ended = Counts { total: 4, complete: 2, error: 1, ..none };
+    let none = ResultCounts::default();
+    let ended = ResultCounts { total: 4, complete: 2, error: 1, ..none };
     assert_eq!(
         outcome,
         [
@@ -85,14 +87,16 @@ async fn hours_are_counted_by_topic_and_job() {
     let later = NewTask { uid: Uid::at(noon() + seconds(HOUR)), ..task("a", "j") };
     let uids = db.create(vec![task("a", "j"), task("a", "j"), later, task("b", "")]).await.uids;
     end(&db, uids[0], decision(TaskResult::Warn)).await;
-    let read = |from, newest| ReadHours {
+    let read = |from, newest| ReadHourCounts {
         queues: vec![("a".to_owned(), "j".to_owned()), ("c".to_owned(), String::new())],
         from,
         to: noon() + seconds(2 * HOUR),
         newest,
     };
-    let (one, two) =
-        (Counts { total: 1, ..Counts::default() }, Counts { total: 2, warn: 1, ..Counts::default() });
+    let (one, two) = (
+        ResultCounts { total: 1, ..ResultCounts::default() },
+        ResultCounts { total: 2, warn: 1, ..ResultCounts::default() },
+    );
     let later = noon() + seconds(HOUR);
     let answer = db.read(read(noon() - seconds(HOUR), false)).await.unwrap();
     assert_eq!(answer, [vec![(later, one), (noon(), two)], Vec::new()]);

@@ -4,10 +4,11 @@ use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, RaiseAlerts};
 use flowlord_messages::history::RemoveHistory;
 use flowlord_messages::outbox::{
-    Delivery, EnqueueMessage, MarkNotified, NewMessage, PendingMessages, ReadThreads, SlackThread,
+    DeliveryOutcome, EnqueueMessage, NewMessage, ReadPendingMessages, ReadThreads, RecordDelivery,
+    SlackThread,
 };
-use flowlord_messages::schedule::{LastSlots, ReadSchedule, RecordMissed, SlotKey};
-use flowlord_messages::stats::DayStats;
+use flowlord_messages::schedule::{ReadLastSlots, ReadSchedule, RecordMissed, SlotKey};
+use flowlord_messages::stats::ReadDayTotals;
 
 use super::*;
 
@@ -18,7 +19,7 @@ fn remove(limit: usize, after: Option<Uid>) -> RemoveHistory {
 async fn done(db: &Db, count: usize) -> Vec<Uid> {
     let uids = db.create(vec![task("old", ""); count]).await.uids;
     for granted in db.lease_many(&["old"], count, noon()).await {
-        db.finish(Claim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
+        db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
     }
     uids
 }
@@ -40,10 +41,10 @@ async fn done_tasks_leave_in_steps_and_others_stay() {
         }
     }
     assert_eq!((removed, steps), (25, 4));
-    let left = db.read(AttemptsById { uids: [waiting.clone(), old, vec![young]].concat() }).await.unwrap();
+    let left = db.read(ReadAttempts { uids: [waiting.clone(), old, vec![young]].concat() }).await.unwrap();
     let left: Vec<Uid> = left.into_iter().flatten().map(|task| task.uid).collect();
     assert_eq!(left, [waiting, vec![young]].concat());
-    let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
+    let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
     let total: u64 = stats.rows.iter().map(|row| row.counts.total).sum();
     assert_eq!(total, 31, "totals stay");
 }
@@ -87,14 +88,15 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
         ts: "1.2".to_owned(),
         payload: "{}".to_owned(),
     };
-    let mark = |id, thread| MarkNotified { now: noon(), id, delivery: Delivery::Sent, way: None, thread };
+    let mark =
+        |id, thread| RecordDelivery { now: noon(), id, delivery: DeliveryOutcome::Sent, way: None, thread };
     db.write(mark(sent, Some(thread(noon())))).await.unwrap();
     db.write(mark(sent, Some(thread(noon() + seconds(1_000_000))))).await.unwrap();
 
     let removed = db.write(remove(100, None)).await.unwrap();
     assert_eq!((removed.tasks, removed.others, removed.more), (0, 4 + 3 + 1 + 1, false));
     let (from, to) = (noon() - seconds(9), noon() + seconds(99));
-    let left = db.read(LastSlots { from, to }).await.unwrap();
+    let left = db.read(ReadLastSlots { from, to }).await.unwrap();
     assert_eq!(left.into_iter().map(|row| row.key).collect::<Vec<_>>(), [slots[4].clone()]);
     assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slots[4].clone()]);
     assert_eq!(
@@ -103,7 +105,7 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
             .unwrap(),
         []
     );
-    let pending = db.read(PendingMessages { limit: 10 }).await.unwrap();
+    let pending = db.read(ReadPendingMessages { limit: 10 }).await.unwrap();
     assert_eq!(pending.len(), 1, "what wasn't sent stays, however old");
     for (opened, left) in [(noon(), 0), (noon() + seconds(1_000_000), 1)] {
         let read = ReadThreads { route: "default".to_owned(), opened };
@@ -117,7 +119,7 @@ async fn the_file_becomes_smaller() {
     let long = NewTask { info: "x".repeat(4_000), ..task("old", "") };
     db.create(vec![long; 500]).await;
     for granted in db.lease_many(&["old"], 500, noon()).await {
-        db.finish(Claim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
+        db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
     }
     let pages = || {
         let copy = rusqlite::Connection::open(db.folder.path().join("flowlord.db")).unwrap();

@@ -2,7 +2,9 @@
 
 use flowlord_domain::TaskState;
 use flowlord_messages::LeaseToken;
-use flowlord_messages::leases::{ExtendLease, Extended, NextExpiry, ReapLeases, Reaped, ReleaseLease};
+use flowlord_messages::leases::{
+    ExtendLease, LeaseExtension, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease,
+};
 
 use super::*;
 
@@ -15,7 +17,7 @@ fn release(lease: LeaseToken, delay: i64) -> ReleaseLease {
     ReleaseLease { now: noon(), lease, delay: seconds(delay) }
 }
 
-async fn reap(db: &Db, after: i64) -> Reaped {
+async fn reap(db: &Db, after: i64) -> ReapedLeases {
     db.write(ReapLeases { now: noon() + seconds(after), max_deliveries: 5 }).await.unwrap()
 }
 
@@ -29,7 +31,7 @@ async fn a_task_is_given_to_one_worker_and_its_lease_outlives_a_restart() {
     assert_eq!(granted.task.started, Some(noon()));
     let db = db.reopen();
     assert!(db.lease(&["a"], noon()).await.is_none());
-    assert_eq!(db.read(NextExpiry).await.unwrap(), Some(noon() + seconds(60)));
+    assert_eq!(db.read(ReadNextExpiry).await.unwrap(), Some(noon() + seconds(60)));
     let extended = db.write(extend(granted.lease, noon() + seconds(59))).await.unwrap();
     assert_eq!(extended.expires, noon() + seconds(119));
     let attempt = db.attempt(granted.lease.uid).await;
@@ -40,11 +42,11 @@ async fn a_task_is_given_to_one_worker_and_its_lease_outlives_a_restart() {
 async fn a_heartbeat_extends_by_what_was_asked_for_last_until_it_asks_for_another_length() {
     let db = Db::new();
     db.create(vec![task("a", "")]).await;
-    let lease = WantedLease { lease: seconds(600), ..wanted(&["a"], 1) };
+    let lease = LeaseRequest { lease: seconds(600), ..wanted(&["a"], 1) };
     let granted =
         db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
     let beat = |after, by| ExtendLease { by, ..extend(granted.lease, noon() + seconds(after)) };
-    let ends = |extended: Extended| (extended.expires - noon()).num_seconds();
+    let ends = |extended: LeaseExtension| (extended.expires - noon()).num_seconds();
     assert_eq!(ends(db.write(beat(200, None)).await.unwrap()), 800, "as leased");
     assert_eq!(ends(db.write(beat(300, Some(seconds(30)))).await.unwrap()), 330, "as asked");
     let db = db.reopen();
@@ -57,7 +59,7 @@ async fn a_heartbeat_extends_by_what_was_asked_for_last_until_it_asks_for_anothe
 async fn a_length_ends_with_its_hand_out() {
     let db = Db::new();
     db.create(vec![task("a", "")]).await;
-    let lease = WantedLease { lease: seconds(600), ..wanted(&["a"], 1) };
+    let lease = LeaseRequest { lease: seconds(600), ..wanted(&["a"], 1) };
     let first = db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
     db.write(release(first.lease, 0)).await.unwrap();
     let second = db.lease(&["a"], noon()).await.unwrap();
@@ -78,7 +80,7 @@ async fn jobs_are_told_apart_and_a_topic_takes_any_of_them() {
 #[actix::test]
 async fn topics_take_turns_and_live_tasks_go_first() {
     let db = Db::new();
-    let backload = |topic| NewTask { lane: Lane::Backload, ..task(topic, "") };
+    let backload = |topic| NewTask { lane: TaskLane::Backload, ..task(topic, "") };
     let mut tasks = vec![backload("a"), backload("b")];
     tasks.extend((0..5).map(|_| task("a", "")));
     tasks.push(task("b", ""));
@@ -86,7 +88,7 @@ async fn topics_take_turns_and_live_tasks_go_first() {
     let granted = db.lease_many(&["b", "a"], 8, noon()).await;
     let order: Vec<_> =
         granted.iter().map(|granted| (granted.task.topic.as_str(), granted.task.lane)).collect();
-    let (live, backload) = (Lane::Live, Lane::Backload);
+    let (live, backload) = (TaskLane::Live, TaskLane::Backload);
     let expected = [("b", live), ("a", live), ("a", live), ("a", live), ("a", live), ("a", live)];
     assert_eq!(order[..6], expected);
     assert_eq!(order[6..], [("b", backload), ("a", backload)]);
@@ -105,7 +107,7 @@ async fn leases_that_never_were_differ_from_those_that_are_lost() {
     assert_eq!(code(db.write(extend(made_up, noon())).await), Code::LeaseUnknown);
     let no_task = LeaseToken { uid: Uid(1), ..granted.lease };
     assert_eq!(code(db.write(extend(no_task, noon())).await), Code::LeaseUnknown);
-    assert_eq!(reap(&db, 60).await, Reaped { requeued: 1, exhausted: vec![], next: None });
+    assert_eq!(reap(&db, 60).await, ReapedLeases { requeued: 1, exhausted: vec![], next: None });
     db.lease(&["a"], noon() + seconds(60)).await.unwrap();
     assert_eq!(code(db.write(extend(granted.lease, noon())).await), Code::LeaseLost);
     assert_eq!(code(db.write(release(granted.lease, 0)).await), Code::LeaseLost);

@@ -3,8 +3,8 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 
 use flowlord_domain::{AlertKind, CutTexts, LISTED_BYTES, NewAlert};
-use flowlord_messages::alerts::{AlertsByRow, RaiseAlerts};
-use flowlord_messages::tasks::{Chain, ChainBeginning, FindTasks, TaskFilter};
+use flowlord_messages::alerts::{RaiseAlerts, ReadAlerts};
+use flowlord_messages::tasks::{FindTasks, ReadChain, ReadChainStart, TaskFilter};
 
 use super::*;
 use crate::DATABASE;
@@ -22,8 +22,9 @@ async fn with_long_texts() -> Db {
 }
 
 async fn found(db: &Db, search: &str) -> Vec<Attempt> {
-    let query = FindTasks { search: search.parse().unwrap(), ..FindTasks::oldest(TaskFilter::default(), 10) };
-    db.read(query.listed()).await.unwrap().tasks
+    let query =
+        FindTasks { search: search.parse().unwrap(), ..FindTasks::oldest_first(TaskFilter::default(), 10) };
+    db.read(query.for_list()).await.unwrap().tasks
 }
 
 fn is_listed(task: &Attempt) {
@@ -38,11 +39,11 @@ async fn a_list_carries_2_kb_of_a_text_and_says_so_and_one_task_has_all_of_it() 
     let tasks = found(&db, "").await;
     is_listed(&tasks[0]);
     assert_eq!((tasks[1].info.as_str(), tasks[1].cut), ("?date=2026-03-01", CutTexts::default()));
-    let beginning = db.read(ChainBeginning { id: "chain".to_owned(), limit: 10 }).await.unwrap();
+    let beginning = db.read(ReadChainStart { id: "chain".to_owned(), limit: 10 }).await.unwrap();
     assert_eq!(beginning.attempts, tasks);
     let whole = db.attempt(tasks[0].uid).await;
     assert_eq!((whole.info, whole.cut), (long(), CutTexts::default()));
-    let chain = db.read(Chain { id: "chain".to_owned() }).await.unwrap();
+    let chain = db.read(ReadChain { id: "chain".to_owned() }).await.unwrap();
     assert_eq!(chain[0].info.len(), long().len(), "what is worked with is whole");
 }
 
@@ -78,7 +79,7 @@ async fn what_a_list_does_not_show_is_not_read() {
     spoil_overflow(&db);
     is_listed(&found(&db, "").await[0]);
     let uids = vec![Uid::at(noon())];
-    let whole = db.read(AttemptsById { uids }).await;
+    let whole = db.read(ReadAttempts { uids }).await;
     assert!(whole.is_err() || whole.unwrap()[0].as_ref().is_some_and(|task| task.info != long()));
 }
 
@@ -88,7 +89,7 @@ async fn pages_of_whole_texts_are_full_by_their_bytes() {
     let info = "x".repeat(3_000_000);
     let large = |nth| NewTask { uid: Uid::at(noon() + seconds(nth)), info: info.clone(), ..task("a", "") };
     db.create((0..7).map(large).collect()).await;
-    let (mut query, mut pages) = (FindTasks::oldest(TaskFilter::default(), 1_000), Vec::new());
+    let (mut query, mut pages) = (FindTasks::oldest_first(TaskFilter::default(), 1_000), Vec::new());
     loop {
         let page = db.read(query.clone()).await.unwrap();
         pages.push(page.tasks.iter().map(|task| task.uid).collect::<Vec<_>>());
@@ -118,7 +119,7 @@ async fn alerts_carry_the_beginning_of_their_message() {
         at_once: None,
     };
     db.write(RaiseAlerts { alerts: vec![alert(long()), alert("short".to_owned())] }).await.unwrap();
-    let alerts = db.read(AlertsByRow { rows: vec![1, 2] }).await.unwrap();
+    let alerts = db.read(ReadAlerts { rows: vec![1, 2] }).await.unwrap();
     let told: Vec<_> = alerts.iter().map(|alert| (alert.msg.len(), alert.is_msg_cut)).collect();
     assert_eq!(told, [(LISTED_BYTES - 1, true), (5, false)]);
 }

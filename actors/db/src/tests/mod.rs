@@ -29,20 +29,20 @@ use std::time::Duration;
 
 use actix::{Arbiter, Handler, Message};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
+use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
 use flowlord_kernel::{
-    Activity, Code, Environment, Error, Port, PortLimits, Result, SharedClock, SystemClock,
+    ActorEnvironment, Code, Error, Port, PortLimits, Result, SharedClock, SystemClock, WorkCounter,
 };
-use flowlord_messages::leases::{GrantLeases, Granted, TopicFilter, WantedLease};
-use flowlord_messages::results::{ApplyOutcomes, Claim};
-use flowlord_messages::tasks::{AttemptsById, CreateTasks, Created};
+use flowlord_messages::leases::{GrantLeases, LeaseGrant, LeaseRequest, TopicFilter};
+use flowlord_messages::results::{ApplyOutcomes, ResultClaim};
+use flowlord_messages::tasks::{CreateTasks, CreatedTasks, ReadAttempts};
 
-use crate::{Database, FolderLock, Hints, Owner, QueryReader};
+use crate::{CommitHints, Database, DatabaseOwner, FolderLock, QueryReader};
 
 /// A database in a folder of its own.
 struct Db {
     database: Database,
-    environment: Environment,
+    environment: ActorEnvironment,
     folder: tempfile::TempDir,
     arbiter: Arbiter,
 }
@@ -53,16 +53,16 @@ impl Db {
     }
 
     fn open(folder: tempfile::TempDir) -> Self {
-        Self::on(folder, Arc::new(SystemClock), Activity::default())
+        Self::on(folder, Arc::new(SystemClock), WorkCounter::default())
     }
 
-    fn on(folder: tempfile::TempDir, clock: SharedClock, activity: Activity) -> Self {
+    fn on(folder: tempfile::TempDir, clock: SharedClock, activity: WorkCounter) -> Self {
         let arbiter = Arbiter::new();
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let environment = Environment { clock, activity, ..Environment::system(give_up) };
+        let environment = ActorEnvironment { clock, activity, ..ActorEnvironment::system(give_up) };
         let kit = environment.kit("db");
         let lock = FolderLock::take(folder.path()).unwrap();
-        let database = Database::open(lock, None, &arbiter.handle(), kit, Hints::default()).unwrap();
+        let database = Database::open(lock, None, &arbiter.handle(), kit, CommitHints::default()).unwrap();
         Self { database, environment, folder, arbiter }
     }
 
@@ -84,7 +84,7 @@ impl Db {
     where
         M: Message<Result = Result<T>> + Send + 'static,
         T: Send + 'static,
-        Owner: Handler<M>,
+        DatabaseOwner: Handler<M>,
     {
         self.port(self.database.owner.clone().recipient()).call(command)
     }
@@ -107,25 +107,25 @@ impl Db {
         Port::new("db", to, limits, &self.environment.activity)
     }
 
-    async fn create(&self, tasks: Vec<NewTask>) -> Created {
+    async fn create(&self, tasks: Vec<NewTask>) -> CreatedTasks {
         self.write(creation(tasks)).await.unwrap()
     }
 
     async fn attempt(&self, uid: Uid) -> Attempt {
-        self.read(AttemptsById { uids: vec![uid] }).await.unwrap().remove(0).unwrap()
+        self.read(ReadAttempts { uids: vec![uid] }).await.unwrap().remove(0).unwrap()
     }
 
-    async fn lease(&self, topics: &[&str], now: DateTime<Utc>) -> Option<Granted> {
+    async fn lease(&self, topics: &[&str], now: DateTime<Utc>) -> Option<LeaseGrant> {
         self.lease_many(topics, 1, now).await.pop()
     }
 
-    async fn lease_many(&self, topics: &[&str], max: usize, now: DateTime<Utc>) -> Vec<Granted> {
+    async fn lease_many(&self, topics: &[&str], max: usize, now: DateTime<Utc>) -> Vec<LeaseGrant> {
         let seed = now.timestamp_micros().cast_unsigned();
-        let wanted = vec![WantedLease { seed, ..wanted(topics, max) }];
+        let wanted = vec![LeaseRequest { seed, ..wanted(topics, max) }];
         self.write(GrantLeases { now, wanted }).await.unwrap().remove(0)
     }
 
-    async fn finish(&self, claim: Claim, decision: Decision) -> Result<bool> {
+    async fn finish(&self, claim: ResultClaim, decision: TaskDecision) -> Result<bool> {
         let now = decision.ended;
         let mut answers = self.write(ApplyOutcomes { now, outcomes: vec![(claim, decision)] }).await?;
         answers.remove(0).map(|applied| applied.duplicate)
@@ -152,7 +152,7 @@ fn task(topic: &str, job: &str) -> NewTask {
         parent: None,
         retry: 0,
         not_before: None,
-        lane: Lane::Live,
+        lane: TaskLane::Live,
     }
 }
 
@@ -160,17 +160,17 @@ fn creation(tasks: Vec<NewTask>) -> CreateTasks {
     CreateTasks { now: noon(), tasks, slot: None, idempotency: None, alerts: Vec::new() }
 }
 
-fn wanted(topics: &[&str], max: usize) -> WantedLease {
+fn wanted(topics: &[&str], max: usize) -> LeaseRequest {
     let filter = |name: &&str| match name.split_once(':') {
         Some((topic, job)) => TopicFilter { topic: topic.to_owned(), job: Some(job.to_owned()) },
         None => TopicFilter { topic: (*name).to_owned(), job: None },
     };
     let topics = topics.iter().map(filter).collect();
-    WantedLease { topics, max, worker: "w1".to_owned(), lease: seconds(60), seed: 0 }
+    LeaseRequest { topics, max, worker: "w1".to_owned(), lease: seconds(60), seed: 0 }
 }
 
-fn decision(result: TaskResult) -> Decision {
-    Decision {
+fn decision(result: TaskResult) -> TaskDecision {
+    TaskDecision {
         result,
         msg: "said".to_owned(),
         meta: "workflow=w.toml&file=a".to_owned(),

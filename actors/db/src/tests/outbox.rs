@@ -1,8 +1,8 @@
 //! The outbox: order by route, outages, threads, and what became of a message.
 
 use flowlord_messages::outbox::{
-    Delivery, EnqueueMessage, MarkNotified, MessageFate, NewMessage, Outage, PendingMessages, ReadMessage,
-    ReadOutages, ReadThreads, RouteWay, SlackThread,
+    DeliveryOutcome, DeliveryRecord, EnqueueMessage, NewMessage, ReadMessage, ReadOutages,
+    ReadPendingMessages, ReadThreads, RecordDelivery, RouteTransport, SlackThread, TransportOutage,
 };
 
 use super::*;
@@ -17,8 +17,8 @@ async fn put(db: &Db, route: &str, key: &str) -> i64 {
     db.write(EnqueueMessage { now: noon(), message }).await.unwrap()
 }
 
-fn mark(id: i64, delivery: Delivery) -> MarkNotified {
-    MarkNotified { now: noon(), id, delivery, way: None, thread: None }
+fn mark(id: i64, delivery: DeliveryOutcome) -> RecordDelivery {
+    RecordDelivery { now: noon(), id, delivery, way: None, thread: None }
 }
 
 #[actix::test]
@@ -29,16 +29,16 @@ async fn each_route_has_its_own_order() {
         ids.push(put(&db, route, key).await);
     }
     let heads = async |limit| -> Vec<i64> {
-        let rows = db.read(PendingMessages { limit }).await.unwrap();
+        let rows = db.read(ReadPendingMessages { limit }).await.unwrap();
         rows.into_iter().map(|row| row.id).collect()
     };
     assert_eq!(heads(1).await, [ids[0], ids[1], ids[4]]);
     assert_eq!(heads(2).await, [ids[0], ids[1], ids[2], ids[3], ids[4]]);
-    db.write(mark(ids[0], Delivery::Sent)).await.unwrap();
-    db.write(mark(ids[4], Delivery::Sent)).await.unwrap();
+    db.write(mark(ids[0], DeliveryOutcome::Sent)).await.unwrap();
+    db.write(mark(ids[4], DeliveryOutcome::Sent)).await.unwrap();
     assert_eq!(heads(1).await, [ids[1], ids[2]]);
     for id in ids {
-        db.write(mark(id, Delivery::Sent)).await.unwrap();
+        db.write(mark(id, DeliveryOutcome::Sent)).await.unwrap();
     }
     assert!(heads(9).await.is_empty());
 }
@@ -47,15 +47,15 @@ async fn each_route_has_its_own_order() {
 async fn an_outage_is_remembered_until_the_way_works() {
     let db = Db::new();
     let id = put(&db, "a", "1").await;
-    let outage = Outage { since: noon(), failures: 3, retry_at: noon() + seconds(9) };
-    let way = |outage| Some(RouteWay { route: "a".to_owned(), outage });
-    let refused = Delivery::Refused { error: "no".to_owned(), retry_at: noon() };
-    db.write(MarkNotified { way: way(Some(outage)), ..mark(id, refused.clone()) }).await.unwrap();
+    let outage = TransportOutage { since: noon(), failures: 3, retry_at: noon() + seconds(9) };
+    let way = |outage| Some(RouteTransport { route: "a".to_owned(), outage });
+    let refused = DeliveryOutcome::Refused { error: "no".to_owned(), retry_at: noon() };
+    db.write(RecordDelivery { way: way(Some(outage)), ..mark(id, refused.clone()) }).await.unwrap();
     let db = db.reopen();
     assert_eq!(db.read(ReadOutages).await.unwrap(), [way(Some(outage)).unwrap()]);
     db.write(mark(id, refused)).await.unwrap();
     assert_eq!(db.read(ReadOutages).await.unwrap().len(), 1, "an attempt that says nothing of the way");
-    db.write(MarkNotified { way: way(None), ..mark(id, Delivery::Sent) }).await.unwrap();
+    db.write(RecordDelivery { way: way(None), ..mark(id, DeliveryOutcome::Sent) }).await.unwrap();
     assert_eq!(db.read(ReadOutages).await.unwrap(), []);
 }
 
@@ -72,7 +72,7 @@ async fn the_message_of_an_incident_is_found_by_route_and_opening() {
         payload: "{}".to_owned(),
     };
     for thread in [thread("a", "1.0"), thread("b", "2.0"), thread("b", "3.0")] {
-        db.write(MarkNotified { thread: Some(thread), ..mark(id, Delivery::Sent) }).await.unwrap();
+        db.write(RecordDelivery { thread: Some(thread), ..mark(id, DeliveryOutcome::Sent) }).await.unwrap();
     }
     let read = |opened| ReadThreads { route: "b".to_owned(), opened };
     let own_first = [thread("b", "3.0"), thread("a", "1.0")];
@@ -85,7 +85,7 @@ async fn what_became_of_a_message_can_be_asked() {
     let db = Db::new();
     let (first, id) = (put(&db, "a", "1").await, put(&db, "a", "2").await);
     let fate = async || db.read(ReadMessage { id }).await.unwrap().unwrap();
-    let fresh = MessageFate {
+    let fresh = DeliveryRecord {
         sent: None,
         attempts: 0,
         error: None,
@@ -96,20 +96,20 @@ async fn what_became_of_a_message_can_be_asked() {
     };
     assert_eq!(fate().await, fresh);
     let retry_at = noon() + seconds(5);
-    db.write(mark(id, Delivery::Refused { error: "no_service".to_owned(), retry_at })).await.unwrap();
-    let refused = MessageFate {
+    db.write(mark(id, DeliveryOutcome::Refused { error: "no_service".to_owned(), retry_at })).await.unwrap();
+    let refused = DeliveryRecord {
         attempts: 1,
         error: Some("no_service".to_owned()),
         retry_at: Some(retry_at),
         ..fresh.clone()
     };
     assert_eq!(fate().await, refused);
-    let unknown = Delivery::Unknown { error: "hung".to_owned(), retry_at };
+    let unknown = DeliveryOutcome::Unknown { error: "hung".to_owned(), retry_at };
     db.write(mark(first, unknown)).await.unwrap();
-    assert_eq!(fate().await, MessageFate { first_error: Some("hung".to_owned()), ..refused });
-    db.write(mark(first, Delivery::Sent)).await.unwrap();
-    let fresh = MessageFate { ahead: 0, ..fresh };
-    db.write(mark(id, Delivery::Sent)).await.unwrap();
-    assert_eq!(fate().await, MessageFate { sent: Some(noon()), attempts: 2, ..fresh });
+    assert_eq!(fate().await, DeliveryRecord { first_error: Some("hung".to_owned()), ..refused });
+    db.write(mark(first, DeliveryOutcome::Sent)).await.unwrap();
+    let fresh = DeliveryRecord { ahead: 0, ..fresh };
+    db.write(mark(id, DeliveryOutcome::Sent)).await.unwrap();
+    assert_eq!(fate().await, DeliveryRecord { sent: Some(noon()), attempts: 2, ..fresh });
     assert_eq!(db.read(ReadMessage { id: 99 }).await.unwrap(), None);
 }

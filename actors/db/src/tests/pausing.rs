@@ -3,7 +3,7 @@
 use flowlord_domain::TaskState;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
-use flowlord_messages::files::{FileSource, MatchEffect, NewMatch, RecordFile, RecordedRow};
+use flowlord_messages::files::{FileMatchEffect, FileRecordOutcome, FileSource, NewFileMatch, RecordFile};
 use flowlord_messages::schedule::{PausedPhase, PromoteDue, ReadPaused, ReadSchedule, SetPaused};
 
 use super::*;
@@ -15,8 +15,8 @@ fn set(task: &str, paused: bool, after: i64) -> SetPaused {
 /// A task that ended and started these.
 async fn parent_of(db: &Db, children: Vec<NewTask>) {
     let parent = db.create(vec![task("parent", "")]).await.uids[0];
-    let outcome = Decision { children, ..decision(TaskResult::Complete) };
-    db.finish(Claim::Task(parent), outcome).await.unwrap();
+    let outcome = TaskDecision { children, ..decision(TaskResult::Complete) };
+    db.finish(ResultClaim::Task(parent), outcome).await.unwrap();
 }
 
 fn file(task: NewTask) -> RecordFile {
@@ -26,13 +26,13 @@ fn file(task: NewTask) -> RecordFile {
         pattern: "/in/*".to_owned(),
         nth: 0,
     };
-    let effect = MatchEffect::Start(Box::new(task));
+    let effect = FileMatchEffect::Start(Box::new(task));
     RecordFile {
         now: noon(),
         file: FileEvent { path: "/in/a".to_owned(), ..FileEvent::default() },
         source: FileSource::Api,
         ignored: String::new(),
-        matches: vec![NewMatch { phase, waiting: Vec::new(), effect }],
+        matches: vec![NewFileMatch { phase, waiting: Vec::new(), effect }],
         seen: None,
     }
 }
@@ -51,7 +51,9 @@ async fn children_and_files_are_kept_until_their_phase_goes_on() {
         ],
     )
     .await;
-    let RecordedRow::Stored(_, outcomes) = db.write(file(task("load", ""))).await.unwrap() else { panic!() };
+    let FileRecordOutcome::Stored(_, outcomes) = db.write(file(task("load", ""))).await.unwrap() else {
+        panic!()
+    };
     let db = db.reopen();
     let schedule = db.read(ReadSchedule).await.unwrap();
     let paused = PausedPhase { workflow: "w.toml".to_owned(), task: "load".to_owned(), since: noon() };
@@ -77,6 +79,6 @@ async fn what_people_start_and_retries_go_on() {
     db.write(set("load", true, 0)).await.unwrap();
     let first = db.create(vec![task("load", "")]).await.uids[0];
     let retry = Some(NewTask { retry: 1, ..task("load", "") });
-    db.finish(Claim::Task(first), Decision { retry, ..decision(TaskResult::Error) }).await.unwrap();
+    db.finish(ResultClaim::Task(first), TaskDecision { retry, ..decision(TaskResult::Error) }).await.unwrap();
     assert_eq!(db.lease_many(&["load"], 9, noon()).await.len(), 1);
 }

@@ -3,17 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AdvanceLadder, AlertFilter, AlertsByRow, CountNotifications, ListAlerts, ListIncidents, RaiseAlerts,
-    ReadLadder, RouteRule, SetRoutes,
+    AdvanceEscalation, AlertFilter, CountNotifications, ListAlerts, ListIncidents, RaiseAlerts, ReadAlerts,
+    ReadEscalation, RouteRule, SetRoutes,
 };
-use flowlord_messages::deadlines::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch};
+use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks};
 use flowlord_messages::history::RemoveHistory;
 use flowlord_messages::outbox::{
-    Delivery, EnqueueMessage, MarkNotified, NewMessage, Outage, PendingMessages, ReadMessage, ReadOutages,
-    ReadThreads, RouteWay, SlackThread,
+    DeliveryOutcome, EnqueueMessage, NewMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads,
+    RecordDelivery, RouteTransport, SlackThread, TransportOutage,
 };
 use flowlord_messages::schedule::{SetPaused, SlotKey};
 use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
@@ -78,8 +78,8 @@ fn is_full(sql: &str, step: &str) -> bool {
     step.starts_with("SCAN") && !is_cut && !SMALL.iter().any(|small| step.starts_with(small))
 }
 
-fn matcher(topic: &str) -> Matcher {
-    Matcher { topic: Some(topic.to_owned()), ..Matcher::default() }
+fn matcher(topic: &str) -> AlertMatcher {
+    AlertMatcher { topic: Some(topic.to_owned()), ..AlertMatcher::default() }
 }
 
 fn commands() -> Vec<Box<dyn QueuedCommand>> {
@@ -99,9 +99,15 @@ fn commands() -> Vec<Box<dyn QueuedCommand>> {
         ts: "1".to_owned(),
         payload: "{}".to_owned(),
     };
-    let way = |outage| Some(RouteWay { route: "etl".to_owned(), outage });
-    let outage = Some(Outage { since: now, failures: 1, retry_at: now });
-    let mark = |way| MarkNotified { now, id: 1, delivery: Delivery::Sent, way, thread: Some(thread.clone()) };
+    let way = |outage| Some(RouteTransport { route: "etl".to_owned(), outage });
+    let outage = Some(TransportOutage { since: now, failures: 1, retry_at: now });
+    let mark = |way| RecordDelivery {
+        now,
+        id: 1,
+        delivery: DeliveryOutcome::Sent,
+        way,
+        thread: Some(thread.clone()),
+    };
     let pause = |paused| SetPaused { now, workflow: "w".to_owned(), task: "a:j".to_owned(), paused };
     let routes = vec![RouteRule { name: "etl".to_owned(), matcher: matcher("e*") }];
     let urgent = NewAlert { at_once: Some("now".to_owned()), ..alert(AlertKind::Result, None) };
@@ -118,14 +124,14 @@ fn commands() -> Vec<Box<dyn QueuedCommand>> {
         own_command(RemoveSilence { now, id: 1 }),
         own_command(EnqueueMessage { now, message }),
         own_command(advance(0)),
-        own_command(AdvanceLadder { route: "gone".to_owned(), messages: Vec::new(), ..advance(0) }),
+        own_command(AdvanceEscalation { route: "gone".to_owned(), messages: Vec::new(), ..advance(0) }),
         own_command(SetRoutes { now, routes }),
         own_command(mark(way(outage))),
         own_command(mark(way(None))),
         own_command(RaiseBreaches {
             looked_until: now,
             unfinished_until: now,
-            breaches: vec![Breach { key: "b".to_owned(), alert: None }],
+            breaches: vec![DeadlineBreach { key: "b".to_owned(), alert: None }],
         }),
         own_command(pause(true)),
         own_command(pause(false)),
@@ -141,9 +147,9 @@ fn queries(connection: &Connection) {
         ListAlerts { from, to, filter, after, limit: 9 }.read_from(connection).unwrap();
     }
     for route in ["default", "etl"] {
-        ReadLadder { route: route.to_owned() }.read_from(connection).unwrap();
+        ReadEscalation { route: route.to_owned() }.read_from(connection).unwrap();
     }
-    AlertsByRow { rows: vec![1] }.read_from(connection).unwrap();
+    ReadAlerts { rows: vec![1] }.read_from(connection).unwrap();
     for after in [None, Some((noon(), "default".to_owned()))] {
         ListIncidents { from, to, after, limit: 9 }.read_from(connection).unwrap();
     }
@@ -151,7 +157,7 @@ fn queries(connection: &Connection) {
     for at in [None, Some(noon())] {
         ListSilences { at, after: None, limit: 9 }.read_from(connection).unwrap();
     }
-    PendingMessages { limit: 1 }.read_from(connection).unwrap();
+    ReadPendingMessages { limit: 1 }.read_from(connection).unwrap();
     ReadOutages.read_from(connection).unwrap();
     ReadThreads { route: "etl".to_owned(), opened: noon() }.read_from(connection).unwrap();
     ReadMessage { id: 1 }.read_from(connection).unwrap();
@@ -161,7 +167,7 @@ fn queries(connection: &Connection) {
     for hours in [0, 9] {
         let unfinished_before = noon() + TimeDelta::hours(hours);
         let (running_since, paused_after) = (Some(noon()), noon() - TimeDelta::days(1));
-        ReadWatch { unfinished_before, running_since, paused_after }.read_from(connection).unwrap();
+        ReadDeadlineInput { unfinished_before, running_since, paused_after }.read_from(connection).unwrap();
     }
 }
 

@@ -3,8 +3,8 @@
 use flowlord_domain::TaskState;
 use flowlord_messages::leases::{ExtendLease, ReapLeases, ReleaseLease};
 use flowlord_messages::schedule::PromoteDue;
-use flowlord_messages::stats::DayStats;
-use flowlord_messages::tasks::{CancelTask, FindTasks, LaterAttempts, RerunTasks, TaskFilter};
+use flowlord_messages::stats::ReadDayTotals;
+use flowlord_messages::tasks::{CancelTask, FindLaterAttempts, FindTasks, RerunTasks, TaskFilter};
 
 use super::*;
 
@@ -34,7 +34,7 @@ async fn what_waits_ends_at_once() {
     assert!(db.lease(&["a"], noon()).await.is_none());
     assert_eq!(db.write(PromoteDue { now: noon() + seconds(60) }).await.unwrap().count, 0);
     assert_eq!(code(cancel(&db, Uid(5)).await), Code::TaskUnknown);
-    let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
+    let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
     assert_eq!((stats.rows[0].counts.total, stats.rows[0].counts.warn), (2, 2));
 }
 
@@ -55,7 +55,7 @@ async fn the_worker_of_a_cancelled_task_is_told_and_nobody_else_gets_it() {
     let release = ReleaseLease { now: noon() + seconds(10), lease: leases[0], delay: seconds(5) };
     db.write(release).await.unwrap();
     assert_eq!(ended(&db, leases[0].uid).await, warned("cancelled"));
-    db.finish(Claim::Lease(leases[1]), decision(TaskResult::Complete)).await.unwrap();
+    db.finish(ResultClaim::Lease(leases[1]), decision(TaskResult::Complete)).await.unwrap();
     assert_eq!(ended(&db, leases[1].uid).await.1, Some(TaskResult::Complete), "the worker has the last word");
     let reaped = db.write(ReapLeases { now: noon() + seconds(60), max_deliveries: 5 }).await.unwrap();
     assert_eq!((reaped.requeued, reaped.exhausted), (0, vec![]));
@@ -65,7 +65,7 @@ async fn the_worker_of_a_cancelled_task_is_told_and_nobody_else_gets_it() {
 
 async fn dead_letters(db: &Db) -> Vec<Uid> {
     let filter = TaskFilter { results: vec![TaskResult::Error], given_up: true, ..TaskFilter::default() };
-    db.read(FindTasks::oldest(filter, 10)).await.unwrap().tasks.iter().map(|task| task.uid).collect()
+    db.read(FindTasks::oldest_first(filter, 10)).await.unwrap().tasks.iter().map(|task| task.uid).collect()
 }
 
 #[actix::test]
@@ -79,20 +79,20 @@ async fn a_dead_letter_runs_again_once() {
         answers.remove(0)
     };
     assert_eq!(code(rerun(uids[0]).await), Code::TaskUnfinished);
-    let failed = Decision { given_up: true, ..decision(TaskResult::Error) };
-    db.finish(Claim::Task(uids[0]), failed.clone()).await.unwrap();
-    db.finish(Claim::Task(uids[1]), decision(TaskResult::Error)).await.unwrap();
+    let failed = TaskDecision { given_up: true, ..decision(TaskResult::Error) };
+    db.finish(ResultClaim::Task(uids[0]), failed.clone()).await.unwrap();
+    db.finish(ResultClaim::Task(uids[1]), decision(TaskResult::Error)).await.unwrap();
     assert_eq!(dead_letters(&db).await, [uids[0]]);
 
     let new = rerun(uids[0]).await.unwrap();
     assert_eq!(dead_letters(&db).await, []);
-    assert_eq!(db.read(LaterAttempts { uids: uids.clone() }).await.unwrap(), [Some(new), None]);
+    assert_eq!(db.read(FindLaterAttempts { uids: uids.clone() }).await.unwrap(), [Some(new), None]);
     let twice = rerun(uids[0]).await.unwrap_err();
     assert_eq!(twice.code, Code::TaskUnfinished);
     assert!(twice.detail.contains(&new.to_string()), "{twice}");
     assert_eq!(code(rerun(Uid(5)).await), Code::TaskUnknown);
 
-    db.finish(Claim::Task(new), failed).await.unwrap();
+    db.finish(ResultClaim::Task(new), failed).await.unwrap();
     assert_eq!(dead_letters(&db).await, [new]);
     rerun(uids[0]).await.unwrap();
 }

@@ -5,8 +5,8 @@ use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
 use flowlord_messages::leases::ReapLeases;
-use flowlord_messages::stats::{Counts, DayStats};
-use flowlord_messages::tasks::{Chain, Known, KnownTasks};
+use flowlord_messages::stats::{ReadDayTotals, ResultCounts};
+use flowlord_messages::tasks::{FindKnownTasks, KnownTask, ReadChain};
 
 use super::*;
 
@@ -20,11 +20,11 @@ async fn a_result_its_children_and_its_retry_are_stored_together_and_once() {
     outcome.children = vec![NewTask { parent, ..task("kid", "") }];
     outcome.retry =
         Some(NewTask { parent, retry: 1, not_before: Some(noon() + seconds(60)), ..task("a", "") });
-    let claim = Claim::Lease(granted.lease);
+    let claim = ResultClaim::Lease(granted.lease);
     assert_eq!(db.finish(claim.clone(), outcome.clone()).await, Ok(false));
     let db = db.reopen();
     assert_eq!(db.finish(claim, outcome).await, Ok(true), "the same again is a duplicate");
-    let chain = db.read(Chain { id: "chain".to_owned() }).await.unwrap();
+    let chain = db.read(ReadChain { id: "chain".to_owned() }).await.unwrap();
     let states: Vec<_> = chain.iter().map(|attempt| (attempt.topic.as_str(), attempt.state)).collect();
     assert_eq!(states, [("a", TaskState::Done), ("kid", TaskState::Ready), ("a", TaskState::Delayed)]);
     assert_eq!((chain[2].retry, chain[2].parent), (1, parent));
@@ -40,10 +40,10 @@ async fn a_late_result_counts_until_the_task_is_handed_out_again() {
     let too_late = db.lease(&["b"], noon()).await.unwrap();
     db.write(ReapLeases { now: noon() + seconds(60), max_deliveries: 5 }).await.unwrap();
     let second = db.lease(&["b"], noon() + seconds(60)).await.unwrap();
-    assert_eq!(db.finish(Claim::Lease(late.lease), decision(TaskResult::Complete)).await, Ok(false));
-    let refused = db.finish(Claim::Lease(too_late.lease), decision(TaskResult::Complete)).await;
+    assert_eq!(db.finish(ResultClaim::Lease(late.lease), decision(TaskResult::Complete)).await, Ok(false));
+    let refused = db.finish(ResultClaim::Lease(too_late.lease), decision(TaskResult::Complete)).await;
     assert_eq!(code(refused), Code::LeaseLost);
-    assert_eq!(db.finish(Claim::Lease(second.lease), decision(TaskResult::Complete)).await, Ok(false));
+    assert_eq!(db.finish(ResultClaim::Lease(second.lease), decision(TaskResult::Complete)).await, Ok(false));
 }
 
 #[actix::test]
@@ -51,10 +51,10 @@ async fn another_result_for_a_finished_task_is_refused() {
     let db = Db::new();
     db.create(vec![task("a", "")]).await;
     let granted = db.lease(&["a"], noon()).await.unwrap();
-    let claim = Claim::Lease(granted.lease);
+    let claim = ResultClaim::Lease(granted.lease);
     db.finish(claim.clone(), decision(TaskResult::Complete)).await.unwrap();
     assert_eq!(code(db.finish(claim, decision(TaskResult::Error)).await), Code::AlreadyFinished);
-    let without_lease = Claim::Task(granted.lease.uid);
+    let without_lease = ResultClaim::Task(granted.lease.uid);
     assert_eq!(code(db.finish(without_lease, decision(TaskResult::Error)).await), Code::AlreadyFinished);
     assert_eq!(db.attempt(granted.lease.uid).await.result, Some(TaskResult::Complete));
 }
@@ -63,10 +63,10 @@ async fn another_result_for_a_finished_task_is_refused() {
 async fn each_result_of_many_is_judged_alone() {
     let db = Db::new();
     let uids = db.create(vec![task("a", ""), task("a", "")]).await.uids;
-    let all = [uids[0], Uid(1), uids[1]].map(|uid| (Claim::Task(uid), decision(TaskResult::Complete)));
+    let all = [uids[0], Uid(1), uids[1]].map(|uid| (ResultClaim::Task(uid), decision(TaskResult::Complete)));
     let answers = db.write(ApplyOutcomes { now: noon(), outcomes: all.to_vec() }).await.unwrap();
     let codes: Vec<_> = answers.into_iter().map(|answer| answer.map_err(|err| err.code)).collect();
-    let applied = Ok(flowlord_messages::results::Applied { duplicate: false });
+    let applied = Ok(flowlord_messages::results::AppliedResult { duplicate: false });
     assert_eq!(codes, [applied, Err(Code::TaskUnknown), applied]);
 }
 
@@ -78,25 +78,25 @@ async fn totals_are_those_of_the_rows() {
     let uids =
         db.create(vec![task("a", "j"), task("a", "j"), task("b", ""), next_hour, yesterday]).await.uids;
     for (uid, result) in uids.iter().zip([TaskResult::Complete, TaskResult::Error, TaskResult::Alert]) {
-        let outcome = Decision { started: Some(noon() + seconds(28)), ..decision(result) };
-        db.finish(Claim::Task(*uid), outcome).await.unwrap();
+        let outcome = TaskDecision { started: Some(noon() + seconds(28)), ..decision(result) };
+        db.finish(ResultClaim::Task(*uid), outcome).await.unwrap();
     }
-    let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
+    let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
     let rows: Vec<_> = stats.rows.iter().map(|row| (row.hour, row.topic.as_str(), row.counts)).collect();
-    let counts = |total| Counts { total, ..Counts::default() };
+    let counts = |total| ResultCounts { total, ..ResultCounts::default() };
     assert_eq!(
         rows,
         [
-            (12, "a", Counts { complete: 1, error: 1, ..counts(2) }),
-            (12, "b", Counts { alert: 1, ..counts(1) }),
+            (12, "a", ResultCounts { complete: 1, error: 1, ..counts(2) }),
+            (12, "b", ResultCounts { alert: 1, ..counts(1) }),
             (13, "a", counts(1)),
         ]
     );
-    assert_eq!((stats.rows[0].run_millis, stats.rows[2].counts.running()), (4_000, 1));
+    assert_eq!((stats.rows[0].run_millis, stats.rows[2].counts.without_result()), (4_000, 1));
 }
 
-fn foreign(id: &str, info: &str) -> Claim {
-    Claim::Foreign(Arc::new(ForeignTask {
+fn foreign(id: &str, info: &str) -> ResultClaim {
+    ResultClaim::Foreign(Arc::new(ForeignTask {
         topic: "f".to_owned(),
         job: String::new(),
         id: id.to_owned(),
@@ -107,9 +107,9 @@ fn foreign(id: &str, info: &str) -> Claim {
     }))
 }
 
-async fn known(db: &Db, claim: &Claim) -> Known {
-    let Claim::Foreign(task) = claim else { panic!("{claim:?} is foreign") };
-    db.read(KnownTasks { tasks: vec![(None, Arc::clone(task))] }).await.unwrap().remove(0)
+async fn known(db: &Db, claim: &ResultClaim) -> KnownTask {
+    let ResultClaim::Foreign(task) = claim else { panic!("{claim:?} is foreign") };
+    db.read(FindKnownTasks { tasks: vec![(None, Arc::clone(task))] }).await.unwrap().remove(0)
 }
 
 #[actix::test]
@@ -131,32 +131,32 @@ async fn a_task_of_elsewhere_is_recorded_with_all_that_follows_once() {
         task_time: None,
         at_once: Some("{\"type\":\"f\",\"info\":\"i\",\"uid\":\"1\"}".to_owned()),
     };
-    let outcome = Decision { children: vec![kid], alerts: vec![told], ..decision(TaskResult::Complete) };
-    assert_eq!(known(&db, &claim).await, Known::Unknown);
+    let outcome = TaskDecision { children: vec![kid], alerts: vec![told], ..decision(TaskResult::Complete) };
+    assert_eq!(known(&db, &claim).await, KnownTask::Unknown);
     assert_eq!(db.finish(claim.clone(), outcome.clone()).await, Ok(false));
     let db = db.reopen();
-    assert_eq!(known(&db, &claim).await, Known::Recorded);
+    assert_eq!(known(&db, &claim).await, KnownTask::Recorded);
     assert_eq!(db.finish(claim.clone(), outcome).await, Ok(true), "the same again is a duplicate");
     let other = decision(TaskResult::Error);
     assert_eq!(db.finish(claim, other).await, Ok(true), "the first result stands");
-    let chain = db.read(Chain { id: "c1".to_owned() }).await.unwrap();
+    let chain = db.read(ReadChain { id: "c1".to_owned() }).await.unwrap();
     let [first, kid] = &chain[..] else { panic!("{chain:?}") };
     assert_eq!((first.uid, first.state), (Uid(Uid::at(noon()).0 + 1), TaskState::Done));
     assert_eq!((first.result, first.retry, first.delivery), (Some(TaskResult::Complete), 1, 0));
     assert_eq!((first.meta.as_str(), first.workflow.as_str()), ("workflow=w.toml&file=a", "w.toml"));
-    let Claim::Foreign(as_sent) = foreign("c1", "i") else { panic!("it is foreign") };
-    let as_shown = Arc::new(ForeignTask { created: first.uid.created(), ..ForeignTask::clone(&as_sent) });
+    let ResultClaim::Foreign(as_sent) = foreign("c1", "i") else { panic!("it is foreign") };
+    let as_shown = Arc::new(ForeignTask { created: first.uid.created_at(), ..ForeignTask::clone(&as_sent) });
     let tasks = vec![(None, as_shown), (Some(first.uid), as_sent)];
-    let known = db.read(KnownTasks { tasks }).await.unwrap();
-    assert_eq!(known, [Known::Created(first.uid), Known::Recorded], "also as it is shown here");
+    let known = db.read(FindKnownTasks { tasks }).await.unwrap();
+    assert_eq!(known, [KnownTask::Created(first.uid), KnownTask::Recorded], "also as it is shown here");
     assert_eq!((kid.parent, kid.state), (Some(first.uid), TaskState::Ready), "it names the id that was free");
     let (from, to) = (noon(), noon() + seconds(1));
     let alerts = ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 };
     let alerts = db.read(alerts).await.unwrap();
     assert_eq!(alerts[0].uid, Some(first.uid));
-    let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
+    let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
     let counted = stats.rows.iter().find(|row| row.topic == "f").unwrap();
-    assert_eq!(counted.counts, Counts { total: 1, complete: 1, ..Counts::default() });
+    assert_eq!(counted.counts, ResultCounts { total: 1, complete: 1, ..ResultCounts::default() });
 }
 
 #[actix::test]
@@ -170,7 +170,7 @@ async fn the_same_task_of_elsewhere_twice_in_one_transaction_counts_once() {
         duplicates += usize::from(answers[0].as_ref().unwrap().duplicate);
     }
     assert_eq!(duplicates, 2);
-    assert_eq!(db.read(Chain { id: "c1".to_owned() }).await.unwrap().len(), 1);
+    assert_eq!(db.read(ReadChain { id: "c1".to_owned() }).await.unwrap().len(), 1);
 }
 
 #[actix::test]
@@ -184,7 +184,7 @@ async fn tasks_of_elsewhere_share_a_second_and_each_finds_its_place() {
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|applied| !applied.duplicate)));
     let answers = db.write(ApplyOutcomes { now: noon(), outcomes: again }).await.unwrap();
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|applied| applied.duplicate)));
-    let chain = db.read(Chain { id: "c999".to_owned() }).await.unwrap();
+    let chain = db.read(ReadChain { id: "c999".to_owned() }).await.unwrap();
     let places: Vec<_> = chain.iter().map(|attempt| attempt.uid.0 - Uid::at(noon()).0).collect();
     assert_eq!(places, [1_998, 1_999]);
 }
@@ -195,7 +195,7 @@ async fn a_second_that_is_full_at_its_end_passes_on_to_the_next() {
     let last = Uid(Uid::at(noon()).0 + 999_999);
     db.create(vec![task("a", ""), NewTask { uid: last, ..task("a", "") }]).await;
     db.finish(foreign("c1", "i"), decision(TaskResult::Complete)).await.unwrap();
-    let chain = db.read(Chain { id: "c1".to_owned() }).await.unwrap();
+    let chain = db.read(ReadChain { id: "c1".to_owned() }).await.unwrap();
     assert_eq!(chain[0].uid, Uid(last.0 + 1));
 }
 
@@ -204,10 +204,10 @@ async fn what_was_created_here_is_known_by_its_instant_or_its_uid() {
     let db = Db::new();
     let uid = db.create(vec![task("f", "")]).await.uids[0];
     let named = |id: &str| match foreign(id, "i") {
-        Claim::Foreign(task) => task,
+        ResultClaim::Foreign(task) => task,
         other => panic!("{other:?}"),
     };
     let tasks = vec![(None, named("chain")), (None, named("other")), (Some(uid), named("other"))];
-    let known = db.read(KnownTasks { tasks }).await.unwrap();
-    assert_eq!(known, [Known::Created(uid), Known::Unknown, Known::Created(uid)]);
+    let known = db.read(FindKnownTasks { tasks }).await.unwrap();
+    assert_eq!(known, [KnownTask::Created(uid), KnownTask::Unknown, KnownTask::Created(uid)]);
 }

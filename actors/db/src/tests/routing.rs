@@ -1,19 +1,19 @@
 //! Which alerts are told where, which are silenced, and what happened in an incident.
 
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AdvanceLadder, AlertFilter, CountNotifications, IncidentRecord, ListAlerts, ListIncidents, Notifications,
-    RaiseAlerts, ReadLadder, RouteRule, SetRoutes, StoredAlert,
+    AdvanceEscalation, AlertFilter, CountNotifications, IncidentRecord, ListAlerts, ListIncidents,
+    NotificationCounts, RaiseAlerts, ReadEscalation, RouteRule, SetRoutes, StoredAlert,
 };
-use flowlord_messages::outbox::{Delivery, MarkNotified, NewMessage, PendingMessages};
+use flowlord_messages::outbox::{DeliveryOutcome, NewMessage, ReadPendingMessages, RecordDelivery};
 use flowlord_messages::silences::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence};
 
 use super::alerting::{advance, alert, ladder, step};
 use super::*;
 
-fn matching(topic: &str) -> Matcher {
-    Matcher { topic: Some(topic.to_owned()), ..Matcher::default() }
+fn matching(topic: &str) -> AlertMatcher {
+    AlertMatcher { topic: Some(topic.to_owned()), ..AlertMatcher::default() }
 }
 
 fn about(topic: &str) -> NewAlert {
@@ -34,7 +34,7 @@ async fn alerts(db: &Db, filter: AlertFilter, after: Option<i64>) -> Vec<StoredA
 }
 
 async fn untold(db: &Db, route: &str) -> Vec<String> {
-    let input = db.read(ReadLadder { route: route.to_owned() }).await.unwrap();
+    let input = db.read(ReadEscalation { route: route.to_owned() }).await.unwrap();
     input.untold.into_iter().map(|alert| alert.topic).collect()
 }
 
@@ -55,7 +55,7 @@ async fn a_silence_holds_for_what_is_raised_and_what_is_not_told_yet() {
     let urgent = NewAlert { at_once: Some("now".to_owned()), ..about("load") };
     db.write(RaiseAlerts { alerts: vec![urgent, about("load"), about("other")] }).await.unwrap();
     assert_eq!(untold(&db, "default").await, ["extract", "other"]);
-    assert!(db.read(PendingMessages { limit: 9 }).await.unwrap().is_empty(), "not told at once, either");
+    assert!(db.read(ReadPendingMessages { limit: 9 }).await.unwrap().is_empty(), "not told at once, either");
     let stored =
         alerts(&db, AlertFilter { topics: vec!["load".to_owned()], ..AlertFilter::default() }, None).await;
     let silenced: Vec<_> = stored.iter().map(|alert| (alert.silence, alert.at_once)).collect();
@@ -106,10 +106,10 @@ async fn each_alert_goes_by_the_first_route_that_takes_it() {
     assert_eq!(untold(&db, "late").await, Vec::<String>::new());
     assert_eq!(untold(&db, "default").await, ["load"]);
     let routes: Vec<_> =
-        db.read(PendingMessages { limit: 9 }).await.unwrap().into_iter().map(|row| row.route).collect();
+        db.read(ReadPendingMessages { limit: 9 }).await.unwrap().into_iter().map(|row| row.route).collect();
     assert_eq!(routes, ["etl"], "told at once by its route");
-    let newest = db.read(ReadLadder { route: "etl".to_owned() }).await.unwrap().newest;
-    db.write(AdvanceLadder { route: "etl".to_owned(), ..advance(newest) }).await.unwrap();
+    let newest = db.read(ReadEscalation { route: "etl".to_owned() }).await.unwrap().newest;
+    db.write(AdvanceEscalation { route: "etl".to_owned(), ..advance(newest) }).await.unwrap();
     assert_eq!(untold(&db, "etl").await, Vec::<String>::new());
     assert_eq!(untold(&db, "default").await, ["load"], "of another route");
 }
@@ -121,7 +121,7 @@ async fn what_a_route_that_is_gone_did_not_tell_goes_where_it_goes_now() {
     raise(&db, &["extract", "export"]).await;
     // The default route is past them already.
     db.write(advance(100)).await.unwrap();
-    let gone = AdvanceLadder { route: "etl".to_owned(), messages: Vec::new(), ..advance(0) };
+    let gone = AdvanceEscalation { route: "etl".to_owned(), messages: Vec::new(), ..advance(0) };
     db.write(gone).await.unwrap();
     route(&db, &[("x", "expo*")]).await;
     assert_eq!(untold(&db, "etl").await, Vec::<String>::new());
@@ -136,7 +136,7 @@ async fn what_a_route_that_is_gone_did_not_tell_goes_where_it_goes_now() {
         })
         .collect();
     assert_eq!(ends, [("etl", Some(noon() + seconds(60)), "removed"), ("default", None, "summary")]);
-    let state = db.read(ReadLadder { route: "etl".to_owned() }).await.unwrap().state;
+    let state = db.read(ReadEscalation { route: "etl".to_owned() }).await.unwrap().state;
     assert_eq!(state, None, "it would begin anew");
 }
 
@@ -144,26 +144,36 @@ async fn what_a_route_that_is_gone_did_not_tell_goes_where_it_goes_now() {
 async fn an_incident_is_remembered_with_its_steps() {
     let db = Db::new();
     db.write(advance(0)).await.unwrap();
-    let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
-    let sent =
-        MarkNotified { now: noon() + seconds(2), id, delivery: Delivery::Sent, way: None, thread: None };
+    let id = db.read(ReadPendingMessages { limit: 1 }).await.unwrap()[0].id;
+    let sent = RecordDelivery {
+        now: noon() + seconds(2),
+        id,
+        delivery: DeliveryOutcome::Sent,
+        way: None,
+        thread: None,
+    };
     db.write(sent).await.unwrap();
     let easing = IncidentRecord { opened: noon(), closed: None, alerts: 5, step: step(2, "update") };
     let message = NewMessage { key: "easing".to_owned(), ..advance(0).messages.remove(0) };
-    let easing = AdvanceLadder { incident: Some(easing), messages: vec![message], ..advance(0) };
+    let easing = AdvanceEscalation { incident: Some(easing), messages: vec![message], ..advance(0) };
     db.write(easing).await.unwrap();
-    let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
-    let skipped = MarkNotified { now: noon(), id, delivery: Delivery::Skipped, way: None, thread: None };
+    let id = db.read(ReadPendingMessages { limit: 1 }).await.unwrap()[0].id;
+    let skipped =
+        RecordDelivery { now: noon(), id, delivery: DeliveryOutcome::Skipped, way: None, thread: None };
     db.write(skipped).await.unwrap();
-    assert_eq!(db.read(PendingMessages { limit: 1 }).await.unwrap(), []);
+    assert_eq!(db.read(ReadPendingMessages { limit: 1 }).await.unwrap(), []);
     let end = IncidentRecord {
         opened: noon(),
         closed: Some(noon() + seconds(90)),
         alerts: 5,
         step: step(3, "all_clear"),
     };
-    let over =
-        AdvanceLadder { now: noon() + seconds(90), incident: Some(end), messages: Vec::new(), ..advance(0) };
+    let over = AdvanceEscalation {
+        now: noon() + seconds(90),
+        incident: Some(end),
+        messages: Vec::new(),
+        ..advance(0)
+    };
     db.write(over.clone()).await.unwrap();
     db.write(over).await.unwrap();
     let list = |from, to, after| ListIncidents { from, to, after, limit: 9 };
@@ -182,25 +192,25 @@ async fn an_incident_is_remembered_with_its_steps() {
 #[actix::test]
 async fn only_what_slack_took_counts_as_sent() {
     let db = Db::new();
-    let refused = |retry_at| Delivery::Refused { error: "channel_not_found".to_owned(), retry_at };
-    let ends = [Delivery::Sent, Delivery::Skipped, refused(noon() + seconds(30))];
+    let refused = |retry_at| DeliveryOutcome::Refused { error: "channel_not_found".to_owned(), retry_at };
+    let ends = [DeliveryOutcome::Sent, DeliveryOutcome::Skipped, refused(noon() + seconds(30))];
     let count =
         CountNotifications { incidents: vec![("default".to_owned(), noon()), ("etl".to_owned(), noon())] };
     for (number, delivery) in (1..).zip(ends) {
         let record =
             IncidentRecord { opened: noon(), closed: None, alerts: 5, step: step(number, "summary") };
         let message = NewMessage { key: format!("default/{number}"), ..advance(0).messages.remove(0) };
-        db.write(AdvanceLadder { incident: Some(record), messages: vec![message], ..advance(0) })
+        db.write(AdvanceEscalation { incident: Some(record), messages: vec![message], ..advance(0) })
             .await
             .unwrap();
         let waiting = db.read(count.clone()).await.unwrap().remove(0).waiting;
         assert_eq!(waiting, 1, "until it was tried");
-        let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
-        db.write(MarkNotified { now: noon(), id, delivery, way: None, thread: None }).await.unwrap();
+        let id = db.read(ReadPendingMessages { limit: 1 }).await.unwrap()[0].id;
+        db.write(RecordDelivery { now: noon(), id, delivery, way: None, thread: None }).await.unwrap();
     }
     let error = Some("channel_not_found".to_owned());
-    let expected = Notifications { sent: 1, waiting: 1, error, retry_at: Some(noon() + seconds(30)) };
-    assert_eq!(db.read(count).await.unwrap(), [expected, Notifications::default()]);
+    let expected = NotificationCounts { sent: 1, waiting: 1, error, retry_at: Some(noon() + seconds(30)) };
+    assert_eq!(db.read(count).await.unwrap(), [expected, NotificationCounts::default()]);
 }
 
 #[actix::test]

@@ -2,13 +2,13 @@
 
 use flowlord_domain::{AlertKind, TaskState};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
-use flowlord_messages::database::Close;
+use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::schedule::{
-    CronKey, LastSlot, LastSlots, PromoteDue, ReadSchedule, RecordMissed, SaveCrons, SlotKey,
+    CronKey, LastSlot, PromoteDue, ReadLastSlots, ReadSchedule, RecordMissed, SaveCrons, SlotKey,
 };
 use flowlord_messages::snapshots::CopyDatabase;
 use flowlord_messages::stats::ReadBacklog;
-use flowlord_messages::tasks::{Chain, ChainBeginning, FindTasks, IdempotencyKey, TaskFilter};
+use flowlord_messages::tasks::{FindTasks, IdempotencyKey, ReadChain, ReadChainStart, TaskFilter};
 
 use super::*;
 use crate::writer::command::WriteCommand;
@@ -23,7 +23,7 @@ async fn what_was_answered_is_there_after_a_crash() {
     assert_eq!((stored.topic.as_str(), stored.job.as_str()), ("a", "j"));
     assert_eq!((stored.workflow.as_str(), stored.state), ("w.toml", TaskState::Ready));
     assert_eq!(stored.meta, "workflow=w.toml");
-    assert_eq!(db.read(Chain { id: "chain".to_owned() }).await.unwrap().len(), 2);
+    assert_eq!(db.read(ReadChain { id: "chain".to_owned() }).await.unwrap().len(), 2);
 }
 
 #[actix::test]
@@ -31,13 +31,13 @@ async fn of_a_chain_of_any_length_the_beginning_is_read_and_the_rest_counted() {
     let db = Db::new();
     let created = db.create(vec![task("a", ""), task("b", ""), task("c", "")]).await;
     let beginning = async |limit| {
-        let read = db.read(ChainBeginning { id: "chain".to_owned(), limit }).await.unwrap();
+        let read = db.read(ReadChainStart { id: "chain".to_owned(), limit }).await.unwrap();
         (read.attempts.iter().map(|attempt| attempt.uid).collect::<Vec<_>>(), read.more)
     };
     assert_eq!(beginning(2).await, (created.uids[..2].to_vec(), 1));
     assert_eq!(beginning(3).await, (created.uids.clone(), 0));
     assert_eq!(beginning(9).await, (created.uids.clone(), 0));
-    let none = db.read(ChainBeginning { id: "none".to_owned(), limit: 2 }).await.unwrap();
+    let none = db.read(ReadChainStart { id: "none".to_owned(), limit: 2 }).await.unwrap();
     assert_eq!((none.attempts.len(), none.more), (0, 0));
 }
 
@@ -62,7 +62,7 @@ async fn a_slot_starts_once_whatever_happens() {
     assert_eq!(one.is_ok(), two.is_err(), "exactly one of a group");
     let db = db.reopen();
     assert_eq!(code(db.write(create()).await), Code::SlotTaken);
-    let all = FindTasks::oldest(TaskFilter::default(), 10);
+    let all = FindTasks::oldest_first(TaskFilter::default(), 10);
     assert_eq!(db.read(all).await.unwrap().tasks.len(), 1, "what a refused command did is undone");
     assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slot()]);
 }
@@ -74,10 +74,10 @@ async fn a_slot_that_was_started_is_not_recorded_as_missed() {
     let later = SlotKey { at: noon() + seconds(60), ..slot() };
     let missed = RecordMissed { slots: vec![slot(), later.clone()], alerts: Vec::new(), now: noon() };
     db.write(missed).await.unwrap();
-    let all = LastSlots { from: noon(), to: noon() + seconds(3600) };
+    let all = ReadLastSlots { from: noon(), to: noon() + seconds(3600) };
     let last = LastSlot { key: later.clone(), started: Some(noon()) };
     assert_eq!(db.read(all).await.unwrap(), [last]);
-    let before = LastSlots { from: noon() - seconds(60), to: noon() };
+    let before = ReadLastSlots { from: noon() - seconds(60), to: noon() };
     assert_eq!(db.read(before).await.unwrap(), []);
     let late = CreateTasks { slot: Some(later), ..creation(vec![task("a", "j")]) };
     assert_eq!(code(db.write(late).await), Code::SlotTaken);
@@ -173,14 +173,14 @@ async fn a_command_that_panics_fails_alone() {
     assert_eq!(code(exploded.await), Code::Internal);
     assert!(after.await.is_ok());
     let filter = TaskFilter { topics: vec!["exploded".to_owned()], ..TaskFilter::default() };
-    assert!(db.read(FindTasks::newest(filter, 10)).await.unwrap().tasks.is_empty());
+    assert!(db.read(FindTasks::newest_first(filter, 10)).await.unwrap().tasks.is_empty());
 }
 
 #[actix::test]
 async fn a_closed_database_has_no_log_left_and_refuses_politely() {
     let db = Db::new();
     db.create(vec![task("a", "")]).await;
-    db.write(Close).await.unwrap();
+    db.write(CloseDatabase).await.unwrap();
     assert_eq!(code(db.write(creation(vec![task("a", "")])).await), Code::Stopping);
     let wal = db.folder.path().join("flowlord.db-wal");
     assert_eq!(std::fs::metadata(wal).map(|file| file.len()).unwrap_or(0), 0);
@@ -193,7 +193,7 @@ async fn a_flood_larger_than_a_batch_is_stored_wholly() {
     for created in all {
         created.await.unwrap();
     }
-    let list = FindTasks::newest(TaskFilter::default(), 2000);
+    let list = FindTasks::newest_first(TaskFilter::default(), 2000);
     assert_eq!(db.read(list).await.unwrap().tasks.len(), 1500);
 }
 
@@ -203,9 +203,9 @@ async fn lists_page_by_the_last_id_and_filter() {
     let done = NewTask { id: "other".to_owned(), ..task("b", "x") };
     db.create(vec![task("a", "x"), task("a", "y"), done]).await;
     let granted = db.lease(&["b"], noon()).await.unwrap();
-    db.finish(Claim::Lease(granted.lease), decision(TaskResult::Warn)).await.unwrap();
+    db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Warn)).await.unwrap();
 
-    let list = |filter: TaskFilter, after| FindTasks { after, ..FindTasks::oldest(filter, 2) };
+    let list = |filter: TaskFilter, after| FindTasks { after, ..FindTasks::oldest_first(filter, 2) };
     let first = db.read(list(TaskFilter::default(), None)).await.unwrap();
     let rest = db.read(list(TaskFilter::default(), first.next)).await.unwrap();
     assert_eq!((first.tasks.len(), rest.tasks.len(), rest.next), (2, 1, None));

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use flowlord_kernel::Ping;
-use flowlord_kernel::fault::{self, Fault, Point};
+use flowlord_kernel::fault::{self, FaultEffect, FaultPoint};
 use flowlord_messages::snapshots::CopyDatabase;
 use flowlord_testkit::VirtualClock;
 
@@ -20,14 +20,14 @@ struct Troubled {
 
 impl Troubled {
     async fn new() -> Self {
-        let activity = Activity::default();
+        let activity = WorkCounter::default();
         let clock = VirtualClock::new(noon(), activity.clone());
         let db = Db::on(tempfile::tempdir().unwrap(), Arc::new(clock.clone()), activity);
         let before = db.create(vec![task("before", "")]).await.uids[0];
         Self { db, clock, before }
     }
 
-    fn plan(&self, point: Point, fault: Fault, times: usize) {
+    fn plan(&self, point: FaultPoint, fault: FaultEffect, times: usize) {
         fault::plan(self.db.folder.path(), point, fault, times);
     }
 
@@ -59,13 +59,13 @@ impl Troubled {
 #[actix::test]
 async fn at_each_point_callers_hear_what_is_on_disk() {
     for (point, stored) in [
-        (Point::BeforeBegin, 0),
-        (Point::AfterSavepoint, 0),
-        (Point::BeforeCommit, 0),
-        (Point::AfterCommit, 1),
+        (FaultPoint::BeforeBegin, 0),
+        (FaultPoint::AfterSavepoint, 0),
+        (FaultPoint::BeforeCommit, 0),
+        (FaultPoint::AfterCommit, 1),
     ] {
         let troubled = Troubled::new().await;
-        troubled.plan(point, Fault::Broken, 1);
+        troubled.plan(point, FaultEffect::Broken, 1);
         let heard = troubled.refused("a").await;
         let said = if stored == 0 { "nothing of this was stored" } else { "is not known: send it again" };
         assert!(heard.contains(said), "{point:?}: {heard}");
@@ -102,7 +102,7 @@ async fn all_of_a_transaction_hear_the_same_and_none_is_stored() {
     has_begun.recv().unwrap();
     let together = [(); 5].map(|()| troubled.db.write(creation(vec![task("a", "")])));
     // The transaction that is held passed its savepoint: this meets the five.
-    troubled.plan(Point::AfterSavepoint, Fault::Full, 1);
+    troubled.plan(FaultPoint::AfterSavepoint, FaultEffect::Full, 1);
     go_on.send(()).unwrap();
     held.await.unwrap();
     for answer in together {
@@ -113,11 +113,13 @@ async fn all_of_a_transaction_hear_the_same_and_none_is_stored() {
 
 #[actix::test]
 async fn while_it_fails_nothing_is_acknowledged_reading_goes_on_and_it_ends_by_itself() {
-    for (fault, advice) in
-        [(Fault::Broken, "check the disk"), (Fault::Full, "free space"), (Fault::ReadOnly, "writable")]
-    {
+    for (fault, advice) in [
+        (FaultEffect::Broken, "check the disk"),
+        (FaultEffect::Full, "free space"),
+        (FaultEffect::ReadOnly, "writable"),
+    ] {
         let troubled = Troubled::new().await;
-        troubled.plan(Point::BeforeCommit, fault, usize::MAX);
+        troubled.plan(FaultPoint::BeforeCommit, fault, usize::MAX);
         troubled.refused("a").await;
         let heard = troubled.refused("a").await;
         assert!(heard.contains("since 2026-03-01T12:00:00Z") && heard.contains(advice), "{heard}");
@@ -141,7 +143,7 @@ async fn one_that_comes_and_goes_is_told_once_in_ten_minutes() {
     let troubled = Troubled::new().await;
     for (minutes, told) in [(0, 1), (3, 1), (6, 1), (2, 2)] {
         troubled.clock.advance(TimeDelta::minutes(minutes)).await;
-        troubled.plan(Point::BeforeCommit, Fault::Full, 1);
+        troubled.plan(FaultPoint::BeforeCommit, FaultEffect::Full, 1);
         troubled.refused("a").await;
         troubled.db.create(vec![task("after", "")]).await;
         assert_eq!(troubled.alerts(), told, "{minutes} minutes later");
@@ -152,12 +154,12 @@ async fn one_that_comes_and_goes_is_told_once_in_ten_minutes() {
 async fn a_copy_that_fails_leaves_nothing_and_writing_goes_on() {
     let troubled = Troubled::new().await;
     let to = troubled.db.folder.path().join("snapshots/one.db");
-    troubled.plan(Point::DuringSnapshot, Fault::Full, 1);
+    troubled.plan(FaultPoint::DuringSnapshot, FaultEffect::Full, 1);
     let refused = troubled.db.write(CopyDatabase { to: to.clone() }).await;
     assert_eq!(code(refused), Code::Storage);
     assert_eq!(to.parent().unwrap().read_dir().unwrap().count(), 0);
     troubled.db.create(vec![task("after", "")]).await;
     assert_eq!(troubled.alerts(), 0, "the database itself is well");
     troubled.db.write(CopyDatabase { to: to.clone() }).await.unwrap();
-    assert!(crate::check(&to).is_ok());
+    assert!(crate::check_snapshot(&to).is_ok());
 }

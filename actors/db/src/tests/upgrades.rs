@@ -4,8 +4,8 @@ use flowlord_domain::TaskState;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::ExtendLease;
 use flowlord_messages::schedule::ReadSchedule;
-use flowlord_messages::stats::DayStats;
-use flowlord_messages::tasks::Chain;
+use flowlord_messages::stats::ReadDayTotals;
+use flowlord_messages::tasks::ReadChain;
 use rusqlite::Connection;
 
 use super::*;
@@ -57,11 +57,11 @@ async fn every_earlier_version_opens_with_all_that_it_held() {
         );
         assert_eq!((done.state, done.result), (TaskState::Done, Some(TaskResult::Complete)));
         assert_eq!((done.worker.as_str(), done.workflow.as_str()), ("worker-1", "etl/daily.toml"));
-        assert_eq!(db.read(Chain { id: "chain-1".to_owned() }).await.unwrap().len(), 2);
+        assert_eq!(db.read(ReadChain { id: "chain-1".to_owned() }).await.unwrap().len(), 2);
         let schedule = db.read(ReadSchedule).await.unwrap();
         assert_eq!(schedule.last_slots[0].at, noon());
         assert_eq!(schedule.next_due, Some(noon() + seconds(60)));
-        let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
+        let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
         assert_eq!(stats.rows.iter().map(|row| row.counts.total).sum::<u64>(), 4);
         // Handed out before lengths were kept: a heartbeat that names none extends by the default.
         let beat = ExtendLease {
@@ -75,7 +75,7 @@ async fn every_earlier_version_opens_with_all_that_it_held() {
         assert_eq!(db.write(beat).await.unwrap().expires, noon() + seconds(60));
         let granted = db.lease(&["load"], noon() + seconds(20)).await.unwrap();
         assert_eq!(granted.task.info, "a?hour=2026-03-01T11");
-        db.finish(Claim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
+        db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
     }
 }
 

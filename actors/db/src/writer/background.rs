@@ -2,10 +2,10 @@
 
 use actix::{Context, Handler};
 use flowlord_kernel::{Code, Error, KernelActor as _, Reply, Result, guarded};
-use flowlord_messages::changelog::{ReadSegment, Tail};
-use flowlord_messages::snapshots::{Copied, CopyDatabase};
+use flowlord_messages::changelog::{ChangeTail, ReadSegment};
+use flowlord_messages::snapshots::{CopyDatabase, DatabaseCopy};
 
-use super::Owner;
+use super::DatabaseOwner;
 use crate::changelog::log_point;
 use crate::changelog::read::read_tail;
 use crate::connection::open_read_only;
@@ -14,10 +14,10 @@ use crate::snapshot::error::SnapshotError;
 
 /// Nothing of a damaged database is read. `what` names the work in the answer to a panic.
 fn run_in_background<T: Send + 'static>(
-    owner: &Owner,
+    owner: &DatabaseOwner,
     what: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Reply<Owner, T> {
+) -> Reply<DatabaseOwner, T> {
     let refusal = owner.damage.refusal_if_seen();
     let ended = async move {
         match refusal {
@@ -30,8 +30,8 @@ fn run_in_background<T: Send + 'static>(
     })
 }
 
-impl Handler<CopyDatabase> for Owner {
-    type Result = Reply<Self, Copied>;
+impl Handler<CopyDatabase> for DatabaseOwner {
+    type Result = Reply<Self, DatabaseCopy>;
 
     fn handle(&mut self, command: CopyDatabase, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, ctx| -> Self::Result {
@@ -44,7 +44,7 @@ impl Handler<CopyDatabase> for Owner {
                     damage.check_source(&from);
                 }
                 let bytes = copied.map_err(|err| copy_failed(&err))?;
-                Ok(Copied { log: log_point(&to), path: to, bytes })
+                Ok(DatabaseCopy { log: log_point(&to), path: to, bytes })
             })
         })
     }
@@ -58,8 +58,8 @@ fn copy_failed(err: &SnapshotError) -> Error {
     Error::new(code, err.to_string())
 }
 
-impl Handler<ReadSegment> for Owner {
-    type Result = Reply<Self, Tail>;
+impl Handler<ReadSegment> for DatabaseOwner {
+    type Result = Reply<Self, ChangeTail>;
 
     fn handle(&mut self, command: ReadSegment, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, _| -> Self::Result {

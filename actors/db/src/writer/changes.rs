@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowlord_domain::Uid;
-use flowlord_messages::events::Changes;
+use flowlord_messages::events::DatabaseChanges;
 use rusqlite::Connection;
 use rusqlite::hooks::Action;
 
 /// Notes every row that is written. What is rolled back stays noted: a reader then finds nothing new.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ChangeRecorder(Arc<Mutex<Changes>>);
+pub(super) struct ChangeRecorder(Arc<Mutex<DatabaseChanges>>);
 
 impl ChangeRecorder {
     pub(super) fn watch_rows(&self, connection: &Connection) {
@@ -24,20 +24,20 @@ impl ChangeRecorder {
         }
     }
 
-    pub(super) fn lock_changes(&self) -> MutexGuard<'_, Changes> {
+    pub(super) fn lock_changes(&self) -> MutexGuard<'_, DatabaseChanges> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// SQLite doesn't tell of tables without row ids: their commands say what they change.
-fn note_row(changes: &mut Changes, table: &str, row: i64, is_new: bool) {
+fn note_row(changes: &mut DatabaseChanges, table: &str, row: i64, is_new: bool) {
     match table {
-        "task" => changes.task(Uid(row)),
-        "alert" if is_new => changes.alert(row),
+        "task" => changes.note_task(Uid(row)),
+        "alert" if is_new => changes.note_alert(row),
         // Told, or kept from being told.
         "alert" | "silence" => changes.incidents = true,
-        "backload" => changes.backload(row),
-        "file_event" => changes.file(row),
+        "backload" => changes.note_backload(row),
+        "file_event" => changes.note_file(row),
         _ => {}
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::events::Changes;
+use flowlord_messages::events::DatabaseChanges;
 use rusqlite::{CachedStatement, Connection};
 
 use crate::sql::CachedSql;
@@ -75,7 +75,7 @@ pub(crate) struct AfterCommit {
     pub(crate) has_alerts: bool,
     pub(crate) has_messages: bool,
     /// What changed in tables without row ids.
-    pub(crate) changes: Changes,
+    pub(crate) changes: DatabaseChanges,
 }
 
 impl AfterCommit {
@@ -84,7 +84,7 @@ impl AfterCommit {
         self.delayed = self.delayed.into_iter().chain(other.delayed).min();
         self.has_alerts |= other.has_alerts;
         self.has_messages |= other.has_messages;
-        self.changes.add(other.changes);
+        self.changes.add_changes(other.changes);
     }
 
     pub(crate) fn note_ready(&mut self, topic: &str, job: &str) {

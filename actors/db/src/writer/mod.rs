@@ -15,11 +15,11 @@ use std::time::Instant;
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervisor};
 use chrono::{DateTime, Utc};
-use flowlord_kernel::{ActorKit, Code, Error, LatePort, Ping, Pong, Result, Timer, Wakes, actor, guarded};
+use flowlord_kernel::{ActorKit, Code, Error, LatePort, Ping, Pong, Result, Timer, WakeUp, actor, guarded};
 use flowlord_messages::alerts::RaiseAlerts;
-use flowlord_messages::database::Close;
+use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::events::{
-    AlertRaised, Changed, Changes, Notify, TakeChanges, TasksDelayed, TasksReady,
+    AlertsRaised, DatabaseChanged, DatabaseChanges, MessagesQueued, TakeChanges, TasksDelayed, TasksReady,
 };
 use rusqlite::Connection;
 
@@ -30,23 +30,23 @@ use self::metrics::WriterMetrics;
 use self::outage::{ALERT_INTERVAL, DiskOutage, RETRY_DELAY};
 use self::transaction::WriteTransaction;
 use crate::connection::{OpenError, is_damage, reopen_recording};
-use crate::damage::Damage;
+use crate::damage::DamageMonitor;
 use crate::schema::VERSION;
 
 /// A flood is cut into transactions of this many commands, so that the first of it needn't wait for the last.
 const MAX_COMMANDS: usize = 512;
 
 #[derive(Debug, Clone, Default)]
-pub struct Hints {
+pub struct CommitHints {
     pub ready: LatePort<TasksReady>,
     pub delayed: LatePort<TasksDelayed>,
-    pub alert: LatePort<AlertRaised>,
-    pub notify: LatePort<Notify>,
+    pub alert: LatePort<AlertsRaised>,
+    pub notify: LatePort<MessagesQueued>,
     /// Something changed that people may look at.
-    pub changed: LatePort<Changed>,
+    pub changed: LatePort<DatabaseChanged>,
 }
 
-pub struct Owner {
+pub struct DatabaseOwner {
     path: PathBuf,
     record: Option<u64>,
     connection: Option<Connection>,
@@ -54,9 +54,9 @@ pub struct Owner {
     queue: CommandQueue,
     is_flush_due: bool,
     kit: ActorKit,
-    hints: Hints,
+    hints: CommitHints,
     metrics: WriterMetrics,
-    damage: Damage,
+    damage: DamageMonitor,
     /// While writing doesn't work; there is no connection then.
     outage: Option<DiskOutage>,
     last_outage_alert: Option<DateTime<Utc>>,
@@ -72,15 +72,15 @@ pub struct Owner {
 #[rtype(result = "()")]
 struct FlushQueue;
 
-impl Owner {
+impl DatabaseOwner {
     pub(crate) fn start(
         arbiter: &ArbiterHandle,
         path: PathBuf,
         record: Option<u64>,
         connection: Connection,
-        damage: Damage,
+        damage: DamageMonitor,
         kit: ActorKit,
-        hints: Hints,
+        hints: CommitHints,
     ) -> Addr<Self> {
         let recorder = ChangeRecorder::default();
         recorder.watch_rows(&connection);
@@ -246,15 +246,15 @@ impl Owner {
             self.hints.delayed.hint(TasksDelayed { due });
         }
         if effects.has_alerts {
-            self.hints.alert.hint(AlertRaised);
+            self.hints.alert.hint(AlertsRaised);
         }
         if effects.has_messages {
-            self.hints.notify.hint(Notify);
+            self.hints.notify.hint(MessagesQueued);
         }
-        self.recorder.lock_changes().add(effects.changes);
+        self.recorder.lock_changes().add_changes(effects.changes);
         // One hint until they are fetched, however many commits: the web reads once for all.
         if !self.is_change_hinted && !self.recorder.lock_changes().is_empty() {
-            self.is_change_hinted = self.hints.changed.hint(Changed);
+            self.is_change_hinted = self.hints.changed.hint(DatabaseChanged);
         }
     }
 
@@ -273,7 +273,7 @@ impl Owner {
     }
 }
 
-actor!(Owner {
+actor!(DatabaseOwner {
     kit: kit,
     mailbox: 8192,
     start: start_writing,
@@ -281,7 +281,7 @@ actor!(Owner {
     wake: retry_writing,
 });
 
-impl Handler<FlushQueue> for Owner {
+impl Handler<FlushQueue> for DatabaseOwner {
     type Result = ();
 
     fn handle(&mut self, _: FlushQueue, ctx: &mut Self::Context) {
@@ -290,7 +290,7 @@ impl Handler<FlushQueue> for Owner {
     }
 }
 
-impl<C: WriteCommand> Handler<C> for Owner {
+impl<C: WriteCommand> Handler<C> for DatabaseOwner {
     type Result = QueuedResponse<C>;
 
     fn handle(&mut self, command: C, ctx: &mut Self::Context) -> Self::Result {
@@ -306,8 +306,8 @@ impl<C: WriteCommand> Handler<C> for Owner {
     }
 }
 
-impl<C: WriteCommand> MessageResponse<Owner, C> for QueuedResponse<C> {
-    fn handle(self, _ctx: &mut Context<Owner>, back: Option<OneshotSender<C::Result>>) {
+impl<C: WriteCommand> MessageResponse<DatabaseOwner, C> for QueuedResponse<C> {
+    fn handle(self, _ctx: &mut Context<DatabaseOwner>, back: Option<OneshotSender<C::Result>>) {
         self.queue.borrow_mut().push(queued_command(self.command, back));
     }
 }
@@ -320,8 +320,8 @@ impl WriteCommand for Ping {
     }
 }
 
-impl Handler<TakeChanges> for Owner {
-    type Result = Result<Changes>;
+impl Handler<TakeChanges> for DatabaseOwner {
+    type Result = Result<DatabaseChanges>;
 
     fn handle(&mut self, _: TakeChanges, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, _| {
@@ -332,10 +332,10 @@ impl Handler<TakeChanges> for Owner {
     }
 }
 
-impl Handler<Close> for Owner {
+impl Handler<CloseDatabase> for DatabaseOwner {
     type Result = Result<()>;
 
-    fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: CloseDatabase, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, ctx| {
             owner.flush_queue(ctx);
             // A restart of the actor after this must not open the database again.

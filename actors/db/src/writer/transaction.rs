@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use flowlord_kernel::fault::Point;
+use flowlord_kernel::fault::FaultPoint;
 use flowlord_kernel::{Code, Error};
 use rusqlite::Connection;
 
@@ -46,7 +46,7 @@ impl WriteTransaction<'_> {
     }
 
     fn apply_all(&mut self, commands: &mut [Box<dyn QueuedCommand>]) -> rusqlite::Result<AfterCommit> {
-        fault::fail_at(Point::BeforeBegin, self.path)?;
+        fault::fail_at(FaultPoint::BeforeBegin, self.path)?;
         // The lock is taken now, so that no statement in between finds the database busy.
         self.connection.run_sql("BEGIN IMMEDIATE", [])?;
         let mut effects = AfterCommit::default();
@@ -55,13 +55,13 @@ impl WriteTransaction<'_> {
             self.apply_one(command.as_mut(), &mut totals, &mut effects)?;
         }
         totals.write_to(self.connection)?;
-        fault::fail_at(Point::BeforeCommit, self.path)?;
+        fault::fail_at(FaultPoint::BeforeCommit, self.path)?;
         Ok(effects)
     }
 
     fn commit(&self) -> rusqlite::Result<()> {
         self.connection.run_sql("COMMIT", [])?;
-        fault::fail_at(Point::AfterCommit, self.path)
+        fault::fail_at(FaultPoint::AfterCommit, self.path)
     }
 
     /// Applies one command in a savepoint of its own: what fails, fails alone.
@@ -75,7 +75,7 @@ impl WriteTransaction<'_> {
         let mut own_totals = HourlyTotals::default();
         let mut own_effects = AfterCommit::default();
         self.connection.run_sql("SAVEPOINT command", [])?;
-        fault::fail_at(Point::AfterSavepoint, self.path)?;
+        fault::fail_at(FaultPoint::AfterSavepoint, self.path)?;
         let (connection, names) = (self.connection, &mut *self.names);
         let context =
             &mut WriteContext { connection, names, totals: &mut own_totals, effects: &mut own_effects };

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::request::{KEYS, Meta, Only, Request, Values, parse_time};
+use super::request::{BackloadRequest, KEYS, MetaLists, MetaValues, TaskSelection, parse_time};
 use crate::batch::cut_to_hour;
 use crate::finding::{did_you_mean, what_to_write};
 use crate::query::lost_plus;
-use crate::rule::By;
+use crate::rule::BatchStep;
 use crate::workflow::{Phase, TaskName, Workflows};
 
 /// How large the rows of a request's own lists may be.
@@ -16,7 +16,7 @@ const MAX_ROWS: usize = 16 * 1024 * 1024;
 /// A request in which nothing is left to be looked up: what a phase says is written out, so that it stays the same
 /// whatever happens to the workflow files meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct BackloadOrder {
     /// The topic, `type` on the wire.
     pub topic: String,
     /// The job; empty for none.
@@ -30,30 +30,30 @@ pub struct Order {
     /// The last time; earlier than the first for backwards.
     pub to: DateTime<Utc>,
     /// The steps.
-    pub by: By,
+    pub by: BatchStep,
     /// Lists that are zipped into rows.
-    #[serde(default, skip_serializing_if = "Meta::is_empty")]
-    pub meta: Meta,
+    #[serde(default, skip_serializing_if = "MetaLists::is_empty")]
+    pub meta: MetaLists,
     /// A file with a row a line, instead of lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta_file: Option<String>,
     /// Which of the tasks.
     #[serde(default)]
-    pub only: Only,
+    pub only: TaskSelection,
 }
 
 /// An order, and what its author should know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedRequest {
     /// The order.
-    pub order: Order,
+    pub order: BackloadOrder,
     /// What was taken for what the request leaves open, in the reference's words.
     pub message: String,
 }
 
 /// A request that can't be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
+pub enum BackloadRequestError {
     /// No topic.
     #[error("`task` is missing: write the topic, like \"load\" or \"load:daily\"")]
     NoTask,
@@ -119,33 +119,36 @@ pub enum RequestError {
     AtAndRange,
 }
 
-impl Request {
+impl BackloadRequest {
     /// Refuses what the reference system passes over in silence, and what would run for other times than meant.
-    pub fn strict(&self) -> Result<(), RequestError> {
+    pub fn refuse_doubtful(&self) -> Result<(), BackloadRequestError> {
         if let Some(key) = &self.unknown {
-            return Err(RequestError::Unknown { key: key.clone(), remedy: what_to_write(key, &KEYS) });
+            return Err(BackloadRequestError::Unknown {
+                key: key.clone(),
+                remedy: what_to_write(key, &KEYS),
+            });
         }
-        if !self.by.is_empty() && By::parse(&self.by).is_none() {
-            return Err(RequestError::By(self.by.clone()));
+        if !self.by.is_empty() && BatchStep::parse(&self.by).is_none() {
+            return Err(BackloadRequestError::By(self.by.clone()));
         }
         let range = [&self.from, &self.to].iter().any(|time| !time.is_empty());
         if range && !self.at.is_empty() {
-            return Err(RequestError::AtAndRange);
+            return Err(BackloadRequestError::AtAndRange);
         }
         Ok(())
     }
 
     /// Looks up what it leaves open.
-    pub fn resolve(
+    pub fn resolve_order(
         &self,
         workflows: &Workflows,
         now: DateTime<Utc>,
-    ) -> Result<ResolvedRequest, RequestError> {
+    ) -> Result<ResolvedRequest, BackloadRequestError> {
         let name = self.task_name()?;
         let mut told = Vec::new();
         let (from, to) = self.read_times(now, &mut told)?;
         if !self.meta.is_empty() && !self.meta_file.is_empty() {
-            return Err(RequestError::TwoMetas);
+            return Err(BackloadRequestError::TwoMetas);
         }
         let phase = workflows.phase_for(&self.workflow, &name.topic, &name.job);
         // Rows of the request go before those of the phase.
@@ -162,7 +165,9 @@ impl Request {
             check_rule(phase, own_rows)?;
             if own_rows {
                 let lists = phase.rule.meta.iter();
-                meta = Meta(lists.map(|(key, list)| (key.clone(), Values::Many(list.clone()))).collect());
+                meta = MetaLists(
+                    lists.map(|(key, list)| (key.clone(), MetaValues::Many(list.clone()))).collect(),
+                );
                 meta_file.clone_from(&phase.rule.meta_file);
             }
         }
@@ -170,26 +175,27 @@ impl Request {
             return Err(no_template(&name, workflows));
         }
         check_rows(&meta)?;
-        let by = By::parse(&self.by).unwrap_or_else(|| {
+        let by = BatchStep::parse(&self.by).unwrap_or_else(|| {
             told.push("using default day iterator".to_owned());
-            By::Day
+            BatchStep::Day
         });
         let workflow = phase.map_or_else(|| self.workflow.clone(), |phase| phase.workflow.clone());
         let TaskName { topic, job } = name;
-        let order = Order { topic, job, workflow, template, from, to, by, meta, meta_file, only: self.only };
+        let order =
+            BackloadOrder { topic, job, workflow, template, from, to, by, meta, meta_file, only: self.only };
         Ok(ResolvedRequest { order, message: told.join(", ") })
     }
 
     /// The task's name; the job may stand with the topic.
-    fn task_name(&self) -> Result<TaskName, RequestError> {
+    fn task_name(&self) -> Result<TaskName, BackloadRequestError> {
         let mut name = TaskName::parse(&self.task);
         if name.topic.is_empty() {
-            return Err(RequestError::NoTask);
+            return Err(BackloadRequestError::NoTask);
         }
         if name.job.is_empty() {
             name.job.clone_from(&self.job);
         } else if !self.job.is_empty() && self.job != name.job {
-            return Err(RequestError::TwoJobs { named: name.job, given: self.job.clone() });
+            return Err(BackloadRequestError::TwoJobs { named: name.job, given: self.job.clone() });
         }
         Ok(name)
     }
@@ -198,7 +204,7 @@ impl Request {
         &self,
         now: DateTime<Utc>,
         told: &mut Vec<String>,
-    ) -> Result<(DateTime<Utc>, DateTime<Utc>), RequestError> {
+    ) -> Result<(DateTime<Utc>, DateTime<Utc>), BackloadRequestError> {
         let at = read_time("at", &self.at)?;
         let (from, to) = (read_time("from", &self.from)?, read_time("to", &self.to)?);
         let range = from.or(to).map(|either| (from.unwrap_or(either), to.unwrap_or(either)));
@@ -214,42 +220,43 @@ impl Request {
     }
 }
 
-fn read_time(field: &'static str, text: &str) -> Result<Option<DateTime<Utc>>, RequestError> {
+fn read_time(field: &'static str, text: &str) -> Result<Option<DateTime<Utc>>, BackloadRequestError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let wrong = RequestError::Time { field, text: text.chars().take(100).collect() };
+    let wrong = BackloadRequestError::Time { field, text: text.chars().take(100).collect() };
     parse_time(text).map(Some).ok_or(wrong)
 }
 
 /// What is wrong with a rule as a whole, or with the rows that it is to bring.
-fn check_rule(phase: &Phase, own_rows: bool) -> Result<(), RequestError> {
+fn check_rule(phase: &Phase, own_rows: bool) -> Result<(), BackloadRequestError> {
     // What the rule says of times doesn't count: the request has its own.
     let keys: &[&str] = if own_rows { &["", "meta", "meta-file"] } else { &[""] };
     match phase.rule.find_blocker(keys) {
         None => Ok(()),
-        Some(problem) => Err(RequestError::Rule {
-            task: phase.name(),
+        Some(problem) => Err(BackloadRequestError::Rule {
+            task: phase.task_name(),
             workflow: phase.workflow.clone(),
             problem: problem.message.clone(),
         }),
     }
 }
 
-fn check_rows(meta: &Meta) -> Result<(), RequestError> {
+fn check_rows(meta: &MetaLists) -> Result<(), BackloadRequestError> {
     let (bytes, rows) = meta.size_of_rows();
     if bytes > MAX_ROWS {
-        return Err(RequestError::Meta(format!(
+        return Err(BackloadRequestError::Meta(format!(
             "its {rows} rows would have {bytes} bytes, at most {MAX_ROWS} are allowed: put them into a meta-file"
         )));
     }
-    meta.zip_rows().map(drop).map_err(|err| RequestError::Meta(err.to_string()))
+    meta.zip_rows().map(drop).map_err(|err| BackloadRequestError::Meta(err.to_string()))
 }
 
-fn no_template(name: &TaskName, workflows: &Workflows) -> RequestError {
+fn no_template(name: &TaskName, workflows: &Workflows) -> BackloadRequestError {
     let task = name.to_string();
     // A phase of that name without a template is no hint.
-    let names: Vec<String> = workflows.phases().map(Phase::name).filter(|known| *known != task).collect();
+    let names: Vec<String> =
+        workflows.phases().map(Phase::task_name).filter(|known| *known != task).collect();
     let hint = did_you_mean(&task, names.iter().map(String::as_str));
-    RequestError::NoTemplate { task, hint }
+    BackloadRequestError::NoTemplate { task, hint }
 }

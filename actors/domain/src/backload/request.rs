@@ -7,14 +7,14 @@ use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{LengthError, rows_of};
+use crate::rows::{ListLengthError, zip_lists};
 use crate::task_time::{DAY, HOUR, is_shaped, two_digit_hour};
-use crate::template::Row;
+use crate::template::MetaRow;
 
 /// A request. Its keys may be in any case, null is as if left out, and the last of several counts: as the
 /// reference system reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Request {
+pub struct BackloadRequest {
     /// `topic` or `topic:job`.
     pub task: String,
     /// The job within the topic; empty for none.
@@ -32,13 +32,13 @@ pub struct Request {
     /// The workflow file, relative to the workflow root.
     pub workflow: String,
     /// Lists that are zipped into rows.
-    pub meta: Meta,
+    pub meta: MetaLists,
     /// A file with a row a line.
     pub meta_file: String,
     /// Create the tasks, instead of only showing them.
     pub execute: bool,
     /// Which of the tasks.
-    pub only: Only,
+    pub only: TaskSelection,
     /// Don't wait for the tasks to be stored.
     pub background: bool,
     /// The first task to show.
@@ -71,7 +71,7 @@ pub(super) const KEYS: [&str; 15] = [
 /// Which tasks of a range are created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Only {
+pub enum TaskSelection {
     /// Every one.
     #[default]
     All,
@@ -84,21 +84,21 @@ pub enum Only {
 /// Lists by key. A single text is for every row.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Meta(pub BTreeMap<String, Values>);
+pub struct MetaLists(pub BTreeMap<String, MetaValues>);
 
-/// What a key of [`Meta`] has.
+/// What a key of [`MetaLists`] has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Values {
+pub enum MetaValues {
     /// A text.
     One(String),
     /// A text a row.
     Many(Vec<String>),
 }
 
-impl Values {
+impl MetaValues {
     /// The texts.
-    pub fn texts(&self) -> &[String] {
+    pub fn as_texts(&self) -> &[String] {
         match self {
             Self::One(text) => std::slice::from_ref(text),
             Self::Many(texts) => texts,
@@ -106,7 +106,7 @@ impl Values {
     }
 }
 
-impl Meta {
+impl MetaLists {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -118,8 +118,8 @@ impl Meta {
         const VALUE_BYTES: usize = 96;
         let rows = self.row_count();
         let bytes = self.0.values().map(|values| match values {
-            Values::One(text) => text.len().saturating_mul(rows),
-            Values::Many(texts) => texts.iter().map(String::len).sum(),
+            MetaValues::One(text) => text.len().saturating_mul(rows),
+            MetaValues::Many(texts) => texts.iter().map(String::len).sum(),
         });
         // Each row has all keys again.
         let keys = self.0.keys().map(|key| key.len() + VALUE_BYTES).sum::<usize>().saturating_mul(rows);
@@ -128,21 +128,21 @@ impl Meta {
 
     /// As many as the first list has.
     fn row_count(&self) -> usize {
-        let lists = self.0.values().filter(|values| matches!(values, Values::Many(_)));
-        lists.map(|values| values.texts().len()).next().unwrap_or(1).max(1)
+        let lists = self.0.values().filter(|values| matches!(values, MetaValues::Many(_)));
+        lists.map(|values| values.as_texts().len()).next().unwrap_or(1).max(1)
     }
 
     /// The nth row has the nth value of each list.
-    pub(super) fn zip_rows(&self) -> Result<Vec<Row>, LengthError> {
+    pub(super) fn zip_rows(&self) -> Result<Vec<MetaRow>, ListLengthError> {
         let count = self.row_count();
         let lists = self.0.iter().map(|(key, values)| {
             let list = match values {
-                Values::One(text) => vec![text.clone(); count],
-                Values::Many(texts) => texts.clone(),
+                MetaValues::One(text) => vec![text.clone(); count],
+                MetaValues::Many(texts) => texts.clone(),
             };
             (key.clone(), list)
         });
-        rows_of(&lists.collect())
+        zip_lists(&lists.collect())
     }
 }
 
@@ -165,7 +165,7 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     (1970..=9999).contains(&time.year()).then_some(time)
 }
 
-impl<'de> Deserialize<'de> for Request {
+impl<'de> Deserialize<'de> for BackloadRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(RequestVisitor)
     }
@@ -174,14 +174,14 @@ impl<'de> Deserialize<'de> for Request {
 struct RequestVisitor;
 
 impl<'de> Visitor<'de> for RequestVisitor {
-    type Value = Request;
+    type Value = BackloadRequest;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
-        let mut request = Request::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BackloadRequest, A::Error> {
+        let mut request = BackloadRequest::default();
         while let Some(key) = map.next_key::<String>()? {
             match KEYS.iter().find(|known| known.eq_ignore_ascii_case(&key)) {
                 Some(known) => map.next_value_seed(ValueSeed { request: &mut request, key: known })?,
@@ -198,7 +198,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
 
 /// Reads the value of a key into a request.
 struct ValueSeed<'a> {
-    request: &'a mut Request,
+    request: &'a mut BackloadRequest,
     key: &'static str,
 }
 
@@ -239,7 +239,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Values {
+impl<'de> Deserialize<'de> for MetaValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ValuesVisitor)
     }
@@ -248,25 +248,25 @@ impl<'de> Deserialize<'de> for Values {
 struct ValuesVisitor;
 
 impl<'de> Visitor<'de> for ValuesVisitor {
-    type Value = Values;
+    type Value = MetaValues;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text, or a list of texts")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Values, E> {
-        Ok(Values::One(text.to_owned()))
+    fn visit_str<E: Error>(self, text: &str) -> Result<MetaValues, E> {
+        Ok(MetaValues::One(text.to_owned()))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Values, E> {
-        Ok(Values::One(String::new()))
+    fn visit_unit<E: Error>(self) -> Result<MetaValues, E> {
+        Ok(MetaValues::One(String::new()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Values, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<MetaValues, A::Error> {
         let mut texts = Vec::new();
         while let Some(text) = list.next_element::<Option<String>>()? {
             texts.push(text.unwrap_or_default());
         }
-        Ok(Values::Many(texts))
+        Ok(MetaValues::Many(texts))
     }
 }

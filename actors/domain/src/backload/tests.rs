@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch;
 use crate::ids::fixed::FixedIds;
-use crate::rule::By;
+use crate::rule::BatchStep;
 use crate::workflow::{WorkflowFile, Workflows};
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -44,20 +44,20 @@ template = "x"
     Workflows::new([file.into(), other.into()])
 }
 
-fn request(json: &str) -> Request {
+fn request(json: &str) -> BackloadRequest {
     serde_json::from_str(json).unwrap()
 }
 
-fn resolve(json: &str) -> Result<ResolvedRequest, RequestError> {
-    request(json).resolve(&workflows(), now())
+fn resolve(json: &str) -> Result<ResolvedRequest, BackloadRequestError> {
+    request(json).resolve_order(&workflows(), now())
 }
 
-fn plan(json: &str) -> Plan {
-    Plan::new(resolve(json).unwrap().order, None).unwrap()
+fn plan(json: &str) -> BackloadPlan {
+    BackloadPlan::new(resolve(json).unwrap().order, None).unwrap()
 }
 
-fn infos(plan: &Plan) -> Vec<String> {
-    let chunk = plan.chunk(0, usize::MAX, now(), "h", &mut FixedIds::default());
+fn infos(plan: &BackloadPlan) -> Vec<String> {
+    let chunk = plan.make_chunk(0, usize::MAX, now(), "h", &mut FixedIds::default());
     assert_eq!((chunk.next, chunk.unmade), (plan.count(), vec![]));
     chunk.tasks.into_iter().map(|(_, task)| task.info).collect()
 }
@@ -69,8 +69,11 @@ fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
             "only":"missing","Execute":true,"form":1,"more":{}}"#,
     );
     assert_eq!((read.task.as_str(), read.job.as_str(), read.meta_file.as_str()), ("b", "", "f"));
-    assert_eq!((read.only, read.execute, read.unknown.as_deref()), (Only::Missing, true, Some("form")));
-    let texts = |key| read.meta.0[key].texts().join(",");
+    assert_eq!(
+        (read.only, read.execute, read.unknown.as_deref()),
+        (TaskSelection::Missing, true, Some("form"))
+    );
+    let texts = |key| read.meta.0[key].as_texts().join(",");
     assert_eq!([texts("k"), texts("all"), texts("n")], ["1,", "x", ""]);
     for (json, says) in [
         (r#"{"execute":"true"}"#, "expected a boolean"),
@@ -80,7 +83,7 @@ fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
         (r#"{"meta":{"a":["x",1]}}"#, "expected a string"),
         (r#"{"only":"some"}"#, "expected one of `all`, `missing`, `failed`"),
     ] {
-        let err = serde_json::from_str::<Request>(json).unwrap_err().to_string();
+        let err = serde_json::from_str::<BackloadRequest>(json).unwrap_err().to_string();
         assert!(err.contains(says), "{json}: {err}");
     }
 }
@@ -96,7 +99,10 @@ fn what_is_missing_comes_from_the_phase_and_is_told() {
     assert_eq!((other.order.workflow.as_str(), other.order.job.as_str()), ("z.toml", "daily"));
     let ours =
         resolve(r#"{"task":"new","workflow":"w","template":"x","by":"WEEK","at":"2026-01-01"}"#).unwrap();
-    assert_eq!((ours.order.workflow.as_str(), ours.order.by, ours.message.as_str()), ("w", By::Week, ""));
+    assert_eq!(
+        (ours.order.workflow.as_str(), ours.order.by, ours.message.as_str()),
+        ("w", BatchStep::Week, "")
+    );
     assert_eq!(infos(&plan(r#"{"task":"lists","at":"2026-01-01"}"#)), ["?a=1", "?b=2"]);
     assert_eq!(resolve(r#"{"task":"file"}"#).unwrap().order.meta_file.as_deref(), Some("rows.json"));
     let over = resolve(r#"{"task":"file","meta":{"key":"z"}}"#).unwrap().order;
@@ -149,7 +155,7 @@ fn what_cannot_be_carried_out_says_what_to_change() {
         let err = resolve(json).unwrap_err().to_string();
         assert!(err.contains(says), "{json}: {err}");
     }
-    let long = "x".repeat(MAX_TEXT / 2);
+    let long = "x".repeat(MAX_TASK_BYTES / 2);
     let wide = vec!["a"; 100_000];
     let json = serde_json::json!({"task": "x", "template": "y", "meta": {"all": long, "each": wide}});
     let err = resolve(&json.to_string()).unwrap_err().to_string();
@@ -159,10 +165,10 @@ fn what_cannot_be_carried_out_says_what_to_change() {
         (r#"{"task":"x","by":"year"}"#, "`by` is `year`: write hour, day, week or month"),
         (r#"{"task":"x","at":"2026-01-01","to":"2026-01-02"}"#, "`at` and `from` or `to`"),
     ] {
-        let err = request(json).strict().unwrap_err().to_string();
+        let err = request(json).refuse_doubtful().unwrap_err().to_string();
         assert!(err.contains(says), "{json}: {err}");
     }
-    assert_eq!(request(r#"{"task":"x","at":"2026-01-01","by":"hourly"}"#).strict(), Ok(()));
+    assert_eq!(request(r#"{"task":"x","at":"2026-01-01","by":"hourly"}"#).refuse_doubtful(), Ok(()));
 }
 
 #[test]
@@ -206,30 +212,30 @@ fn an_order_survives_being_stored() {
     ] {
         let order = resolve(json).unwrap().order;
         let stored = serde_json::to_string(&order).unwrap();
-        assert_eq!(serde_json::from_str::<Order>(&stored).unwrap(), order, "{stored}");
+        assert_eq!(serde_json::from_str::<BackloadOrder>(&stored).unwrap(), order, "{stored}");
     }
 }
 
 #[test]
 fn rows_of_a_file_are_told_apart_by_their_digest() {
-    let row = |value: &str| Row(BTreeMap::from([("key".to_owned(), value.to_owned())]));
+    let row = |value: &str| MetaRow(BTreeMap::from([("key".to_owned(), value.to_owned())]));
     let order = resolve(r#"{"task":"file","at":"2026-01-01"}"#).unwrap().order;
     let plan = |rows: &[&str]| {
         let rows = rows.iter().map(|value| row(value)).collect::<Vec<_>>();
-        Plan::new(order.clone(), Some(rows.into())).unwrap()
+        BackloadPlan::new(order.clone(), Some(rows.into())).unwrap()
     };
     assert_eq!(infos(&plan(&["a", "b"])), ["?a", "?b"]);
     assert_eq!(plan(&[]).count(), 0, "an empty file means nothing to do");
-    assert_eq!(plan(&["a", "b"]).digest(), plan(&["a", "b"]).digest());
-    assert_ne!(plan(&["a", "b"]).digest(), plan(&["ab"]).digest());
-    assert_ne!(plan(&["a", "b"]).digest(), plan(&["b", "a"]).digest());
+    assert_eq!(plan(&["a", "b"]).digest_of_rows(), plan(&["a", "b"]).digest_of_rows());
+    assert_ne!(plan(&["a", "b"]).digest_of_rows(), plan(&["ab"]).digest_of_rows());
+    assert_ne!(plan(&["a", "b"]).digest_of_rows(), plan(&["b", "a"]).digest_of_rows());
 }
 
 #[test]
 fn a_key_of_the_template_that_no_row_has_is_refused() {
     let plan = |json: &str, key: &str| {
-        let row = Row(BTreeMap::from([(key.to_owned(), "a".to_owned())]));
-        Plan::new(resolve(json).unwrap().order, Some(vec![row].into())).map_err(|err| err.to_string())
+        let row = MetaRow(BTreeMap::from([(key.to_owned(), "a".to_owned())]));
+        BackloadPlan::new(resolve(json).unwrap().order, Some(vec![row].into())).map_err(|err| err.to_string())
     };
     for json in [
         r#"{"task":"file","at":"2026-01-01"}"#,
@@ -250,7 +256,7 @@ fn a_task_that_is_too_large_is_told_and_never_made() {
         "task": "t", "template": template, "at": "2026-01-01", "meta": {"a": ["x", "y".repeat(500_000), "z"]},
     });
     let plan = plan(&json.to_string());
-    let chunk = plan.chunk(0, 10, now(), "h", &mut FixedIds::default());
+    let chunk = plan.make_chunk(0, 10, now(), "h", &mut FixedIds::default());
     assert_eq!(
         chunk.tasks.iter().map(|(n, task)| (*n, task.info.len())).collect::<Vec<_>>(),
         [(0, 50_000), (2, 50_000)]
@@ -267,7 +273,7 @@ fn a_chunk_of_large_tasks_ends_early() {
         "task": "t", "template": "x".repeat(900_000), "from": "2026-01-01", "to": "2026-01-31",
     });
     let plan = plan(&json.to_string());
-    let chunk = plan.chunk(3, 100, now(), "h", &mut FixedIds::default());
+    let chunk = plan.make_chunk(3, 100, now(), "h", &mut FixedIds::default());
     assert_eq!((plan.count(), chunk.tasks.len(), chunk.next), (31, 5, 8));
 }
 
@@ -275,14 +281,14 @@ fn a_chunk_of_large_tasks_ends_early() {
 fn a_million_tasks_are_counted_without_making_them() {
     let plan = plan(r#"{"task":"t","template":"{hh}","by":"hour","from":"1970-01-01","to":"9999-12-31T23"}"#);
     assert_eq!(plan.count(), 70_389_528);
-    let last = plan.task(plan.count() - 1, now(), "h", &mut FixedIds::default()).unwrap();
-    assert_eq!((last.meta.as_str(), last.lane), ("cron=9999-12-31T23", Lane::Backload));
+    let last = plan.make_task(plan.count() - 1, now(), "h", &mut FixedIds::default()).unwrap();
+    assert_eq!((last.meta.as_str(), last.lane), ("cron=9999-12-31T23", TaskLane::Backload));
 }
 
 #[test]
 fn the_slot_of_a_task_is_its_cron() {
-    assert_eq!(slot("a=1&cron=2026-01-01T03&workflow=w").as_deref(), Some("2026-01-01T03"));
-    assert_eq!(slot("acron=2026-01-01T03"), None);
+    assert_eq!(slot_of_meta("a=1&cron=2026-01-01T03&workflow=w").as_deref(), Some("2026-01-01T03"));
+    assert_eq!(slot_of_meta("acron=2026-01-01T03"), None);
 }
 
 #[test]
@@ -290,7 +296,9 @@ fn a_rule_keeps_its_phase_from_a_backload_only_by_its_rows_or_as_a_whole() {
     let resolved = |rule: &str, more: &str| {
         let text = format!("[[phase]]\ntask = \"a\"\ntemplate = \"x\"\nrule = \"{rule}\"\n");
         let file = WorkflowFile::parse("f.toml", &text, "", Tz::UTC).unwrap();
-        request(&format!("{{\"task\":\"a\"{more}}}")).resolve(&Workflows::new([file.into()]), now()).is_ok()
+        request(&format!("{{\"task\":\"a\"{more}}}"))
+            .resolve_order(&Workflows::new([file.into()]), now())
+            .is_ok()
     };
     let own_rows = r#","meta":{"k":"1"}"#;
     for (rule, phase_rows, request_rows) in [
@@ -322,17 +330,17 @@ fn each_key_of_a_request_has_its_place() {
     ];
     assert_eq!(texts, ["1", "2", "3", "4", "5", "6", "7", "8"]);
     assert_eq!((read.job.as_str(), read.background, read.execute), ("9", true, false));
-    assert_eq!((read.offset, read.limit, read.only), (5, Some(7), Only::Failed));
-    let err = serde_json::from_str::<Request>("[]").unwrap_err().to_string();
+    assert_eq!((read.offset, read.limit, read.only), (5, Some(7), TaskSelection::Failed));
+    let err = serde_json::from_str::<BackloadRequest>("[]").unwrap_err().to_string();
     assert!(err.contains("expected an object"), "{err}");
 }
 
 #[test]
 fn the_digest_of_rows_is_the_same_in_every_version() {
     let order = resolve(r#"{"task":"file","at":"2026-01-01"}"#).unwrap().order;
-    let rows = vec![Row(BTreeMap::from([("key".to_owned(), "a".to_owned())]))];
+    let rows = vec![MetaRow(BTreeMap::from([("key".to_owned(), "a".to_owned())]))];
     // FNV-1a of `key`, 0xff, `a`, 0xff.
-    assert_eq!(Plan::new(order, Some(rows.into())).unwrap().digest(), 0x3366_0531_758a_b4e5);
+    assert_eq!(BackloadPlan::new(order, Some(rows.into())).unwrap().digest_of_rows(), 0x3366_0531_758a_b4e5);
 }
 
 #[test]
@@ -341,14 +349,14 @@ fn a_task_may_be_as_large_as_the_limit() {
     let made = |length: usize| {
         let json = serde_json::json!({"task": "t", "template": "x".repeat(length), "at": "2026-01-01"});
         let plan = plan(&json.to_string());
-        plan.task(0, now(), "h", &mut FixedIds::default())
+        plan.make_task(0, now(), "h", &mut FixedIds::default())
             .map(|task| task.info.len())
             .map_err(|unmade| unmade.why)
     };
-    assert_eq!(made(MAX_TEXT - 18), Ok(MAX_TEXT - 18));
-    assert!(made(MAX_TEXT - 17).unwrap_err().starts_with("its info and meta have 1048577 bytes"));
-    assert!(made(MAX_TEXT).unwrap_err().starts_with("its info and meta have"));
-    assert!(made(MAX_TEXT + 1).unwrap_err().starts_with("its info would have 1048577 bytes"));
+    assert_eq!(made(MAX_TASK_BYTES - 18), Ok(MAX_TASK_BYTES - 18));
+    assert!(made(MAX_TASK_BYTES - 17).unwrap_err().starts_with("its info and meta have 1048577 bytes"));
+    assert!(made(MAX_TASK_BYTES).unwrap_err().starts_with("its info and meta have"));
+    assert!(made(MAX_TASK_BYTES + 1).unwrap_err().starts_with("its info would have 1048577 bytes"));
 }
 
 proptest! {
@@ -356,23 +364,23 @@ proptest! {
     fn a_backload_of_a_range_is_those_of_its_parts(
         start in 0_i64..20_000, steps in -60_i32..60, cut in 0_u32..100, by in 0..4_usize, rows in 0..3_usize,
     ) {
-        let by = [By::Hour, By::Day, By::Week, By::Month][by];
+        let by = [BatchStep::Hour, BatchStep::Day, BatchStep::Week, BatchStep::Month][by];
         // A day that each month has: from a later one on, months of a part are cut otherwise than those of the whole.
         let days = DateTime::UNIX_EPOCH + TimeDelta::days(start / 28 * 31);
         let from = days.date_naive().format("%Y-%m-14T05:00:00Z").to_string().parse::<DateTime<Utc>>().unwrap();
         let there = |n: i32| {
             let far = from + TimeDelta::days(i64::from(n) * 40);
-            let times = batch::times(from, far, by, n.unsigned_abs() as usize + 1);
+            let times = batch::times_of_range(from, far, by, n.unsigned_abs() as usize + 1);
             *times.last().unwrap()
         };
-        let lists = (rows > 0).then(|| Values::Many((0..rows).map(|n| n.to_string()).collect()));
-        let order = |from, to| Order {
+        let lists = (rows > 0).then(|| MetaValues::Many((0..rows).map(|n| n.to_string()).collect()));
+        let order = |from, to| BackloadOrder {
             topic: "t".to_owned(), job: String::new(), workflow: String::new(),
             template: "{yyyy}{mm}{dd}{hh} {meta:k}".to_owned(), from, to, by,
-            meta: Meta(lists.clone().into_iter().map(|list| ("k".to_owned(), list)).collect()),
-            meta_file: None, only: Only::All,
+            meta: MetaLists(lists.clone().into_iter().map(|list| ("k".to_owned(), list)).collect()),
+            meta_file: None, only: TaskSelection::All,
         };
-        let part = |from, to| infos(&Plan::new(order(from, to), None).unwrap());
+        let part = |from, to| infos(&BackloadPlan::new(order(from, to), None).unwrap());
         let to = there(steps);
         let whole = part(from, to);
         prop_assert_eq!(whole.len(), (steps.unsigned_abs() as usize + 1) * rows.max(1));

@@ -9,7 +9,7 @@ use crate::workflow::WorkflowFile;
 
 fn findings(text: &str) -> Vec<String> {
     let found = match WorkflowFile::parse("w.toml", text, "", Tz::UTC) {
-        Ok(file) => check(&Workflows::new([Arc::new(file)])),
+        Ok(file) => check_workflows(&Workflows::new([Arc::new(file)])),
         Err(broken) => broken,
     };
     let mark = |finding: &Finding| match finding.severity {
@@ -372,7 +372,7 @@ fn only_errors_are_errors() {
         |rule: &str| format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily{rule}\"\ntemplate = \"x\"\n");
     let has_errors_of = |rule: &str| {
         let file = WorkflowFile::parse("w.toml", &text(rule), "", Tz::UTC).unwrap();
-        let found = check(&Workflows::new([Arc::new(file)]));
+        let found = check_workflows(&Workflows::new([Arc::new(file)]));
         (found.len(), has_errors(&found))
     };
     assert_eq!(has_errors_of(""), (0, false));
@@ -392,12 +392,12 @@ fn a_phase_says_where_it_stands_and_what_is_wrong_with_it() {
     let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();
     let [wrong, well] = file.phases.as_slice() else { panic!("{file:?}") };
     assert_eq!(
-        (wrong.place(), wrong.template_place(), (wrong.line, wrong.column)),
+        (wrong.name_place(), wrong.template_place(), (wrong.line, wrong.column)),
         ((2, 8), (4, 14), (1, 1))
     );
-    assert_eq!((well.place(), well.template_place(), well.line), ((6, 8), (5, 1), 5));
-    assert!(wrong.status().starts_with("invalid cron: 61 * * * *"), "{}", wrong.status());
-    assert_eq!(well.status(), "");
+    assert_eq!((well.name_place(), well.template_place(), well.line), ((6, 8), (5, 1), 5));
+    assert!(wrong.problems_text().starts_with("invalid cron: 61 * * * *"), "{}", wrong.problems_text());
+    assert_eq!(well.problems_text(), "");
 }
 
 #[test]

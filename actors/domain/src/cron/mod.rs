@@ -47,7 +47,7 @@ impl CronError {
 /// # Ok::<(), flowlord_domain::cron::CronError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
+pub struct CronSchedule {
     zone: Tz,
     kind: ScheduleKind,
 }
@@ -58,7 +58,7 @@ enum ScheduleKind {
     CronFields(CronFields),
 }
 
-impl Schedule {
+impl CronSchedule {
     /// Reads a schedule. `zone` counts unless the text names one (`CRON_TZ=Europe/Berlin 0 3 * * *`).
     pub fn parse(spec: &str, zone: Tz) -> Result<Self, CronError> {
         if spec.is_empty() {

@@ -1,6 +1,6 @@
 //! Steps that a field can't hold: `*/90` of minutes fires every hour.
 
-use super::Schedule;
+use super::CronSchedule;
 
 /// A field: what it is called, its first value, how many there are, and its unit in `@every`.
 struct StepField {
@@ -20,7 +20,7 @@ const FIELDS: [StepField; 6] = [
     StepField { what: "day of week", first: 0, count: 7, cycle: None },
 ];
 
-impl Schedule {
+impl CronSchedule {
     /// What a step of `spec` does that its author hardly means, and what to write instead; none for one that does what
     /// it says. Of uneven steps it names only those of more than half an hour, a minute or a day: what is
     /// left over is then far from the step.
@@ -29,7 +29,7 @@ impl Schedule {
         let fields = FIELDS.get(6_usize.checked_sub(parts.len())?..)?; // five parts have none for seconds
         let steps =
             parts.iter().zip(fields).flat_map(|(part, field)| part.split(',').map(move |part| (part, field)));
-        steps.filter_map(|(part, field)| field.find_misleading(part, &self.words())).next()
+        steps.filter_map(|(part, field)| field.find_misleading(part, &self.to_words())).next()
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn find_misleading(spec: &str) -> Option<String> {
-        Schedule::parse(spec, Tz::UTC).unwrap().misleading_step(spec)
+        CronSchedule::parse(spec, Tz::UTC).unwrap().misleading_step(spec)
     }
 
     #[test]

@@ -8,7 +8,7 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn slots(spec: &str, zone: Tz, from: &str, count: usize) -> Vec<String> {
-    let schedule = Schedule::parse(spec, zone).unwrap();
+    let schedule = CronSchedule::parse(spec, zone).unwrap();
     let slots = std::iter::successors(schedule.next_after(at(from)), |slot| schedule.next_after(*slot));
     slots.take(count).map(|slot| slot.format("%dT%H:%M").to_string()).collect()
 }
@@ -43,7 +43,7 @@ fn an_hour_with_a_star_or_a_step_follows_real_time() {
 #[test]
 fn the_last_slot_before_an_instant() {
     let before = |spec: &str, at_text: &str| {
-        Schedule::parse(spec, Tz::UTC).unwrap().prev_before(at(at_text)).map(|slot| slot.to_rfc3339())
+        CronSchedule::parse(spec, Tz::UTC).unwrap().prev_before(at(at_text)).map(|slot| slot.to_rfc3339())
     };
     assert_eq!(before("0 0 * * *", "2021-03-04T00:00:00Z").unwrap(), "2021-03-03T00:00:00+00:00");
     assert_eq!(before("* * * * * *", "2021-03-04T00:00:00Z").unwrap(), "2021-03-03T23:59:59+00:00");
@@ -57,13 +57,13 @@ fn the_last_slot_before_an_instant() {
 /// Found by the fuzzer: the clock goes there and back between the winter before and the slot.
 #[test]
 fn a_slot_in_the_hour_that_repeats_is_found_from_the_winter_before() {
-    let schedule = Schedule::parse("* 2/9 25 10 *", Europe::Berlin).unwrap();
+    let schedule = CronSchedule::parse("* 2/9 25 10 *", Europe::Berlin).unwrap();
     assert_eq!(schedule.next_after(at("2098-11-22T07:43:28Z")), Some(at("2099-10-25T00:00:00Z")));
 }
 
 #[test]
 fn a_problem_names_the_field_and_the_remedy() {
-    let error = |spec: &str| Schedule::parse(spec, Tz::UTC).unwrap_err().to_string();
+    let error = |spec: &str| CronSchedule::parse(spec, Tz::UTC).unwrap_err().to_string();
     assert_eq!(error("* 24 * * *"), "hour `24` is out of range: 0 to 23, low before high");
     assert_eq!(error("* * * FOO *"), "month `FOO` has `FOO`, which is not a number");
     assert!(error("CRON_TZ=UTC").contains("write the schedule after it"));
@@ -111,9 +111,10 @@ fn the_next_slot_of_each_form() {
         ("TZ=Local 0 12 * * *", "2024-01-15T11:00:00"),
         ("CRON_TZ=America/New_York  0 12 * * *", "2024-01-15T17:00:00"),
     ] {
-        let schedule = Schedule::parse(spec, Europe::Berlin).unwrap();
+        let schedule = CronSchedule::parse(spec, Europe::Berlin).unwrap();
         // Those without a zone of their own count in UTC here.
-        let schedule = if spec.contains("TZ=") { schedule } else { Schedule::parse(spec, Tz::UTC).unwrap() };
+        let schedule =
+            if spec.contains("TZ=") { schedule } else { CronSchedule::parse(spec, Tz::UTC).unwrap() };
         let next = schedule.next_after(at("2024-01-15T10:30:45.5Z"));
         assert_eq!(
             next.map(|slot| slot.format("%Y-%m-%dT%H:%M:%S").to_string()).as_deref(),
@@ -125,12 +126,14 @@ fn the_next_slot_of_each_form() {
 
 #[test]
 fn a_slot_may_be_the_instant_from_which_it_is_looked_for() {
-    let first =
-        |spec: &str| Schedule::parse(spec, Tz::UTC).unwrap().first_from(at("2024-01-15T10:30:00Z")).unwrap();
+    let first = |spec: &str| {
+        CronSchedule::parse(spec, Tz::UTC).unwrap().first_from(at("2024-01-15T10:30:00Z")).unwrap()
+    };
     assert_eq!(first("30 10 * * *"), at("2024-01-15T10:30:00Z"));
     assert_eq!(first("31 10 * * *"), at("2024-01-15T10:31:00Z"));
     assert_eq!(first("@every 5m"), at("2024-01-15T10:35:00Z"));
-    let before = |spec: &str| Schedule::parse(spec, Tz::UTC).unwrap().prev_before(at("2024-01-15T10:30:00Z"));
+    let before =
+        |spec: &str| CronSchedule::parse(spec, Tz::UTC).unwrap().prev_before(at("2024-01-15T10:30:00Z"));
     assert_eq!(before("@every 5m"), Some(at("2024-01-15T10:25:00Z")));
     assert_eq!(before("30 10 * * *"), Some(at("2024-01-14T10:30:00Z")));
     assert_eq!(before("59 29 10 * * *"), Some(at("2024-01-15T10:29:59Z")));
@@ -161,7 +164,7 @@ fn what_a_field_cannot_be_says_so() {
         ("@every soon", "@every: `soon` is not a duration"),
         ("TZ=Nowhere 0 0 * * *", "`Nowhere` is not a time zone"),
     ] {
-        let error = Schedule::parse(spec, Tz::UTC).unwrap_err().to_string();
+        let error = CronSchedule::parse(spec, Tz::UTC).unwrap_err().to_string();
         assert!(error.starts_with(says), "{spec}: {error}");
     }
 }
@@ -173,7 +176,7 @@ proptest! {
         seconds in 1_300_000_000_i64..1_800_000_000,
         zone in 0..ZONES.len(),
     ) {
-        let schedule = Schedule::parse(&spec, ZONES[zone]).unwrap();
+        let schedule = CronSchedule::parse(&spec, ZONES[zone]).unwrap();
         let from = DateTime::from_timestamp(seconds, 5).unwrap();
         if let Some(slot) = schedule.next_after(from) {
             prop_assert!(slot > from);
@@ -185,6 +188,6 @@ proptest! {
 
     #[test]
     fn any_text_is_judged(spec in ".{0,40}") {
-        let _ = Schedule::parse(&spec, Tz::UTC);
+        let _ = CronSchedule::parse(&spec, Tz::UTC);
     }
 }

@@ -4,15 +4,15 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::fields::CronFields;
-use super::{Schedule, ScheduleKind};
+use super::{CronSchedule, ScheduleKind};
 use crate::duration;
 
 /// Up to this many times of a day are listed one by one.
 const MOST_LISTED: usize = 6;
 
-impl Schedule {
+impl CronSchedule {
     /// When it is: `every hour at :05`, `Monday to Friday at 02:30`. Zones other than UTC are named.
-    pub fn words(&self) -> String {
+    pub fn to_words(&self) -> String {
         let words = match &self.kind {
             ScheduleKind::Every(step) => words_of_every(*step),
             ScheduleKind::CronFields(fields) => fields_in_words(fields),
@@ -25,7 +25,7 @@ fn words_of_every(step: TimeDelta) -> String {
     match whole_unit(step) {
         Some((1, unit)) => format!("every {unit}"),
         Some((n, unit)) => format!("every {n} {unit}s"),
-        None => format!("every {}", duration::print(step)),
+        None => format!("every {}", duration::print_duration(step)),
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
             ("@every 1h30m", "every 90 minutes"),
             ("CRON_TZ=Europe/Berlin 0 3 * * *", "every day at 03:00, Europe/Berlin time"),
         ] {
-            assert_eq!(Schedule::parse(cron, Tz::UTC).unwrap().words(), words, "{cron}");
+            assert_eq!(CronSchedule::parse(cron, Tz::UTC).unwrap().to_words(), words, "{cron}");
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
             ("@every 48h", "every 2 days"),
             ("@every 61s", "every 61 seconds"),
         ] {
-            assert_eq!(Schedule::parse(cron, Tz::UTC).unwrap().words(), words, "{cron}");
+            assert_eq!(CronSchedule::parse(cron, Tz::UTC).unwrap().to_words(), words, "{cron}");
         }
     }
 }

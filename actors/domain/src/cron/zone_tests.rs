@@ -46,7 +46,7 @@ fn all() -> BTreeMap<Change, Tz> {
 }
 
 fn slots(spec: &str, zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
-    let schedule = Schedule::parse(spec, zone).unwrap();
+    let schedule = CronSchedule::parse(spec, zone).unwrap();
     let first = schedule.first_from(from);
     std::iter::successors(first, |slot| schedule.next_after(*slot)).take_while(|slot| *slot < to).collect()
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::fixed::FixedIds;
-use crate::task::{Lane, Uid};
+use crate::task::{TaskLane, Uid};
 use crate::workflow::WorkflowFile;
 
 const FILE: &str = r#"
@@ -51,7 +51,7 @@ fn attempt(topic: &str, job: &str, meta: &str) -> Attempt {
         workflow: "w.toml".to_owned(),
         parent: None,
         retry: 0,
-        lane: Lane::Backload,
+        lane: TaskLane::Backload,
         state: TaskState::Leased,
         delivery: 1,
         not_before: None,
@@ -67,12 +67,12 @@ fn attempt(topic: &str, job: &str, meta: &str) -> Attempt {
     }
 }
 
-fn decision(task: &Attempt, result: TaskResult, meta: &str) -> Decision {
-    decide(&workflows(), task, &outcome(result, meta), now(), "host", &mut FixedIds::default())
+fn decision(task: &Attempt, result: TaskResult, meta: &str) -> TaskDecision {
+    decide_result(&workflows(), task, &outcome(result, meta), now(), "host", &mut FixedIds::default())
 }
 
-fn outcome(result: TaskResult, meta: &str) -> Outcome {
-    Outcome { result, msg: "why".to_owned(), meta: meta.to_owned(), started: None, ended: None }
+fn outcome(result: TaskResult, meta: &str) -> WorkerOutcome {
+    WorkerOutcome { result, msg: "why".to_owned(), meta: meta.to_owned(), started: None, ended: None }
 }
 
 #[test]
@@ -90,7 +90,10 @@ fn children_see_what_the_worker_said_and_one_that_fails_stops_no_other() {
         ]
     );
     for child in &decision.children {
-        assert_eq!((child.parent, child.id.as_str(), child.lane), (Some(Uid(7)), "chain", Lane::Backload));
+        assert_eq!(
+            (child.parent, child.id.as_str(), child.lane),
+            (Some(Uid(7)), "chain", TaskLane::Backload)
+        );
     }
     let [alert] = decision.alerts.as_slice() else { panic!("{:?}", decision.alerts) };
     assert_eq!(
@@ -105,8 +108,8 @@ fn rows_of_a_file_come_from_the_caller_and_none_means_no_child() {
     let task = attempt("load", "other", "");
     let outcome = outcome(TaskResult::Complete, "");
     let created = |lines: &'static str| {
-        let files = move |_: &str| Row::from_json_lines(lines).map_err(|e| e.to_string());
-        decide_with(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
+        let files = move |_: &str| MetaRow::from_json_lines(lines).map_err(|e| e.to_string());
+        decide_result_with(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
             .children
             .len()
     };
@@ -122,13 +125,14 @@ fn a_key_comes_from_the_rows_or_from_the_parent_or_no_child_starts() {
     let outcome = outcome(TaskResult::Complete, "");
     let decided = |meta: &str| {
         let task = attempt("load", "", meta);
-        let files =
-            |_: &str| Row::from_json_lines("{\"table\":\"a\"}\n{\"table\":\"b\"}").map_err(|e| e.to_string());
-        decide_with(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
+        let files = |_: &str| {
+            MetaRow::from_json_lines("{\"table\":\"a\"}\n{\"table\":\"b\"}").map_err(|e| e.to_string())
+        };
+        decide_result_with(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
     };
     let infos: Vec<String> = decided("shard=7").children.into_iter().map(|task| task.info).collect();
     assert_eq!(infos, ["a/7", "b/7"]);
-    let Decision { children, alerts, .. } = decided("other=7");
+    let TaskDecision { children, alerts, .. } = decided("other=7");
     assert!(children.is_empty());
     assert_eq!(
         (alerts.len(), alerts[0].kind, alerts[0].topic.as_str()),
@@ -223,7 +227,7 @@ fn a_child_belongs_to_the_workflow_of_its_phase() {
     ] {
         let task = Attempt { workflow: own.to_owned(), ..attempt("load", "", meta) };
         let outcome = outcome(TaskResult::Complete, "");
-        let decision = decide(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default());
+        let decision = decide_result(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default());
         let found: Vec<_> = decision.children.iter().map(|child| child.workflow.as_str()).collect();
         assert_eq!(found, Vec::from_iter(expected), "{own} {meta}");
         for child in &decision.children {
@@ -240,13 +244,16 @@ fn a_phase_without_a_retry_delay_tries_again_after_a_second() {
     let decided = |job: &str, retry: u32, meta: &str| {
         let task = Attempt { retry, ..attempt("load", job, meta) };
         let outcome = outcome(TaskResult::Error, "");
-        decide(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default())
+        decide_result(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default())
     };
     // The job may stand in the meta alone; `delayed` of the time before doesn't stay.
     let retry = decided("", 1, "job=j&delayed=5s&a=1").retry.unwrap();
     assert_eq!(retry.not_before, Some(now() + TimeDelta::seconds(1)));
     assert_eq!((retry.retry, retry.meta.as_str()), (2, "a=1&job=j&retry=2"));
-    assert_eq!((retry.lane, retry.id.as_str(), retry.workflow.as_str()), (Lane::Backload, "chain", "w.toml"));
+    assert_eq!(
+        (retry.lane, retry.id.as_str(), retry.workflow.as_str()),
+        (TaskLane::Backload, "chain", "w.toml")
+    );
     let next = |retry: u32, meta: &str| decided("j", retry, meta).retry.map(|retry| retry.retry);
     assert_eq!((next(2, ""), next(3, "")), (Some(3), None), "three retries, and no more");
     assert_eq!(next(3, "retry=1"), Some(2), "its meta counts before the row");
@@ -259,8 +266,8 @@ fn a_phase_without_a_retry_delay_tries_again_after_a_second() {
 fn what_a_worker_wants_told_at_once_is_told_with_the_task_as_it_ended() {
     let started = now() - TimeDelta::minutes(5);
     let task = Attempt { started: Some(started), ..attempt("load", "hourly", "cron=2024-01-14T05") };
-    let told = |outcome: Outcome| {
-        let decision = decide(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default());
+    let told = |outcome: WorkerOutcome| {
+        let decision = decide_result(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default());
         let [alert] = decision.alerts.as_slice() else { panic!("{:?}", decision.alerts) };
         alert.clone()
     };
@@ -277,7 +284,7 @@ fn what_a_worker_wants_told_at_once_is_told_with_the_task_as_it_ended() {
         msg: "why".to_owned(),
         started: "2024-01-15T09:55:00Z".to_owned(),
         ended: "2024-01-15T10:00:00Z".to_owned(),
-        uid: Uid(7).to_string(),
+        attempt_uid: Uid(7).to_string(),
         not_before: String::new(),
     };
     assert_eq!(doc, expected);
@@ -287,7 +294,7 @@ fn what_a_worker_wants_told_at_once_is_told_with_the_task_as_it_ended() {
     );
     assert_eq!(plain.task_time, Some("2024-01-14T05:00:00Z".parse().unwrap()));
     // What the worker says of its times counts before what is known of them.
-    let own = Outcome {
+    let own = WorkerOutcome {
         started: Some(now() - TimeDelta::minutes(3)),
         ended: Some(now() - TimeDelta::minutes(2)),
         ..outcome(TaskResult::Alert, "")
@@ -298,16 +305,17 @@ fn what_a_worker_wants_told_at_once_is_told_with_the_task_as_it_ended() {
 
 #[test]
 fn what_follows_an_attempt_follows_it_to_another_id() {
-    let complete = decision(&attempt("load", "hourly", ""), TaskResult::Complete, "file=f").moved(Uid(99));
+    let complete = decision(&attempt("load", "hourly", ""), TaskResult::Complete, "file=f").with_uid(Uid(99));
     assert_eq!(complete.children.len(), 3);
     assert!(complete.children.iter().all(|child| child.parent == Some(Uid(99))));
     assert!(complete.alerts.iter().all(|alert| alert.uid == Some(Uid(99))));
-    let failed = decision(&attempt("load", "hourly", ""), TaskResult::Error, "").moved(Uid(99));
+    let failed = decision(&attempt("load", "hourly", ""), TaskResult::Error, "").with_uid(Uid(99));
     assert_eq!(failed.retry.unwrap().parent, Some(Uid(99)));
     let told = decision(&attempt("load", "hourly", ""), TaskResult::Alert, "");
-    let moved = told.moved(Uid(99));
-    let doc = |decision: &Decision| TaskDoc::parse(decision.alerts[0].at_once.as_deref().unwrap()).unwrap();
-    let expected = TaskDoc { uid: Uid(99).to_string(), created: created_text(Uid(99)), ..doc(&told) };
+    let moved = told.with_uid(Uid(99));
+    let doc =
+        |decision: &TaskDecision| TaskDoc::parse(decision.alerts[0].at_once.as_deref().unwrap()).unwrap();
+    let expected = TaskDoc { attempt_uid: Uid(99).to_string(), created: created_text(Uid(99)), ..doc(&told) };
     assert_eq!(doc(&moved), expected);
 }
 
@@ -317,9 +325,9 @@ fn a_decision_holds_what_the_worker_said() {
     assert_eq!((done.meta.as_str(), done.started, done.ended), ("a=1&b=2", None, now()));
     assert_eq!(done.task_time, Some("2024-01-14T00:00:00Z".parse().unwrap()));
     let (start, end) = (now() - TimeDelta::hours(2), now() - TimeDelta::hours(1));
-    let outcome = Outcome { started: Some(start), ended: Some(end), ..outcome(TaskResult::Warn, "") };
+    let outcome = WorkerOutcome { started: Some(start), ended: Some(end), ..outcome(TaskResult::Warn, "") };
     let task = attempt("quiet", "", "");
-    let done = decide(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default());
+    let done = decide_result(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default());
     assert_eq!((done.started, done.ended), (Some(start), end));
 }
 

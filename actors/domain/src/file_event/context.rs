@@ -4,7 +4,7 @@ use super::fields::JsonFields;
 use super::{FileEvent, MAX_TEXT};
 
 /// The headers in which senders state something about an event.
-pub const HEADERS: [&str; 14] = [
+pub const EVENT_HEADERS: [&str; 14] = [
     "ce-type",
     "ce-id",
     "ce-source",
@@ -21,14 +21,14 @@ pub const HEADERS: [&str; 14] = [
     "x-amz-sns-message-type",
 ];
 
-/// Those of [`HEADERS`] that a request has.
+/// Those of [`EVENT_HEADERS`] that a request has.
 #[derive(Debug, Clone, Default)]
-pub struct Headers(Vec<(&'static str, String)>);
+pub struct EventHeaders(Vec<(&'static str, String)>);
 
-impl Headers {
+impl EventHeaders {
     /// Takes over what `value_of` a header says.
-    pub fn of<'a>(value_of: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let present = HEADERS.into_iter().filter_map(|name| Some((name, value_of(name)?.to_owned())));
+    pub fn from_lookup<'a>(value_of: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let present = EVENT_HEADERS.into_iter().filter_map(|name| Some((name, value_of(name)?.to_owned())));
         Self(present.collect())
     }
 
@@ -59,7 +59,7 @@ pub(super) struct RecordContext {
 }
 
 impl RecordContext {
-    pub(super) fn of_headers(headers: &Headers) -> Self {
+    pub(super) fn of_headers(headers: &EventHeaders) -> Self {
         let message_id = headers.text_of("x-goog-pubsub-message-id");
         let mut context = Self::default().in_push(&|name| headers.text_of(name), &message_id);
         context.about = headers.text_of("x-goog-resource-uri");

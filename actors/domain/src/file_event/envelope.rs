@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::context::{RecordContext, texts_of, why_unconfirmed};
 use super::fields::JsonFields;
-use super::{Arrival, FileEventError, judge_file, judge_plain, s3};
+use super::{FileArrival, FileEventError, judge_file, judge_plain, s3};
 
 /// How many envelopes may lie in each other: S3 by EventBridge by SNS by SQS are four.
 const MAX_DEPTH: usize = 8;
 
 /// What the records read so far came to.
-pub(super) type RecordResults = Vec<Result<Arrival, FileEventError>>;
+pub(super) type RecordResults = Vec<Result<FileArrival, FileEventError>>;
 
 /// Reads the records of a body, or of what an envelope carries.
 pub(super) fn read_records(body: Value, context: &RecordContext, records: &mut RecordResults) {

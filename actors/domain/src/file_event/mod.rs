@@ -12,7 +12,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::context::RecordContext;
-pub use self::context::{HEADERS, Headers};
+pub use self::context::{EVENT_HEADERS, EventHeaders};
 use self::fields::JsonFields;
 
 use crate::task_time::path_time;
@@ -51,7 +51,7 @@ pub struct FileEvent {
 
 /// What was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
+pub enum FileArrival {
     /// A file arrived.
     File(FileEvent),
     /// Something else happened to a file.
@@ -103,7 +103,7 @@ impl FileEvent {
     }
 
     /// The time that its path names.
-    pub fn time(&self) -> Option<DateTime<Utc>> {
+    pub fn time_of_path(&self) -> Option<DateTime<Utc>> {
         path_time(&self.path)
     }
 
@@ -167,7 +167,7 @@ pub fn is_folder_marker(path: &str) -> bool {
 ///
 /// # Errors
 /// What to send instead, where no record can be read.
-pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventError> {
+pub fn parse_file_events(body: &[u8], headers: &EventHeaders) -> Result<Vec<FileArrival>, FileEventError> {
     let context = RecordContext::of_headers(headers);
     // A message may say everything in its headers.
     let body = if body.is_empty() && !headers.is_empty() { b"{}" } else { body };
@@ -182,7 +182,7 @@ pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventEr
     let judged = (1..).zip(records).map(|(nth, record)| match record {
         Err(err) if is_any_read => {
             let file = FileEvent { path: format!("record {nth}"), ..FileEvent::default() };
-            Ok(Arrival::Ignored { file, why: err.to_string() })
+            Ok(FileArrival::Ignored { file, why: err.to_string() })
         }
         record => record,
     });
@@ -190,7 +190,7 @@ pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventEr
 }
 
 /// A stat, or an object of GCS: that has an id and a name.
-fn judge_plain(fields: &JsonFields, context: &RecordContext) -> Result<Arrival, FileEventError> {
+fn judge_plain(fields: &JsonFields, context: &RecordContext) -> Result<FileArrival, FileEventError> {
     let (id, name) = (fields.text("id"), fields.text("name"));
     if id.is_empty() || name.is_empty() {
         return judge_file(FileEvent::of_stat(fields), context);
@@ -201,11 +201,11 @@ fn judge_plain(fields: &JsonFields, context: &RecordContext) -> Result<Arrival, 
 }
 
 /// What an event about a file comes to, with all that was stated around it.
-fn judge_file(file: FileEvent, context: &RecordContext) -> Result<Arrival, FileEventError> {
+fn judge_file(file: FileEvent, context: &RecordContext) -> Result<FileArrival, FileEventError> {
     let mut file = context.complete_file(file);
     let marker = is_folder_marker(&file.path).then_some("the marker of a folder: only files start tasks");
     let Some(why) = context.why.clone().or_else(|| marker.map(str::to_owned)) else {
-        return file.check_lengths().map(Arrival::File);
+        return file.check_lengths().map(FileArrival::File);
     };
     if file.path.is_empty() {
         file.path.clone_from(&context.about);
@@ -213,5 +213,5 @@ fn judge_file(file: FileEvent, context: &RecordContext) -> Result<Arrival, FileE
     if file.path.is_empty() {
         file.path.clone_from(&why);
     }
-    Ok(Arrival::Ignored { file: file.check_lengths()?, why })
+    Ok(FileArrival::Ignored { file: file.check_lengths()?, why })
 }

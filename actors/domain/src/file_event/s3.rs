@@ -2,11 +2,11 @@
 
 use super::context::RecordContext;
 use super::fields::JsonFields;
-use super::{Arrival, FileEvent, FileEventError, judge_file};
+use super::{FileArrival, FileEvent, FileEventError, judge_file};
 use crate::query::unescape_text;
 
 /// A record of a notification.
-pub(super) fn of_record(record: &JsonFields, context: RecordContext) -> Result<Arrival, FileEventError> {
+pub(super) fn of_record(record: &JsonFields, context: RecordContext) -> Result<FileArrival, FileEventError> {
     let s3 = record.object("s3").unwrap_or_default();
     let object = s3.object("object").unwrap_or_default();
     let bucket = s3.object("bucket").unwrap_or_default().text("name");
@@ -17,7 +17,7 @@ pub(super) fn of_record(record: &JsonFields, context: RecordContext) -> Result<A
 }
 
 /// What MinIO sends around its records, where those are missing.
-pub(super) fn of_minio(event: &JsonFields, context: RecordContext) -> Result<Arrival, FileEventError> {
+pub(super) fn of_minio(event: &JsonFields, context: RecordContext) -> Result<FileArrival, FileEventError> {
     let key = event.text("Key");
     let path = if key.is_empty() { key } else { format!("s3://{key}") };
     let file = FileEvent { path, ..FileEvent::default() };
@@ -25,7 +25,10 @@ pub(super) fn of_minio(event: &JsonFields, context: RecordContext) -> Result<Arr
 }
 
 /// An event of EventBridge, whose keys are written as they are.
-pub(super) fn of_event_bridge(event: &JsonFields, context: RecordContext) -> Result<Arrival, FileEventError> {
+pub(super) fn of_event_bridge(
+    event: &JsonFields,
+    context: RecordContext,
+) -> Result<FileArrival, FileEventError> {
     let detail = event.object("detail").unwrap_or_default();
     let object = detail.object("object").unwrap_or_default();
     let bucket = detail.object("bucket").unwrap_or_default().text("name");

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::*;
 
 /// What a body comes to, with headers.
-fn told_with(headers: &[(&str, &str)], body: &str) -> Result<Vec<Arrival>, FileEventError> {
+fn told_with(headers: &[(&str, &str)], body: &str) -> Result<Vec<FileArrival>, FileEventError> {
     let value_of = |name: &str| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-    parse(body.as_bytes(), &Headers::of(value_of))
+    parse_file_events(body.as_bytes(), &EventHeaders::from_lookup(value_of))
 }
 
-fn one(headers: &[(&str, &str)], body: &Value) -> Arrival {
+fn one(headers: &[(&str, &str)], body: &Value) -> FileArrival {
     let mut arrivals = told_with(headers, &body.to_string()).unwrap();
     assert_eq!(arrivals.len(), 1, "{arrivals:?}");
     arrivals.remove(0)
@@ -21,16 +21,16 @@ fn one(headers: &[(&str, &str)], body: &Value) -> Arrival {
 
 fn file(body: &Value) -> FileEvent {
     match one(&[], body) {
-        Arrival::File(file) => file,
-        ignored @ Arrival::Ignored { .. } => panic!("{ignored:?}"),
+        FileArrival::File(file) => file,
+        ignored @ FileArrival::Ignored { .. } => panic!("{ignored:?}"),
     }
 }
 
 /// The path, and why it starts nothing; empty when it does.
-fn outcome(arrival: Arrival) -> (String, String) {
+fn outcome(arrival: FileArrival) -> (String, String) {
     match arrival {
-        Arrival::File(file) => (file.path, String::new()),
-        Arrival::Ignored { file, why } => (file.path, why),
+        FileArrival::File(file) => (file.path, String::new()),
+        FileArrival::Ignored { file, why } => (file.path, why),
     }
 }
 
@@ -159,10 +159,10 @@ fn an_object_of_gcs_is_the_same_in_a_cloud_event() {
     let carried = push(&object().to_string(), &json!({"eventType": "OBJECT_FINALIZE"}));
     let carrier = "google.cloud.pubsub.topic.v1.messagePublished";
     assert_eq!(file(&cloud_event(carrier, &carried)), plain);
-    assert_eq!(one(&[("ce-type", kind), ("ce-id", "e1")], &object()), Arrival::File(plain.clone()));
-    assert_eq!(one(&[("ce-type", carrier)], &carried), Arrival::File(plain.clone()));
-    assert_eq!(one(&[("eventtype", "OBJECT_FINALIZE")], &object()), Arrival::File(plain.clone()));
-    assert_eq!(one(&[("x-goog-resource-state", "exists")], &object()), Arrival::File(plain));
+    assert_eq!(one(&[("ce-type", kind), ("ce-id", "e1")], &object()), FileArrival::File(plain.clone()));
+    assert_eq!(one(&[("ce-type", carrier)], &carried), FileArrival::File(plain.clone()));
+    assert_eq!(one(&[("eventtype", "OBJECT_FINALIZE")], &object()), FileArrival::File(plain.clone()));
+    assert_eq!(one(&[("x-goog-resource-state", "exists")], &object()), FileArrival::File(plain));
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn the_marker_of_a_folder_is_no_file() {
 #[test]
 fn each_record_of_a_body_is_judged_alone() {
     let several = records(&["ObjectCreated:Put", "ObjectRemoved:Delete"]).to_string();
-    let [Arrival::File(_), Arrival::Ignored { .. }] = &told_with(&[], &several).unwrap()[..] else {
+    let [FileArrival::File(_), FileArrival::Ignored { .. }] = &told_with(&[], &several).unwrap()[..] else {
         panic!()
     };
     let listed = json!([{"path": "/in/a"}, {"size": 5}, {"path": "/in/b"}]).to_string();
@@ -301,9 +301,9 @@ fn a_file_knows_when_it_was_written_and_which_time_its_path_names() {
     };
     let known = event("/in/2024/01/15/a.csv", "2024-01-16T02:00:00+02:00");
     assert_eq!(known.created_at(), "2024-01-16T00:00:00Z".parse().ok());
-    assert_eq!(known.time(), "2024-01-15T00:00:00Z".parse().ok());
+    assert_eq!(known.time_of_path(), "2024-01-15T00:00:00Z".parse().ok());
     let unknown = event("/in/a.csv", "yesterday");
-    assert_eq!((unknown.created_at(), unknown.time()), (None, None));
+    assert_eq!((unknown.created_at(), unknown.time_of_path()), (None, None));
 }
 
 #[test]

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::schedule::NoFiles;
-use crate::template::Row;
+use crate::template::MetaRow;
 use crate::workflow::WorkflowFile;
 
-const LIMITS: Limits = Limits { tasks: 100, followers: 100, depth: 10 };
+const LIMITS: PlanLimits = PlanLimits { tasks: 100, followers: 100, depth: 10 };
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -18,7 +18,7 @@ fn workflows(text: &str) -> Workflows {
     Workflows::new([Arc::new(WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap())])
 }
 
-fn lines(step: &Step, depth: usize, out: &mut Vec<String>) {
+fn lines(step: &PlannedTask, depth: usize, out: &mut Vec<String>) {
     let needs = if step.needs.is_empty() { String::new() } else { format!(" if {}", step.needs.join(",")) };
     let problem = step.problem.as_ref().map(|problem| format!(" ! {problem}")).unwrap_or_default();
     let cut = if step.cut { " ..." } else { "" };
@@ -26,15 +26,15 @@ fn lines(step: &Step, depth: usize, out: &mut Vec<String>) {
     step.children.iter().for_each(|child| lines(child, depth + 1, out));
 }
 
-fn plan(text: &str, from: &str, until: &str, limits: Limits, files: &dyn RowSource) -> Vec<String> {
+fn plan(text: &str, from: &str, until: &str, limits: PlanLimits, files: &dyn RowSource) -> Vec<String> {
     let workflows = workflows(text);
     let mut out = Vec::new();
-    for planned in Plan::new(&workflows, files, at(from), at(until), limits) {
+    for planned in SlotPlan::new(&workflows, files, at(from), at(until), limits) {
         out.push(planned.at.format("%dT%H:%M:%S").to_string());
         match &planned.what {
-            What::Task(step) => lines(step, 0, &mut out),
-            What::More(left) => out.push(format!("{left} more")),
-            What::Problem(problem) => out.push(format!("! {problem}")),
+            PlannedOutcome::Task(step) => lines(step, 0, &mut out),
+            PlannedOutcome::More(left) => out.push(format!("{left} more")),
+            PlannedOutcome::Problem(problem) => out.push(format!("! {problem}")),
         }
     }
     out
@@ -65,7 +65,7 @@ fn a_chain_is_followed_and_what_a_worker_would_say_stays_open() {
 fn slots_of_one_instant_come_by_name_and_a_batch_as_far_as_the_limit_goes() {
     let text = "[[phase]]\ntask = \"b\"\nrule = \"cron=@daily\"\n\
                 [[phase]]\ntask = \"a\"\nrule = \"cron=@daily&for=-5h&by=hour\"\ntemplate = \"{hh}\"\n";
-    let limits = Limits { tasks: 2, ..LIMITS };
+    let limits = PlanLimits { tasks: 2, ..LIMITS };
     let planned = plan(text, "2024-01-15T00:00:00Z", "2024-01-16T00:00:00Z", limits, &NoFiles);
     let midnight = "15T00:00:00";
     assert_eq!(planned, [midnight, "a 00", midnight, "a 23", midnight, "4 more", midnight, "b "]);
@@ -78,7 +78,7 @@ fn what_can_t_start_says_why() {
     let planned = day(text);
     assert_eq!(planned[1], "! offset: `x` is not a duration: write it like 250ms, 90s, 1h30m or -4h");
     assert!(planned[4].starts_with("  c  ! c was not created: meta-file `rows.json`: "), "{planned:?}");
-    let rows = |_: &str| Ok(vec![Row::default(), Row::default()]);
+    let rows = |_: &str| Ok(vec![MetaRow::default(), MetaRow::default()]);
     let with_rows = plan(text, "2024-01-15T02:00:00Z", "2024-01-15T03:00:00Z", LIMITS, &rows);
     assert_eq!(with_rows[2..], ["  c ", "  c "]);
 }
@@ -87,7 +87,7 @@ fn what_can_t_start_says_why() {
 fn rows_without_a_key_of_the_template_start_nothing() {
     let text =
         "[[phase]]\ntask = \"a\"\nrule = \"cron=0 1 * * *&meta-file=f.csv\"\ntemplate = \"{meta:k}\"\n";
-    let rows = |_: &str| Ok(vec![Row([("K".to_owned(), "1".to_owned())].into())]);
+    let rows = |_: &str| Ok(vec![MetaRow([("K".to_owned(), "1".to_owned())].into())]);
     let planned = plan(text, "2024-01-15T01:00:00Z", "2024-01-15T02:00:00Z", LIMITS, &rows);
     assert!(planned[1].starts_with("! meta-file `f.csv`: no row has `k`"), "{planned:?}");
 }
@@ -100,10 +100,10 @@ fn a_chain_is_followed_only_so_far() {
     let text = "[[phase]]\ntask = \"t:0\"\nrule = \"cron=0 1 * * *\"\n".to_owned()
         + &(1..50).map(chain).collect::<String>();
     let planned = |limits| plan(&text, "2024-01-15T00:00:00Z", "2024-01-16T00:00:00Z", limits, &NoFiles);
-    let by_depth = planned(Limits { depth: 2, ..LIMITS });
+    let by_depth = planned(PlanLimits { depth: 2, ..LIMITS });
     assert_eq!(by_depth.len(), 8, "{by_depth:?}");
     assert_eq!(by_depth[3], "    t:2  ...");
-    let by_number = planned(Limits { depth: 100, followers: 60, ..LIMITS });
+    let by_number = planned(PlanLimits { depth: 100, followers: 60, ..LIMITS });
     assert_eq!(by_number.len(), 62);
     assert!(by_number.iter().any(|line| line.ends_with(" ...")));
 }
@@ -112,7 +112,7 @@ fn a_chain_is_followed_only_so_far() {
 fn a_year_of_seconds_is_not_kept_in_memory() {
     let workflows = workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=@every 1s\"\n");
     let mut plan =
-        Plan::new(&workflows, &NoFiles, at("2024-01-01T00:00:00Z"), at("2025-01-01T00:00:00Z"), LIMITS);
+        SlotPlan::new(&workflows, &NoFiles, at("2024-01-01T00:00:00Z"), at("2025-01-01T00:00:00Z"), LIMITS);
     assert_eq!(plan.nth(9_999).unwrap().at, at("2024-01-01T02:46:40Z"));
     assert_eq!(plan.due.len(), 1);
 }
@@ -129,15 +129,15 @@ proptest! {
         let workflows = workflows(&specs.iter().enumerate().map(phase).collect::<String>());
         let from = DateTime::from_timestamp(from, 0).unwrap();
         let until = from + chrono::TimeDelta::hours(hours);
-        let planned: Vec<_> = Plan::new(&workflows, &NoFiles, from, until, LIMITS)
-            .map(|planned| (planned.at, planned.phase.name()))
+        let planned: Vec<_> = SlotPlan::new(&workflows, &NoFiles, from, until, LIMITS)
+            .map(|planned| (planned.at, planned.phase.task_name()))
             .collect();
         let mut expected = Vec::new();
         for phase in workflows.phases() {
             let schedule = phase.rule.schedule.as_ref().unwrap();
             let first = schedule.next_after(from - chrono::TimeDelta::seconds(1));
             let slots = std::iter::successors(first, |slot| schedule.next_after(*slot));
-            expected.extend(slots.take_while(|slot| *slot < until).map(|slot| (slot, phase.name())));
+            expected.extend(slots.take_while(|slot| *slot < until).map(|slot| (slot, phase.task_name())));
         }
         expected.sort();
         prop_assert_eq!(planned, expected);

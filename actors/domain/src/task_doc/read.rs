@@ -69,7 +69,7 @@ impl TaskDoc {
             TaskField::Msg => &mut self.msg,
             TaskField::Started => &mut self.started,
             TaskField::Ended => &mut self.ended,
-            TaskField::Uid => &mut self.uid,
+            TaskField::Uid => &mut self.attempt_uid,
             TaskField::NotBefore => &mut self.not_before,
             TaskField::Unknown => return None,
         })
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn names_are_read_in_any_case_and_the_last_value_counts() {
         let doc = TaskDoc::parse(r#"{"TYPE":"a","Type":"b","type":null,"m\u017fg":"m","UID":"u"}"#).unwrap();
-        assert_eq!((doc.topic.as_str(), doc.msg.as_str(), doc.uid.as_str()), ("b", "m", "u"));
+        assert_eq!((doc.topic.as_str(), doc.msg.as_str(), doc.attempt_uid.as_str()), ("b", "m", "u"));
     }
 
     #[test]
@@ -261,8 +261,20 @@ mod tests {
     fn each_field_has_its_place() {
         let fields = TaskField::NAMES.map(|(_, name)| format!("\"{name}\":\"<{name}>\""));
         let doc = TaskDoc::parse(&format!("{{{}}}", fields.join(","))).unwrap();
-        let TaskDoc { topic, job, info, created, id, meta, result, msg, started, ended, uid, not_before } =
-            doc;
+        let TaskDoc {
+            topic,
+            job,
+            info,
+            created,
+            id,
+            meta,
+            result,
+            msg,
+            started,
+            ended,
+            attempt_uid: uid,
+            not_before,
+        } = doc;
         let read = [topic, job, info, created, id, meta, result, msg, started, ended, uid, not_before];
         assert_eq!(read, TaskField::NAMES.map(|(_, name)| format!("<{name}>")));
     }

@@ -8,7 +8,7 @@ use crate::task::Uid;
 
 /// When an attempt was created, with the microseconds that tell it from others.
 pub fn created_text(uid: Uid) -> String {
-    TimeText::in_micros(uid.created()).as_str().to_owned()
+    TimeText::in_micros(uid.created_at()).as_str().to_owned()
 }
 
 /// A time on the wire: RFC 3339 in UTC, whole seconds.
@@ -118,8 +118,8 @@ mod tests {
         #[test]
         fn what_is_written_reads_back(micros in 0..(1_i64 << 56)) {
             let uid = Uid(micros);
-            prop_assert_eq!(parse_time(&created_text(uid)), Ok(uid.created()));
-            prop_assert_eq!(parse_time(&time_text(uid.created())).unwrap().timestamp(), uid.created().timestamp());
+            prop_assert_eq!(parse_time(&created_text(uid)), Ok(uid.created_at()));
+            prop_assert_eq!(parse_time(&time_text(uid.created_at())).unwrap().timestamp(), uid.created_at().timestamp());
             prop_assert_eq!(UidText::new(uid).as_str().to_owned(), uid.to_string());
         }
 

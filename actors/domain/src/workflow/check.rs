@@ -12,7 +12,7 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
     let circles = words_of_circles(phases, graph);
     for (phase, circle) in phases.iter_mut().zip(circles) {
         if let Some(circle) = circle {
-            phase.cyclic = true;
+            phase.is_cyclic = true;
             let message = format!(
                 "{} depends on itself: {circle}: this cycle starts nothing, remove one dependsOn",
                 phase.task
@@ -39,7 +39,7 @@ pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
     let phases = file.phases.iter().enumerate();
     phases
         .filter(|(_, phase)| phase.rule.start_by.or(phase.rule.done_by).is_some())
-        .filter(|(index, _)| file.starters(*index).is_empty())
+        .filter(|(index, _)| file.starters_of(*index).is_empty())
         .map(|(_, phase)| {
             let key = if phase.rule.start_by.is_some() { "start_by" } else { "done_by" };
             let message = format!(
@@ -77,7 +77,7 @@ fn words_of_circles(phases: &[Phase], graph: &PhaseGraph) -> Vec<Option<String>>
         }
         let path = if left > 0 { graph.circle_from(index, phases) } else { vec![index] };
         left = left.saturating_sub(1);
-        let mut names: Vec<String> = path.iter().map(|index| phases[*index].name()).collect();
+        let mut names: Vec<String> = path.iter().map(|index| phases[*index].task_name()).collect();
         if names.len() > MOST_STEPS {
             names.splice(MOST_STEPS - 2..names.len() - 1, ["...".to_owned()]);
         }
@@ -95,7 +95,7 @@ const MOST_COMPARED: usize = 500;
 
 fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &PhaseGraph) -> Option<Finding> {
     let parent = phase.depends_on.as_ref().filter(|parent| !graph.has_phase(parent))?;
-    let names: Vec<String> = phases.iter().take(MOST_COMPARED).map(Phase::name).collect();
+    let names: Vec<String> = phases.iter().take(MOST_COMPARED).map(Phase::task_name).collect();
     let hint = did_you_mean(&parent.to_string(), names.iter().map(String::as_str));
     let remedy =
         if hint.is_empty() { ": a parent must be in the same file, write one of them" } else { &hint };

@@ -63,7 +63,7 @@ impl Workflows {
     }
 
     /// A file by its path.
-    pub fn file(&self, path: &str) -> Option<&Arc<WorkflowFile>> {
+    pub fn file_at(&self, path: &str) -> Option<&Arc<WorkflowFile>> {
         // They are in the order of paths.
         let number = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
         self.files.get(number)
@@ -75,14 +75,14 @@ impl Workflows {
     }
 
     /// A phase by its file and `topic:job`; the first of several.
-    pub fn phase(&self, workflow: &str, task: &str) -> Option<&Phase> {
+    pub fn phase_named(&self, workflow: &str, task: &str) -> Option<&Phase> {
         let name = TaskName::parse(task);
-        self.file(workflow)?.phase(&name.topic, &name.job)
+        self.file_at(workflow)?.first_phase(&name.topic, &name.job)
     }
 
     /// The phase that a task belongs to: in its own workflow first, then in the others by path.
     pub fn phase_for(&self, workflow: &str, topic: &str, job: &str) -> Option<&Phase> {
-        let own = self.file(workflow).and_then(|file| file.phase(topic, job));
+        let own = self.file_at(workflow).and_then(|file| file.first_phase(topic, job));
         own.or_else(|| {
             let (file, phase) = self.first_named.get(topic)?.get(job)?;
             self.files.get(*file)?.phases.get(*phase)
@@ -91,8 +91,13 @@ impl Workflows {
 
     /// The phases of a file that follow a task, by name: those that name its topic alone, or its job as well. A
     /// phase that would lead back to the task isn't among them.
-    pub fn children(&self, workflow: &str, topic: &str, job: &str) -> impl Iterator<Item = &Phase> + use<'_> {
-        let file = self.file(workflow);
+    pub fn children_of(
+        &self,
+        workflow: &str,
+        topic: &str,
+        job: &str,
+    ) -> impl Iterator<Item = &Phase> + use<'_> {
+        let file = self.file_at(workflow);
         let children = file.map(|file| file.graph.children_of(topic, job)).unwrap_or_default();
         children.into_iter().filter_map(move |index| file?.phases.get(index))
     }

@@ -68,7 +68,7 @@ pub struct Phase {
     /// What keeps it from starting; empty when it is well.
     pub problems: Vec<String>,
     /// What it follows follows it: nothing on that circle starts it.
-    pub cyclic: bool,
+    pub is_cyclic: bool,
     places: PhasePlaces,
 }
 
@@ -82,12 +82,12 @@ struct PhasePlaces {
 
 impl Phase {
     /// `topic` or `topic:job`.
-    pub fn name(&self) -> String {
+    pub fn task_name(&self) -> String {
         self.task.to_string()
     }
 
     /// Line and column of its name.
-    pub fn place(&self) -> (usize, usize) {
+    pub fn name_place(&self) -> (usize, usize) {
         self.places.task
     }
 
@@ -97,7 +97,7 @@ impl Phase {
     }
 
     /// The problems in one line; empty when it is well.
-    pub fn status(&self) -> String {
+    pub fn problems_text(&self) -> String {
         self.problems.join("; ")
     }
 }
@@ -133,19 +133,19 @@ impl WorkflowFile {
     }
 
     /// The first phase of that name.
-    pub fn phase(&self, topic: &str, job: &str) -> Option<&Phase> {
+    pub fn first_phase(&self, topic: &str, job: &str) -> Option<&Phase> {
         self.graph.phases_named(topic, job).first().and_then(|index| self.phases.get(*index))
     }
 
     /// The phases that one follows.
-    pub fn parents(&self, phase: &Phase) -> Vec<&Phase> {
+    pub fn parents_of(&self, phase: &Phase) -> Vec<&Phase> {
         let meant = phase.depends_on.iter().flat_map(|parent| self.graph.meant_by(parent));
         meant.filter_map(|index| self.phases.get(index)).collect()
     }
 
     /// The phases with a cron by which the one at this place starts: itself, or those at the beginning of what it
     /// follows.
-    pub fn starters(&self, index: usize) -> Vec<&Phase> {
+    pub fn starters_of(&self, index: usize) -> Vec<&Phase> {
         self.phases_before(index)
             .map(|(_, phase)| phase)
             .filter(|phase| phase.rule.schedule.is_some())
@@ -153,7 +153,7 @@ impl WorkflowFile {
     }
 
     /// The phases on the ways from one to that at this place, with both.
-    pub fn ways(&self, from: &Phase, index: usize) -> Vec<&Phase> {
+    pub fn phases_between(&self, from: &Phase, index: usize) -> Vec<&Phase> {
         let all = self.phases_before(index);
         all.filter(|(index, _)| self.phases_before(*index).any(|(_, phase)| std::ptr::eq(phase, from)))
             .map(|(_, phase)| phase)

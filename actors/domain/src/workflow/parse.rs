@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::lint::{PlaceInPhase, lints_of_phase, place_in_rule};
 use super::{Finding, Phase, PhasePlaces, Severity, TaskName};
-use crate::finding::{nearest, what_to_write};
+use crate::finding::{nearest_word, what_to_write};
 use crate::rule::Rule;
 
 const KEYS: [&str; 5] = ["task", "dependsOn", "rule", "retry", "template"];
@@ -88,7 +88,7 @@ impl PhaseReader<'_> {
             let name = key.into_inner();
             if name.eq_ignore_ascii_case("phase") {
                 self.read_group(&name, place, value.into_inner(), &mut phases);
-            } else if nearest(&name, ["phase"]).is_some() {
+            } else if nearest_word(&name, ["phase"]).is_some() {
                 // Other keys may be notes of the author.
                 self.add_warning(&place, format!("`{name}` is unknown: did you mean `phase`?"));
             }
@@ -216,7 +216,7 @@ impl PhaseReader<'_> {
             line,
             column,
             problems: Vec::new(),
-            cyclic: false,
+            is_cyclic: false,
             places: PhasePlaces {
                 task: self.line_and_column(fields.place_of(&fields.task)),
                 depends_on: self.line_and_column(fields.place_of(&fields.depends_on)),
@@ -248,7 +248,7 @@ impl PhaseReader<'_> {
             }
             self.add_finding(&place, lint.severity, lint.message);
         }
-        let status = phase.rule.status(phase.depends_on.is_some());
+        let status = phase.rule.why_never_started(phase.depends_on.is_some());
         if let Some(status) = &status
             && !phase.rule.problems.iter().any(|problem| problem.message == *status)
         {

@@ -12,7 +12,7 @@ fn keys_are_read_in_any_case_and_both_lists_count() {
         "[[Phase]]\nTASK = \"a\"\nrule = \"cron=0 * * * *&job=x\"\nRetry = 3\n\
          [[phase]]\ntask = \"b:y\"\ndependsOn = \"a\"\n[[Phase]]\ntask = \"c\"\ndepends_on = \"b:y\"\n",
     );
-    let names: Vec<_> = file.phases.iter().map(Phase::name).collect();
+    let names: Vec<_> = file.phases.iter().map(Phase::task_name).collect();
     assert_eq!(names, ["a:x", "b:y", "c"]);
     assert_eq!((file.phases[0].retry, file.phases[0].line), (3, 1));
     assert!(file.phases[0].rule.schedule.is_some());
@@ -56,7 +56,7 @@ fn a_task_s_own_workflow_is_asked_first() {
     assert_eq!(workflows.phase_for("c.toml", "a", "j").unwrap().retry, 1);
     assert_eq!(workflows.phase_for("", "a", "j").unwrap().retry, 1);
     assert!(workflows.phase_for("a.toml", "a", "").is_none());
-    assert_eq!(workflows.phase("b.toml", "a:j").unwrap().retry, 2);
+    assert_eq!(workflows.phase_named("b.toml", "a:j").unwrap().retry, 2);
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn children_follow_a_topic_or_one_job_of_it_by_name() {
     let text = "[[phase]]\ntask = \"z\"\ndependsOn = \"a\"\n[[phase]]\ntask = \"y\"\ndependsOn = \"a:j\"\n\
                 [[phase]]\ntask = \"x\"\ndependsOn = \"a:other\"\n";
     let workflows = all(&[("w.toml", text), ("v.toml", text)]);
-    let names = |job| workflows.children("w.toml", "a", job).map(Phase::name).collect::<Vec<_>>();
+    let names = |job| workflows.children_of("w.toml", "a", job).map(Phase::task_name).collect::<Vec<_>>();
     assert_eq!(names("j"), ["y", "z"]);
     assert_eq!(names(""), ["z"]);
-    assert_eq!(workflows.children("", "a", "j").count(), 0);
+    assert_eq!(workflows.children_of("", "a", "j").count(), 0);
 }
 
 #[test]
@@ -75,9 +75,9 @@ fn a_cycle_starts_nothing() {
     let text = "[[phase]]\ntask = \"a\"\ndependsOn = \"b\"\n[[phase]]\ntask = \"b\"\ndependsOn = \"a\"\n\
                 [[phase]]\ntask = \"leaf\"\ndependsOn = \"b\"\n[[phase]]\ntask = \"self\"\ndependsOn = \"self\"\n";
     let workflows = all(&[("w.toml", text)]);
-    let names = |topic| workflows.children("w.toml", topic, "").map(Phase::name).collect::<Vec<_>>();
+    let names = |topic| workflows.children_of("w.toml", topic, "").map(Phase::task_name).collect::<Vec<_>>();
     assert_eq!((names("a"), names("b"), names("self")), (vec![], vec!["leaf".to_owned()], vec![]));
-    let cyclic: Vec<_> = workflows.phases().filter(|phase| phase.cyclic).map(Phase::name).collect();
+    let cyclic: Vec<_> = workflows.phases().filter(|phase| phase.is_cyclic).map(Phase::task_name).collect();
     assert_eq!(cyclic, ["a", "b", "self"]);
 }
 
@@ -87,9 +87,9 @@ fn ten_thousand_phases_are_asked_quickly() {
     let chain = |n: usize| format!("[[phase]]\ntask = \"worker:{n}\"\ndependsOn = \"worker:{}\"\n", n + 1);
     let text: String = (0..10_000).map(chain).collect();
     let workflows = all(&[("w.toml", &text)]);
-    assert!(workflows.phases().all(|phase| !phase.cyclic));
+    assert!(workflows.phases().all(|phase| !phase.is_cyclic));
     let children: usize =
-        (1..10_000).map(|n| workflows.children("w.toml", "worker", &n.to_string()).count()).sum();
+        (1..10_000).map(|n| workflows.children_of("w.toml", "worker", &n.to_string()).count()).sum();
     let found = (0..10_000).filter(|n| workflows.phase_for("", "worker", &n.to_string()).is_some()).count();
     assert_eq!((children, found), (9_999, 10_000));
 }
@@ -100,12 +100,13 @@ fn a_phase_off_the_circle_still_starts_it_once() {
     let text = "[[phase]]\ntask = \"in\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"w:a\"\ndependsOn = \"in\"\n\
                 [[phase]]\ntask = \"w:b\"\ndependsOn = \"w\"\n";
     let workflows = all(&[("w.toml", text)]);
-    let names = |topic, job| workflows.children("w.toml", topic, job).map(Phase::name).collect::<Vec<_>>();
+    let names =
+        |topic, job| workflows.children_of("w.toml", topic, job).map(Phase::task_name).collect::<Vec<_>>();
     assert_eq!(
         (names("in", ""), names("w", "a"), names("w", "b")),
         (vec!["w:a".into()], vec!["w:b".into()], vec![])
     );
-    let marked: Vec<_> = workflows.phases().filter(|phase| phase.cyclic).map(Phase::name).collect();
+    let marked: Vec<_> = workflows.phases().filter(|phase| phase.is_cyclic).map(Phase::task_name).collect();
     assert_eq!(marked, ["w:b"]);
 }
 
@@ -116,7 +117,8 @@ fn what_is_wrong_between_phases_is_found() {
                 [[phase]]\ntask = \"self\"\ndependsOn = \"self\"\n";
     let other = "[[phase]]\ntask = \"load\"\nrule = \"cron=@daily\"\n";
     let workflows = all(&[("a.toml", text), ("b.toml", other)]);
-    let findings: Vec<String> = crate::check::check(&workflows).iter().map(Finding::to_string).collect();
+    let findings: Vec<String> =
+        crate::check::check_workflows(&workflows).iter().map(Finding::to_string).collect();
     assert_eq!(
         findings,
         [
@@ -126,7 +128,7 @@ fn what_is_wrong_between_phases_is_found() {
             "b.toml:2:8: load is also in a.toml: tasks that name no workflow belong to that one; give it another job, or send its tasks with workflow=b.toml in their meta",
         ]
     );
-    assert!(crate::check::has_errors(&crate::check::check(&workflows)));
+    assert!(crate::check::has_errors(&crate::check::check_workflows(&workflows)));
 }
 
 #[test]
@@ -136,13 +138,13 @@ fn parents_and_starters_are_found_upwards() {
          [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\n[[phase]]\ntask = \"c\"\ndependsOn = \"a:y\"\n\
          [[phase]]\ntask = \"d\"\ndependsOn = \"b\"\nrule = \"cron=@hourly\"\n",
     );
-    let names = |phases: Vec<&Phase>| phases.into_iter().map(Phase::name).collect::<Vec<_>>();
-    let parents = |index: usize| names(file.parents(&file.phases[index]));
+    let names = |phases: Vec<&Phase>| phases.into_iter().map(Phase::task_name).collect::<Vec<_>>();
+    let parents = |index: usize| names(file.parents_of(&file.phases[index]));
     assert_eq!([parents(0), parents(2), parents(3)], [vec![], vec!["a:x", "a:y"], vec!["a:y"]]);
-    let starters = |index: usize| names(file.starters(index));
+    let starters = |index: usize| names(file.starters_of(index));
     assert_eq!([starters(0), starters(1), starters(2)], [vec!["a:x"], vec![], vec!["a:x"]]);
     assert_eq!([starters(3), starters(4)], [vec![], vec!["d", "a:x"]]);
-    let ways = |from: usize, to: usize| names(file.ways(&file.phases[from], to));
+    let ways = |from: usize, to: usize| names(file.phases_between(&file.phases[from], to));
     assert_eq!([ways(0, 4), ways(4, 4), ways(1, 2)], [vec!["d", "b", "a:x"], vec!["d"], vec!["b", "a:y"]]);
 }
 
@@ -168,7 +170,7 @@ mod properties {
             for start in workflows.phases() {
                 let mut level = BTreeSet::from([start.task.clone()]);
                 for _ in 0..=edges.len() {
-                    let next = |task: &TaskName| workflows.children("w.toml", &task.topic, &task.job).map(|p| p.task.clone()).collect::<Vec<_>>();
+                    let next = |task: &TaskName| workflows.children_of("w.toml", &task.topic, &task.job).map(|p| p.task.clone()).collect::<Vec<_>>();
                     level = level.iter().flat_map(next).collect();
                 }
                 prop_assert!(level.is_empty(), "{start:?}");
@@ -182,8 +184,8 @@ mod properties {
             let workflows = all(&[("w.toml", &text)]);
             for phase in workflows.phases() {
                 let parent = phase.depends_on.clone().unwrap();
-                let started = workflows.children("w.toml", &parent.topic, "").any(|child| std::ptr::eq(child, phase));
-                prop_assert_eq!(started, !phase.cyclic);
+                let started = workflows.children_of("w.toml", &parent.topic, "").any(|child| std::ptr::eq(child, phase));
+                prop_assert_eq!(started, !phase.is_cyclic);
             }
         }
 

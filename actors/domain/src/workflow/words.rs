@@ -3,17 +3,17 @@
 use chrono::TimeDelta;
 
 use super::Phase;
-use crate::cron::Schedule;
+use crate::cron::CronSchedule;
 use crate::cron::words::whole_unit;
 use crate::duration;
-use crate::rule::{By, Rule};
+use crate::rule::{BatchStep, Rule};
 
 impl Phase {
     /// When its tasks start and what they are about: `every hour at :05, for the hour before`.
-    pub fn words(&self) -> String {
+    pub fn to_words(&self) -> String {
         let mut parts = Vec::new();
         if let Some(cron) = &self.rule.cron {
-            let when = self.rule.schedule.as_ref().map(Schedule::words);
+            let when = self.rule.schedule.as_ref().map(CronSchedule::to_words);
             parts.push(
                 when.unwrap_or_else(|| format!("never: `{cron}` is invalid")) + &words_of_time(&self.rule),
             );
@@ -39,10 +39,10 @@ fn words_of_time(rule: &Rule) -> String {
     if !rule.span.is_zero() {
         let side = if rule.span < TimeDelta::zero() { "back to" } else { "up to" };
         let by = match rule.by {
-            By::Hour => "hour",
-            By::Day => "day",
-            By::Week => "week",
-            By::Month => "month",
+            BatchStep::Hour => "hour",
+            BatchStep::Day => "day",
+            BatchStep::Week => "week",
+            BatchStep::Month => "month",
         };
         let from = if rule.offset.is_zero() {
             String::new()
@@ -64,7 +64,7 @@ fn words_of_distance(offset: TimeDelta) -> String {
         Some((1, unit)) => format!("the {unit} {side}"),
         Some((n, unit)) => format!("{n} {unit}s {side}"),
         None if offset.is_zero() => "the slot".to_owned(),
-        None => format!("{} {side}", duration::print(offset.abs())),
+        None => format!("{} {side}", duration::print_duration(offset.abs())),
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     fn words(keys: &str) -> String {
         let text = format!("[[phase]]\ntask = \"a\"\n{keys}\n");
-        WorkflowFile::parse("w.toml", &text, "", Tz::UTC).unwrap().phases[0].words()
+        WorkflowFile::parse("w.toml", &text, "", Tz::UTC).unwrap().phases[0].to_words()
     }
 
     #[test]

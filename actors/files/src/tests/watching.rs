@@ -35,14 +35,14 @@ impl Bench {
     /// What started, in order.
     fn started(&self) -> Vec<String> {
         let info = |record: &RecordFile| match &record.matches[..] {
-            [NewMatch { effect: MatchEffect::Start(task), .. }] => task.info.clone(),
+            [NewFileMatch { effect: FileMatchEffect::Start(task), .. }] => task.info.clone(),
             _ => format!("nothing by {}", record.file.path.rsplit('/').next().unwrap()),
         };
         self.with(|rows| rows.records.iter().map(info).collect())
     }
 
     async fn place(&self) -> WatchedPlace {
-        self.client.call(WatchedPlaces).await.unwrap()[0].clone()
+        self.client.call(ReadWatchedPlaces).await.unwrap()[0].clone()
     }
 }
 
@@ -58,7 +58,7 @@ async fn a_new_file_starts_its_task_once_also_over_a_restart() {
     bench.looked().await;
     assert_eq!(
         bench.place().await,
-        WatchedPlace { place: place.clone(), looked_at: Some(noon()), files: 1, problem: String::new() }
+        WatchedPlace { place: place.clone(), scanned_at: Some(noon()), files: 1, problem: String::new() }
     );
     write(&place, "new.csv", "1");
     write(&place, ".hidden.csv", "1");
@@ -157,7 +157,7 @@ async fn places_that_are_watched_no_longer_are_forgotten() {
     bench.stop.call(StopFiles).await.unwrap();
     let other = Bench::watching(bench.rows.clone(), &[]);
     // Once it answers it has begun to forget.
-    assert_eq!(other.client.call(WatchedPlaces).await.unwrap().len(), 0);
+    assert_eq!(other.client.call(ReadWatchedPlaces).await.unwrap().len(), 0);
     other.clock.settle().await;
     assert!(other.with(|rows| rows.seen.is_empty()));
     other.stop.call(StopFiles).await.unwrap();

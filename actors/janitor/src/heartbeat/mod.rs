@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Ping, Port, Timer, Wakes, actor, handlers};
+use flowlord_kernel::{ActorKit, KernelActor, Ping, Port, Timer, WakeUp, actor, handlers};
 use futures_util::future::join_all;
 use metrics::counter;
 use reqwest::Client;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, Arbiter, Handler};
-use flowlord_kernel::{Activity, Code, Error, Pong};
+use flowlord_kernel::{Code, Error, Pong, WorkCounter};
 use flowlord_testkit::VirtualClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -57,7 +57,7 @@ fn noon() -> DateTime<Utc> {
 async fn the_watcher_hears_every_minute_while_all_is_well_and_nothing_else() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (url, mut heard) = watcher().await;
-    let clock = VirtualClock::new(noon(), Activity::default());
+    let clock = VirtualClock::new(noon(), WorkCounter::default());
     let well = Arc::new(AtomicBool::new(true));
     let arbiter = Arbiter::new();
     let neighbour = Neighbour(Arc::clone(&well));

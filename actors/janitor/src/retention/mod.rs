@@ -8,9 +8,9 @@ mod tests;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, actor, handlers};
+use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::DatabaseWriter;
-use flowlord_messages::history::{RemoveHistory, RemoveOld, Removed};
+use flowlord_messages::history::{RemoveHistory, RemoveOldHistory, RemovedHistory};
 
 // Of each kind in one step: some milliseconds of the writer's time.
 const ROWS_PER_STEP: usize = 500;
@@ -54,7 +54,7 @@ impl HistoryRemover {
         })
     }
 
-    fn remove_old(&mut self, _: RemoveOld, ctx: &mut Context<Self>) {
+    fn remove_old(&mut self, _: RemoveOldHistory, ctx: &mut Context<Self>) {
         // One run at a time: a second one would ask for the same rows.
         if self.next_step.is_none() {
             self.begin_run(self.now(), ctx);
@@ -79,11 +79,11 @@ impl HistoryRemover {
     fn finish_step(
         &mut self,
         step: &RemoveHistory,
-        removed: Result<Removed>,
+        removed: Result<RemovedHistory>,
         now: DateTime<Utc>,
     ) -> DateTime<Utc> {
         match removed {
-            Ok(Removed { tasks, others, next, more }) => {
+            Ok(RemovedHistory { tasks, others, next, more }) => {
                 self.removed_tasks += tasks;
                 self.removed_others += others;
                 if more {
@@ -132,7 +132,7 @@ fn next_midnight(now: DateTime<Utc>) -> DateTime<Utc> {
     next.and_time(NaiveTime::MIN).and_utc()
 }
 
-handlers!(HistoryRemover { RemoveOld => remove_old });
+handlers!(HistoryRemover { RemoveOldHistory => remove_old });
 
 actor!(HistoryRemover {
     kit: deps.kit,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
-use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping};
+use flowlord_kernel::{Clock as _, Code, Error, Ping, WorkCounter};
 use flowlord_messages::clients::RetentionClient;
 use flowlord_testkit::VirtualClock;
 
@@ -25,7 +25,7 @@ impl Actor for Stub {
 }
 
 impl Handler<RemoveHistory> for Stub {
-    type Result = Result<Removed>;
+    type Result = Result<RemovedHistory>;
 
     fn handle(&mut self, step: RemoveHistory, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
@@ -35,7 +35,7 @@ impl Handler<RemoveHistory> for Stub {
         }
         let tasks = rows.left.min(step.limit);
         rows.left -= tasks;
-        Ok(Removed { tasks, others: 0, next: None, more: tasks == step.limit })
+        Ok(RemovedHistory { tasks, others: 0, next: None, more: tasks == step.limit })
     }
 }
 
@@ -51,7 +51,7 @@ fn noon() -> DateTime<Utc> {
 }
 
 async fn bench(left: usize) -> Bench {
-    let clock = VirtualClock::new(noon(), Activity::default());
+    let clock = VirtualClock::new(noon(), WorkCounter::default());
     let environment = clock.environment();
     let arbiter = Arbiter::new();
     let rows = Arc::new(Mutex::new(Rows { left, ..Rows::default() }));
@@ -97,11 +97,11 @@ async fn old_days_leave_at_the_start_and_after_each_midnight_in_steps_with_pause
 async fn it_begins_when_asked_but_not_twice_at_once() {
     let bench = bench(10_000).await;
     for _ in 0..5 {
-        assert!(bench.client.hint(RemoveOld));
+        assert!(bench.client.hint(RemoveOldHistory));
     }
     bench.clock.advance(TimeDelta::seconds(2)).await;
     assert_eq!(bench.asked().len(), 21, "one run of twenty full steps and an empty one");
-    assert!(bench.client.hint(RemoveOld));
+    assert!(bench.client.hint(RemoveOldHistory));
     bench.clock.settle().await;
     assert_eq!(bench.asked().len(), 1);
 }

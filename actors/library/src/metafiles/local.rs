@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{Error, Result};
 
 use super::unpack::RowReader;
@@ -14,7 +14,7 @@ use super::{MAX_MATCHED_FILES, is_pattern, parse_glob, refuse_path};
 const MAX_FOLDER_ENTRIES: usize = 100_000;
 
 /// Reads the rows of `path`, from `root` on where it is relative.
-pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Result<Vec<Row>> {
+pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Result<Vec<MetaRow>> {
     let asked = path.display().to_string();
     if path.components().any(|part| part == Component::ParentDir) {
         return Err(refuse_path(&asked, "write it without `..`"));

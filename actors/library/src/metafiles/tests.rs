@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use flate2::write::GzEncoder;
-use flowlord_storage::{Gcs, S3, StoreConfig};
+use flowlord_storage::{GcsAccess, S3Access, StorageConfig};
 use flowlord_testkit::{ACCESS_KEY, FakeStore};
 
 use super::unpack::MAX_ROWS;
@@ -19,8 +19,8 @@ impl Folder {
         for folder in ["flows/rows", "beside"] {
             std::fs::create_dir_all(at.path().join(folder)).unwrap();
         }
-        let root = Location::Local(at.path().join("flows"));
-        Self { files: MetaFiles { root, allowed: Vec::new(), stores: Stores::default() }, at }
+        let root = StorageLocation::Local(at.path().join("flows"));
+        Self { files: MetaFiles { root, allowed: Vec::new(), stores: StorageConnections::default() }, at }
     }
 
     fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> String {
@@ -41,7 +41,7 @@ impl Folder {
 /// The values of `id`.
 async fn ids(files: &MetaFiles, path: &str) -> String {
     let rows = files.read_rows(path).await.unwrap();
-    rows.iter().map(|row| row.get("id").unwrap()).collect::<Vec<_>>().join(",")
+    rows.iter().map(|row| row.value_of("id").unwrap()).collect::<Vec<_>>().join(",")
 }
 
 async fn refused(files: &MetaFiles, path: &str) -> String {
@@ -80,7 +80,7 @@ async fn json_lines_and_csv_packed_or_not_one_or_many() {
     }
     // Beside a single workflow file.
     folder.write("flows/main.toml", "");
-    let root = Location::Local(folder.at.path().join("flows/main.toml"));
+    let root = StorageLocation::Local(folder.at.path().join("flows/main.toml"));
     assert_eq!(ids(&MetaFiles { root, ..folder.files.clone() }, "rows/b.csv").await, "3");
 }
 
@@ -163,15 +163,15 @@ async fn rows_in_a_store_beside_the_workflows_or_where_the_path_says() {
         fake.write(path, text);
     }
     fake.write("bucket/flows/rows/z.json.gz", packed(b"{\"id\":4}"));
-    let s3 = S3 {
+    let s3 = S3Access {
         endpoint: Some(fake.url()),
         access_key: Some(ACCESS_KEY.to_owned()),
-        secret_key: Some(flowlord_storage::Hidden::new("x")),
+        secret_key: Some(flowlord_storage::HiddenValue::new("x")),
         region: None,
     };
-    let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
+    let stores = StorageConnections::new(StorageConfig { s3, ..StorageConfig::default() });
     let files = |root: &str| MetaFiles {
-        root: Location::parse(root).unwrap(),
+        root: StorageLocation::parse(root).unwrap(),
         allowed: Vec::new(),
         stores: stores.clone(),
     };
@@ -204,8 +204,8 @@ async fn rows_in_a_store_beside_the_workflows_or_where_the_path_says() {
 async fn a_workflow_of_a_store_needs_no_more_to_reach_its_rows() {
     let fake = FakeStore::start();
     fake.write("bucket/rows.json", "{\"id\":1}");
-    let gcs = Gcs { endpoint: Some(fake.url()), credentials_file: None };
-    let stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
-    let root = Location::parse("gs://bucket").unwrap();
+    let gcs = GcsAccess { endpoint: Some(fake.url()), credentials_file: None };
+    let stores = StorageConnections::new(StorageConfig { gcs, ..StorageConfig::default() });
+    let root = StorageLocation::parse("gs://bucket").unwrap();
     assert_eq!(ids(&MetaFiles { root, allowed: Vec::new(), stores }, "rows.json").await, "1");
 }

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
-use flowlord_domain::rows::{self, Form};
-use flowlord_domain::template::Row;
+use flowlord_domain::rows::{self, RowFormat};
+use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{Error, Result};
 
 use super::refuse_path;
@@ -17,7 +17,7 @@ pub(super) const MAX_ROWS: usize = 100_000;
 /// Reads files into rows, within the bounds of all of them.
 #[derive(Debug, Default)]
 pub(super) struct RowReader {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<MetaRow>,
     bytes: u64,
 }
 
@@ -40,7 +40,7 @@ impl RowReader {
         let text = String::from_utf8(bytes).map_err(|_| {
             refuse_file(path, name, "not UTF-8 text: save it as UTF-8, and name compressed files .gz")
         })?;
-        rows::read(Form::of(name), &text, MAX_ROWS, &mut self.rows)
+        rows::read_rows(RowFormat::of_file(name), &text, MAX_ROWS, &mut self.rows)
             .map_err(|err| refuse_file(path, name, &err.to_string()))?;
         Ok(self)
     }

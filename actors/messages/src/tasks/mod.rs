@@ -13,28 +13,28 @@ use crate::schedule::SlotKey;
 use flowlord_kernel::Result;
 
 pub use self::search::{
-    FindTasks, InvalidCursor, SortKey, TaskCursor, TaskFilter, TaskPage, TaskSort, Texts,
+    FindTasks, InvalidTaskCursor, SortKey, TaskCursor, TaskFilter, TaskPage, TaskSort, TextExtent,
 };
 
 /// Attempts by id, in the order asked for; none where there is no such attempt.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Option<Attempt>>>")]
-pub struct AttemptsById {
+pub struct ReadAttempts {
     /// The ids; an unknown one is answered by none.
     pub uids: Vec<Uid>,
 }
 
 /// Which of these done tasks are known, in the order asked for.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Known>>")]
-pub struct KnownTasks {
+#[rtype(result = "Result<Vec<KnownTask>>")]
+pub struct FindKnownTasks {
     /// The tasks, each with the uid that came with it, if one did.
     pub tasks: Vec<(Option<Uid>, Arc<ForeignTask>)>,
 }
 
 /// What is known of a done task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownTask {
     /// It is this attempt.
     Created(Uid),
     /// It was created elsewhere, and recorded with its result before.
@@ -46,24 +46,24 @@ pub enum Known {
 /// All attempts of a chain, oldest first.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Attempt>>")]
-pub struct Chain {
+pub struct ReadChain {
     /// The chain's id, which all its attempts have.
     pub id: String,
 }
 
 /// The first attempts of a chain, oldest first: a chain may be of any length. A list: of long texts the beginning.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Beginning>")]
-pub struct ChainBeginning {
+#[rtype(result = "Result<ChainStart>")]
+pub struct ReadChainStart {
     /// The chain's id, which all its attempts have.
     pub id: String,
     /// At most this many.
     pub limit: usize,
 }
 
-/// What [`ChainBeginning`] answers.
+/// What [`ReadChainStart`] answers.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Beginning {
+pub struct ChainStart {
     /// The first attempts, oldest first.
     pub attempts: Vec<Attempt>,
     /// How many the chain has after them.
@@ -73,7 +73,7 @@ pub struct Beginning {
 /// For each attempt the newest one of the same task that came after it, if any: a retry, or a rerun.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Vec<Option<Uid>>>")]
-pub struct LaterAttempts {
+pub struct FindLaterAttempts {
     /// The ids of the attempts, in the order of the answer.
     pub uids: Vec<Uid>,
 }
@@ -89,7 +89,7 @@ pub struct IdempotencyKey {
 
 /// Stores tasks: all or none.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Created>")]
+#[rtype(result = "Result<CreatedTasks>")]
 pub struct CreateTasks {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
@@ -105,7 +105,7 @@ pub struct CreateTasks {
 
 /// What [`CreateTasks`] stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Created {
+pub struct CreatedTasks {
     /// The final ids, in the order of the tasks.
     pub uids: Vec<Uid>,
     /// Whether an earlier request with the same key had stored them.

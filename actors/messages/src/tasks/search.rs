@@ -8,14 +8,14 @@ use std::str::FromStr;
 
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::search::Search;
+use flowlord_domain::search::TaskSearch;
 use flowlord_domain::{Attempt, TaskResult, TaskState, Uid};
 
 use flowlord_kernel::{PortTo, Result};
 
 /// How much of the texts of tasks is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Texts {
+pub enum TextExtent {
     /// All of them, for what is worked with.
     #[default]
     Whole,
@@ -180,7 +180,7 @@ pub enum TaskCursor {
 /// A text that is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of a list of tasks")]
-pub struct InvalidCursor;
+pub struct InvalidTaskCursor;
 
 impl fmt::Display for TaskCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,9 +203,9 @@ impl fmt::Display for TaskCursor {
 }
 
 impl FromStr for TaskCursor {
-    type Err = InvalidCursor;
+    type Err = InvalidTaskCursor;
 
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidCursor> {
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidTaskCursor> {
         let parts: Vec<&str> = text.split('.').collect();
         match parts.as_slice() {
             [after] => parse_uid(after).map(Self::After),
@@ -213,15 +213,15 @@ impl FromStr for TaskCursor {
                 oldest: parse_uid(oldest)?,
                 newest: parse_uid(newest)?,
                 uid: parse_uid(last)?,
-                key: sort_key(key).ok_or(InvalidCursor)?,
+                key: sort_key(key).ok_or(InvalidTaskCursor)?,
             }),
-            _ => Err(InvalidCursor),
+            _ => Err(InvalidTaskCursor),
         }
     }
 }
 
-fn parse_uid(text: &str) -> std::result::Result<Uid, InvalidCursor> {
-    text.parse().map_err(|_| InvalidCursor)
+fn parse_uid(text: &str) -> std::result::Result<Uid, InvalidTaskCursor> {
+    text.parse().map_err(|_| InvalidTaskCursor)
 }
 
 fn sort_key(text: &str) -> Option<SortKey> {
@@ -248,7 +248,7 @@ pub struct FindTasks {
     /// Which tasks, by their fields.
     pub filter: TaskFilter,
     /// And which of them.
-    pub search: Search,
+    pub search: TaskSearch,
     /// In which order, within the range of creation.
     pub sort: TaskSort,
     /// Whether the least comes first.
@@ -258,34 +258,34 @@ pub struct FindTasks {
     /// At most this many.
     pub limit: usize,
     /// How much of their texts. The search and the order go by all of them in any case.
-    pub texts: Texts,
+    pub texts: TextExtent,
 }
 
 impl FindTasks {
     /// By creation, the newest first: the first page.
     #[must_use]
-    pub fn newest(filter: TaskFilter, limit: usize) -> Self {
-        let (search, sort) = (Search::default(), TaskSort::Created);
-        Self { filter, search, sort, ascending: false, after: None, limit, texts: Texts::Whole }
+    pub fn newest_first(filter: TaskFilter, limit: usize) -> Self {
+        let (search, sort) = (TaskSearch::default(), TaskSort::Created);
+        Self { filter, search, sort, ascending: false, after: None, limit, texts: TextExtent::Whole }
     }
 
     /// For a list that people see: of long texts the beginning.
     #[must_use]
-    pub fn listed(self) -> Self {
-        Self { texts: Texts::Beginnings, ..self }
+    pub fn for_list(self) -> Self {
+        Self { texts: TextExtent::Beginnings, ..self }
     }
 
     /// By creation, the oldest first: the first page.
     #[must_use]
-    pub fn oldest(filter: TaskFilter, limit: usize) -> Self {
-        Self { ascending: true, ..Self::newest(filter, limit) }
+    pub fn oldest_first(filter: TaskFilter, limit: usize) -> Self {
+        Self { ascending: true, ..Self::newest_first(filter, limit) }
     }
 
     /// The first tasks of all pages together, as many as the limit says.
     ///
     /// # Errors
     /// When a page can't be read.
-    pub async fn all_of(mut self, reader: &impl PortTo<Self>) -> Result<Vec<Attempt>> {
+    pub async fn find_all(mut self, reader: &impl PortTo<Self>) -> Result<Vec<Attempt>> {
         let mut found = Vec::new();
         loop {
             let page = reader.port().call(self.clone()).await?;
@@ -330,7 +330,7 @@ mod tests {
         for text in
             ["", "x", "1.2.3.n", "00000000000001.00000000000009.00000000000005.t6", "00000000000001.n"]
         {
-            assert_eq!(text.parse::<TaskCursor>(), Err(InvalidCursor), "{text}");
+            assert_eq!(text.parse::<TaskCursor>(), Err(InvalidTaskCursor), "{text}");
         }
     }
 }

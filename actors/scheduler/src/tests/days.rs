@@ -1,7 +1,7 @@
 //! Days that pass as they should.
 
 use chrono::TimeDelta;
-use flowlord_domain::Ids as _;
+use flowlord_domain::IdSource as _;
 use flowlord_kernel::Clock as _;
 use flowlord_kernel::IdGenerator;
 
@@ -39,7 +39,7 @@ async fn killed_at_any_moment_it_neither_repeats_nor_forgets_a_slot() {
             workflows(&[("all", rules[0]), ("none", rules[1]), ("every", rules[2])]),
         );
         let mut dice = IdGenerator::seeded(seed);
-        let mut dice = |sides: u64| i64::try_from(dice.random() % sides).unwrap();
+        let mut dice = |sides: u64| i64::try_from(dice.random_bits() % sides).unwrap();
         let mut running = world.start().await;
         while world.clock.now() < at("20:00:00") {
             let faults = (0..20).map(|_| {

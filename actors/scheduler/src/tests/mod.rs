@@ -13,15 +13,15 @@ use actix::{Actor as _, Addr, Arbiter};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_kernel::{Activity, Clock, Environment, IdGenerator, Ping, Port, Result, Sleep};
+use flowlord_kernel::{ActorEnvironment, Clock, IdGenerator, Ping, Port, Result, Sleep, WorkCounter};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::events::TasksDelayed;
 use flowlord_messages::schedule::{
-    NextRuns, PausePhase, PhaseTimes, PromoteDue, ReadSchedule, RecordMissed, SaveCrons, SetPaused,
+    PausePhase, PhaseTimes, PromoteDue, ReadNextRuns, ReadSchedule, RecordMissed, SaveCrons, SetPaused,
     StopScheduling,
 };
 use flowlord_messages::tasks::CreateTasks;
-use flowlord_messages::workflows::{CurrentWorkflows, MetaRows, WorkflowsChanged};
+use flowlord_messages::workflows::{ReadLoadedWorkflows, ReadMetaRows, WorkflowsChanged};
 use flowlord_testkit::VirtualClock;
 
 use self::stub::{Database, Stub};
@@ -68,7 +68,7 @@ impl Clock for Trap {
 struct World {
     clock: VirtualClock,
     trap: Arc<AtomicBool>,
-    environment: Environment,
+    environment: ActorEnvironment,
     database: Database,
     stub: Addr<Stub>,
 }
@@ -77,15 +77,15 @@ struct World {
 struct Running {
     arbiter: Arbiter,
     scheduler: Addr<Scheduler>,
-    environment: Environment,
+    environment: ActorEnvironment,
 }
 
 impl World {
     fn new(now: DateTime<Utc>, workflows: Arc<Workflows>) -> Self {
-        let activity = Activity::default();
+        let activity = WorkCounter::default();
         let clock = VirtualClock::new(now, activity.clone());
         let trap = Arc::<AtomicBool>::default();
-        let environment = Environment {
+        let environment = ActorEnvironment {
             clock: Arc::new(Trap { clock: clock.clone(), armed: Arc::clone(&trap) }),
             ids: IdGenerator::seeded(7),
             activity,
@@ -116,8 +116,8 @@ impl World {
                 .with::<SetPaused>(self.port()),
             reader: DatabaseReader::unconnected().with::<ReadSchedule>(self.port()),
             library: LibraryClient::unconnected()
-                .with::<CurrentWorkflows>(self.port())
-                .with::<MetaRows>(self.port()),
+                .with::<ReadLoadedWorkflows>(self.port())
+                .with::<ReadMetaRows>(self.port()),
         }
     }
 
@@ -152,7 +152,7 @@ impl Running {
     }
 
     async fn next_runs(&self) -> Vec<PhaseTimes> {
-        self.port().call(NextRuns).await.unwrap()
+        self.port().call(ReadNextRuns).await.unwrap()
     }
 
     async fn reload(&self, workflows: Arc<Workflows>) {

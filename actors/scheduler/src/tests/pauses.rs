@@ -1,7 +1,7 @@
 //! Phases that are paused, and slots that bring rows from files.
 
 use flowlord_domain::AlertKind;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{Code, Error};
 
 use super::stub::Stored;
@@ -68,8 +68,8 @@ async fn only_phases_that_are_there_can_be_paused() {
     running.stop().await;
 }
 
-fn row(value: &str) -> Row {
-    Row([("k".to_owned(), value.to_owned())].into())
+fn row(value: &str) -> MetaRow {
+    MetaRow([("k".to_owned(), value.to_owned())].into())
 }
 
 #[actix::test]

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use actix::{Actor, Context, Handler};
 use chrono::{DateTime, Utc};
-use flowlord_domain::template::Row;
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{NewAlert, NewTask};
 use flowlord_kernel::Clock as _;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::schedule::{
-    CronKey, PausedPhase, PromoteDue, Promoted, ReadSchedule, RecordMissed, SaveCrons, ScheduleInput,
+    CronKey, PausedPhase, PromoteDue, PromotedTasks, ReadSchedule, RecordMissed, SaveCrons, ScheduleInput,
     SetPaused, SlotKey,
 };
-use flowlord_messages::tasks::{CreateTasks, Created};
-use flowlord_messages::workflows::{Current, CurrentWorkflows, MetaRows};
+use flowlord_messages::tasks::{CreateTasks, CreatedTasks};
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows};
 use flowlord_testkit::VirtualClock;
 
 /// How a write fails.
@@ -46,7 +46,7 @@ pub(super) struct Stored {
     pub(super) workflows: Arc<Workflows>,
     pub(super) paused: Vec<PausedPhase>,
     /// Answered to those who ask for the rows of a meta file, in turn.
-    pub(super) rows: VecDeque<Result<Vec<Row>>>,
+    pub(super) rows: VecDeque<Result<Vec<MetaRow>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Actor for Stub {
 }
 
 impl Handler<CreateTasks> for Stub {
-    type Result = Result<Created>;
+    type Result = Result<CreatedTasks>;
 
     fn handle(&mut self, create: CreateTasks, _: &mut Self::Context) -> Self::Result {
         self.database.get().write(|stored| {
@@ -131,7 +131,7 @@ impl Handler<CreateTasks> for Stub {
             stored.created.extend(create.tasks.iter().map(|_| create.now));
             stored.tasks.extend(create.tasks);
             stored.alerts.extend(create.alerts);
-            Ok(Created { uids, repeated: false })
+            Ok(CreatedTasks { uids, repeated: false })
         })
     }
 }
@@ -166,7 +166,7 @@ impl Handler<SaveCrons> for Stub {
 }
 
 impl Handler<PromoteDue> for Stub {
-    type Result = Result<Promoted>;
+    type Result = Result<PromotedTasks>;
 
     /// One at a time, so that it takes several steps.
     fn handle(&mut self, PromoteDue { now }: PromoteDue, _: &mut Self::Context) -> Self::Result {
@@ -176,7 +176,7 @@ impl Handler<PromoteDue> for Stub {
                 stored.delayed.remove(&due);
                 stored.promoted.push((due, now));
             }
-            Ok(Promoted { count: due.iter().count(), next: stored.delayed.first().copied() })
+            Ok(PromotedTasks { count: due.iter().count(), next: stored.delayed.first().copied() })
         })
     }
 }
@@ -207,24 +207,24 @@ impl Handler<SetPaused> for Stub {
     }
 }
 
-impl Handler<MetaRows> for Stub {
-    type Result = Result<Arc<Vec<Row>>>;
+impl Handler<ReadMetaRows> for Stub {
+    type Result = Result<Arc<Vec<MetaRow>>>;
 
-    fn handle(&mut self, _: MetaRows, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadMetaRows, _: &mut Self::Context) -> Self::Result {
         let rows = self.database.get().rows.pop_front();
         rows.unwrap_or_else(|| Err(Error::new(Code::InvalidRequest, "no such file"))).map(Arc::new)
     }
 }
 
-impl Handler<CurrentWorkflows> for Stub {
-    type Result = Result<Current>;
+impl Handler<ReadLoadedWorkflows> for Stub {
+    type Result = Result<LoadedWorkflows>;
 
-    fn handle(&mut self, _: CurrentWorkflows, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
         let now = self.clock.now();
-        self.database.get().read(|stored| Current {
+        self.database.get().read(|stored| LoadedWorkflows {
             workflows: Arc::clone(&stored.workflows),
-            looked_at: now,
-            next_look: now,
+            scanned_at: now,
+            next_scan: now,
             broken: Arc::default(),
         })
     }

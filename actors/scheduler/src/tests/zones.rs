@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{Offset as _, TimeZone as _};
 use chrono_tz::TZ_VARIANTS;
-use flowlord_domain::cron::Schedule;
+use flowlord_domain::cron::CronSchedule;
 use proptest::prelude::*;
 
 use super::*;
@@ -71,7 +71,7 @@ fn before_a_change(zone: Tz, from: DateTime<Utc>) -> DateTime<Utc> {
 /// The slots after `from` up to `to`.
 fn slots(task: &str, zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> BTreeSet<DateTime<Utc>> {
     let spec = PHASES.iter().find(|(name, _)| *name == task).unwrap().1;
-    let schedule = Schedule::parse(&cron(spec, zone), zone).unwrap();
+    let schedule = CronSchedule::parse(&cron(spec, zone), zone).unwrap();
     let next = |at: &DateTime<Utc>| schedule.next_after(*at).filter(|slot| *slot <= to);
     std::iter::successors(next(&from), next).collect()
 }

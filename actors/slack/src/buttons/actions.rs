@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use chrono::{SecondsFormat, TimeDelta};
 use flowlord_domain::Attempt;
-use flowlord_domain::alert::Matcher;
-use flowlord_domain::rerun::rerun;
+use flowlord_domain::alert::AlertMatcher;
+use flowlord_domain::rerun::rerun_task;
 use flowlord_domain::summary::line_key;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::alerts::Acknowledge;
-use flowlord_messages::audit::{Action, Change, RecordChange};
-use flowlord_messages::outbox::{EnqueueMessage, NewMessage, Payload, ReadThreads, SlackThread};
+use flowlord_messages::alerts::AcknowledgeAlerts;
+use flowlord_messages::audit::{AuditAction, AuditRecord, RecordAudit};
+use flowlord_messages::outbox::{EnqueueMessage, MessagePayload, NewMessage, ReadThreads, SlackThread};
 use flowlord_messages::silences::AddSilence;
 use flowlord_messages::tasks::{FindTasks, RerunTasks, TaskFilter};
 use serde_json::json;
@@ -37,7 +37,7 @@ pub(super) struct ClickActions {
 /// An incident's message, and what to add to it once something was done.
 struct MessageUpdate {
     thread: SlackThread,
-    payload: Payload,
+    payload: MessagePayload,
     text: String,
 }
 
@@ -79,9 +79,9 @@ impl ClickActions {
     }
 
     async fn acknowledge_incident(&self, click: &ButtonClick) -> Result<()> {
-        let acknowledge = Acknowledge {
+        let acknowledge = AcknowledgeAlerts {
             route: Some(click.target.route.clone()),
-            matcher: Matcher::default(),
+            matcher: AlertMatcher::default(),
             until: self.deps.kit.now() + ACKNOWLEDGED_FOR,
             by: click.by.clone(),
             note: "by a click in Slack".to_owned(),
@@ -115,7 +115,11 @@ impl ClickActions {
             let (topic, job) = task.split_once(':').unwrap_or((task, ""));
             let silence = AddSilence {
                 now,
-                matcher: Matcher { topic: Some(topic.to_owned()), job: Some(job.to_owned()), workflow: None },
+                matcher: AlertMatcher {
+                    topic: Some(topic.to_owned()),
+                    job: Some(job.to_owned()),
+                    workflow: None,
+                },
                 until,
                 by: click.by.clone(),
                 reason: "by a click in Slack".to_owned(),
@@ -138,7 +142,7 @@ impl ClickActions {
         let (thread, payload) = self.read_message(click).await?;
         let mut ids = self.deps.kit.ids();
         let failed = self.find_failed(click, &payload).await?;
-        let tasks: Vec<_> = failed.iter().map(|task| rerun(task, &mut ids, now)).collect();
+        let tasks: Vec<_> = failed.iter().map(|task| rerun_task(task, &mut ids, now)).collect();
         let answers = self.deps.writer.call(RerunTasks { now, tasks }).await?;
         let (all, again) = (answers.len(), answers.iter().filter(|answer| answer.is_ok()).count());
         if let Some(Err(err)) = answers.into_iter().find(|_| again == 0) {
@@ -150,12 +154,13 @@ impl ClickActions {
     }
 
     /// What failed for good since shortly before the incident and wasn't run again, oldest first.
-    async fn find_failed(&self, click: &ButtonClick, payload: &Payload) -> Result<Vec<Attempt>> {
+    async fn find_failed(&self, click: &ButtonClick, payload: &MessagePayload) -> Result<Vec<Attempt>> {
         let keys: BTreeSet<&str> =
             payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
         let filter = TaskFilter::given_up_in(click.target.opened, &keys);
         // One more than are allowed tells that there are too many.
-        let mut failed = FindTasks::oldest(filter, MAX_RERUN_TASKS + 1).all_of(&self.deps.reader).await?;
+        let mut failed =
+            FindTasks::oldest_first(filter, MAX_RERUN_TASKS + 1).find_all(&self.deps.reader).await?;
         if failed.len() > MAX_RERUN_TASKS {
             return Err(Error::new(
                 Code::InvalidRequest,
@@ -171,7 +176,7 @@ impl ClickActions {
         Ok(failed)
     }
 
-    async fn read_message(&self, click: &ButtonClick) -> Result<(SlackThread, Payload)> {
+    async fn read_message(&self, click: &ButtonClick) -> Result<(SlackThread, MessagePayload)> {
         let read = ReadThreads { route: click.target.route.clone(), opened: click.target.opened };
         let thread = self.deps.reader.call(read).await?.into_iter().next();
         let thread = thread.ok_or_else(|| Error::new(Code::NotFound, "this message is no longer known"))?;
@@ -202,21 +207,21 @@ impl ClickActions {
 
     async fn record_change(&self, click: &ButtonClick) {
         let opened = click.target.opened.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        let change = Change {
+        let change = AuditRecord {
             at: self.deps.kit.now(),
             who: click.by.clone(),
             from: "slack".to_owned(),
             action: match click.button {
-                IncidentButton::Acknowledge => Action::Acknowledge,
-                IncidentButton::Silence(_) => Action::Silence,
-                IncidentButton::Rerun => Action::Rerun,
+                IncidentButton::Acknowledge => AuditAction::Acknowledge,
+                IncidentButton::Silence(_) => AuditAction::Silence,
+                IncidentButton::Rerun => AuditAction::Rerun,
             },
             what: click.button.action_id().to_owned(),
             detail: format!("{}/{opened}", click.target.route),
             status: 200,
         };
         // It is done already: where this fails, it is only logged.
-        if let Err(err) = self.deps.writer.call(RecordChange { change }).await {
+        if let Err(err) = self.deps.writer.call(RecordAudit { change }).await {
             log::error!("event=change_not_recorded error={err:?}");
         }
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
-use flowlord_kernel::{Activity, Clock as _, Environment, Ping, Port, guarded};
-use flowlord_messages::alerts::{Acknowledge, Acknowledged};
-use flowlord_messages::audit::{Change, RecordChange};
+use flowlord_kernel::{ActorEnvironment, Clock as _, Ping, Port, WorkCounter, guarded};
+use flowlord_messages::alerts::{AcknowledgeAlerts, AcknowledgedIncident};
+use flowlord_messages::audit::{AuditRecord, RecordAudit};
 use flowlord_messages::outbox::{
-    Colour, EnqueueMessage, IncidentRef, NewMessage, Payload, ReadThreads, SlackThread, Stage,
+    EnqueueMessage, IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage, ReadThreads,
+    SlackThread,
 };
 use flowlord_messages::silences::{AddSilence, Silence};
 use flowlord_messages::tasks::{FindTasks, RerunTasks, TaskPage};
@@ -36,10 +37,10 @@ struct Others(Arc<Mutex<Asked>>);
 
 #[derive(Default)]
 struct Asked {
-    acknowledged: Vec<Acknowledge>,
+    acknowledged: Vec<AcknowledgeAlerts>,
     silences: Vec<AddSilence>,
     messages: Vec<NewMessage>,
-    changes: Vec<Change>,
+    changes: Vec<AuditRecord>,
     tasks: Vec<String>,
     failed: Vec<Attempt>,
     again: Vec<NewTask>,
@@ -61,10 +62,10 @@ impl Actor for Others {
     type Context = Context<Self>;
 }
 
-impl Handler<Acknowledge> for Others {
-    type Result = Result<Vec<Acknowledged>>;
+impl Handler<AcknowledgeAlerts> for Others {
+    type Result = Result<Vec<AcknowledgedIncident>>;
 
-    fn handle(&mut self, asked: Acknowledge, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, asked: AcknowledgeAlerts, _: &mut Self::Context) -> Self::Result {
         self.with(|state| {
             if state.broken {
                 return Err(Error::new(Code::Storage, "planned"));
@@ -75,7 +76,7 @@ impl Handler<Acknowledge> for Others {
             Ok(if state.over {
                 vec![]
             } else {
-                vec![Acknowledged { route, opened, tasks: state.tasks.clone() }]
+                vec![AcknowledgedIncident { route, opened, tasks: state.tasks.clone() }]
             })
         })
     }
@@ -121,10 +122,10 @@ impl Handler<RerunTasks> for Others {
     }
 }
 
-impl Handler<RecordChange> for Others {
+impl Handler<RecordAudit> for Others {
     type Result = Result<()>;
 
-    fn handle(&mut self, asked: RecordChange, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, asked: RecordAudit, _: &mut Self::Context) -> Self::Result {
         self.with(|state| {
             if state.trail_broken {
                 return Err(Error::new(Code::Storage, "planned"));
@@ -160,19 +161,19 @@ impl Handler<ReadThreads> for Others {
         let incident = IncidentRef {
             opened: noon(),
             step: 1,
-            stage: Stage::Escalating,
+            stage: IncidentStage::Escalating,
             acknowledged_by: None,
             details: vec!["old".to_owned()],
             lasted: String::new(),
             alerts: 3,
             tasks,
         };
-        let payload = Payload {
+        let payload = MessagePayload {
             headline: "3 alerts".to_owned(),
             lines: vec!["a:j: 3".to_owned()],
             link: None,
             footer: "next update at 12:10 UTC".to_owned(),
-            colour: Colour::Red,
+            colour: MessageColour::Red,
             incident: Some(incident),
         };
         Ok(vec![SlackThread {
@@ -205,7 +206,7 @@ struct Bench {
     others: Others,
     slack: FakeSlack,
     clock: VirtualClock,
-    call: Port<SlackCall>,
+    call: Port<SlackInteraction>,
     stop: Port<StopButtons>,
     panic: Port<Panic>,
     _arbiter: Arbiter,
@@ -226,7 +227,7 @@ impl Bench {
     }
 
     async fn on(app_token: Option<&str>, slack: FakeSlack, others: Others, now: DateTime<Utc>) -> Self {
-        let clock = VirtualClock::new(now, Activity::default());
+        let clock = VirtualClock::new(now, WorkCounter::default());
         let environment = clock.environment();
         let arbiter = Arbiter::new();
         let deps = deps(&others, &arbiter, &environment);
@@ -262,12 +263,12 @@ impl Bench {
         self.call.call(self.signed(click)).await
     }
 
-    fn signed(&self, click: &Value) -> SlackCall {
+    fn signed(&self, click: &Value) -> SlackInteraction {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         let body = form.append_pair("payload", &click.to_string()).finish();
         let timestamp = self.clock.now().timestamp().to_string();
         let signature = signed("s3cret", &timestamp, &body);
-        SlackCall { timestamp, signature, body }
+        SlackInteraction { timestamp, signature, body }
     }
 
     async fn pass(&self, seconds: i64) {
@@ -322,7 +323,7 @@ async fn a_silence_is_for_each_task_and_is_shown() {
         );
         let id = format!("/{button}/U1/1.5");
         assert!(messages[0].key.ends_with(&id), "told twice it is one message: {}", messages[0].key);
-        let payload: Payload = serde_json::from_str(&messages[0].payload).unwrap();
+        let payload: MessagePayload = serde_json::from_str(&messages[0].payload).unwrap();
         let said = format!("silenced by Ann <x> until 2026-03-02 {}:00 UTC", 12 + hours);
         assert_eq!(payload.footer, format!("{said}; next update at 12:10 UTC"));
         assert_eq!(payload.incident.unwrap().details, [said]);
@@ -379,7 +380,11 @@ async fn forged_and_stale_requests_are_refused() {
     let timestamp = noon().timestamp().to_string();
     let body = "payload=%7B%7D".to_owned();
     let call = |timestamp: &str, signature: String, body: &str| {
-        bench.call.call(SlackCall { timestamp: timestamp.to_owned(), signature, body: body.to_owned() })
+        bench.call.call(SlackInteraction {
+            timestamp: timestamp.to_owned(),
+            signature,
+            body: body.to_owned(),
+        })
     };
     let err = call(&timestamp, signed("other", &timestamp, &body), &body).await.unwrap_err();
     assert_eq!(err.code, Code::Unauthorized);
@@ -435,20 +440,20 @@ async fn a_click_told_of_twice_is_done_once() {
 async fn without_a_secret_nothing_is_heard() {
     for secret in [None, Some(String::new())] {
         let bench = Bench::start(None, FakeSlack::start()).await;
-        let environment = Environment { give_up: Arc::new(|_| {}), ..bench.clock.environment() };
+        let environment = ActorEnvironment { give_up: Arc::new(|_| {}), ..bench.clock.environment() };
         let deps = deps(&bench.others, &bench._arbiter, &environment);
         let config = ButtonsConfig { signing_secret: secret, ..ButtonsConfig::default() };
         let deaf = Buttons::start(&bench._arbiter.handle(), config, deps);
-        let call: Port<SlackCall> = environment.port("buttons", &deaf);
+        let call: Port<SlackInteraction> = environment.port("buttons", &deaf);
         let (timestamp, body) = (noon().timestamp().to_string(), String::new());
         let signature = signed("", &timestamp, &body);
-        let err = call.call(SlackCall { timestamp, signature, body }).await.unwrap_err();
+        let err = call.call(SlackInteraction { timestamp, signature, body }).await.unwrap_err();
         assert_eq!(err.code, Code::NotFound);
         assert!(err.detail.contains("set notify.signing_secret"), "{err:?}");
     }
 }
 
-fn deps(others: &Others, arbiter: &Arbiter, environment: &Environment) -> ButtonsDeps {
+fn deps(others: &Others, arbiter: &Arbiter, environment: &ActorEnvironment) -> ButtonsDeps {
     let stub = others.clone();
     let others = Others::start_in_arbiter(&arbiter.handle(), move |_| stub);
     ButtonsDeps {
@@ -460,8 +465,8 @@ fn deps(others: &Others, arbiter: &Arbiter, environment: &Environment) -> Button
             .with::<AddSilence>(environment.port("db", &others))
             .with::<RerunTasks>(environment.port("db", &others))
             .with::<EnqueueMessage>(environment.port("db", &others))
-            .with::<RecordChange>(environment.port("db", &others)),
-        alerts: AlertsClient::unconnected().with::<Acknowledge>(environment.port("alerts", &others)),
+            .with::<RecordAudit>(environment.port("db", &others)),
+        alerts: AlertsClient::unconnected().with::<AcknowledgeAlerts>(environment.port("alerts", &others)),
     }
 }
 
@@ -469,8 +474,11 @@ fn deps(others: &Others, arbiter: &Arbiter, environment: &Environment) -> Button
 fn no_secret_is_shown() {
     let secret = Some("planted".to_owned());
     let config = ButtonsConfig { app_token: secret.clone(), signing_secret: secret, api_url: String::new() };
-    let call =
-        SlackCall { timestamp: String::new(), signature: "planted".to_owned(), body: "planted".to_owned() };
+    let call = SlackInteraction {
+        timestamp: String::new(),
+        signature: "planted".to_owned(),
+        body: "planted".to_owned(),
+    };
     let shown = format!("{config:?} {call:?}");
     assert!(!shown.contains("planted"), "{shown}");
 }

@@ -4,24 +4,25 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn payload(lines: Vec<String>) -> Payload {
-    Payload {
+fn payload(lines: Vec<String>) -> MessagePayload {
+    MessagePayload {
         headline: "3 alerts in 1 task".to_owned(),
         lines,
         link: Some("http://flow/web/alert?date=2026-03-02".to_owned()),
         footer: "next update at 12:10 UTC".to_owned(),
-        colour: Colour::Red,
+        colour: MessageColour::Red,
         incident: None,
     }
 }
 
 #[test]
 fn each_colour_is_that_of_the_reference_system() {
-    let colours = [Colour::Green, Colour::Yellow, Colour::Red, Colour::Blue].map(hex_colour);
+    let colours = [MessageColour::Green, MessageColour::Yellow, MessageColour::Red, MessageColour::Blue]
+        .map(hex_colour);
     assert_eq!(colours, ["#00FF00", "#FFFF00", "#FF0000", "#2210FF"]);
 }
 
-fn written(payload: &Payload, style: &MessageStyle, again: bool) -> Value {
+fn written(payload: &MessagePayload, style: &MessageStyle, again: bool) -> Value {
     serde_json::to_value(write_message(payload, style, MessageRemarks { again, ..MessageRemarks::default() }))
         .unwrap()
 }
@@ -100,8 +101,9 @@ fn long_titles_headlines_and_lines_are_shortened_and_markup_stays_text() {
 fn an_address_that_leaves_no_room_is_no_link() {
     let mut payload = payload(Vec::new());
     payload.link = Some(format!("http://flow/{}", "&".repeat(190)));
-    let notes =
-        |payload: &Payload| written(payload, &style(), false)["attachments"][0]["blocks"][2].to_string();
+    let notes = |payload: &MessagePayload| {
+        written(payload, &style(), false)["attachments"][0]["blocks"][2].to_string()
+    };
     assert!(notes(&payload).contains("|see report>"));
     payload.link = Some(format!("http://flow/{}", "&".repeat(200)));
     assert!(
@@ -143,7 +145,7 @@ mod any {
 
     prop_compose! {
         fn incident()(
-            stage in prop_oneof![Just(Stage::Escalating), Just(Stage::Steady), Just(Stage::Easing), Just(Stage::Clear)],
+            stage in prop_oneof![Just(IncidentStage::Escalating), Just(IncidentStage::Steady), Just(IncidentStage::Easing), Just(IncidentStage::Clear)],
             acknowledged_by in proptest::option::of(text(600)),
             details in vec(text(700), 0..30),
             alerts in any::<u64>(),
@@ -162,8 +164,8 @@ mod any {
             link in link(),
             footer in text(900),
             incident in proptest::option::of(incident()),
-        ) -> Payload {
-            Payload { headline, lines, link, footer, colour: Colour::Blue, incident }
+        ) -> MessagePayload {
+            MessagePayload { headline, lines, link, footer, colour: MessageColour::Blue, incident }
         }
     }
 

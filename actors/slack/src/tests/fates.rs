@@ -2,8 +2,8 @@
 
 use super::*;
 
-async fn ask(bench: &Bench) -> Fate {
-    bench.fate.call(AwaitMessage { id: 0 }).await.unwrap()
+async fn ask(bench: &Bench) -> DeliveryStatus {
+    bench.fate.call(AwaitDelivery { id: 0 }).await.unwrap()
 }
 
 #[actix::test]
@@ -12,12 +12,12 @@ async fn what_arrived_is_known_before_and_after() {
     bench.slack.set_mode(SlackMode::Hang);
     bench.put_only(&["a"]);
     bench.slack.wait_for(1, SAFETY).await;
-    let asked = actix::spawn(bench.fate.call(AwaitMessage { id: 0 }));
+    let asked = actix::spawn(bench.fate.call(AwaitDelivery { id: 0 }));
     // The question is with the actor before Slack answers.
-    bench.fate.call(AwaitMessage { id: 9 }).await.unwrap_err();
+    bench.fate.call(AwaitDelivery { id: 9 }).await.unwrap_err();
     bench.slack.set_mode(SlackMode::Ok);
-    assert_eq!(asked.await.unwrap().unwrap(), Fate::Arrived);
-    assert_eq!(ask(&bench).await, Fate::Arrived);
+    assert_eq!(asked.await.unwrap().unwrap(), DeliveryStatus::Arrived);
+    assert_eq!(ask(&bench).await, DeliveryStatus::Arrived);
 }
 
 #[actix::test]
@@ -25,7 +25,7 @@ async fn slack_s_own_words_are_told() {
     let bench = Bench::start(Way::Bot).await;
     bench.slack.set_mode(SlackMode::Error("not_in_channel"));
     bench.put_only(&["a"]);
-    let Fate::Refused { error, retry_at } = ask(&bench).await else { panic!("refused") };
+    let DeliveryStatus::Refused { error, retry_at } = ask(&bench).await else { panic!("refused") };
     assert!(error.contains("not_in_channel") || error == "planned", "{error}");
     assert!(retry_at > noon());
 }
@@ -35,7 +35,7 @@ async fn doubt_is_told() {
     let bench = Bench::start(Way::Webhook).await;
     bench.slack.set_mode(SlackMode::Cut);
     bench.put(&["a"]).await;
-    assert!(matches!(ask(&bench).await, Fate::Unknown { .. }));
+    assert!(matches!(ask(&bench).await, DeliveryStatus::Unknown { .. }));
 }
 
 #[actix::test]
@@ -43,8 +43,8 @@ async fn what_waits_behind_a_refused_one_is_told_at_once() {
     let bench = Bench::start(Way::Webhook).await;
     bench.slack.set_mode(SlackMode::TooMany { retry_after: 3_000 });
     bench.put(&["a", "b"]).await;
-    let waits = bench.fate.call(AwaitMessage { id: 1 }).await.unwrap();
-    assert_eq!(waits, Fate::Waits { ahead: 1, error: Some("planned".to_owned()) });
+    let waits = bench.fate.call(AwaitDelivery { id: 1 }).await.unwrap();
+    assert_eq!(waits, DeliveryStatus::Waits { ahead: 1, error: Some("planned".to_owned()) });
 }
 
 #[actix::test]
@@ -55,9 +55,9 @@ async fn nobody_waits_for_ever() {
     bench.put_only(&["a"]);
     bench.slack.wait_for(1, SAFETY).await;
     bench.patience(short).await;
-    assert_eq!(ask(&bench).await, Fate::Waits { ahead: 0, error: None });
+    assert_eq!(ask(&bench).await, DeliveryStatus::Waits { ahead: 0, error: None });
     bench.slack.set_mode(SlackMode::Ok);
-    let many = (0..100).map(|_| actix::spawn(bench.fate.call(AwaitMessage { id: 1 })));
+    let many = (0..100).map(|_| actix::spawn(bench.fate.call(AwaitDelivery { id: 1 })));
     for asked in many.collect::<Vec<_>>() {
         let err = asked.await.unwrap().unwrap_err();
         assert!([Code::NotFound, Code::Busy].contains(&err.code), "{err:?}");

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, Arbiter, Handler};
-use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping, Port, guarded};
+use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter, guarded};
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
 use flowlord_messages::outbox::{
-    AwaitMessage, Colour, Delivery, Fate, MarkNotified, MessageFate, Payload, ReadMessage, ReadThreads,
-    RouteWay, SlackThread,
+    AwaitDelivery, DeliveryOutcome, DeliveryRecord, DeliveryStatus, MessageColour, MessagePayload,
+    ReadMessage, ReadThreads, RecordDelivery, RouteTransport, SlackThread,
 };
 
 use crate::*;
@@ -27,9 +27,9 @@ struct Outbox(Arc<Mutex<Rows>>);
 struct Rows {
     rows: Vec<(OutboxRow, bool)>,
     /// What became of each attempt, in order.
-    marks: Vec<Delivery>,
+    marks: Vec<DeliveryOutcome>,
     threads: Vec<SlackThread>,
-    ways: Vec<RouteWay>,
+    ways: Vec<RouteTransport>,
     refuse: bool,
 }
 
@@ -37,10 +37,10 @@ impl Actor for Outbox {
     type Context = Context<Self>;
 }
 
-impl Handler<PendingMessages> for Outbox {
+impl Handler<ReadPendingMessages> for Outbox {
     type Result = Result<Vec<OutboxRow>>;
 
-    fn handle(&mut self, read: PendingMessages, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, read: ReadPendingMessages, _: &mut Self::Context) -> Self::Result {
         let rows = &self.0.lock().unwrap().rows;
         let mut taken = BTreeMap::new();
         let unsent = rows.iter().filter(|(_, sent)| !sent).map(|(row, _)| row);
@@ -64,14 +64,14 @@ impl Handler<ReadThreads> for Outbox {
 }
 
 impl Handler<ReadMessage> for Outbox {
-    type Result = Result<Option<MessageFate>>;
+    type Result = Result<Option<DeliveryRecord>>;
 
     fn handle(&mut self, read: ReadMessage, _: &mut Self::Context) -> Self::Result {
         let rows = self.0.lock().unwrap();
         let before = rows.rows.iter().filter(|(row, sent)| !sent && row.id < read.id);
         let Some((row, sent)) = rows.rows.iter().find(|(row, _)| row.id == read.id) else { return Ok(None) };
         let error = (row.attempts > 0).then(|| "planned".to_owned());
-        Ok(Some(MessageFate {
+        Ok(Some(DeliveryRecord {
             sent: sent.then(noon),
             attempts: row.attempts,
             error,
@@ -87,17 +87,17 @@ impl Handler<ReadMessage> for Outbox {
 }
 
 impl Handler<ReadOutages> for Outbox {
-    type Result = Result<Vec<RouteWay>>;
+    type Result = Result<Vec<RouteTransport>>;
 
     fn handle(&mut self, _: ReadOutages, _: &mut Self::Context) -> Self::Result {
         Ok(self.0.lock().unwrap().ways.clone())
     }
 }
 
-impl Handler<MarkNotified> for Outbox {
+impl Handler<RecordDelivery> for Outbox {
     type Result = Result<()>;
 
-    fn handle(&mut self, mark: MarkNotified, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, mark: RecordDelivery, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
         if rows.refuse {
             return Err(Error::new(Code::Storage, "planned"));
@@ -115,9 +115,11 @@ impl Handler<MarkNotified> for Outbox {
         let (row, sent) = rows.rows.iter_mut().find(|(row, _)| row.id == mark.id).unwrap();
         row.attempts += 1;
         match mark.delivery {
-            Delivery::Sent | Delivery::Skipped => *sent = true,
-            Delivery::Refused { retry_at, .. } => row.retry_at = Some(retry_at),
-            Delivery::Unknown { retry_at, .. } => (row.retry_at, row.uncertain) = (Some(retry_at), true),
+            DeliveryOutcome::Sent | DeliveryOutcome::Skipped => *sent = true,
+            DeliveryOutcome::Refused { retry_at, .. } => row.retry_at = Some(retry_at),
+            DeliveryOutcome::Unknown { retry_at, .. } => {
+                (row.retry_at, row.uncertain) = (Some(retry_at), true);
+            }
         }
         Ok(())
     }
@@ -151,9 +153,9 @@ struct Bench {
     outbox: Outbox,
     slack: FakeSlack,
     clock: VirtualClock,
-    notify: Port<Notify>,
+    notify: Port<MessagesQueued>,
     stop: Port<StopNotifying>,
-    fate: Port<AwaitMessage>,
+    fate: Port<AwaitDelivery>,
     panic: Port<Panic>,
     patience: Port<Patience>,
     arbiter: Arbiter,
@@ -192,18 +194,18 @@ fn config(routes: Vec<SlackRoute>, slack: &FakeSlack) -> Config {
     }
 }
 
-fn payload(headline: &str) -> Payload {
-    Payload {
+fn payload(headline: &str) -> MessagePayload {
+    MessagePayload {
         headline: headline.to_owned(),
         lines: Vec::new(),
         link: None,
         footer: String::new(),
-        colour: Colour::Red,
+        colour: MessageColour::Red,
         incident: None,
     }
 }
 
-fn json(payload: &Payload) -> String {
+fn json(payload: &MessagePayload) -> String {
     serde_json::to_string(payload).unwrap()
 }
 
@@ -229,7 +231,7 @@ impl Bench {
         now: DateTime<Utc>,
         patience: Duration,
     ) -> Self {
-        let clock = VirtualClock::new(now, Activity::default());
+        let clock = VirtualClock::new(now, WorkCounter::default());
         slack.follow(&clock);
         let arbiter = Arbiter::new();
         let stub = outbox.clone();
@@ -238,11 +240,11 @@ impl Bench {
         let deps = Deps {
             kit: environment.kit("notifier"),
             reader: DatabaseReader::unconnected()
-                .with::<PendingMessages>(environment.port("db", &db))
+                .with::<ReadPendingMessages>(environment.port("db", &db))
                 .with::<ReadOutages>(environment.port("db", &db))
                 .with::<ReadThreads>(environment.port("db", &db))
                 .with::<ReadMessage>(environment.port("db", &db)),
-            writer: DatabaseWriter::unconnected().with::<MarkNotified>(environment.port("db", &db)),
+            writer: DatabaseWriter::unconnected().with::<RecordDelivery>(environment.port("db", &db)),
         };
         let actor = Notifier::start_with(&arbiter.handle(), config.clone(), deps, patience);
         let (notify, stop) = (environment.port("notifier", &actor), environment.port("notifier", &actor));
@@ -279,13 +281,13 @@ impl Bench {
         for headline in headlines {
             self.add("default", "summary", json(&payload(headline)));
         }
-        self.notify.hint(Notify);
+        self.notify.hint(MessagesQueued);
     }
 
     /// Puts one message of a kind into a route's outbox.
-    async fn tell(&self, route: &str, kind: &str, payload: &Payload) {
+    async fn tell(&self, route: &str, kind: &str, payload: &MessagePayload) {
         self.add(route, kind, json(payload));
-        self.notify.hint(Notify);
+        self.notify.hint(MessagesQueued);
         self.clock.settle().await;
     }
 
@@ -307,7 +309,7 @@ impl Bench {
         self.outbox.0.lock().unwrap().rows.iter().filter(|(_, sent)| !sent).count()
     }
 
-    fn marks(&self) -> Vec<Delivery> {
+    fn marks(&self) -> Vec<DeliveryOutcome> {
         self.outbox.0.lock().unwrap().marks.clone()
     }
 

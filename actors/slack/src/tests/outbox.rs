@@ -33,7 +33,7 @@ async fn what_is_refused_comes_again_in_order_and_arrives_once() {
         bench.put(&["a", "b"]).await;
         bench.pass(19).await;
         assert!(bench.arrived().iter().all(|headline| headline == "a"), "{mode:?}: b waits behind a");
-        let refused = |mark: &Delivery| matches!(mark, Delivery::Refused { .. });
+        let refused = |mark: &DeliveryOutcome| matches!(mark, DeliveryOutcome::Refused { .. });
         assert!(bench.marks().iter().all(refused), "{mode:?}: nobody doubts");
         assert!(!bench.marks().is_empty(), "{mode:?}");
         bench.slack.clear();
@@ -51,7 +51,7 @@ async fn refusals_grow_apart_up_to_five_minutes() {
     bench.put(&["a"]).await;
     let mut waits = Vec::new();
     for _ in 0..14 {
-        let Some(Delivery::Refused { retry_at, .. }) = bench.marks().pop() else { panic!("refused") };
+        let Some(DeliveryOutcome::Refused { retry_at, .. }) = bench.marks().pop() else { panic!("refused") };
         waits.push((retry_at - bench.clock.now()).num_milliseconds());
         bench.clock.advance_to(retry_at).await;
     }
@@ -100,7 +100,11 @@ async fn a_429_without_a_content_type_is_a_refusal_too() {
     bench.put(&["a"]).await;
     bench.pass(600).await;
     assert_eq!((bench.arrived().len(), bench.unsent()), (2, 0));
-    assert!(matches!(bench.marks()[..], [Delivery::Refused { .. }, Delivery::Sent]), "{:?}", bench.marks());
+    assert!(
+        matches!(bench.marks()[..], [DeliveryOutcome::Refused { .. }, DeliveryOutcome::Sent]),
+        "{:?}",
+        bench.marks()
+    );
 }
 
 #[actix::test]
@@ -122,7 +126,7 @@ async fn a_slack_that_hangs_leaves_doubt_and_holds_up_nothing_for_ever() {
     let bench = Bench::on(Way::Webhook, Outbox::default(), FakeSlack::start(), noon(), short).await;
     bench.slack.set_mode(SlackMode::Hang);
     bench.put(&["a"]).await;
-    assert!(matches!(bench.marks()[..], [Delivery::Unknown { .. }]), "{:?}", bench.marks());
+    assert!(matches!(bench.marks()[..], [DeliveryOutcome::Unknown { .. }]), "{:?}", bench.marks());
     bench.slack.set_mode(SlackMode::Ok);
     let bench = bench.restart().await;
     bench.pass(400).await;
@@ -212,7 +216,7 @@ async fn the_web_api_is_used_with_a_token_and_its_refusals_are_heard() {
     // A 200 that isn't Slack's: a proxy's page, say.
     bench.slack.set_mode(SlackMode::Bare(200));
     bench.pass(2).await;
-    assert!(matches!(bench.marks().last(), Some(Delivery::Unknown { .. })), "{:?}", bench.marks());
+    assert!(matches!(bench.marks().last(), Some(DeliveryOutcome::Unknown { .. })), "{:?}", bench.marks());
     bench.slack.set_mode(SlackMode::Ok);
     bench.pass(400).await;
     let request = bench.slack.requests().pop().unwrap();
@@ -251,7 +255,11 @@ async fn a_stop_waits_for_the_request_under_way_and_for_no_other() {
     let stopped = actix::spawn(bench.stop.call(StopNotifying));
     bench.slack.set_mode(SlackMode::Ok);
     stopped.await.unwrap().unwrap();
-    assert!(matches!(bench.marks()[..], [Delivery::Sent]), "known before it stops: {:?}", bench.marks());
+    assert!(
+        matches!(bench.marks()[..], [DeliveryOutcome::Sent]),
+        "known before it stops: {:?}",
+        bench.marks()
+    );
     bench.put(&["c"]).await;
     bench.pass(600).await;
     assert_eq!((bench.arrived(), bench.unsent()), (vec!["a".into()], 2), "what isn't sent stays a row");

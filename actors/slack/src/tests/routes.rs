@@ -1,6 +1,6 @@
 //! Routes that don't wait for each other, and the way of another where one fails.
 
-use flowlord_messages::outbox::Stage;
+use flowlord_messages::outbox::IncidentStage;
 
 use super::bot::step;
 use super::*;
@@ -43,7 +43,7 @@ async fn a_slack_that_hangs_holds_up_no_other_route() {
     bench.slack.set_mode(SlackMode::Hang);
     bench.add("default", "test", json(&payload("a")));
     bench.add("second", "test", json(&payload("b")));
-    bench.notify.hint(Notify);
+    bench.notify.hint(MessagesQueued);
     bench.slack.wait_for(1, SAFETY).await;
     other.wait_for(1, SAFETY).await;
     bench.slack.set_mode(SlackMode::Ok);
@@ -61,7 +61,7 @@ async fn routes_of_one_channel_share_its_pace() {
     for (route, headline) in [("default", "a"), ("second", "b"), ("default", "c"), ("second", "d")] {
         bench.add(route, "test", json(&payload(headline)));
     }
-    bench.notify.hint(Notify);
+    bench.notify.hint(MessagesQueued);
     bench.pass(10).await;
     let times: Vec<_> = came(&bench.slack).into_iter().map(|(at, _)| at).collect();
     assert_eq!(times, [0, 1, 2, 3]);
@@ -150,14 +150,14 @@ async fn a_bot_s_incident_goes_on_where_the_way_leads() {
     let second = SlackRoute { name: "second".to_owned(), ..route(Way::Webhook, &other) };
     let config = config(vec![first, second], &slack);
     let bench = Bench::with(config, Outbox::default(), slack, noon(), SAFETY).await;
-    bench.tell("default", "summary", &step(1, Stage::Escalating, "1 alert")).await;
+    bench.tell("default", "summary", &step(1, IncidentStage::Escalating, "1 alert")).await;
     bench.slack.set_mode(SlackMode::Status(503));
-    bench.tell("default", "summary", &step(2, Stage::Escalating, "2 alerts")).await;
+    bench.tell("default", "summary", &step(2, IncidentStage::Escalating, "2 alerts")).await;
     bench.pass(1_000).await;
     assert_eq!(other.requests().len(), 1);
     bench.slack.set_mode(SlackMode::Ok);
     bench.pass(600).await;
-    bench.tell("default", "all_clear", &step(3, Stage::Clear, "clear")).await;
+    bench.tell("default", "all_clear", &step(3, IncidentStage::Clear, "clear")).await;
     bench.pass(10).await;
     let board = bench.slack.board();
     let headlines: Vec<_> = board.iter().map(|post| headline(&post.body)).collect();

@@ -2,11 +2,11 @@
 
 use flowlord_messages::tokens::TokenHash;
 
-use super::proxies::Proxies;
+use super::proxies::TrustedProxies;
 
 /// How requests are let in.
 #[derive(Debug, Clone, Default)]
-pub struct Access {
+pub struct AccessRules {
     /// Requests without a token may do everything: this machine only, or the operator meant it.
     pub anonymous: bool,
     /// `/metrics` needs no token.
@@ -14,5 +14,5 @@ pub struct Access {
     /// The hash of the token that is good for programs that can read the data folder, while the service runs.
     pub local: Option<TokenHash>,
     /// Who is believed about the addresses that others come from.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
 }

@@ -10,7 +10,7 @@ use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use flowlord_messages::tokens::TokenHash;
 
-use super::caller::{Caller, Who};
+use super::caller::{Caller, TokenHolder};
 use super::hooks;
 use super::session::{COOKIE, Session};
 use super::tokens::hash_of;
@@ -42,7 +42,7 @@ pub async fn admit(
     };
     let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
     let who = identify(context, &presented, from).await?;
-    if !who.role.covers(needed) {
+    if !who.role.covers_role(needed) {
         let detail = format!(
             "{} is the token of a {}: {} {} needs the role {needed}",
             who.name,
@@ -58,7 +58,7 @@ pub async fn admit(
 /// Lets in who has the token of a hook's address. That is always needed, also where anyone may do everything: the address
 /// is what others send to.
 async fn admit_push(context: &WebContext, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
-    let who = identify(context, &Presented::Token(hash_of(token)), from).await.map_err(|problem| {
+    let who = identify(context, &PresentedProof::Token(hash_of(token)), from).await.map_err(|problem| {
         match problem.code() {
             Code::Unauthorized => Problem::new(
                 Code::Unauthorized,
@@ -87,48 +87,52 @@ pub fn role(context: &WebContext, request: &HttpRequest) -> Option<Role> {
 
 /// Whether the one who asks may change what an operator may, so that a page offers it.
 pub fn may_change(context: &WebContext, request: &HttpRequest) -> bool {
-    role(context, request).is_some_and(|role| role.covers(Role::Operator))
+    role(context, request).is_some_and(|role| role.covers_role(Role::Operator))
 }
 
 /// What a request shows for itself.
-enum Presented {
+enum PresentedProof {
     Token(TokenHash),
     Session(Session),
     /// Something that can't be read as either.
     Neither,
 }
 
-fn presented(request: &ServiceRequest) -> Option<Presented> {
+fn presented(request: &ServiceRequest) -> Option<PresentedProof> {
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let token = header.to_str().ok().and_then(|text| text.split_once(' '));
         return Some(match token {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Presented::Token(hash_of(token.trim()))
+                PresentedProof::Token(hash_of(token.trim()))
             }
-            _ => Presented::Neither,
+            _ => PresentedProof::Neither,
         });
     }
     let cookie = request.cookie(COOKIE)?;
-    Some(Session::read(cookie.value()).map_or(Presented::Neither, Presented::Session))
+    Some(Session::read(cookie.value()).map_or(PresentedProof::Neither, PresentedProof::Session))
 }
 
-async fn identify(context: &WebContext, presented: &Presented, from: Option<IpAddr>) -> Result<Who, Problem> {
+async fn identify(
+    context: &WebContext,
+    presented: &PresentedProof,
+    from: Option<IpAddr>,
+) -> Result<TokenHolder, Problem> {
     let now = context.deps.kit.now();
     let known = match presented {
-        Presented::Token(hash) => {
+        PresentedProof::Token(hash) => {
             // Before the token is looked at, so that guessing on is no use.
             context.failures.check(from, now)?;
             context.tokens.by_hash(hash).await?
         }
         // An old session is no guess: it sends people to the login page, as often as they come.
-        Presented::Session(session) => {
+        PresentedProof::Session(session) => {
             let owner = context.tokens.by_name(&session.name).await?;
             return owner
                 .filter(|owner| session.is_good(&owner.hash, now))
                 .map(|owner| owner.who())
                 .ok_or_else(|| unauthorized("the session has ended: log in again"));
         }
-        Presented::Neither => None,
+        PresentedProof::Neither => None,
     };
     known.ok_or_else(|| {
         context.failures.count(from, now);

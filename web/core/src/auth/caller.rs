@@ -7,7 +7,7 @@ use flowlord_domain::Role;
 
 /// Someone with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Who {
+pub struct TokenHolder {
     pub name: String,
     pub role: Role,
 }
@@ -16,7 +16,7 @@ pub struct Who {
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     /// None where nobody has to say who they are.
-    pub who: Option<Who>,
+    pub who: Option<TokenHolder>,
     /// The address, as far as trusted proxies tell it.
     pub from: Option<IpAddr>,
 }

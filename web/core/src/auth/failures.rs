@@ -18,9 +18,9 @@ const MAX_ADDRESSES: usize = 10_000;
 
 /// Wrong tokens by address.
 #[derive(Debug, Default)]
-pub struct Failures(Mutex<HashMap<IpAddr, (DateTime<Utc>, u32)>>);
+pub struct TokenFailures(Mutex<HashMap<IpAddr, (DateTime<Utc>, u32)>>);
 
-impl Failures {
+impl TokenFailures {
     fn all(&self) -> MutexGuard<'_, HashMap<IpAddr, (DateTime<Utc>, u32)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn ten_a_minute_and_no_more_each_address_for_itself() {
-        let failures = Failures::default();
+        let failures = TokenFailures::default();
         let (one, other) = (Some("10.0.0.1".parse().unwrap()), Some("10.0.0.2".parse().unwrap()));
         let now: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
         for _ in 0..ALLOWED {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_addresses_takes_no_more_than_its_share_of_memory() {
-        let failures = Failures::default();
+        let failures = TokenFailures::default();
         let now = DateTime::UNIX_EPOCH;
         for n in 0..(MAX_ADDRESSES as u32 * 2) {
             failures.count(Some(IpAddr::from(n.to_be_bytes())), now);

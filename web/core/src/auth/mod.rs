@@ -9,10 +9,10 @@ mod proxies;
 mod session;
 pub mod tokens;
 
-pub use access::Access;
+pub use access::AccessRules;
 pub use admission::{admit, may_change, role, wants_page};
 pub use caller::{Caller, caller_name};
-pub use proxies::Proxies;
+pub use proxies::TrustedProxies;
 pub use session::{COOKIE, LASTS, Session};
 pub use tokens::hash_of;
 pub use tokens::new_token;

@@ -10,9 +10,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// The proxies that are believed. From anyone else such headers mean nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Proxies(Vec<IpNet>);
+pub struct TrustedProxies(Vec<IpNet>);
 
-impl Proxies {
+impl TrustedProxies {
     /// Reads addresses and networks, like `127.0.0.1` or `10.0.0.0/8`.
     ///
     /// # Errors
@@ -65,8 +65,8 @@ mod tests {
 
     use super::*;
 
-    fn proxies(items: &[&str]) -> Result<Proxies, String> {
-        Proxies::parse(&items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>())
+    fn proxies(items: &[&str]) -> Result<TrustedProxies, String> {
+        TrustedProxies::parse(&items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>())
     }
 
     fn headers(lines: &[&str]) -> HeaderMap {
@@ -97,7 +97,7 @@ mod tests {
             let found = proxies.client(Some(peer.parse().unwrap()), &headers(&lines));
             assert_eq!(found, Some(client.parse().unwrap()), "{peer} {lines:?}");
         }
-        let none = Proxies::default();
+        let none = TrustedProxies::default();
         let peer = Some("127.0.0.1".parse().unwrap());
         assert_eq!(
             none.client(peer, &headers(&["198.51.100.7"])),

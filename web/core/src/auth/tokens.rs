@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::{Ids, Role};
+use flowlord_domain::{IdSource, Role};
 use flowlord_kernel::SharedClock;
 use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::tokens::{ReadTokens, StoredToken, TokenHash};
 use sha2::{Digest as _, Sha256};
 
-use super::caller::Who;
+use super::caller::TokenHolder;
 use super::session::hex;
 use crate::problem::Problem;
 
@@ -24,55 +24,55 @@ const FRESH_FOR_UNKNOWN: TimeDelta = TimeDelta::seconds(1);
 const LOCAL: &str = "local";
 
 #[derive(Debug, Clone)]
-pub struct Owner {
+pub struct TokenOwner {
     name: String,
     role: Role,
     pub hash: TokenHash,
 }
 
-impl Owner {
-    pub fn who(&self) -> Who {
-        Who { name: self.name.clone(), role: self.role }
+impl TokenOwner {
+    pub fn who(&self) -> TokenHolder {
+        TokenHolder { name: self.name.clone(), role: self.role }
     }
 }
 
 #[derive(Debug, Default)]
-struct Copy {
+struct TokenCopy {
     read_at: Option<DateTime<Utc>>,
-    by_hash: HashMap<TokenHash, Owner>,
+    by_hash: HashMap<TokenHash, TokenOwner>,
 }
 
 /// All tokens, as far as the copy knows them.
 #[derive(Debug)]
-pub struct Tokens {
+pub struct TokenRegistry {
     clock: SharedClock,
     reader: DatabaseReader,
     /// The hash of the token of programs that can read the data folder.
     local: Option<TokenHash>,
-    copy: Mutex<Copy>,
+    copy: Mutex<TokenCopy>,
 }
 
-impl Tokens {
+impl TokenRegistry {
     pub fn new(clock: SharedClock, reader: DatabaseReader, local: Option<TokenHash>) -> Self {
         Self { clock, reader, local, copy: Mutex::default() }
     }
 
-    fn copy(&self) -> MutexGuard<'_, Copy> {
+    fn copy(&self) -> MutexGuard<'_, TokenCopy> {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose token it is. Looked up by its hash, so what an attacker can time says nothing about a token.
-    pub async fn by_hash(&self, hash: &TokenHash) -> Result<Option<Who>, Problem> {
+    pub async fn by_hash(&self, hash: &TokenHash) -> Result<Option<TokenHolder>, Problem> {
         if self.local.as_ref() == Some(hash) {
-            return Ok(Some(Who { name: LOCAL.to_owned(), role: Role::Admin }));
+            return Ok(Some(TokenHolder { name: LOCAL.to_owned(), role: Role::Admin }));
         }
-        let find = |copy: &Copy| copy.by_hash.get(hash).map(Owner::who);
+        let find = |copy: &TokenCopy| copy.by_hash.get(hash).map(TokenOwner::who);
         self.find(find).await
     }
 
     /// The token of this name.
-    pub async fn by_name(&self, name: &str) -> Result<Option<Owner>, Problem> {
-        let find = |copy: &Copy| copy.by_hash.values().find(|owner| owner.name == name).cloned();
+    pub async fn by_name(&self, name: &str) -> Result<Option<TokenOwner>, Problem> {
+        let find = |copy: &TokenCopy| copy.by_hash.values().find(|owner| owner.name == name).cloned();
         self.find(find).await
     }
 
@@ -81,7 +81,7 @@ impl Tokens {
         self.copy().read_at = None;
     }
 
-    async fn find<T>(&self, find: impl Fn(&Copy) -> Option<T>) -> Result<Option<T>, Problem> {
+    async fn find<T>(&self, find: impl Fn(&TokenCopy) -> Option<T>) -> Result<Option<T>, Problem> {
         let now = self.clock.now();
         let (found, age) = {
             let copy = self.copy();
@@ -96,9 +96,9 @@ impl Tokens {
     }
 
     fn replace(&self, tokens: Vec<StoredToken>, now: DateTime<Utc>) {
-        let owner = |token: StoredToken| Owner { name: token.name, role: token.role, hash: token.hash };
+        let owner = |token: StoredToken| TokenOwner { name: token.name, role: token.role, hash: token.hash };
         let by_hash = tokens.into_iter().map(|token| (token.hash, owner(token))).collect();
-        *self.copy() = Copy { read_at: Some(now), by_hash };
+        *self.copy() = TokenCopy { read_at: Some(now), by_hash };
     }
 }
 
@@ -109,8 +109,8 @@ pub fn hash_of(token: &str) -> TokenHash {
 
 /// A new token, of 256 random bits, and its hash.
 #[must_use]
-pub fn new_token(ids: &mut dyn Ids) -> (String, TokenHash) {
-    let bits: Vec<u8> = (0..4).flat_map(|_| ids.random().to_be_bytes()).collect();
+pub fn new_token(ids: &mut dyn IdSource) -> (String, TokenHash) {
+    let bits: Vec<u8> = (0..4).flat_map(|_| ids.random_bits().to_be_bytes()).collect();
     let token = format!("flw_{}", hex(&bits));
     let hash = hash_of(&token);
     (token, hash)

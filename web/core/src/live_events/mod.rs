@@ -77,12 +77,12 @@ impl EventKind {
 
 /// Something to be told: its kind and its JSON.
 #[derive(Debug, PartialEq, Eq)]
-pub struct News {
+pub struct LiveEvent {
     kind: EventKind,
     json: String,
 }
 
-impl News {
+impl LiveEvent {
     pub fn new(kind: EventKind, value: &impl Serialize) -> Self {
         // What the views hold can always be written.
         Self { kind, json: serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned()) }
@@ -91,7 +91,7 @@ impl News {
 
 /// An event as it goes over the wire.
 #[derive(Debug)]
-pub struct Event {
+pub struct EventFrame {
     number: u64,
     kind: EventKind,
     text: Bytes,
@@ -108,8 +108,8 @@ pub struct EventHub {
 #[derive(Debug)]
 struct HubState {
     /// None once the service stops.
-    out: Option<broadcast::Sender<Arc<Event>>>,
-    kept: VecDeque<Arc<Event>>,
+    out: Option<broadcast::Sender<Arc<EventFrame>>>,
+    kept: VecDeque<Arc<EventFrame>>,
     /// The last event's number.
     last: u64,
     /// Whoever knows all up to this number can go on from there.
@@ -124,8 +124,8 @@ struct HubState {
 pub struct Subscription {
     hub: Arc<EventHub>,
     clock: SharedClock,
-    missed: VecDeque<Arc<Event>>,
-    events: broadcast::Receiver<Arc<Event>>,
+    missed: VecDeque<Arc<EventFrame>>,
+    events: broadcast::Receiver<Arc<EventFrame>>,
     /// What the subscriber knows, for its first line.
     from: String,
 }
@@ -158,14 +158,14 @@ impl EventHub {
     }
 
     /// Tells what is new.
-    pub fn tell(&self, news: Vec<News>) {
+    pub fn tell(&self, news: Vec<LiveEvent>) {
         let mut state = self.state();
-        for News { kind, json } in news {
+        for LiveEvent { kind, json } in news {
             let number = state.last + 1;
             let (kind, json) =
                 if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
             let text = self.text(number, kind, &json);
-            state.push(Arc::new(Event { number, kind, text }));
+            state.push(Arc::new(EventFrame { number, kind, text }));
         }
     }
 
@@ -178,7 +178,7 @@ impl EventHub {
         let mut state = self.state();
         let number = state.last + 1;
         let text = self.text(number, EventKind::Reset, "{}");
-        state.push(Arc::new(Event { number, kind: EventKind::Reset, text }));
+        state.push(Arc::new(EventFrame { number, kind: EventKind::Reset, text }));
         state.kept.clear();
         state.complete_since = number;
     }
@@ -196,7 +196,7 @@ impl EventHub {
 }
 
 impl HubState {
-    fn push(&mut self, event: Arc<Event>) {
+    fn push(&mut self, event: Arc<EventFrame>) {
         self.last = event.number;
         if self.kept.len() == KEPT
             && let Some(oldest) = self.kept.pop_front()
@@ -210,7 +210,7 @@ impl HubState {
     }
 
     /// What one missed that knows all up to `number`; none when it can't be told any more.
-    fn since(&self, number: u64) -> Option<VecDeque<Arc<Event>>> {
+    fn since(&self, number: u64) -> Option<VecDeque<Arc<EventFrame>>> {
         let known = (self.complete_since..=self.last).contains(&number);
         known.then(|| self.kept.iter().filter(|event| event.number > number).cloned().collect())
     }
@@ -258,7 +258,7 @@ impl EventHub {
             Some(None) => {
                 let (number, kind) = (state.last, EventKind::Reset);
                 let text = self.text(number, kind, "{}");
-                (number, VecDeque::from([Arc::new(Event { number, kind, text })]))
+                (number, VecDeque::from([Arc::new(EventFrame { number, kind, text })]))
             }
         };
         state.subscribers += 1;
@@ -267,7 +267,7 @@ impl EventHub {
     }
 
     /// What one missed that saw the event of this id last; none when it can't be told any more.
-    fn missed(&self, state: &HubState, id: &str) -> Option<(u64, VecDeque<Arc<Event>>)> {
+    fn missed(&self, state: &HubState, id: &str) -> Option<(u64, VecDeque<Arc<EventFrame>>)> {
         let number = self.number(id)?;
         Some((number, state.since(number)?))
     }

@@ -8,7 +8,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Event, EventKind, Subscription};
+use super::{EventFrame, EventKind, Subscription};
 use crate::problem::Problem;
 
 /// A line at least this often, so that a proxy doesn't take the connection for dead, nor the service a client.
@@ -36,12 +36,12 @@ impl EventKinds {
         names.map(kind).collect::<Result<_, _>>().map(Self)
     }
 
-    fn wants(&self, event: &Event) -> bool {
+    fn wants(&self, event: &EventFrame) -> bool {
         self.0.is_empty() || event.kind == EventKind::Reset || self.0.contains(&event.kind)
     }
 }
 
-struct Reading {
+struct FeedReader {
     subscription: Subscription,
     kinds: EventKinds,
     begun: bool,
@@ -54,13 +54,13 @@ pub fn stream(
     kinds: EventKinds,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let until = subscription.clock.now() + LASTS;
-    unfold(Reading { subscription, kinds, begun: false, until }, |mut reading| async move {
+    unfold(FeedReader { subscription, kinds, begun: false, until }, |mut reading| async move {
         let text = reading.next().await?;
         Some((Ok(text), reading))
     })
 }
 
-impl Reading {
+impl FeedReader {
     /// None when it is over.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.begun {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::route::RouteTable;
 
 pub use operation::{Operation, schema};
-pub use schemas::{Schemas, json_of, list_of};
+pub use schemas::{SchemaRegistry, json_of, list_of};
 pub use values::{day_schema, one_of, task_example, texts};
 
 /// What operations are about, in the order in which they are shown.

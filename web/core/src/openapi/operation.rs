@@ -11,13 +11,13 @@ use crate::limits;
 
 /// Where a parameter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum ParameterPlace {
     Path,
     Query,
     Header,
 }
 
-impl Place {
+impl ParameterPlace {
     fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
@@ -29,7 +29,7 @@ impl Place {
 
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    pub place: Place,
+    pub place: ParameterPlace,
     pub name: &'static str,
     pub says: &'static str,
     schema: Value,
@@ -38,7 +38,7 @@ pub struct Parameter {
 
 /// What a request carries.
 #[derive(Debug, Clone)]
-pub struct Body {
+pub struct RequestBody {
     pub says: &'static str,
     pub content_type: &'static str,
     schema: Value,
@@ -50,7 +50,7 @@ pub struct Body {
 
 /// An answer that isn't a problem.
 #[derive(Debug, Clone)]
-pub struct Success {
+pub struct SuccessAnswer {
     pub status: u16,
     pub says: &'static str,
     content: Vec<(&'static str, Value)>,
@@ -69,8 +69,8 @@ pub struct Operation {
     pub summary: &'static str,
     pub says: &'static str,
     pub parameters: Vec<Parameter>,
-    pub body: Option<Body>,
-    pub successes: Vec<Success>,
+    pub body: Option<RequestBody>,
+    pub successes: Vec<SuccessAnswer>,
     pub codes: Vec<Code>,
 }
 
@@ -132,20 +132,20 @@ impl Operation {
     }
 
     pub fn path(self, name: &'static str, says: &'static str, example: &'static str) -> Self {
-        self.with(Place::Path, name, says, json!({"type": "string", "minLength": 1}), Some(example))
+        self.with(ParameterPlace::Path, name, says, json!({"type": "string", "minLength": 1}), Some(example))
     }
 
     pub fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
-        self.with(Place::Query, name, says, schema, None)
+        self.with(ParameterPlace::Query, name, says, schema, None)
     }
 
     pub fn header(self, name: &'static str, says: &'static str, schema: Value) -> Self {
-        self.with(Place::Header, name, says, schema, None)
+        self.with(ParameterPlace::Header, name, says, schema, None)
     }
 
     fn with(
         mut self,
-        place: Place,
+        place: ParameterPlace,
         name: &'static str,
         says: &'static str,
         schema: Value,
@@ -162,7 +162,7 @@ impl Operation {
     }
 
     pub fn body(mut self, says: &'static str, schema: Value, example: Value) -> Self {
-        self.body = Some(Body {
+        self.body = Some(RequestBody {
             says,
             content_type: "application/json",
             schema,
@@ -175,7 +175,7 @@ impl Operation {
 
     /// A body of which nothing is refused, but for the time that it takes.
     pub fn pushed_body(mut self, says: &'static str, example: Value) -> Self {
-        self.body = Some(Body {
+        self.body = Some(RequestBody {
             says,
             content_type: "application/json",
             schema: json!({}),
@@ -205,7 +205,7 @@ impl Operation {
 
     pub fn answers(mut self, status: u16, says: &'static str, schema: Value, example: Value) -> Self {
         let content = vec![("application/json", schema)];
-        self.successes.push(Success { status, says, content, example });
+        self.successes.push(SuccessAnswer { status, says, content, example });
         self
     }
 
@@ -218,7 +218,7 @@ impl Operation {
         example: &str,
     ) -> Self {
         let content = types.iter().map(|kind| (*kind, json!({"type": "string"}))).collect();
-        self.successes.push(Success { status, says, content, example: json!(example) });
+        self.successes.push(SuccessAnswer { status, says, content, example: json!(example) });
         self
     }
 
@@ -232,7 +232,7 @@ impl Operation {
 
     /// Its path with its examples.
     pub fn example_path(&self) -> String {
-        self.parameters.iter().filter(|parameter| parameter.place == Place::Path).fold(
+        self.parameters.iter().filter(|parameter| parameter.place == ParameterPlace::Path).fold(
             self.path.clone(),
             |path, parameter| {
                 path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
@@ -254,7 +254,7 @@ impl Operation {
         let mut answers = Map::new();
         for status in self.statuses() {
             let success = self.successes.iter().find(|success| success.status == status);
-            let answer = success.map_or_else(|| self.problem(status), Success::document);
+            let answer = success.map_or_else(|| self.problem(status), SuccessAnswer::document);
             answers.insert(status.to_string(), answer);
         }
         let id: Vec<&str> = self.path.split(['/', '{', '}', '.']).filter(|part| !part.is_empty()).collect();
@@ -335,7 +335,7 @@ impl Parameter {
             "name": self.name,
             "in": self.place.as_str(),
             "description": self.says,
-            "required": self.place == Place::Path,
+            "required": self.place == ParameterPlace::Path,
             "schema": self.schema,
         });
         if self.schema["type"] == "array" {
@@ -350,7 +350,7 @@ impl Parameter {
     }
 }
 
-impl Body {
+impl RequestBody {
     fn document(&self) -> Value {
         let mut document = json!({
             "description": self.says,
@@ -365,7 +365,7 @@ impl Body {
     }
 }
 
-impl Success {
+impl SuccessAnswer {
     fn document(&self) -> Value {
         let content: Map<String, Value> = self
             .content

@@ -18,9 +18,9 @@ pub fn list_of(name: &str) -> Value {
 
 /// The schemas of the document, by name.
 #[derive(Debug, Default)]
-pub struct Schemas(Map<String, Value>);
+pub struct SchemaRegistry(Map<String, Value>);
 
-impl Schemas {
+impl SchemaRegistry {
     /// A type, and those that it refers to.
     pub fn add<T: ToSchema>(&mut self) -> &mut Self {
         let mut found = vec![(T::name().into_owned(), T::schema())];

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::limits;
 
-/// Several texts, as [`crate::params::Params::texts`] reads them.
+/// Several texts, as [`crate::params::QueryParams::texts`] reads them.
 pub fn texts() -> Value {
     json!({"type": "array", "items": {"type": "string"}, "maxItems": limits::MAX_FILTER_VALUES})
 }

@@ -1,14 +1,18 @@
 //! The audit log: which changes a request asks for, the same for REST and for the page.
 
 use chrono::NaiveDate;
-use flowlord_messages::audit::{Action, ListChanges};
+use flowlord_messages::audit::{AuditAction, ListAuditRecords};
 
-use crate::params::{Params, day};
+use crate::params::{QueryParams, day};
 use crate::problem::Problem;
 
-pub fn list_changes(params: &Params, date: NaiveDate, limit: usize) -> Result<ListChanges, Problem> {
+pub fn list_changes(
+    params: &QueryParams,
+    date: NaiveDate,
+    limit: usize,
+) -> Result<ListAuditRecords, Problem> {
     let (from, to) = day(date);
-    Ok(ListChanges {
+    Ok(ListAuditRecords {
         from,
         to,
         who: params.texts("who")?,
@@ -18,9 +22,9 @@ pub fn list_changes(params: &Params, date: NaiveDate, limit: usize) -> Result<Li
     })
 }
 
-fn action(name: &str) -> Result<Action, Problem> {
-    Action::named(name).ok_or_else(|| {
-        let known = Action::ALL.map(Action::as_str).join(", ");
+fn action(name: &str) -> Result<AuditAction, Problem> {
+    AuditAction::from_name(name).ok_or_else(|| {
+        let known = AuditAction::ALL.map(AuditAction::as_str).join(", ");
         Problem::invalid(format!("`action` is `{name}`: write one of {known}"))
     })
 }

@@ -7,11 +7,11 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use flowlord_domain::NewTask;
-use flowlord_domain::backload::{Only, Request};
+use flowlord_domain::backload::{BackloadRequest, TaskSelection};
 use flowlord_kernel::Code;
 use flowlord_messages::backloads::{
-    BackloadState, CheckBackload, ExecuteBackload, Failure, Finished, MAX_WAITED, PlanBackload, Planned,
-    ReadBackload, StoredBackload,
+    BackloadFailure, BackloadState, CheckBackload, ExecuteBackload, FinishedBackload, MAX_AWAITED_TASKS,
+    PlanBackload, PlannedBackload, ReadBackload, StoredBackload,
 };
 
 use crate::context::WebContext;
@@ -24,7 +24,10 @@ pub const STEP: usize = 500;
 /// How long a request waits for its tasks.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-pub async fn plan_backload(context: &WebContext, request: Request) -> Result<Arc<Planned>, Problem> {
+pub async fn plan_backload(
+    context: &WebContext,
+    request: BackloadRequest,
+) -> Result<Arc<PlannedBackload>, Problem> {
     let planned = context.deps.backload.call(PlanBackload { request }).await?;
     let order = planned.plan.order();
     // Whatever no worker could ask for must not be created.
@@ -38,23 +41,23 @@ pub async fn plan_backload(context: &WebContext, request: Request) -> Result<Arc
 /// Some tasks of a plan as they would be created.
 pub struct BackloadPreview {
     pub tasks: Vec<NewTask>,
-    pub failed: Vec<Failure>,
+    pub failed: Vec<BackloadFailure>,
     pub skipped: usize,
     pub next: usize,
 }
 
 pub async fn preview_backload(
     context: &WebContext,
-    planned: &Planned,
+    planned: &PlannedBackload,
     from: usize,
     most: usize,
 ) -> Result<BackloadPreview, Problem> {
     let (plan, now) = (&planned.plan, context.deps.kit.now());
-    let chunk = plan.chunk(from, most, now, &context.config.host, &mut context.deps.kit.ids());
+    let chunk = plan.make_chunk(from, most, now, &context.config.host, &mut context.deps.kit.ids());
     let mut tasks: Vec<NewTask> = chunk.tasks.into_iter().map(|(_, task)| task).collect();
     let all = tasks.len();
     let order = plan.order();
-    if order.only != Only::All {
+    if order.only != TaskSelection::All {
         let check = CheckBackload {
             topic: order.topic.clone(),
             job: order.job.clone(),
@@ -69,7 +72,9 @@ pub async fn preview_backload(
     Ok(BackloadPreview {
         skipped: all - tasks.len(),
         tasks,
-        failed: failed.map(|(index, unmade)| Failure { index, time: unmade.time, why: unmade.why }).collect(),
+        failed: failed
+            .map(|(index, unmade)| BackloadFailure { index, time: unmade.time, why: unmade.why })
+            .collect(),
         next: chunk.next,
     })
 }
@@ -82,26 +87,26 @@ pub fn broken_off(problem: &Problem) -> std::io::Error {
 /// A backload that was begun.
 pub struct ExecutedBackload {
     pub id: i64,
-    pub planned: Arc<Planned>,
-    pub finished: Finished,
+    pub planned: Arc<PlannedBackload>,
+    pub finished: FinishedBackload,
     /// Whether some tasks are still to be dealt with.
     pub goes_on: bool,
 }
 
 pub async fn execute_backload(
     context: &WebContext,
-    planned: Arc<Planned>,
+    planned: Arc<PlannedBackload>,
     background: bool,
 ) -> Result<ExecutedBackload, Problem> {
     context.refuse_when_stopping()?;
-    let wait = !background && planned.plan.count() <= MAX_WAITED;
+    let wait = !background && planned.plan.count() <= MAX_AWAITED_TASKS;
     let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
     let started = context.deps.backload.call(execute).await?;
     let Some(done) = started.done else {
         return Ok(ExecutedBackload {
             id: started.id,
             planned,
-            finished: Finished::default(),
+            finished: FinishedBackload::default(),
             goes_on: true,
         });
     };
@@ -117,7 +122,7 @@ pub async fn execute_backload(
         Ok(Err(_)) => "the backload actor was restarted meanwhile",
         Err(_) => "they are not all stored yet",
     };
-    let finished = Finished { problem: Some(problem.to_owned()), ..Finished::default() };
+    let finished = FinishedBackload { problem: Some(problem.to_owned()), ..FinishedBackload::default() };
     Ok(ExecutedBackload { id: started.id, planned, finished, goes_on: true })
 }
 
@@ -133,7 +138,7 @@ pub fn parse_backload_id(text: &str) -> Result<i64, Problem> {
 impl ExecutedBackload {
     /// What was created, why the rest was not, and what was taken for what the request left open.
     pub fn status(&self) -> String {
-        let Finished { created, failed, skipped, problem } = &self.finished;
+        let FinishedBackload { created, failed, skipped, problem } = &self.finished;
         let mut told = Vec::new();
         if self.goes_on {
             told.extend(problem.clone());
@@ -181,7 +186,10 @@ pub fn state_after(change: &str) -> BackloadState {
 }
 
 /// A backload and what of it failed.
-pub async fn read_backload(context: &WebContext, id: i64) -> Result<(StoredBackload, Vec<Failure>), Problem> {
+pub async fn read_backload(
+    context: &WebContext,
+    id: i64,
+) -> Result<(StoredBackload, Vec<BackloadFailure>), Problem> {
     let found = context.deps.view_reader.call(ReadBackload { id }).await?;
     found.ok_or_else(|| unknown_backload(&id.to_string()))
 }

@@ -2,10 +2,10 @@
 
 use std::slice;
 
-use flowlord_domain::rerun::rerun;
+use flowlord_domain::rerun;
 use flowlord_domain::{Attempt, NewTask, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::tasks::{AttemptsById, CancelTask, RerunTasks};
+use flowlord_messages::tasks::{CancelTask, ReadAttempts, RerunTasks};
 
 use crate::context::WebContext;
 use crate::problem::Problem;
@@ -38,7 +38,7 @@ pub async fn rerun_tasks(
 ) -> Result<Vec<Result<Attempt, Error>>, Error> {
     let now = context.deps.kit.now();
     let mut ids = context.deps.kit.ids();
-    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
+    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun::rerun_task(task, &mut ids, now)).collect();
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let answers = context.deps.writer.call(RerunTasks { now, tasks }).await?;
     let stored = expected.into_iter().zip(answers);
@@ -47,7 +47,7 @@ pub async fn rerun_tasks(
 
 /// A task as it stands.
 pub async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Problem> {
-    found_task(uid, context.deps.view_reader.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
+    found_task(uid, context.deps.view_reader.call(ReadAttempts { uids: vec![uid] }).await?.pop().flatten())
 }
 
 /// Cancels a task, for a reason that may be given; and how it stands then.

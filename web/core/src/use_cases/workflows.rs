@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::schedule::{LastSlots, NextRuns, ReadPaused};
-use flowlord_messages::workflows::{Current, CurrentWorkflows};
+use flowlord_messages::schedule::{ReadLastSlots, ReadNextRuns, ReadPaused};
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 
 use crate::context::WebContext;
 use crate::problem::Problem;
-use crate::view::workflow::Times;
+use crate::view::workflow::NextPhaseTimes;
 
 /// How far back the last run of a phase is looked for.
 const LOOK_BACK: TimeDelta = TimeDelta::days(7);
@@ -17,13 +17,13 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(7);
 type TimeByPhase = HashMap<(String, String), DateTime<Utc>>;
 
 /// The files, and when their phases run.
-pub async fn read_workflows(context: &WebContext) -> Result<(Current, Times), Problem> {
+pub async fn read_workflows(context: &WebContext) -> Result<(LoadedWorkflows, NextPhaseTimes), Problem> {
     let to = context.deps.kit.now();
     let from = to - LOOK_BACK;
     let (current, next_runs, slots, paused) = tokio::join!(
-        context.deps.library.call(CurrentWorkflows),
-        context.deps.scheduler.call(NextRuns),
-        context.deps.view_reader.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
+        context.deps.library.call(ReadLoadedWorkflows),
+        context.deps.scheduler.call(ReadNextRuns),
+        context.deps.view_reader.call(ReadLastSlots { from, to: to + TimeDelta::seconds(1) }),
         context.deps.view_reader.call(ReadPaused),
     );
     let (mut last, mut missed): (TimeByPhase, TimeByPhase) = (HashMap::new(), HashMap::new());
@@ -35,5 +35,5 @@ pub async fn read_workflows(context: &WebContext) -> Result<(Current, Times), Pr
         last.extend(slot.started.map(|started| (name, started)));
     }
     let paused = paused?.into_iter().map(|phase| ((phase.workflow, phase.task), phase.since)).collect();
-    Ok((current?, Times { scheduled: next_runs?, last, missed, paused }))
+    Ok((current?, NextPhaseTimes { scheduled: next_runs?, last, missed, paused }))
 }

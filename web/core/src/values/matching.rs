@@ -2,11 +2,11 @@
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Span, between};
+use super::{BodyDuration, between};
 use crate::auth::Caller;
 use crate::limits::{
     HOLD_RANGE, MAX_NOTE_CHARACTERS, MAX_PATTERN_CHARACTERS, MAX_PERSON_CHARACTERS, alert_pattern,
@@ -19,7 +19,7 @@ pub const HOLDS: TimeDelta = TimeDelta::hours(4);
 /// Which alerts; what isn't there matches all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
-pub struct MatchText(pub Matcher);
+pub struct MatchText(pub AlertMatcher);
 
 /// All that it says must hold; an empty one means all alerts.
 #[derive(Deserialize, ToSchema)]
@@ -36,7 +36,7 @@ pub struct MatchDoc {
 }
 
 impl MatchText {
-    pub fn checked(self) -> Result<Matcher, Problem> {
+    pub fn checked(self) -> Result<AlertMatcher, Problem> {
         let Self(matcher) = self;
         let fields = [("type", &matcher.topic), ("job", &matcher.job), ("workflow", &matcher.workflow)];
         for (name, pattern) in fields.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
@@ -53,7 +53,7 @@ impl MatchText {
 
 /// Until when something holds that was said now.
 pub fn until(
-    span: Option<Span>,
+    span: Option<BodyDuration>,
     until: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
@@ -61,7 +61,7 @@ pub fn until(
         (Some(_), Some(_)) => {
             Err(Problem::invalid("`for` and `until` exclude each other: give only one of them"))
         }
-        (Some(Span(span)), None) => Ok(Some(now + between("for", span, HOLD_RANGE)?)),
+        (Some(BodyDuration(span)), None) => Ok(Some(now + between("for", span, HOLD_RANGE)?)),
         (None, Some(text)) => {
             let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).map_err(|_| {
                 Problem::invalid(format!("`until` is `{text}`: write a time like 2026-01-15T03:00:00Z"))

@@ -20,9 +20,9 @@ use crate::problem::Problem;
 
 /// A text, borrowed from the body where it holds no escapes.
 #[derive(Debug, Clone, Default)]
-pub struct Text<'a>(pub Cow<'a, str>);
+pub struct BodyText<'a>(pub Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for BodyText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextVisitor).map(Self)
     }
@@ -52,9 +52,9 @@ impl<'de> Visitor<'de> for TextVisitor {
 
 /// A duration: a text like `30s`, or a number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub TimeDelta);
+pub struct BodyDuration(pub TimeDelta);
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for BodyDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SpanVisitor).map(Self)
     }
@@ -77,7 +77,7 @@ impl Visitor<'_> for SpanVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<TimeDelta, E> {
-        duration::parse(text).map_err(E::custom)
+        duration::parse_duration(text).map_err(E::custom)
     }
 
     fn visit_u64<E: Error>(self, seconds: u64) -> Result<TimeDelta, E> {
@@ -90,7 +90,8 @@ impl Visitor<'_> for SpanVisitor {
 
     fn visit_f64<E: Error>(self, seconds: f64) -> Result<TimeDelta, E> {
         // As text, so that no digit is lost on the way.
-        duration::parse(&format!("{seconds}s")).map_err(|_| E::custom("the number of seconds is too large"))
+        duration::parse_duration(&format!("{seconds}s"))
+            .map_err(|_| E::custom("the number of seconds is too large"))
     }
 }
 
@@ -103,27 +104,27 @@ pub fn between(
     if (least..=most).contains(&span) {
         return Ok(span);
     }
-    let given = duration::go_string(span);
+    let given = duration::print_go_duration(span);
     Err(Problem::invalid(format!("`{name}` is {given}: write a duration from {least_text} to {most_text}")))
 }
 
 /// A URL query, given as a text or as an object.
 #[derive(Debug, Clone, Default)]
-pub struct Meta<'a>(pub Cow<'a, str>);
+pub struct MetaQuery<'a>(pub Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Meta<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for MetaQuery<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(MetaVisitor).map(Self)
     }
 }
 
-impl ToSchema for Meta<'_> {
+impl ToSchema for MetaQuery<'_> {
     fn name() -> Cow<'static, str> {
         "Meta".into()
     }
 }
 
-impl PartialSchema for Meta<'_> {
+impl PartialSchema for MetaQuery<'_> {
     fn schema() -> RefOr<Schema> {
         let scalar = [Type::String, Type::Number, Type::Boolean, Type::Null];
         let scalar = ObjectBuilder::new().schema_type(scalar.into_iter().collect::<SchemaType>());
@@ -157,15 +158,15 @@ impl<'de> Visitor<'de> for MetaVisitor {
         while let Some(key) = map.next_key::<String>()? {
             match map.next_value::<serde_json::Value>()? {
                 serde_json::Value::Null => {}
-                serde_json::Value::String(value) => query.push(key, value),
+                serde_json::Value::String(value) => query.push_pair(key, value),
                 serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
                     let detail = format!("the value of `{key}` must be a text, a number or a boolean");
                     return Err(A::Error::custom(detail));
                 }
-                number_or_bool => query.push(key, number_or_bool.to_string()),
+                number_or_bool => query.push_pair(key, number_or_bool.to_string()),
             }
         }
-        Ok(Cow::Owned(query.encode()))
+        Ok(Cow::Owned(query.to_text()))
     }
 }
 
@@ -231,11 +232,11 @@ mod tests {
             ("\"1h\"", 3_600_000),
             ("-1", -1_000),
         ] {
-            let Span(span) = serde_json::from_str(json).unwrap();
+            let BodyDuration(span) = serde_json::from_str(json).unwrap();
             assert_eq!(span, TimeDelta::milliseconds(millis), "{json}");
         }
         for json in ["\"soon\"", "true", "1e300", "18446744073709551615", "[]"] {
-            assert!(serde_json::from_str::<Span>(json).is_err(), "{json}");
+            assert!(serde_json::from_str::<BodyDuration>(json).is_err(), "{json}");
         }
     }
 
@@ -246,9 +247,9 @@ mod tests {
             (r#"{"a":"x y","n":1.5,"t":true,"z":null}"#, "a=x y&n=1.5&t=true"),
             (r#"{"a&":"1=2&3"}"#, "a%26=1=2%263"),
         ] {
-            let Meta(meta) = serde_json::from_str(json).unwrap();
+            let MetaQuery(meta) = serde_json::from_str(json).unwrap();
             assert_eq!(meta, query, "{json}");
         }
-        assert!(serde_json::from_str::<Meta<'_>>(r#"{"a":[1]}"#).is_err());
+        assert!(serde_json::from_str::<MetaQuery<'_>>(r#"{"a":[1]}"#).is_err());
     }
 }

@@ -1,15 +1,15 @@
 //! Alerts, silences and incidents as JSON.
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::{AlertKind, Uid};
-use flowlord_messages::alerts::{Acknowledged, IncidentStep, StoredAlert, StoredIncident};
+use flowlord_messages::alerts::{AcknowledgedIncident, IncidentStep, StoredAlert, StoredIncident};
 use flowlord_messages::silences::Silence;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
-use super::time::Stamp;
+use super::time::TimeStamp;
 use crate::limits;
 use crate::values::matching::MatchDoc;
 
@@ -21,7 +21,7 @@ pub struct AlertView<'a> {
     #[schema(schema_with = alert_kinds)]
     kind: &'static str,
     #[schema(schema_with = limits::time)]
-    at: Stamp,
+    at: TimeStamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::uid)]
     uid: Option<Uid>,
@@ -41,7 +41,7 @@ pub struct AlertView<'a> {
     msg_truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    task_time: Option<Stamp>,
+    task_time: Option<TimeStamp>,
     /// Told at once, and so not again in a summary.
     at_once: bool,
     route: &'a str,
@@ -60,7 +60,7 @@ impl<'a> From<&'a StoredAlert> for AlertView<'a> {
         Self {
             alert: alert.row,
             kind: alert.kind.as_str(),
-            at: Stamp(alert.at),
+            at: TimeStamp(alert.at),
             uid: alert.uid,
             id: &alert.id,
             r#type: &alert.topic,
@@ -68,7 +68,7 @@ impl<'a> From<&'a StoredAlert> for AlertView<'a> {
             workflow: &alert.workflow,
             msg: &alert.msg,
             msg_truncated: alert.is_msg_cut,
-            task_time: alert.task_time.map(Stamp),
+            task_time: alert.task_time.map(TimeStamp),
             at_once: alert.at_once,
             route: &alert.route,
             silence: alert.silence,
@@ -82,11 +82,11 @@ impl<'a> From<&'a StoredAlert> for AlertView<'a> {
 pub struct SilenceView<'a> {
     id: i64,
     #[schema(value_type = MatchDoc)]
-    r#match: &'a Matcher,
+    r#match: &'a AlertMatcher,
     #[schema(schema_with = limits::time)]
-    from: Stamp,
+    from: TimeStamp,
     #[schema(schema_with = limits::time)]
-    until: Stamp,
+    until: TimeStamp,
     by: &'a str,
     reason: &'a str,
     /// Whether it isn't over yet.
@@ -98,8 +98,8 @@ impl<'a> SilenceView<'a> {
         Self {
             id: silence.id,
             r#match: &silence.matcher,
-            from: Stamp(silence.from),
-            until: Stamp(silence.until),
+            from: TimeStamp(silence.from),
+            until: TimeStamp(silence.until),
             by: &silence.by,
             reason: &silence.reason,
             holds: silence.until > now,
@@ -110,16 +110,16 @@ impl<'a> SilenceView<'a> {
 /// What an acknowledgement holds for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Acknowledged)]
-pub struct Taken<'a> {
+pub struct AcknowledgedView<'a> {
     #[schema(schema_with = limits::time)]
-    until: Stamp,
+    until: TimeStamp,
     #[schema(inline)]
     items: Vec<TakenView<'a>>,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> AcknowledgedView<'a> {
     pub fn new(until: DateTime<Utc>, items: Vec<TakenView<'a>>) -> Self {
-        Self { until: Stamp(until), items }
+        Self { until: TimeStamp(until), items }
     }
 }
 
@@ -130,13 +130,13 @@ pub struct TakenView<'a> {
     /// When the incident began.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    opened: Option<Stamp>,
+    opened: Option<TimeStamp>,
     tasks: &'a [String],
 }
 
-impl<'a> From<&'a Acknowledged> for TakenView<'a> {
-    fn from(Acknowledged { route, opened, tasks }: &'a Acknowledged) -> Self {
-        Self { route, opened: opened.map(Stamp), tasks }
+impl<'a> From<&'a AcknowledgedIncident> for TakenView<'a> {
+    fn from(AcknowledgedIncident { route, opened, tasks }: &'a AcknowledgedIncident) -> Self {
+        Self { route, opened: opened.map(TimeStamp), tasks }
     }
 }
 
@@ -146,9 +146,9 @@ impl<'a> From<&'a Acknowledged> for TakenView<'a> {
 pub struct IncidentView<'a> {
     route: &'a str,
     #[schema(schema_with = limits::time)]
-    opened: Stamp,
+    opened: TimeStamp,
     #[schema(required, schema_with = limits::time_or_null)]
-    closed: Option<Stamp>,
+    closed: Option<TimeStamp>,
     alerts: u64,
     #[schema(inline)]
     steps: Vec<StepView<'a>>,
@@ -157,25 +157,25 @@ pub struct IncidentView<'a> {
 impl<'a> From<&'a StoredIncident> for IncidentView<'a> {
     fn from(StoredIncident { route, opened, closed, alerts, steps }: &'a StoredIncident) -> Self {
         let steps = steps.iter().map(StepView::from).collect();
-        Self { route, opened: Stamp(*opened), closed: closed.map(Stamp), alerts: *alerts, steps }
+        Self { route, opened: TimeStamp(*opened), closed: closed.map(TimeStamp), alerts: *alerts, steps }
     }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 struct StepView<'a> {
     #[schema(schema_with = limits::time)]
-    at: Stamp,
+    at: TimeStamp,
     kind: &'a str,
     headline: &'a str,
     details: &'a [String],
     /// When Slack took it.
     #[schema(required, schema_with = limits::time_or_null)]
-    sent: Option<Stamp>,
+    sent: Option<TimeStamp>,
 }
 
 impl<'a> From<&'a IncidentStep> for StepView<'a> {
     fn from(step: &'a IncidentStep) -> Self {
         let IncidentStep { at, kind, headline, details, sent } = step;
-        Self { at: Stamp(*at), kind, headline, details, sent: sent.map(Stamp) }
+        Self { at: TimeStamp(*at), kind, headline, details, sent: sent.map(TimeStamp) }
     }
 }

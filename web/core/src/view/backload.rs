@@ -1,14 +1,14 @@
 //! Backloads as JSON.
 
 use flowlord_domain::{LISTED_BYTES, NewTask};
-use flowlord_messages::backloads::{BackloadState, Failure, StoredBackload};
+use flowlord_messages::backloads::{BackloadFailure, BackloadState, StoredBackload};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
 use super::task::TaskView;
-use super::time::Stamp;
+use super::time::TimeStamp;
 use crate::limits;
 
 /// What a backload is asked by; keys may be in any case.
@@ -85,13 +85,13 @@ impl<'a> From<&'a NewTask> for PlannedView<'a> {
 pub struct FailureView<'a> {
     index: usize,
     #[schema(required, schema_with = limits::time_or_null)]
-    time: Option<Stamp>,
+    time: Option<TimeStamp>,
     reason: &'a str,
 }
 
-impl<'a> From<&'a Failure> for FailureView<'a> {
-    fn from(failure: &'a Failure) -> Self {
-        Self { index: failure.index, time: failure.time.map(Stamp), reason: &failure.why }
+impl<'a> From<&'a BackloadFailure> for FailureView<'a> {
+    fn from(failure: &'a BackloadFailure) -> Self {
+        Self { index: failure.index, time: failure.time.map(TimeStamp), reason: &failure.why }
     }
 }
 
@@ -131,9 +131,9 @@ pub struct BackloadView<'a> {
     #[schema(schema_with = states)]
     state: &'static str,
     #[schema(schema_with = limits::time)]
-    requested: Stamp,
+    requested: TimeStamp,
     #[schema(schema_with = limits::time)]
-    changed: Stamp,
+    changed: TimeStamp,
     count: usize,
     done: usize,
     created: usize,
@@ -160,13 +160,13 @@ fn states() -> ObjectBuilder {
 
 impl<'a> BackloadView<'a> {
     /// One on its own comes with its failures; others leave a long request out.
-    pub fn new(stored: &'a StoredBackload, failures: Option<&'a [Failure]>) -> Self {
+    pub fn new(stored: &'a StoredBackload, failures: Option<&'a [BackloadFailure]>) -> Self {
         let request_truncated = failures.is_none() && stored.order.len() > LISTED_BYTES;
         Self {
             id: stored.id,
             state: stored.state.as_str(),
-            requested: Stamp(stored.requested),
-            changed: Stamp(stored.changed),
+            requested: TimeStamp(stored.requested),
+            changed: TimeStamp(stored.changed),
             count: stored.total,
             done: stored.next,
             created: stored.created,

@@ -1,13 +1,13 @@
 //! File events as JSON.
 
 use flowlord_domain::Uid;
-use flowlord_messages::files::{FileSource, MatchState, PhaseOutcome, StoredFileEvent, WatchedPlace};
+use flowlord_messages::files::{FileMatchState, FilePhaseOutcome, FileSource, StoredFileEvent, WatchedPlace};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
 use super::task::TaskView;
-use super::time::Stamp;
+use super::time::TimeStamp;
 use crate::limits;
 
 /// What a file did to a phase that takes it.
@@ -28,12 +28,12 @@ pub struct OutcomeView<'a> {
 }
 
 fn outcomes() -> ObjectBuilder {
-    limits::one_of(MatchState::ALL.map(MatchState::as_str))
+    limits::one_of(FileMatchState::ALL.map(FileMatchState::as_str))
 }
 
-impl<'a> From<&'a PhaseOutcome> for OutcomeView<'a> {
-    fn from(outcome: &'a PhaseOutcome) -> Self {
-        let PhaseOutcome { phase, state, uid, why } = outcome;
+impl<'a> From<&'a FilePhaseOutcome> for OutcomeView<'a> {
+    fn from(outcome: &'a FilePhaseOutcome) -> Self {
+        let FilePhaseOutcome { phase, state, uid, why } = outcome;
         Self {
             workflow: &phase.workflow,
             task: &phase.task,
@@ -64,7 +64,7 @@ pub struct RecordedView<'a> {
 pub struct FileEventView<'a> {
     event: i64,
     #[schema(schema_with = limits::time)]
-    at: Stamp,
+    at: TimeStamp,
     #[schema(schema_with = sources)]
     source: &'static str,
     path: &'a str,
@@ -77,7 +77,7 @@ pub struct FileEventView<'a> {
     bytecnt: i64,
     /// The time that its path names.
     #[schema(required, schema_with = limits::time_or_null)]
-    task_time: Option<Stamp>,
+    task_time: Option<TimeStamp>,
     /// Why it starts nothing.
     #[serde(skip_serializing_if = "str::is_empty")]
     ignored: &'a str,
@@ -93,7 +93,7 @@ impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
         let file = &stored.file;
         Self {
             event: stored.id,
-            at: Stamp(stored.at),
+            at: TimeStamp(stored.at),
             source: stored.source.as_str(),
             path: &file.path,
             size: file.size,
@@ -101,7 +101,7 @@ impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
             created: &file.created,
             linecnt: file.linecnt,
             bytecnt: file.bytecnt,
-            task_time: file.time().map(Stamp),
+            task_time: file.time_of_path().map(TimeStamp),
             ignored: &stored.ignored,
             phases: stored.phases.iter().map(OutcomeView::from).collect(),
         }
@@ -115,7 +115,7 @@ pub struct PlaceView<'a> {
     place: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    looked_at: Option<Stamp>,
+    looked_at: Option<TimeStamp>,
     files: usize,
     #[serde(skip_serializing_if = "str::is_empty")]
     problem: &'a str,
@@ -123,7 +123,7 @@ pub struct PlaceView<'a> {
 
 impl<'a> From<&'a WatchedPlace> for PlaceView<'a> {
     fn from(place: &'a WatchedPlace) -> Self {
-        let WatchedPlace { place, looked_at, files, problem } = place;
-        Self { place, looked_at: looked_at.map(Stamp), files: *files, problem }
+        let WatchedPlace { place, scanned_at: looked_at, files, problem } = place;
+        Self { place, looked_at: looked_at.map(TimeStamp), files: *files, problem }
     }
 }

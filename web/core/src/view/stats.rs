@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use flowlord_messages::stats::{Counts, Stats, StatsRow};
+use flowlord_messages::stats::{DayTotals, HourTotals, ResultCounts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,7 +15,7 @@ const HOURS: usize = 24;
 /// Counts of tasks by how they ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Counts)]
-pub struct Sum {
+pub struct ResultSum {
     pub total: u64,
     pub complete: u64,
     pub error: u64,
@@ -24,14 +24,14 @@ pub struct Sum {
     pub running: u64,
 }
 
-impl Sum {
-    fn add(&mut self, counts: &Counts) {
+impl ResultSum {
+    fn add(&mut self, counts: &ResultCounts) {
         self.total += counts.total;
         self.complete += counts.complete;
         self.error += counts.error;
         self.alert += counts.alert;
         self.warn += counts.warn;
-        self.running += counts.running();
+        self.running += counts.without_result();
     }
 
     pub fn ended(&self) -> u64 {
@@ -47,7 +47,7 @@ pub struct HourView {
     pub hour: u8,
     #[serde(flatten)]
     #[schema(inline)]
-    pub sum: Sum,
+    pub sum: ResultSum,
 }
 
 /// One topic and job.
@@ -59,7 +59,7 @@ pub struct TaskStats<'a> {
     pub job: &'a str,
     #[serde(flatten)]
     #[schema(inline)]
-    pub sum: Sum,
+    pub sum: ResultSum,
     /// Seconds that those that ended ran, on average.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -74,17 +74,17 @@ pub struct StatsView<'a> {
     #[schema(schema_with = limits::day)]
     date: NaiveDate,
     #[schema(inline)]
-    pub totals: Sum,
+    pub totals: ResultSum,
     pub hours: Vec<HourView>,
     #[schema(inline)]
     pub tasks: Vec<TaskStats<'a>>,
 }
 
 impl<'a> StatsView<'a> {
-    pub fn new(date: NaiveDate, stats: &'a Stats) -> Self {
-        let mut totals = Sum::default();
-        let mut hours = [Sum::default(); HOURS];
-        let mut tasks: BTreeMap<(&str, &str), Vec<&StatsRow>> = BTreeMap::new();
+    pub fn new(date: NaiveDate, stats: &'a DayTotals) -> Self {
+        let mut totals = ResultSum::default();
+        let mut hours = [ResultSum::default(); HOURS];
+        let mut tasks: BTreeMap<(&str, &str), Vec<&HourTotals>> = BTreeMap::new();
         for row in &stats.rows {
             totals.add(&row.counts);
             if let Some(hour) = hours.get_mut(usize::from(row.hour)) {
@@ -102,13 +102,13 @@ impl<'a> StatsView<'a> {
 }
 
 impl<'a> TaskStats<'a> {
-    fn new(topic: &'a str, job: &'a str, rows: &[&StatsRow]) -> Self {
-        let (mut sum, mut millis) = (Sum::default(), 0_u64);
+    fn new(topic: &'a str, job: &'a str, rows: &[&HourTotals]) -> Self {
+        let (mut sum, mut millis) = (ResultSum::default(), 0_u64);
         let mut hours = Vec::with_capacity(rows.len());
         for row in rows {
             sum.add(&row.counts);
             millis += row.run_millis;
-            let mut hour = Sum::default();
+            let mut hour = ResultSum::default();
             hour.add(&row.counts);
             hours.push(HourView { hour: row.hour, sum: hour });
         }

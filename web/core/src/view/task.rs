@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use flowlord_domain::task_doc::AttemptDoc;
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_messages::LeaseToken;
-use flowlord_messages::leases::Granted;
+use flowlord_messages::leases::LeaseGrant;
 use serde::{Serialize, Serializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::time::Stamp;
+use super::time::TimeStamp;
 use crate::limits;
 
 /// Task JSON.
@@ -81,7 +81,7 @@ struct TaskFields<'a> {
     delivery: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    not_before: Option<Stamp>,
+    not_before: Option<TimeStamp>,
     /// Somebody cancelled it: nothing follows from it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cancelled: bool,
@@ -89,7 +89,7 @@ struct TaskFields<'a> {
     worker: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    lease_expires: Option<Stamp>,
+    lease_expires: Option<TimeStamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     progress: Option<f64>,
@@ -123,10 +123,10 @@ impl<'a> From<&'a Attempt> for TaskFields<'a> {
             state: task.state.as_str(),
             attempt: attempt(task),
             delivery: task.delivery,
-            not_before: task.not_before.map(Stamp),
+            not_before: task.not_before.map(TimeStamp),
             cancelled: task.cancelled,
             worker: &task.worker,
-            lease_expires: task.lease_expires.map(Stamp),
+            lease_expires: task.lease_expires.map(TimeStamp),
             progress: task.progress,
             parent: task.parent,
             info_truncated: task.cut.info,
@@ -147,7 +147,7 @@ pub struct GrantedView<'a> {
     #[schema(value_type = String)]
     lease: &'a LeaseToken,
     #[schema(schema_with = limits::time)]
-    expires: Stamp,
+    expires: TimeStamp,
     /// 1 + retries so far.
     #[schema(minimum = 1)]
     attempt: u32,
@@ -155,9 +155,9 @@ pub struct GrantedView<'a> {
     task: AttemptDoc<'a>,
 }
 
-impl<'a> From<&'a Granted> for GrantedView<'a> {
-    fn from(Granted { lease, expires, task }: &'a Granted) -> Self {
-        Self { lease, expires: Stamp(*expires), attempt: attempt(task), task: AttemptDoc(task) }
+impl<'a> From<&'a LeaseGrant> for GrantedView<'a> {
+    fn from(LeaseGrant { lease, expires, task }: &'a LeaseGrant) -> Self {
+        Self { lease, expires: TimeStamp(*expires), attempt: attempt(task), task: AttemptDoc(task) }
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
         // The limit lies within a character.
         (task.info, task.meta, task.msg) =
             (format!("x{}", "é".repeat(2_000)), "m".repeat(2_048), "m".repeat(2_049));
-        let listed = serde_json::to_value(TaskView(&task.clone().listed())).unwrap();
+        let listed = serde_json::to_value(TaskView(&task.clone().cut_for_list())).unwrap();
         let lengths = ["info", "meta", "msg"].map(|name| listed[name].as_str().unwrap().len());
         assert_eq!(lengths, [2_047, 2_048, 2_048]);
         assert_eq!((&listed["info_truncated"], &listed["msg_truncated"]), (&true.into(), &true.into()));

@@ -5,9 +5,9 @@ use serde::{Serialize, Serializer};
 
 /// A time as clients get it: RFC 3339 in UTC, with as many digits as it needs.
 #[derive(Debug, Clone, Copy)]
-pub struct Stamp(pub DateTime<Utc>);
+pub struct TimeStamp(pub DateTime<Utc>);
 
-impl Serialize for Stamp {
+impl Serialize for TimeStamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let micros = self.0.nanosecond() / 1_000;
         let digits = if micros == 0 {
@@ -64,7 +64,7 @@ mod tests {
         for nanos in [0, 1_000, 120_000_000, 123_456_000, 123_456_789, 999_999_000, -62_000_000_000_000_000] {
             let at = start + TimeDelta::nanoseconds(nanos);
             assert_eq!(
-                serde_json::to_value(Stamp(at)).unwrap(),
+                serde_json::to_value(TimeStamp(at)).unwrap(),
                 at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
             );
         }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Finding, Phase, WorkflowFile};
 use flowlord_messages::schedule::PhaseTimes;
-use flowlord_messages::workflows::Current;
+use flowlord_messages::workflows::LoadedWorkflows;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
-use super::time::Stamp;
+use super::time::TimeStamp;
 
 /// The next and the last run of a phase.
 pub type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
@@ -18,7 +18,7 @@ use crate::limits;
 
 /// When phases run.
 #[derive(Debug)]
-pub struct Times {
+pub struct NextPhaseTimes {
     pub scheduled: Vec<PhaseTimes>,
     /// The last slot that was started, by file and task, from the database.
     pub last: HashMap<(String, String), DateTime<Utc>>,
@@ -28,11 +28,11 @@ pub struct Times {
     pub paused: HashMap<(String, String), DateTime<Utc>>,
 }
 
-impl Times {
+impl NextPhaseTimes {
     /// The next and the last run of a phase.
     pub fn runs(&self, phase: &Phase) -> PhaseRuns {
         let Some(cron) = &phase.rule.cron else { return (None, None) };
-        let name = phase.name();
+        let name = phase.task_name();
         let is_it = |times: &&PhaseTimes| {
             times.workflow == phase.workflow && times.task == name && times.cron == *cron
         };
@@ -59,16 +59,16 @@ pub struct PhaseView<'a> {
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    paused_since: Option<Stamp>,
+    paused_since: Option<TimeStamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    next: Option<Stamp>,
+    next: Option<TimeStamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    previous: Option<Stamp>,
+    previous: Option<TimeStamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    missed: Option<Stamp>,
+    missed: Option<TimeStamp>,
     children: Vec<String>,
 }
 
@@ -111,7 +111,11 @@ fn statuses() -> ObjectBuilder {
 }
 
 /// A file that was loaded; when it broke since, its last good version.
-pub fn file_view<'a>(current: &'a Current, file: &'a WorkflowFile, times: &Times) -> FileView<'a> {
+pub fn file_view<'a>(
+    current: &'a LoadedWorkflows,
+    file: &'a WorkflowFile,
+    times: &NextPhaseTimes,
+) -> FileView<'a> {
     let broken: Vec<_> = current.broken.iter().filter(|finding| finding.file == file.path).collect();
     let status = if broken.is_empty() { "ok" } else { "broken" };
     let phases = file.phases.iter().map(|phase| phase_view(current, phase, times)).collect();
@@ -124,9 +128,10 @@ pub fn file_view<'a>(current: &'a Current, file: &'a WorkflowFile, times: &Times
 }
 
 /// Files of which no version ever loaded.
-pub fn broken_views(current: &Current) -> Vec<FileView<'_>> {
+pub fn broken_views(current: &LoadedWorkflows) -> Vec<FileView<'_>> {
     let mut views: Vec<FileView<'_>> = Vec::new();
-    for finding in current.broken.iter().filter(|finding| current.workflows.file(&finding.file).is_none()) {
+    for finding in current.broken.iter().filter(|finding| current.workflows.file_at(&finding.file).is_none())
+    {
         match views.iter_mut().find(|view| view.file == finding.file) {
             Some(view) => view.findings.push(finding),
             None => views.push(FileView {
@@ -140,14 +145,14 @@ pub fn broken_views(current: &Current) -> Vec<FileView<'_>> {
     views
 }
 
-fn phase_view<'a>(current: &Current, phase: &'a Phase, times: &Times) -> PhaseView<'a> {
+fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhaseTimes) -> PhaseView<'a> {
     let (next, previous) = times.runs(phase);
-    let key = (phase.workflow.clone(), phase.name());
+    let key = (phase.workflow.clone(), phase.task_name());
     let paused = times.paused.get(&key).copied();
     let missed = times.missed.get(&key).copied().filter(|_| phase.rule.cron.is_some());
-    let children = current.workflows.children(&phase.workflow, &phase.task.topic, &phase.task.job);
+    let children = current.workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job);
     PhaseView {
-        task: phase.name(),
+        task: phase.task_name(),
         depends_on: &phase.depends_on_text,
         rule: &phase.rule_text,
         retry: phase.retry,
@@ -155,16 +160,16 @@ fn phase_view<'a>(current: &Current, phase: &'a Phase, times: &Times) -> PhaseVi
         line: phase.line,
         status: status(phase, paused.is_some()),
         paused: paused.is_some(),
-        paused_since: paused.map(Stamp),
-        next: next.map(Stamp),
-        previous: previous.map(Stamp),
-        missed: missed.map(Stamp),
-        children: children.map(Phase::name).collect(),
+        paused_since: paused.map(TimeStamp),
+        next: next.map(TimeStamp),
+        previous: previous.map(TimeStamp),
+        missed: missed.map(TimeStamp),
+        children: children.map(Phase::task_name).collect(),
     }
 }
 
 fn status(phase: &Phase, is_paused: bool) -> String {
-    let problems = phase.status();
+    let problems = phase.problems_text();
     match (problems.is_empty(), is_paused) {
         (true, false) => "ok".to_owned(),
         (true, true) => "paused".to_owned(),

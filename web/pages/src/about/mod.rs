@@ -3,23 +3,23 @@
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::{Role, duration};
-use flowlord_messages::alerts::{LadderStates, LadderStatus};
+use flowlord_messages::alerts::{EscalationStatus, ReadEscalations};
 use flowlord_messages::database::{DatabaseFacts, ReadDatabase};
-use flowlord_messages::snapshots::{ListSnapshots, Snapshot};
+use flowlord_messages::snapshots::{ListSnapshots, StoredSnapshot};
 use flowlord_messages::stats::ReadBacklog;
 use flowlord_messages::tokens::{ReadTokens, StoredToken};
-use flowlord_messages::workflows::CurrentWorkflows;
+use flowlord_messages::workflows::ReadLoadedWorkflows;
 use flowlord_web_core::auth::role;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::health::ping_actors;
 use serde_json::Value;
 
-use super::layout::{Layout, Section};
+use super::layout::{NavigationSection, PageLayout};
 use super::parts::grouped;
-use super::when::When;
+use super::when::ShownTime;
 use super::{answer, read};
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -29,21 +29,21 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Template)]
 #[template(path = "about.html")]
 struct AboutPage<'a> {
-    layout: Layout<'a>,
+    layout: PageLayout<'a>,
     notices: Vec<String>,
     /// Names and values, as they are.
-    service: Vec<Fact>,
+    service: Vec<FactLine>,
     /// Whether notifications go to Slack.
     slack: bool,
-    started: When,
-    looks: Option<(When, When)>,
-    database: Vec<Fact>,
+    started: ShownTime,
+    looks: Option<(ShownTime, ShownTime)>,
+    database: Vec<FactLine>,
     sizes: Vec<SizeRow>,
-    measured: Option<Measured>,
+    measured: Option<MeasuredSizes>,
     actors: Vec<ActorRow>,
     ladders: Vec<LadderRow>,
     snapshots: Vec<SnapshotRow>,
-    snapshot_due: Option<When>,
+    snapshot_due: Option<ShownTime>,
     snapshot_problem: Option<String>,
     /// For those who may see them.
     tokens: Option<Vec<TokenRow>>,
@@ -51,15 +51,15 @@ struct AboutPage<'a> {
 
 /// A line of a list.
 #[derive(Debug, PartialEq, Eq)]
-struct Fact {
+struct FactLine {
     name: &'static str,
     value: String,
 }
 
 /// When the sizes of tables were counted.
 #[derive(Debug)]
-struct Measured {
-    at: When,
+struct MeasuredSizes {
+    at: ShownTime,
     complete: bool,
 }
 
@@ -88,8 +88,8 @@ struct LadderRow {
     max: String,
     factors: String,
     quiet_ticks: u32,
-    next: When,
-    since: Option<When>,
+    next: ShownTime,
+    since: Option<ShownTime>,
     alerts: u64,
     acknowledged_by: Option<String>,
 }
@@ -97,7 +97,7 @@ struct LadderRow {
 #[derive(Debug)]
 struct SnapshotRow {
     location: String,
-    at: When,
+    at: ShownTime,
     size: String,
 }
 
@@ -105,11 +105,11 @@ struct SnapshotRow {
 struct TokenRow {
     name: String,
     role: Role,
-    created: When,
+    created: ShownTime,
 }
 
-fn fact(name: &'static str, value: impl Into<String>) -> Fact {
-    Fact { name, value: value.into() }
+fn fact(name: &'static str, value: impl Into<String>) -> FactLine {
+    FactLine { name, value: value.into() }
 }
 
 pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
@@ -118,14 +118,14 @@ pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
 
 /// Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
 async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
-    Params::parse(request.query_string(), &["date", "month"])?;
+    QueryParams::parse(request.query_string(), &["date", "month"])?;
     let deps = &context.deps;
-    let may_see_tokens = role(context, request).is_some_and(|role| role.covers(Role::Admin));
+    let may_see_tokens = role(context, request).is_some_and(|role| role.covers_role(Role::Admin));
     let (database, current, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
         deps.view_reader.call(ReadDatabase),
-        deps.library.call(CurrentWorkflows),
+        deps.library.call(ReadLoadedWorkflows),
         deps.view_reader.call(ReadBacklog),
-        deps.alerts.call(LadderStates),
+        deps.alerts.call(ReadEscalations),
         deps.backup.call(ListSnapshots),
         ping_actors(context),
     );
@@ -152,41 +152,43 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Abou
         service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
     Ok(AboutPage {
-        layout: Layout::new(context, request, Section::About).live(context),
+        layout: PageLayout::new(context, request, NavigationSection::About).live(context),
         notices,
         service,
         slack: context.config.slack,
-        started: When::full(context.config.started_at),
-        looks: current.map(|current| (When::full(current.looked_at), When::full(current.next_look))),
+        started: ShownTime::full(context.config.started_at),
+        looks: current
+            .map(|current| (ShownTime::full(current.scanned_at), ShownTime::full(current.next_scan))),
         database: database.map(|facts| database_facts(context, &facts)).unwrap_or_default(),
-        measured: sizes
-            .as_ref()
-            .map(|sizes| Measured { at: When::date_and_time(sizes.at), complete: sizes.is_complete() }),
+        measured: sizes.as_ref().map(|sizes| MeasuredSizes {
+            at: ShownTime::date_and_time(sizes.at),
+            complete: sizes.is_complete(),
+        }),
         sizes: sizes.iter().flat_map(|sizes| &sizes.tables).map(SizeRow::from).collect(),
         actors: actor_rows(&actors, &(context.config.metrics.0)()),
         ladders: ladders.into_iter().map(LadderRow::from).collect(),
         snapshots: snapshots.items.into_iter().map(SnapshotRow::from).collect(),
-        snapshot_due: snapshots.next.map(When::date_and_time),
+        snapshot_due: snapshots.next.map(ShownTime::date_and_time),
         snapshot_problem: snapshots.problem,
         tokens: tokens.map(|tokens| tokens.into_iter().map(TokenRow::from).collect()),
     })
 }
 
-fn service(context: &WebContext) -> Vec<Fact> {
+fn service(context: &WebContext) -> Vec<FactLine> {
     let config = &context.config;
     vec![
         fact("Application", "flowlord"),
         fact("Version", config.version.as_str()),
         fact("Machine", config.host.as_str()),
         fact("Address", config.public_url.clone().unwrap_or_else(|| config.listen.to_string())),
-        fact("History retention", duration::print(config.kept.history)),
-        fact("Alert for unfinished tasks after", duration::print(config.kept.unfinished)),
-        fact("Lease duration", duration::print(config.lease)),
+        fact("History retention", duration::print_duration(config.kept.history)),
+        fact("Alert for unfinished tasks after", duration::print_duration(config.kept.unfinished)),
+        fact("Lease duration", duration::print_duration(config.lease)),
         fact("Slack", if config.slack { "configured" } else { "not configured: see Slack notifications" }),
     ]
 }
 
-fn database_facts(context: &WebContext, facts: &DatabaseFacts) -> Vec<Fact> {
+fn database_facts(context: &WebContext, facts: &DatabaseFacts) -> Vec<FactLine> {
     let pages = format!(
         "{} of {} bytes, {} free",
         grouped(facts.pages),
@@ -257,33 +259,33 @@ impl From<&flowlord_messages::database::TableSize> for SizeRow {
     }
 }
 
-impl From<LadderStatus> for LadderRow {
-    fn from(ladder: LadderStatus) -> Self {
+impl From<EscalationStatus> for LadderRow {
+    fn from(ladder: EscalationStatus) -> Self {
         let policy = ladder.policy;
         Self {
             route: ladder.route,
-            interval: duration::print(ladder.interval),
-            min: duration::print(policy.min),
-            max: duration::print(policy.max),
+            interval: duration::print_duration(ladder.interval),
+            min: duration::print_duration(policy.min_interval),
+            max: duration::print_duration(policy.max_interval),
             factors: format!("×{} up, ÷{} down", policy.factor_up, policy.factor_down),
-            quiet_ticks: policy.quiet_ticks,
-            next: When::time_of_day(ladder.next),
-            since: ladder.incident_since.map(When::date_and_time),
+            quiet_ticks: policy.quiet_checks,
+            next: ShownTime::time_of_day(ladder.next),
+            since: ladder.incident_since.map(ShownTime::date_and_time),
             alerts: ladder.alerts,
             acknowledged_by: ladder.acknowledged_by,
         }
     }
 }
 
-impl From<Snapshot> for SnapshotRow {
-    fn from(snapshot: Snapshot) -> Self {
-        Self { location: snapshot.location, at: When::full(snapshot.at), size: bytes(snapshot.bytes) }
+impl From<StoredSnapshot> for SnapshotRow {
+    fn from(snapshot: StoredSnapshot) -> Self {
+        Self { location: snapshot.location, at: ShownTime::full(snapshot.at), size: bytes(snapshot.bytes) }
     }
 }
 
 impl From<StoredToken> for TokenRow {
     fn from(token: StoredToken) -> Self {
-        Self { name: token.name, role: token.role, created: When::date_and_time(token.created) }
+        Self { name: token.name, role: token.role, created: ShownTime::date_and_time(token.created) }
     }
 }
 

@@ -4,7 +4,7 @@
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use flowlord_domain::query::Query;
-use flowlord_messages::alerts::Acknowledge;
+use flowlord_messages::alerts::AcknowledgeAlerts;
 use flowlord_messages::silences::{AddSilence, RemoveSilence};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
@@ -15,13 +15,13 @@ use flowlord_web_core::values::required;
 
 use super::again::again;
 use super::query::{AlertForm, PATH};
-use crate::again::Done;
-use crate::{Link, Notice};
+use crate::again::RerunSummary;
+use crate::{Notice, PageLink};
 
 /// Does what a form asks for, and leads back to where it stood.
 pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
-    let form = AlertForm(Query::lenient(&String::from_utf8_lossy(&body)));
+    let form = AlertForm(Query::parse_lenient(&String::from_utf8_lossy(&body)));
     let done = match form.text("do").as_deref() {
         Some("ack") => acknowledge(&context, &request, &form).await.map(Notice::good),
         Some("silence") => silence(&context, &request, &form).await.map(Notice::good),
@@ -34,11 +34,11 @@ pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payl
         Err(_) => AuditEntry::nothing_changed(&request),
     }
     let notice = done.unwrap_or_else(|problem| Notice::bad(problem.detail()));
-    Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))
+    Ok(notice.back_to(&PageLink::of(PATH, request.query_string()).href()))
 }
 
 /// Where none runs again, nothing changed.
-fn ran(done: &Done) -> Result<Notice, Problem> {
+fn ran(done: &RerunSummary) -> Result<Notice, Problem> {
     let notice = done.notice();
     if done.created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
 }
@@ -49,7 +49,7 @@ async fn acknowledge(
     form: &AlertForm,
 ) -> Result<String, Problem> {
     let now = context.deps.kit.now();
-    let said = Acknowledge {
+    let said = AcknowledgeAlerts {
         route: form.text("route"),
         matcher: form.matcher()?,
         until: until(form.span()?, None, now)?.unwrap_or(now + HOLDS),

@@ -6,23 +6,23 @@ use actix_web::HttpRequest;
 use flowlord_domain::Attempt;
 use flowlord_domain::summary::line_key;
 use flowlord_kernel::Code;
-use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::alerts::ReadEscalations;
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 
 use super::query::{AlertForm, PARAMS, is_chosen};
-use crate::Shown;
-use crate::again::{Done, MOST};
+use crate::ShownDay;
+use crate::again::{MOST, RerunSummary};
 
 /// Has what the form means run again.
 pub(super) async fn again(
     context: &WebContext,
     request: &HttpRequest,
     form: &AlertForm,
-) -> Result<Done, Problem> {
+) -> Result<RerunSummary, Problem> {
     let failed = match (form.text("uid"), form.text("route")) {
         (Some(uid), _) => vec![read_task(context, parse_uid(&uid)?).await?],
         (None, Some(route)) => of_incident(context, &route).await?,
@@ -31,14 +31,14 @@ pub(super) async fn again(
     if failed.is_empty() {
         return Err(Problem::new(Code::NotFound, "none of these tasks can be rerun"));
     }
-    let mut done = Done::default();
+    let mut done = RerunSummary::default();
     done.add(context, &failed).await?;
     Ok(done)
 }
 
 /// What failed for good in the open incident of a route.
 async fn of_incident(context: &WebContext, route: &str) -> Result<Vec<Attempt>, Problem> {
-    let ladders = context.deps.alerts.call(LadderStates).await?;
+    let ladders = context.deps.alerts.call(ReadEscalations).await?;
     let open = ladders.into_iter().find(|ladder| ladder.route == route);
     let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
         let detail =
@@ -53,8 +53,8 @@ async fn of_incident(context: &WebContext, route: &str) -> Result<Vec<Attempt>, 
 
 /// What failed for good among the tasks of the day that is shown, of the type and job that are chosen.
 async fn of_day(context: &WebContext, request: &HttpRequest) -> Result<Vec<Attempt>, Problem> {
-    let params = Params::parse(request.query_string(), PARAMS)?;
-    let (from, to) = day(Shown::of(&params, context.deps.kit.now())?.date);
+    let params = QueryParams::parse(request.query_string(), PARAMS)?;
+    let (from, to) = day(ShownDay::of(&params, context.deps.kit.now())?.date);
     let chosen = |name| params.many(name).map(str::to_owned).collect();
     let filter = TaskFilter {
         from: Some(from),
@@ -70,7 +70,7 @@ async fn of_day(context: &WebContext, request: &HttpRequest) -> Result<Vec<Attem
 }
 
 async fn list(context: &WebContext, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
-    let failed = FindTasks::oldest(filter, MOST + 1).all_of(&context.deps.view_reader).await?;
+    let failed = FindTasks::oldest_first(filter, MOST + 1).find_all(&context.deps.view_reader).await?;
     if failed.len() > MOST {
         let detail =
             format!("more than {MOST} tasks failed: filter them by type and job, or select them in the list");

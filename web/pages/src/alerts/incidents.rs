@@ -4,48 +4,48 @@ use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::{IncidentStep, StoredIncident};
 use flowlord_messages::silences::Silence;
 
-use crate::when::{When, long};
+use crate::when::{ShownTime, long};
 
 /// An incident of the day.
 #[derive(Debug)]
-pub(super) struct Incident {
+pub(super) struct DayIncident {
     pub(super) route: String,
-    pub(super) opened: When,
+    pub(super) opened: ShownTime,
     /// When it was over.
-    pub(super) closed: Option<When>,
+    pub(super) closed: Option<ShownTime>,
     pub(super) lasted: String,
     pub(super) alerts: u64,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<DayIncidentStep>,
 }
 
 /// One step of it.
 #[derive(Debug)]
-pub(super) struct Step {
-    pub(super) at: When,
+pub(super) struct DayIncidentStep {
+    pub(super) at: ShownTime,
     pub(super) kind: String,
     pub(super) class: &'static str,
     pub(super) headline: String,
     pub(super) details: Vec<String>,
     /// When Slack took it.
-    pub(super) sent: Option<When>,
+    pub(super) sent: Option<ShownTime>,
     /// Whether it is a message of its own that Slack didn't take.
     pub(super) is_unsent: bool,
 }
 
-impl Incident {
+impl DayIncident {
     pub(super) fn new(incident: StoredIncident, now: DateTime<Utc>) -> Self {
         Self {
             route: incident.route,
-            opened: When::date_and_time(incident.opened),
-            closed: incident.closed.map(When::date_and_time),
+            opened: ShownTime::date_and_time(incident.opened),
+            closed: incident.closed.map(ShownTime::date_and_time),
             lasted: long(incident.closed.unwrap_or(now) - incident.opened),
             alerts: incident.alerts,
-            steps: incident.steps.into_iter().map(Step::new).collect(),
+            steps: incident.steps.into_iter().map(DayIncidentStep::new).collect(),
         }
     }
 }
 
-impl Step {
+impl DayIncidentStep {
     fn new(step: IncidentStep) -> Self {
         let class = match step.kind.as_str() {
             "all_clear" => "complete",
@@ -54,13 +54,13 @@ impl Step {
             _ => "alert",
         };
         Self {
-            at: When::full(step.at),
+            at: ShownTime::full(step.at),
             is_unsent: step.sent.is_none() && ["summary", "all_clear"].contains(&step.kind.as_str()),
             kind: step.kind.replace('_', " "),
             class,
             headline: step.headline,
             details: step.details,
-            sent: step.sent.map(When::time_of_day),
+            sent: step.sent.map(ShownTime::time_of_day),
         }
     }
 }
@@ -70,7 +70,7 @@ impl Step {
 pub(super) struct SilenceRow {
     pub(super) id: i64,
     pub(super) what: String,
-    pub(super) until: When,
+    pub(super) until: ShownTime,
     pub(super) by: String,
     pub(super) reason: String,
 }
@@ -80,7 +80,7 @@ impl SilenceRow {
         Self {
             id: silence.id,
             what: silence.matcher.to_string(),
-            until: When::date_and_time(silence.until),
+            until: ShownTime::date_and_time(silence.until),
             by: silence.by,
             reason: silence.reason,
         }

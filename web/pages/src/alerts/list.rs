@@ -4,35 +4,35 @@ use std::cmp::Ordering;
 
 use flowlord_domain::AlertKind;
 use flowlord_messages::alerts::StoredAlert;
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 
-use crate::parts::Cell;
-use crate::sort::Column;
-use crate::when::When;
+use crate::parts::LongText;
+use crate::sort::SortColumn;
+use crate::when::ShownTime;
 
-pub(super) const COLUMNS: [Column; 7] = [
-    Column { label: "Alerted", key: "at", figures: true },
-    Column { label: "Kind", key: "kind", figures: false },
-    Column { label: "Type", key: "type", figures: false },
-    Column { label: "Job", key: "job", figures: false },
-    Column { label: "Message", key: "msg", figures: false },
-    Column { label: "Task time", key: "time", figures: true },
-    Column { label: "Chain", key: "id", figures: false },
+pub(super) const COLUMNS: [SortColumn; 7] = [
+    SortColumn { label: "Alerted", key: "at", figures: true },
+    SortColumn { label: "Kind", key: "kind", figures: false },
+    SortColumn { label: "Type", key: "type", figures: false },
+    SortColumn { label: "Job", key: "job", figures: false },
+    SortColumn { label: "Message", key: "msg", figures: false },
+    SortColumn { label: "Task time", key: "time", figures: true },
+    SortColumn { label: "Chain", key: "id", figures: false },
 ];
 
 type Compare = fn(&StoredAlert, &StoredAlert) -> Ordering;
 
 /// By what the list is sorted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
+pub(super) struct AlertOrder {
     column: usize,
     pub(super) descending: bool,
 }
 
-impl Order {
+impl AlertOrder {
     /// From `sort` and `order`; the newest first unless asked otherwise.
-    pub(super) fn of(params: &Params) -> Result<Self, Problem> {
+    pub(super) fn of(params: &QueryParams) -> Result<Self, Problem> {
         let sort = params.one("sort")?.unwrap_or("at");
         let column = COLUMNS.iter().position(|column| column.key == sort).ok_or_else(|| {
             let known = COLUMNS.map(|column| column.key).join(", ");
@@ -72,14 +72,14 @@ impl Order {
 #[derive(Debug)]
 pub(super) struct AlertLine {
     pub(super) row: i64,
-    pub(super) at: When,
+    pub(super) at: ShownTime,
     pub(super) kind: String,
     /// Whether it was told at once rather than in a summary.
     pub(super) at_once: bool,
     pub(super) topic: String,
     pub(super) job: String,
-    pub(super) msg: Cell,
-    pub(super) task_time: Option<When>,
+    pub(super) msg: LongText,
+    pub(super) task_time: Option<ShownTime>,
     pub(super) id: String,
     pub(super) uid: String,
     pub(super) workflow: String,
@@ -94,13 +94,13 @@ impl AlertLine {
             row: alert.row,
             failed: alert.uid.is_some()
                 && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result),
-            at: When::time_of_day(alert.at),
+            at: ShownTime::time_of_day(alert.at),
             kind: alert.kind.as_str().replace('_', " "),
             at_once: alert.at_once,
             topic: alert.topic,
             job: alert.job,
-            msg: Cell::of_task(alert.msg, alert.is_msg_cut, &uid),
-            task_time: alert.task_time.map(When::date_and_time),
+            msg: LongText::of_task(alert.msg, alert.is_msg_cut, &uid),
+            task_time: alert.task_time.map(ShownTime::date_and_time),
             id: alert.id,
             uid,
             workflow: alert.workflow,

@@ -11,24 +11,24 @@ use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
 use flowlord_domain::query::Query;
-use flowlord_domain::summary::{Item, line_key, summarize};
-use flowlord_messages::alerts::{AlertFilter, LadderStates, ListAlerts, ListIncidents, StoredAlert};
-use flowlord_messages::audit::Action;
+use flowlord_domain::summary::{SummaryItem, line_key, summarize_alerts};
+use flowlord_messages::alerts::{AlertFilter, ListAlerts, ListIncidents, ReadEscalations, StoredAlert};
+use flowlord_messages::audit::AuditAction;
 use flowlord_messages::silences::ListSilences;
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
-use self::incidents::{Incident, SilenceRow};
-use self::list::{AlertLine, COLUMNS, Order};
+use self::incidents::{DayIncident, SilenceRow};
+use self::list::{AlertLine, AlertOrder, COLUMNS};
 use self::query::{PARAMS, PATH, is_chosen};
 use self::routes::AlertRoute;
 use super::calendar::words;
-use super::parts::{Cell, Heads, Pager, grouped};
+use super::parts::{LongText, Pager, TableHeads, grouped};
 use super::sort::heads;
-use super::{Layout, Link, Section, Shown, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
 
 pub(crate) use self::act::act;
 
@@ -39,12 +39,12 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-fn action_of_form(_: &str, form: &str) -> Action {
-    match Query::lenient(form).first("do") {
-        Some("ack") => Action::Acknowledge,
-        Some("silence" | "end") => Action::Silence,
-        Some("rerun") => Action::Rerun,
-        _ => Action::Other,
+fn action_of_form(_: &str, form: &str) -> AuditAction {
+    match Query::parse_lenient(form).first_value("do") {
+        Some("ack") => AuditAction::Acknowledge,
+        Some("silence" | "end") => AuditAction::Silence,
+        Some("rerun") => AuditAction::Rerun,
+        _ => AuditAction::Other,
     }
 }
 
@@ -59,28 +59,28 @@ const SILENCES: usize = 100;
 #[derive(Template)]
 #[template(path = "alerts.html")]
 struct AlertsPage<'a> {
-    layout: Layout<'a>,
-    shown: Shown,
+    layout: PageLayout<'a>,
+    shown: ShownDay,
     words: String,
     /// What could not be read.
     notices: Vec<String>,
     routes: Vec<AlertRoute>,
     /// Leads to how Slack is configured.
     slack: String,
-    incidents: Vec<Incident>,
+    incidents: Vec<DayIncident>,
     silences: Vec<SilenceRow>,
     /// The type and job that are chosen, for a new silence.
     type_: String,
     job: String,
     /// The address of the page, to come back to.
     here: String,
-    cards: Vec<Card>,
+    cards: Vec<AlertCard>,
     /// The tasks of the day, and of the chosen type and job, that failed for good: there they are ticked to run again.
     failed: String,
     /// Whether who looks may have them run again.
     may: bool,
     clear: Option<String>,
-    heads: Heads,
+    heads: TableHeads,
     alerts: Vec<AlertLine>,
     total: String,
     /// Whether there are more than are looked at.
@@ -90,10 +90,10 @@ struct AlertsPage<'a> {
 
 /// What fails, how often, for which times.
 #[derive(Debug)]
-struct Card {
+struct AlertCard {
     name: String,
     count: String,
-    range: Cell,
+    range: LongText,
     href: String,
     chosen: bool,
 }
@@ -103,15 +103,17 @@ pub(crate) async fn alerts(context: ContextRef, request: HttpRequest) -> Answer 
 }
 
 async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AlertsPage<'a>, Problem> {
-    let params = Params::parse(request.query_string(), PARAMS)?;
+    let params = QueryParams::parse(request.query_string(), PARAMS)?;
     let now = context.deps.kit.now();
-    let shown = Shown::of(&params, now)?;
-    let link = Link::of(PATH, request.query_string()).without(&["month"]);
-    let order = Order::of(&params)?;
+    let shown = ShownDay::of(&params, now)?;
+    let link = PageLink::of(PATH, request.query_string()).without(&["month"]);
+    let order = AlertOrder::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (layout, found, ladders, incidents, silences) = tokio::join!(
-        Layout::new(context, request, Section::Alerts).live(context).with_picker(context, &link, shown),
+        PageLayout::new(context, request, NavigationSection::Alerts)
+            .live(context)
+            .with_picker(context, &link, shown),
         context.deps.view_reader.call(ListAlerts {
             from,
             to,
@@ -119,7 +121,7 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
             after: None,
             limit: MOST + 1
         }),
-        context.deps.alerts.call(LadderStates),
+        context.deps.alerts.call(ReadEscalations),
         context.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
         context.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
     );
@@ -141,7 +143,7 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
         shown,
         words: words(shown.date),
         notices,
-        incidents: incidents.into_iter().map(|incident| Incident::new(incident, now)).collect(),
+        incidents: incidents.into_iter().map(|incident| DayIncident::new(incident, now)).collect(),
         silences: silences.into_iter().map(SilenceRow::new).collect(),
         type_: link.first("type").to_owned(),
         job: link.first("job").to_owned(),
@@ -149,13 +151,13 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
         failed: failed(&link, shown),
         may: may_change(context, request),
         routes,
-        slack: Link::to("/web/about").href() + "#slack",
+        slack: PageLink::to("/web/about").href() + "#slack",
         cards,
         clear: ["type", "job"]
             .iter()
             .any(|name| !link.first(name).is_empty())
             .then(|| link.without(&["type", "job", "cursor"]).href()),
-        heads: Heads { heads: heads(&COLUMNS, &link, order.key(), order.descending) },
+        heads: TableHeads { heads: heads(&COLUMNS, &link, order.key(), order.descending) },
         alerts: found.into_iter().skip(skip).take(ROWS).map(AlertLine::new).collect(),
         total: grouped(total as u64),
         capped,
@@ -164,26 +166,26 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
 }
 
 /// Where the failed tasks of a day, of the chosen type and job, are ticked to run again.
-fn failed(link: &Link, shown: Shown) -> String {
+fn failed(link: &PageLink, shown: ShownDay) -> String {
     let chosen = link.only(&["type", "job"]).at("/web/task").with("date", &shown.date);
     chosen.with("result", "error").with("retry", "failed").href()
 }
 
 /// A card for each task and job, which leads to its alerts only, and from there back to all.
-fn cards(alerts: &[StoredAlert], params: &Params, link: &Link) -> Vec<Card> {
+fn cards(alerts: &[StoredAlert], params: &QueryParams, link: &PageLink) -> Vec<AlertCard> {
     let all = link.without(&["type", "job", "cursor"]);
     let is_filtered = !link.first("type").is_empty();
-    let lines = summarize(alerts.iter().map(item)).into_iter();
+    let lines = summarize_alerts(alerts.iter().map(item)).into_iter();
     lines
         .filter_map(|line| {
             let of = alerts.iter().find(|alert| line_key(&alert.topic, &alert.job) == line.key)?;
             let chosen = is_filtered && is_chosen(params, &of.topic, &of.job);
             let only = all.with("type", &of.topic);
             let only = if of.job.is_empty() { only } else { only.with("job", &of.job) };
-            Some(Card {
+            Some(AlertCard {
                 href: if chosen { all.href() } else { only.href() },
                 count: grouped(line.count),
-                range: Cell::from(line.time_range.replace(',', ", ")),
+                range: LongText::from(line.time_range.replace(',', ", ")),
                 name: line.key,
                 chosen,
             })
@@ -191,7 +193,7 @@ fn cards(alerts: &[StoredAlert], params: &Params, link: &Link) -> Vec<Card> {
         .collect()
 }
 
-fn item(alert: &StoredAlert) -> Item<'_> {
+fn item(alert: &StoredAlert) -> SummaryItem<'_> {
     let StoredAlert { topic, job, workflow, task_time, .. } = alert;
-    Item { topic, job, workflow, task_time: *task_time, raised: None }
+    SummaryItem { topic, job, workflow, task_time: *task_time, raised: None }
 }

@@ -1,18 +1,18 @@
 //! What the address of the page says, and its forms.
 
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::duration;
 use flowlord_domain::query::Query;
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
-use flowlord_web_core::values::Span;
+use flowlord_web_core::values::BodyDuration;
 use flowlord_web_core::values::matching::MatchText;
 
 pub(super) const PATH: &str = "/web/alert";
 
 pub(super) const PARAMS: &[&str] = &["date", "month", "type", "job", "sort", "order", "cursor"];
 
-pub(super) fn is_chosen(params: &Params, topic: &str, job: &str) -> bool {
+pub(super) fn is_chosen(params: &QueryParams, topic: &str, job: &str) -> bool {
     let fits = |name: &'static str, value: &str| {
         let mut chosen = params.many(name).peekable();
         chosen.peek().is_none() || chosen.any(|chosen| chosen == value)
@@ -25,18 +25,18 @@ pub(super) struct AlertForm(pub(super) Query);
 
 impl AlertForm {
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.0.first(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+        self.0.first_value(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    pub(super) fn span(&self) -> Result<Option<Span>, Problem> {
+    pub(super) fn span(&self) -> Result<Option<BodyDuration>, Problem> {
         let Some(text) = self.text("for") else { return Ok(None) };
-        duration::parse(&text)
-            .map(|span| Some(Span(span)))
+        duration::parse_duration(&text)
+            .map(|span| Some(BodyDuration(span)))
             .map_err(|err| Problem::invalid(format!("`for`: {err}")))
     }
 
-    pub(super) fn matcher(&self) -> Result<Matcher, Problem> {
+    pub(super) fn matcher(&self) -> Result<AlertMatcher, Problem> {
         let (topic, job) = (self.text("type"), self.text("job"));
-        MatchText(Matcher { topic, job, workflow: self.text("workflow") }).checked()
+        MatchText(AlertMatcher { topic, job, workflow: self.text("workflow") }).checked()
     }
 }

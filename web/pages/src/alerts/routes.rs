@@ -2,27 +2,27 @@
 
 use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::{
-    CountNotifications, DEFAULT_ROUTE, LadderStatus, MAX_COUNTED_STEPS, Notifications,
+    CountNotifications, DEFAULT_ROUTE, EscalationStatus, MAX_COUNTED_STEPS, NotificationCounts,
 };
 use flowlord_web_core::context::WebContext;
 
-use crate::parts::{Cell, grouped};
+use crate::parts::{LongText, grouped};
 use crate::read;
-use crate::when::{When, long};
+use crate::when::{ShownTime, long};
 
 #[derive(Debug)]
 pub(super) struct AlertRoute {
     pub(super) name: String,
     /// Since when its incident is open.
-    pub(super) since: Option<When>,
+    pub(super) since: Option<ShownTime>,
     pub(super) lasts: String,
     pub(super) alerts: String,
     /// How many notifications of the open incident were sent; none where that can't be read, or nobody gets any.
     pub(super) sent: Option<String>,
     /// Why Slack didn't take the next one, and when it is tried again.
-    pub(super) refused: Option<(String, When)>,
-    pub(super) tasks: Cell,
-    pub(super) next: When,
+    pub(super) refused: Option<(String, ShownTime)>,
+    pub(super) tasks: LongText,
+    pub(super) next: ShownTime,
     pub(super) every: String,
     pub(super) acknowledged_by: Option<String>,
     /// Whether its notifications go anywhere.
@@ -33,11 +33,11 @@ impl AlertRoute {
     /// All routes, with what became of the notifications of those whose incident is open.
     pub(super) async fn all(
         context: &WebContext,
-        ladders: Vec<LadderStatus>,
+        ladders: Vec<EscalationStatus>,
         now: DateTime<Utc>,
         notices: &mut Vec<String>,
     ) -> Vec<Self> {
-        let open = |ladder: &LadderStatus| Some((ladder.route.clone(), ladder.incident_since?));
+        let open = |ladder: &EscalationStatus| Some((ladder.route.clone(), ladder.incident_since?));
         let incidents: Vec<_> = ladders.iter().filter_map(open).collect();
         let counted = if incidents.is_empty() {
             Vec::new()
@@ -46,7 +46,7 @@ impl AlertRoute {
             read("the notifications sent", answer, notices).unwrap_or_default()
         };
         let mut counted = counted.into_iter();
-        let route = |ladder: LadderStatus| {
+        let route = |ladder: EscalationStatus| {
             let notifications = ladder.incident_since.and_then(|_| counted.next());
             // A named route is refused at the start unless it leads somewhere.
             let is_configured = context.config.slack || ladder.route != DEFAULT_ROUTE;
@@ -56,21 +56,22 @@ impl AlertRoute {
     }
 
     fn new(
-        ladder: LadderStatus,
-        notifications: Option<Notifications>,
+        ladder: EscalationStatus,
+        notifications: Option<NotificationCounts>,
         is_configured: bool,
         now: DateTime<Utc>,
     ) -> Self {
         let notifications = notifications.filter(|_| is_configured);
-        let refused = |of: &Notifications| Some((of.error.clone()?, When::time_of_day(of.retry_at?)));
+        let refused =
+            |of: &NotificationCounts| Some((of.error.clone()?, ShownTime::time_of_day(of.retry_at?)));
         Self {
-            since: ladder.incident_since.map(When::date_and_time),
+            since: ladder.incident_since.map(ShownTime::date_and_time),
             lasts: ladder.incident_since.map(|since| long(now - since)).unwrap_or_default(),
             alerts: grouped(ladder.alerts),
             sent: notifications.as_ref().map(|of| sent(of, ladder.steps)),
             refused: notifications.as_ref().and_then(refused),
-            tasks: Cell::from(ladder.tasks.join(", ")),
-            next: When::time_of_day(ladder.next),
+            tasks: LongText::from(ladder.tasks.join(", ")),
+            next: ShownTime::time_of_day(ladder.next),
             every: long(ladder.interval),
             acknowledged_by: ladder.acknowledged_by,
             is_configured,
@@ -80,8 +81,8 @@ impl AlertRoute {
 }
 
 /// `2 notifications sent, 1 waiting`.
-fn sent(notifications: &Notifications, steps: u32) -> String {
-    let Notifications { sent, waiting, .. } = notifications;
+fn sent(notifications: &NotificationCounts, steps: u32) -> String {
+    let NotificationCounts { sent, waiting, .. } = notifications;
     let is_cut = usize::try_from(steps).is_ok_and(|steps| steps > MAX_COUNTED_STEPS);
     let at_least = if is_cut { "at least " } else { "" };
     let noun = if *sent == 1 { "notification" } else { "notifications" };

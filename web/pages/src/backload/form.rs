@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowlord_domain::backload::{Meta, Only, Request, Values};
+use flowlord_domain::backload::{BackloadRequest, MetaLists, MetaValues, TaskSelection};
 use flowlord_domain::query::Query;
 use flowlord_web_core::problem::Problem;
 use serde::Serialize;
@@ -12,14 +12,14 @@ const META: &str = "meta.";
 
 /// What was filled in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Form {
+pub(super) struct BackloadForm {
     pub(super) task: String,
     pub(super) workflow: String,
     /// One time, instead of a range.
     pub(super) one_time: bool,
-    pub(super) at: Point,
-    pub(super) from: Point,
-    pub(super) to: Point,
+    pub(super) at: DayHour,
+    pub(super) from: DayHour,
+    pub(super) to: DayHour,
     pub(super) by: String,
     pub(super) only: String,
     pub(super) template: String,
@@ -35,17 +35,17 @@ pub(super) struct Form {
 
 /// A day and an hour of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Point {
+pub(super) struct DayHour {
     pub(super) day: String,
     pub(super) hour: String,
 }
 
-impl Point {
+impl DayHour {
     fn read(query: &Query, name: &str) -> Self {
-        let text = query.first(name).unwrap_or_default();
+        let text = query.first_value(name).unwrap_or_default();
         // A link may have both in one.
         let (day, hour) = text.split_once('T').unwrap_or((text, ""));
-        let hour = query.first(&format!("{name}-hour")).filter(|hour| !hour.is_empty()).unwrap_or(hour);
+        let hour = query.first_value(&format!("{name}-hour")).filter(|hour| !hour.is_empty()).unwrap_or(hour);
         Self { day: day.to_owned(), hour: hour.to_owned() }
     }
 
@@ -59,9 +59,9 @@ impl Point {
     }
 }
 
-impl Form {
+impl BackloadForm {
     pub(super) fn read(query: &Query) -> Self {
-        let text = |name: &str| query.first(name).unwrap_or_default().trim().to_owned();
+        let text = |name: &str| query.first_value(name).unwrap_or_default().trim().to_owned();
         let keys = query.pairs().filter_map(|(name, value)| {
             let key = name.strip_prefix(META).filter(|key| !key.is_empty())?;
             Some((key.to_owned(), value.trim().to_owned()))
@@ -70,9 +70,9 @@ impl Form {
             task: text("task"),
             workflow: text("workflow"),
             one_time: text("when") == "at" || (text("when").is_empty() && !text("at").is_empty()),
-            at: Point::read(query, "at"),
-            from: Point::read(query, "from"),
-            to: Point::read(query, "to"),
+            at: DayHour::read(query, "at"),
+            from: DayHour::read(query, "from"),
+            to: DayHour::read(query, "to"),
             by: text("by"),
             only: text("only"),
             template: text("template"),
@@ -88,17 +88,17 @@ impl Form {
     ///
     /// # Errors
     /// What to fill in otherwise.
-    pub(super) fn request(&self) -> Result<Request, Problem> {
+    pub(super) fn request(&self) -> Result<BackloadRequest, Problem> {
         let only = match self.only.as_str() {
-            "" | "all" => Only::All,
-            "missing" => Only::Missing,
-            "failed" => Only::Failed,
+            "" | "all" => TaskSelection::All,
+            "missing" => TaskSelection::Missing,
+            "failed" => TaskSelection::Failed,
             other => {
                 return Err(Problem::invalid(format!("only is `{other}`: choose all, missing or failed")));
             }
         };
-        let time = |wanted: bool, point: &Point| if wanted { point.text() } else { String::new() };
-        Ok(Request {
+        let time = |wanted: bool, point: &DayHour| if wanted { point.text() } else { String::new() };
+        Ok(BackloadRequest {
             task: self.task.clone(),
             workflow: self.workflow.clone(),
             at: time(self.one_time, &self.at),
@@ -106,17 +106,17 @@ impl Form {
             to: time(!self.one_time, &self.to),
             by: self.by.clone(),
             template: self.template.clone(),
-            meta: Meta(self.meta()?),
+            meta: MetaLists(self.meta()?),
             meta_file: self.meta_file.clone(),
             only,
             background: self.background,
-            ..Request::default()
+            ..BackloadRequest::default()
         })
     }
 
-    fn meta(&self) -> Result<BTreeMap<String, Values>, Problem> {
+    fn meta(&self) -> Result<BTreeMap<String, MetaValues>, Problem> {
         let filled = self.keys.iter().filter(|(_, value)| !value.is_empty());
-        let mut meta: BTreeMap<String, Values> =
+        let mut meta: BTreeMap<String, MetaValues> =
             filled.map(|(key, value)| (key.clone(), values(value))).collect();
         for line in self.more.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (key, value) =
@@ -154,17 +154,17 @@ impl Form {
 }
 
 /// Values with commas between them are one for each row.
-fn values(text: &str) -> Values {
+fn values(text: &str) -> MetaValues {
     if text.contains(',') {
-        return Values::Many(text.split(',').map(|value| value.trim().to_owned()).collect());
+        return MetaValues::Many(text.split(',').map(|value| value.trim().to_owned()).collect());
     }
-    Values::One(text.to_owned())
+    MetaValues::One(text.to_owned())
 }
 
 /// A request in the order in which people write it.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Body<'a> {
+struct RequestJson<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     task: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -179,19 +179,19 @@ struct Body<'a> {
     by: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     template: &'a str,
-    #[serde(skip_serializing_if = "Meta::is_empty")]
-    meta: &'a Meta,
+    #[serde(skip_serializing_if = "MetaLists::is_empty")]
+    meta: &'a MetaLists,
     #[serde(skip_serializing_if = "str::is_empty")]
     meta_file: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    only: Option<Only>,
+    only: Option<TaskSelection>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     background: bool,
 }
 
 /// The body that the same asks for over REST.
-pub(super) fn body(request: &Request) -> String {
-    let body = Body {
+pub(super) fn body(request: &BackloadRequest) -> String {
+    let body = RequestJson {
         task: &request.task,
         workflow: &request.workflow,
         at: &request.at,
@@ -201,7 +201,7 @@ pub(super) fn body(request: &Request) -> String {
         template: &request.template,
         meta: &request.meta,
         meta_file: &request.meta_file,
-        only: Some(request.only).filter(|only| *only != Only::All),
+        only: Some(request.only).filter(|only| *only != TaskSelection::All),
         background: request.background,
     };
     serde_json::to_string_pretty(&body).unwrap_or_default()
@@ -211,8 +211,8 @@ pub(super) fn body(request: &Request) -> String {
 mod tests {
     use super::*;
 
-    fn form(query: &str) -> Form {
-        Form::read(&Query::parse(query).unwrap())
+    fn form(query: &str) -> BackloadForm {
+        BackloadForm::read(&Query::parse(query).unwrap())
     }
 
     #[test]
@@ -226,10 +226,11 @@ mod tests {
             (request.from.as_str(), request.to.as_str(), request.at.as_str()),
             ("2026-01-01T03", "2026-01-31", "")
         );
-        let many = |texts: [&str; 2]| Values::Many(texts.map(str::to_owned).to_vec());
-        let meta = [("file", many(["a", "b"])), ("k", Values::One("v".to_owned())), ("l", many(["1", "2"]))];
+        let many = |texts: [&str; 2]| MetaValues::Many(texts.map(str::to_owned).to_vec());
+        let meta =
+            [("file", many(["a", "b"])), ("k", MetaValues::One("v".to_owned())), ("l", many(["1", "2"]))];
         assert_eq!(request.meta.0, meta.map(|(key, value)| (key.to_owned(), value)).into());
-        assert_eq!((request.only, request.execute), (Only::Missing, false));
+        assert_eq!((request.only, request.execute), (TaskSelection::Missing, false));
         insta::assert_snapshot!(body(&request), @r#"
         {
           "task": "load:daily",
@@ -251,7 +252,7 @@ mod tests {
         }
         "#);
         let sent: Query = form.fields().into_iter().collect();
-        let again = Form::read(&Query::parse(&sent.encode()).unwrap());
+        let again = BackloadForm::read(&Query::parse(&sent.to_text()).unwrap());
         assert_eq!(again.request().unwrap(), request);
     }
 

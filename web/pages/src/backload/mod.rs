@@ -9,9 +9,9 @@ use askama::Template;
 use flowlord_domain::query::Query;
 use flowlord_domain::template::meta_keys;
 use flowlord_domain::{NewTask, Role};
-use flowlord_messages::audit::Action;
-use flowlord_messages::backloads::{ChangeBackload, Failure, ReadBackloads};
-use flowlord_messages::workflows::{Current, CurrentWorkflows};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::backloads::{BackloadFailure, ChangeBackload, ReadBackloads};
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::extract::form_body;
@@ -21,21 +21,21 @@ use flowlord_web_core::use_cases::backloads::{
     execute_backload, parse_backload_id, plan_backload, preview_backload, read_backload, state_after,
 };
 
-use self::form::Form;
-use self::one::{BackloadRow, One};
+use self::form::BackloadForm;
+use self::one::{BackloadDetails, BackloadRow};
 use super::answer;
-use super::layout::{Layout, Section};
-use super::link::Link;
+use super::layout::{NavigationSection, PageLayout};
+use super::link::PageLink;
 use super::notice::Notice;
-use super::parts::{Cell, Pager, grouped};
-use super::when::When;
+use super::parts::{LongText, Pager, grouped};
+use super::when::ShownTime;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/backload", Role::Viewer, page),
-        Route::post("/web/backload", Role::Operator, execute).audited(Action::Backload),
+        Route::post("/web/backload", Role::Operator, execute).audited(AuditAction::Backload),
         Route::post("/web/backload/{id}/{change:pause|resume|cancel}", Role::Operator, change)
-            .audited(Action::Backload),
+            .audited(AuditAction::Backload),
     ]
 }
 
@@ -51,14 +51,14 @@ const OFFERED: usize = 2_000;
 #[derive(Template)]
 #[template(path = "backload.html")]
 struct BackloadPage<'a> {
-    layout: Layout<'a>,
-    form: Form,
-    offer: Offer,
+    layout: PageLayout<'a>,
+    form: BackloadForm,
+    offer: BackloadChoices,
     /// What is found of the task.
-    found: Option<Found>,
+    found: Option<FoundPhase>,
     problem: Option<String>,
-    preview: Option<Preview>,
-    one: Option<One>,
+    preview: Option<PreviewTable>,
+    one: Option<BackloadDetails>,
     earlier: Vec<BackloadRow>,
     pager: Pager,
     hours: Vec<String>,
@@ -66,14 +66,14 @@ struct BackloadPage<'a> {
 
 /// What there is to choose from.
 #[derive(Debug, Default)]
-struct Offer {
+struct BackloadChoices {
     tasks: Vec<String>,
     files: Vec<String>,
 }
 
 /// The phase that a backload is of.
 #[derive(Debug)]
-struct Found {
+struct FoundPhase {
     name: String,
     workflow: String,
     template: String,
@@ -87,7 +87,7 @@ struct Found {
 
 /// What a backload comes to.
 #[derive(Debug)]
-struct Preview {
+struct PreviewTable {
     count: String,
     many: bool,
     message: String,
@@ -104,29 +104,29 @@ struct Preview {
 #[derive(Debug)]
 struct PlannedRow {
     name: String,
-    info: Cell,
-    meta: Cell,
+    info: LongText,
+    meta: LongText,
 }
 
 /// A task that can't be.
 #[derive(Debug)]
 struct FailureRow {
     number: usize,
-    time: Option<When>,
+    time: Option<ShownTime>,
     why: String,
 }
 
-impl From<&Failure> for FailureRow {
-    fn from(failure: &Failure) -> Self {
-        let Failure { index, time, why } = failure;
-        Self { number: index + 1, time: time.map(When::date_and_time), why: why.clone() }
+impl From<&BackloadFailure> for FailureRow {
+    fn from(failure: &BackloadFailure) -> Self {
+        let BackloadFailure { index, time, why } = failure;
+        Self { number: index + 1, time: time.map(ShownTime::date_and_time), why: why.clone() }
     }
 }
 
 impl From<NewTask> for PlannedRow {
     fn from(task: NewTask) -> Self {
         let name = if task.job.is_empty() { task.topic } else { format!("{}:{}", task.topic, task.job) };
-        Self { name, info: Cell::from(task.info), meta: Cell::from(task.meta) }
+        Self { name, info: LongText::from(task.info), meta: LongText::from(task.meta) }
     }
 }
 
@@ -135,10 +135,10 @@ pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<BackloadPage<'a>, Problem> {
-    let query = Query::lenient(request.query_string());
-    let id = query.first("id").map(parse_backload_id).transpose()?;
-    let form = Form::read(&query);
-    let current = context.deps.library.call(CurrentWorkflows).await?;
+    let query = Query::parse_lenient(request.query_string());
+    let id = query.first_value("id").map(parse_backload_id).transpose()?;
+    let form = BackloadForm::read(&query);
+    let current = context.deps.library.call(ReadLoadedWorkflows).await?;
     let (preview, problem) = match form.preview {
         true => match preview(context, &form).await {
             Ok(preview) => (Some(preview), None),
@@ -148,9 +148,9 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Back
     };
     let (earlier, pager) = earlier(context, request).await?;
     Ok(BackloadPage {
-        layout: Layout::new(context, request, Section::Backload).live(context),
-        offer: Offer::new(&current),
-        found: Found::new(&current, &form),
+        layout: PageLayout::new(context, request, NavigationSection::Backload).live(context),
+        offer: BackloadChoices::new(&current),
+        found: FoundPhase::new(&current, &form),
         problem,
         preview,
         one: match id {
@@ -164,13 +164,13 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Back
     })
 }
 
-async fn one(context: &WebContext, id: i64) -> Result<One, Problem> {
+async fn one(context: &WebContext, id: i64) -> Result<BackloadDetails, Problem> {
     let (stored, failures) = read_backload(context, id).await?;
-    Ok(One::new(&stored, &failures))
+    Ok(BackloadDetails::new(&stored, &failures))
 }
 
 async fn earlier(context: &WebContext, request: &HttpRequest) -> Result<(Vec<BackloadRow>, Pager), Problem> {
-    let link = Link::of(PATH, request.query_string());
+    let link = PageLink::of(PATH, request.query_string());
     let after = match link.first("cursor") {
         "" => None,
         cursor => Some(parse_backload_id(cursor)?),
@@ -183,14 +183,14 @@ async fn earlier(context: &WebContext, request: &HttpRequest) -> Result<(Vec<Bac
     Ok((stored.iter().map(BackloadRow::new).collect(), Pager::new(&link, next)))
 }
 
-async fn preview(context: &WebContext, form: &Form) -> Result<Preview, Problem> {
+async fn preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTable, Problem> {
     let wanted = form.request()?;
-    wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
+    wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
     let body = form::body(&wanted);
     let planned = plan_backload(context, wanted).await?;
     let page = preview_backload(context, &planned, 0, SHOWN).await?;
     let count = planned.plan.count();
-    Ok(Preview {
+    Ok(PreviewTable {
         count: grouped(u64::try_from(count).unwrap_or(u64::MAX)),
         many: count != 1,
         message: planned.message.clone(),
@@ -206,20 +206,23 @@ async fn preview(context: &WebContext, form: &Form) -> Result<Preview, Problem> 
 /// Carries out what was looked at, and leads to how it stands; else back to the form, with what is wrong.
 pub(crate) async fn execute(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
-    let form = Form::read(&Query::lenient(&String::from_utf8_lossy(&body)));
+    let form = BackloadForm::read(&Query::parse_lenient(&String::from_utf8_lossy(&body)));
     Ok(match carry_out(&context, &form).await {
-        Ok(id) => Notice::good("The backload has started.").back_to(&Link::to(PATH).with("id", &id).href()),
+        Ok(id) => {
+            Notice::good("The backload has started.").back_to(&PageLink::to(PATH).with("id", &id).href())
+        }
         Err(problem) => {
             AuditEntry::nothing_changed(&request);
-            let link = form.fields().iter().fold(Link::to(PATH), |link, (name, text)| link.with(name, text));
+            let link =
+                form.fields().iter().fold(PageLink::to(PATH), |link, (name, text)| link.with(name, text));
             Notice::bad(problem.detail()).back_to(&link.href())
         }
     })
 }
 
-async fn carry_out(context: &WebContext, form: &Form) -> Result<i64, Problem> {
+async fn carry_out(context: &WebContext, form: &BackloadForm) -> Result<i64, Problem> {
     let wanted = form.request()?;
-    wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
+    wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
     let background = wanted.background;
     let planned = plan_backload(context, wanted).await?;
     Ok(execute_backload(context, planned, background).await?.id)
@@ -234,13 +237,13 @@ pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) ->
         Ok(stored) => Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())),
         Err(error) => Notice::bad(error.detail),
     };
-    Ok(notice.back_to(&Link::to(PATH).with("id", &id).href()))
+    Ok(notice.back_to(&PageLink::to(PATH).with("id", &id).href()))
 }
 
-impl Offer {
-    fn new(current: &Current) -> Self {
+impl BackloadChoices {
+    fn new(current: &LoadedWorkflows) -> Self {
         let mut tasks: Vec<String> =
-            current.workflows.phases().map(flowlord_domain::workflow::Phase::name).collect();
+            current.workflows.phases().map(flowlord_domain::workflow::Phase::task_name).collect();
         tasks.sort_unstable();
         tasks.dedup();
         tasks.truncate(OFFERED);
@@ -249,15 +252,15 @@ impl Offer {
     }
 }
 
-impl Found {
-    fn new(current: &Current, form: &Form) -> Option<Self> {
+impl FoundPhase {
+    fn new(current: &LoadedWorkflows, form: &BackloadForm) -> Option<Self> {
         let (topic, job) = form.task.split_once(':').unwrap_or((&form.task, ""));
         if topic.is_empty() {
             return None;
         }
         let phase = match form.workflow.as_str() {
             "" => current.workflows.phase_for("", topic, job),
-            file => current.workflows.file(file)?.phase(topic, job),
+            file => current.workflows.file_at(file)?.first_phase(topic, job),
         }?;
         let mut keys = meta_keys(&phase.template);
         keys.sort_unstable();
@@ -269,11 +272,11 @@ impl Found {
         let rows = phase.rule.meta_file.as_ref().map(|path| format!("each row of {path}"));
         let listed = || (!phase.rule.meta.is_empty()).then(|| "the lists in its rule".to_owned());
         Some(Self {
-            name: phase.name(),
+            name: phase.task_name(),
             workflow: phase.workflow.clone(),
             template: phase.template.clone(),
             rule: phase.rule_text.clone(),
-            starts: phase.words(),
+            starts: phase.to_words(),
             keys: keys.into_iter().map(filled).collect(),
             rows: rows.or_else(listed),
         })

@@ -1,12 +1,12 @@
 //! A backload that was begun: how far it is, and what became of its tasks.
 
-use flowlord_domain::backload::{Only, Order};
-use flowlord_messages::backloads::{BackloadState, Failure, StoredBackload};
+use flowlord_domain::backload::{BackloadOrder, TaskSelection};
+use flowlord_messages::backloads::{BackloadFailure, BackloadState, StoredBackload};
 
 use super::{FailureRow, PATH};
-use crate::link::Link;
+use crate::link::PageLink;
 use crate::parts::grouped;
-use crate::when::When;
+use crate::when::ShownTime;
 
 /// A row of those that were begun.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct BackloadRow {
     pub(super) class: &'static str,
     pub(super) task: String,
     pub(super) range: String,
-    pub(super) requested: When,
+    pub(super) requested: ShownTime,
     pub(super) created: String,
     pub(super) failed: usize,
     pub(super) skipped: usize,
@@ -28,10 +28,10 @@ pub(super) struct BackloadRow {
 
 /// One of them with all that is known.
 #[derive(Debug)]
-pub(super) struct One {
+pub(super) struct BackloadDetails {
     pub(super) row: BackloadRow,
     pub(super) message: String,
-    pub(super) changed: When,
+    pub(super) changed: ShownTime,
     pub(super) template: String,
     pub(super) by: String,
     pub(super) only: &'static str,
@@ -60,7 +60,7 @@ fn number(number: usize) -> String {
 
 impl BackloadRow {
     pub(super) fn new(stored: &StoredBackload) -> Self {
-        let order: Option<Order> = serde_json::from_str(&stored.order).ok();
+        let order: Option<BackloadOrder> = serde_json::from_str(&stored.order).ok();
         let task = order.as_ref().map(|order| match order.job.as_str() {
             "" => order.topic.clone(),
             job => format!("{}:{job}", order.topic),
@@ -75,12 +75,12 @@ impl BackloadRow {
         });
         Self {
             id: stored.id,
-            href: Link::to(PATH).with("id", &stored.id).href(),
+            href: PageLink::to(PATH).with("id", &stored.id).href(),
             state: stored.state.as_str(),
             class: class(stored),
             task: task.unwrap_or_default(),
             range: range.unwrap_or_default(),
-            requested: When::date_and_time(stored.requested),
+            requested: ShownTime::date_and_time(stored.requested),
             created: format!("{}/{} tasks created", number(stored.created), number(stored.total)),
             failed: stored.failed,
             skipped: stored.skipped,
@@ -91,23 +91,24 @@ impl BackloadRow {
     }
 }
 
-impl One {
-    pub(super) fn new(stored: &StoredBackload, failures: &[Failure]) -> Self {
-        let order: Option<Order> = serde_json::from_str(&stored.order).ok();
+impl BackloadDetails {
+    pub(super) fn new(stored: &StoredBackload, failures: &[BackloadFailure]) -> Self {
+        let order: Option<BackloadOrder> = serde_json::from_str(&stored.order).ok();
         let tasks = order.as_ref().map(|order| {
-            let link =
-                Link::to("/web/task").with("type", &order.topic).with("date", &stored.requested.date_naive());
+            let link = PageLink::to("/web/task")
+                .with("type", &order.topic)
+                .with("date", &stored.requested.date_naive());
             if order.job.is_empty() { link } else { link.with("job", &order.job) }.href()
         });
         let only = match order.as_ref().map(|order| order.only) {
-            Some(Only::Missing) => "those that were never created",
-            Some(Only::Failed) => "those that failed",
+            Some(TaskSelection::Missing) => "those that were never created",
+            Some(TaskSelection::Failed) => "those that failed",
             _ => "all",
         };
         Self {
             row: BackloadRow::new(stored),
             message: stored.message.clone(),
-            changed: When::full(stored.changed),
+            changed: ShownTime::full(stored.changed),
             template: order.as_ref().map(|order| order.template.clone()).unwrap_or_default(),
             by: order.map(|order| format!("{:?}", order.by).to_lowercase()).unwrap_or_default(),
             only,

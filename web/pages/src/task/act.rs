@@ -22,10 +22,10 @@ pub(crate) async fn act(
 ) -> Answer {
     let body = form_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
-    let form = Query::lenient(&String::from_utf8_lossy(&body));
-    let done = match form.first("do") {
+    let form = Query::parse_lenient(&String::from_utf8_lossy(&body));
+    let done = match form.first_value("do") {
         Some("again") => again(&context, uid).await,
-        Some("cancel") => cancel(&context, uid, form.first("note")).await,
+        Some("cancel") => cancel(&context, uid, form.first_value("note")).await,
         _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
     };
     if done.is_err() {

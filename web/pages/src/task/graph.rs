@@ -17,20 +17,20 @@ const DRAWN: usize = 80;
 
 #[derive(Debug, Template)]
 #[template(path = "parts/graph.html")]
-pub(super) struct Graph {
+pub(super) struct ChainGraph {
     width: u32,
     height: u32,
-    nodes: Vec<Node>,
-    edges: Vec<Edge>,
+    nodes: Vec<ChainNode>,
+    edges: Vec<ChainEdge>,
     /// How many attempts are left out.
     left_out: usize,
 }
 
 // It escapes what it holds itself.
-impl HtmlSafe for Graph {}
+impl HtmlSafe for ChainGraph {}
 
 #[derive(Debug)]
-struct Node {
+struct ChainNode {
     uid: Uid,
     x: u32,
     y: u32,
@@ -42,23 +42,23 @@ struct Node {
 
 /// A line from an attempt to one that followed.
 #[derive(Debug)]
-struct Edge {
+struct ChainEdge {
     path: String,
     /// Whether the same task was tried again.
     again: bool,
 }
 
-impl Graph {
+impl ChainGraph {
     /// Of a chain, oldest first, which has `more` attempts. `current` is the one that is looked at.
     pub(super) fn new(chain: &[Attempt], current: Uid, more: usize) -> Self {
         let (drawn, left_out) = (&chain[..chain.len().min(DRAWN)], chain.len().saturating_sub(DRAWN) + more);
         let places = places(drawn);
         let at = |uid: Uid| places.get(&uid).map(|(column, row)| corner(*column, *row));
-        let node = |task: &Attempt| Some(Node::new(task, at(task.uid)?, task.uid == current));
+        let node = |task: &Attempt| Some(ChainNode::new(task, at(task.uid)?, task.uid == current));
         let edge = |task: &Attempt| {
             let parent = drawn.iter().find(|parent| Some(parent.uid) == task.parent)?;
             let again = (&parent.topic, &parent.job) == (&task.topic, &task.job);
-            Some(Edge { path: line(at(parent.uid)?, at(task.uid)?), again })
+            Some(ChainEdge { path: line(at(parent.uid)?, at(task.uid)?), again })
         };
         let size = |step: u32, most: Option<u32>| most.map_or(0, |most| (most + 1) * step);
         Self {
@@ -118,7 +118,7 @@ fn line((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32)) -> String {
     format!("M{x} {y}C{middle} {y} {middle} {end} {to_x} {end}")
 }
 
-impl Node {
+impl ChainNode {
     fn new(task: &Attempt, (x, y): (u32, u32), current: bool) -> Self {
         let name = match task.job.as_str() {
             "" => task.topic.clone(),
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_drawing_leads_to_each_attempt_and_tells_a_retry_from_a_child() {
-        let graph = Graph::new(&chain(), attempt(3).uid, 0);
+        let graph = ChainGraph::new(&chain(), attempt(3).uid, 0);
         assert!(graph.is_worth_it() && graph.edges.len() == 4);
         assert_eq!(graph.edges.iter().filter(|edge| edge.again).count(), 1);
         let text = graph.to_string();
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_chain_of_thousands_is_drawn_in_part_and_says_so() {
         let chain: Vec<_> = (1..=1_000).map(attempt).collect();
-        let graph = Graph::new(&chain, attempt(1).uid, 5);
+        let graph = ChainGraph::new(&chain, attempt(1).uid, 5);
         assert_eq!((graph.nodes.len(), graph.left_out), (DRAWN, 925));
         assert!(graph.to_string().contains("925 more"));
     }
@@ -190,6 +190,6 @@ mod tests {
     fn a_long_name_is_left_whole_for_the_browser_to_cut() {
         let long = Attempt { topic: "t".repeat(200), job: "j".repeat(200), ..attempt(1) };
         let name = format!("{}:{}", long.topic, long.job);
-        assert!(Graph::new(&[long], attempt(1).uid, 0).to_string().contains(&format!("<b>{name}</b>")));
+        assert!(ChainGraph::new(&[long], attempt(1).uid, 0).to_string().contains(&format!("<b>{name}</b>")));
     }
 }

@@ -9,20 +9,20 @@ use askama::Template;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::task_time::task_time;
-use flowlord_domain::{Attempt, Lane, Role, TaskState, Uid};
-use flowlord_messages::audit::Action;
-use flowlord_messages::tasks::{Beginning, ChainBeginning};
+use flowlord_domain::{Attempt, Role, TaskLane, TaskState, Uid};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::tasks::{ChainStart, ReadChainStart};
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 
-use self::graph::Graph;
+use self::graph::ChainGraph;
 use super::rows::TaskRow;
-use super::when::{When, span};
-use super::{Layout, Link, Section, answer, read};
+use super::when::{ShownTime, span};
+use super::{NavigationSection, PageLayout, PageLink, answer, read};
 
 pub(crate) use self::act::act;
 
@@ -33,11 +33,11 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-fn action_of_form(_: &str, form: &str) -> Action {
-    match Query::lenient(form).first("do") {
-        Some("again") => Action::Rerun,
-        Some("cancel") => Action::Cancel,
-        _ => Action::Other,
+fn action_of_form(_: &str, form: &str) -> AuditAction {
+    match Query::parse_lenient(form).first_value("do") {
+        Some("again") => AuditAction::Rerun,
+        Some("cancel") => AuditAction::Cancel,
+        _ => AuditAction::Other,
     }
 }
 
@@ -47,29 +47,29 @@ const LISTED: usize = 200;
 #[derive(Template)]
 #[template(path = "task.html")]
 struct TaskPage<'a> {
-    layout: Layout<'a>,
+    layout: PageLayout<'a>,
     /// What could not be read.
     notices: Vec<String>,
     row: TaskRow,
     task: Attempt,
     name: String,
     /// What can be done about it by the one who looks.
-    offer: Offer,
+    offer: TaskAction,
     /// `Label`, and what stands there.
-    facts: Vec<(&'static str, Fact)>,
+    facts: Vec<(&'static str, TaskFact)>,
     meta: Vec<(String, String)>,
     workflow_link: String,
     chain_link: String,
     /// The day of that link.
     day: NaiveDate,
-    graph: Graph,
+    graph: ChainGraph,
     chain: Vec<ChainRow>,
     more: usize,
 }
 
 /// What a form of the page can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Offer {
+enum TaskAction {
     Nothing,
     Again,
     Cancel,
@@ -79,9 +79,9 @@ enum Offer {
 
 /// A value of a task.
 #[derive(Debug)]
-enum Fact {
+enum TaskFact {
     Text(String),
-    Time(When),
+    Time(ShownTime),
     Task(Uid),
 }
 
@@ -104,33 +104,33 @@ async fn page<'a>(
     request: &HttpRequest,
     path: &str,
 ) -> Result<TaskPage<'a>, Problem> {
-    Params::parse(request.query_string(), &["date"])?;
+    QueryParams::parse(request.query_string(), &["date"])?;
     let uid = parse_uid(path)?;
     let task = read_task(context, uid).await?;
     let mut notices = Vec::new();
-    let asked = ChainBeginning { id: task.id.clone(), limit: LISTED };
+    let asked = ReadChainStart { id: task.id.clone(), limit: LISTED };
     let chain = read("the chain", context.deps.view_reader.call(asked).await, &mut notices);
-    let Beginning { attempts: mut chain, mut more } = chain.unwrap_or_default();
+    let ChainStart { attempts: mut chain, mut more } = chain.unwrap_or_default();
     // The one that is looked at is listed also where it is one of the others.
     if chain.iter().all(|attempt| attempt.uid != uid) {
         chain.push(task.clone());
         more = more.saturating_sub(1);
     }
     let now = context.deps.kit.now();
-    let day = task.uid.created().date_naive();
+    let day = task.uid.created_at().date_naive();
     Ok(TaskPage {
-        layout: Layout::new(context, request, Section::Tasks).live(context),
+        layout: PageLayout::new(context, request, NavigationSection::Tasks).live(context),
         notices,
-        offer: Offer::of(&task, may_change(context, request)),
+        offer: TaskAction::of(&task, may_change(context, request)),
         facts: facts(&task, now),
-        meta: Query::lenient(&task.meta)
+        meta: Query::parse_lenient(&task.meta)
             .pairs()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect(),
-        workflow_link: Link::to("/web/workflow").with("file", &task.workflow).href(),
-        chain_link: Link::to("/web/task").with("date", &day).with("id", &task.id).href(),
+        workflow_link: PageLink::to("/web/workflow").with("file", &task.workflow).href(),
+        chain_link: PageLink::to("/web/task").with("date", &day).with("id", &task.id).href(),
         day,
-        graph: Graph::new(&chain, uid, more),
+        graph: ChainGraph::new(&chain, uid, more),
         more,
         chain: bars(chain, uid, now),
         name: name(&task),
@@ -139,7 +139,7 @@ async fn page<'a>(
     })
 }
 
-impl Offer {
+impl TaskAction {
     fn of(task: &Attempt, may_change: bool) -> Self {
         match task.state {
             TaskState::Done if may_change => Self::Again,
@@ -158,26 +158,27 @@ fn name(task: &Attempt) -> String {
     }
 }
 
-fn facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, Fact)> {
-    let created = task.uid.created();
-    let time = |at: DateTime<Utc>| Fact::Time(When::full(at));
-    let length = |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| Some(Fact::Text(span(to? - from?)));
+fn facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, TaskFact)> {
+    let created = task.uid.created_at();
+    let time = |at: DateTime<Utc>| TaskFact::Time(ShownTime::full(at));
+    let length =
+        |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| Some(TaskFact::Text(span(to? - from?)));
     let running = (task.state == TaskState::Leased).then_some(now);
-    let about = task_time(&task.info, &Query::lenient(&task.meta));
+    let about = task_time(&task.info, &Query::parse_lenient(&task.meta));
     let all = [
-        ("Task time", about.map(|at| Fact::Time(When::date_and_time(at)))),
+        ("Task time", about.map(|at| TaskFact::Time(ShownTime::date_and_time(at)))),
         ("Created", Some(time(created))),
         ("Not before", task.not_before.map(time)),
         ("Started", task.started.map(time)),
         ("Ended", task.ended.map(time)),
         ("Queue time", length(Some(task.not_before.map_or(created, |at| at.max(created))), task.started)),
         ("Run time", length(task.started, task.ended.or(running))),
-        ("Worker", Some(task.worker.clone()).filter(|worker| !worker.is_empty()).map(Fact::Text)),
-        ("Attempt", Some(Fact::Text(task.retry.saturating_add(1).to_string()))),
-        ("Leased", (task.delivery != 1).then(|| Fact::Text(times(task.delivery)))),
+        ("Worker", Some(task.worker.clone()).filter(|worker| !worker.is_empty()).map(TaskFact::Text)),
+        ("Attempt", Some(TaskFact::Text(task.retry.saturating_add(1).to_string()))),
+        ("Leased", (task.delivery != 1).then(|| TaskFact::Text(times(task.delivery)))),
         ("Lease until", task.lease_expires.filter(|_| task.state == TaskState::Leased).map(time)),
-        ("Parent", task.parent.map(Fact::Task)),
-        ("Lane", (task.lane == Lane::Backload).then(|| Fact::Text("backload".to_owned()))),
+        ("Parent", task.parent.map(TaskFact::Task)),
+        ("Lane", (task.lane == TaskLane::Backload).then(|| TaskFact::Text("backload".to_owned()))),
     ];
     all.into_iter().filter_map(|(label, fact)| Some((label, fact?))).collect()
 }
@@ -191,13 +192,13 @@ fn times(count: u32) -> String {
 
 /// The attempts on the scale from the first one's creation to the last one's end.
 fn bars(chain: Vec<Attempt>, current: Uid, now: DateTime<Utc>) -> Vec<ChainRow> {
-    let end_of = |task: &Attempt| task.ended.or(task.started).unwrap_or_else(|| task.uid.created());
+    let end_of = |task: &Attempt| task.ended.or(task.started).unwrap_or_else(|| task.uid.created_at());
     let open = chain.iter().any(|task| task.state != TaskState::Done);
-    let first = chain.iter().map(|task| task.uid.created()).min().unwrap_or(now);
+    let first = chain.iter().map(|task| task.uid.created_at()).min().unwrap_or(now);
     let last = chain.iter().map(end_of).max().unwrap_or(now).max(if open { now } else { first });
-    let scale = Scale { first, length: (last - first).max(TimeDelta::milliseconds(1)) };
+    let scale = TimeScale { first, length: (last - first).max(TimeDelta::milliseconds(1)) };
     let row = |task: Attempt| {
-        let created = task.uid.created();
+        let created = task.uid.created_at();
         let end = task.ended.unwrap_or(if task.state == TaskState::Done { created } else { now });
         let started = task.started.unwrap_or(end);
         ChainRow {
@@ -211,12 +212,12 @@ fn bars(chain: Vec<Attempt>, current: Uid, now: DateTime<Utc>) -> Vec<ChainRow> 
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Scale {
+struct TimeScale {
     first: DateTime<Utc>,
     length: TimeDelta,
 }
 
-impl Scale {
+impl TimeScale {
     /// Where a span begins and how long it is, in thousandths.
     fn part(self, from: DateTime<Utc>, to: DateTime<Utc>) -> (String, String) {
         #[expect(clippy::cast_precision_loss, reason = "a place on the screen")]

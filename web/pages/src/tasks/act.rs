@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::tasks::AttemptsById;
+use flowlord_messages::tasks::ReadAttempts;
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::extract::form_body;
@@ -14,8 +14,8 @@ use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::use_cases::tasks::parse_uid;
 
 use super::PATH;
-use crate::again::{Done, MOST};
-use crate::{Link, Notice};
+use crate::again::{MOST, RerunSummary};
+use crate::{Notice, PageLink};
 
 /// Has the ticked tasks run again, and leads back to where they stood.
 pub(crate) async fn again(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
@@ -28,12 +28,12 @@ pub(crate) async fn again(context: ContextRef, request: HttpRequest, payload: Pa
         AuditEntry::nothing_changed(&request);
     }
     let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), |done| done.notice());
-    Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))
+    Ok(notice.back_to(&PageLink::of(PATH, request.query_string()).href()))
 }
 
 /// The tasks of a form, each once, oldest first.
 fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
-    let form = Query::lenient(form);
+    let form = Query::parse_lenient(form);
     let uids = form.pairs().filter(|(name, _)| *name == "uid").map(|(_, uid)| parse_uid(uid));
     let uids: BTreeSet<Uid> = uids.collect::<Result<_, _>>()?;
     match uids.len() {
@@ -43,9 +43,9 @@ fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
     }
 }
 
-async fn run(context: &WebContext, uids: Vec<Uid>) -> Result<Done, Problem> {
-    let found = context.deps.view_reader.call(AttemptsById { uids: uids.clone() }).await?;
-    let mut done = Done::default();
+async fn run(context: &WebContext, uids: Vec<Uid>) -> Result<RerunSummary, Problem> {
+    let found = context.deps.view_reader.call(ReadAttempts { uids: uids.clone() }).await?;
+    let mut done = RerunSummary::default();
     let mut tasks: Vec<Attempt> = Vec::with_capacity(found.len());
     for (uid, task) in uids.into_iter().zip(found) {
         match task {

@@ -2,18 +2,18 @@
 
 use chrono::SecondsFormat;
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::task_query;
 
 use super::filter::{hour, span};
-use crate::{Link, Shown};
+use crate::{PageLink, ShownDay};
 
 /// How many tasks a page of the list has.
 const ROWS: usize = 100;
 
 /// What the page asks for.
-pub(super) fn find_tasks(params: &Params, shown: Shown) -> Result<FindTasks, Problem> {
+pub(super) fn find_tasks(params: &QueryParams, shown: ShownDay) -> Result<FindTasks, Problem> {
     let (from, to) = span(shown, hour(params)?);
     let find = task_query::query(params)?;
     let filter = TaskFilter { from: Some(from), to: Some(to), ..find.filter };
@@ -21,7 +21,7 @@ pub(super) fn find_tasks(params: &Params, shown: Shown) -> Result<FindTasks, Pro
 }
 
 /// Where programs find the same.
-pub(super) fn json_href(link: &Link, params: &Params, shown: Shown) -> Result<String, Problem> {
+pub(super) fn json_href(link: &PageLink, params: &QueryParams, shown: ShownDay) -> Result<String, Problem> {
     let list = link.without(&["date", "hour", "page", "month", "cursor"]).at("/api/v1/tasks");
     let Some(hour) = hour(params)? else { return Ok(list.with("date", &shown.date).href()) };
     let (from, to) = span(shown, Some(hour));

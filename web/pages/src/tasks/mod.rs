@@ -7,82 +7,82 @@ mod list;
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_messages::audit::Action;
-use flowlord_messages::stats::{DayStats, Stats, StatsRow};
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::stats::{DayTotals, HourTotals, ReadDayTotals};
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
 use self::list::{find_tasks, json_href};
 use super::calendar::words;
-use super::choice::Choice;
-use super::parts::{Chart, Figures, Heads, Pager, sum};
+use super::choice::FilterChoice;
+use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum};
 use super::rows::TaskRow;
-use super::sort::{Column, heads};
-use super::when::When;
-use super::{Layout, Link, Section, Shown, answer, read};
+use super::sort::{SortColumn, heads};
+use super::when::ShownTime;
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
 
 pub(crate) use self::act::again;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/task", Role::Viewer, tasks),
-        Route::post("/web/task", Role::Operator, again).audited(Action::Rerun),
+        Route::post("/web/task", Role::Operator, again).audited(AuditAction::Rerun),
     ]
 }
 
 const PATH: &str = "/web/task";
 
-const COLUMNS: [Column; 9] = [
-    Column { label: "Result", key: "result", figures: false },
-    Column { label: "Type", key: "type", figures: false },
-    Column { label: "Job", key: "job", figures: false },
-    Column { label: "Info", key: "info", figures: false },
-    Column { label: "Meta", key: "meta", figures: false },
-    Column { label: "Message", key: "msg", figures: false },
-    Column { label: "Created", key: "created", figures: true },
-    Column { label: "Queue time", key: "queue", figures: true },
-    Column { label: "Run time", key: "run", figures: true },
+const COLUMNS: [SortColumn; 9] = [
+    SortColumn { label: "Result", key: "result", figures: false },
+    SortColumn { label: "Type", key: "type", figures: false },
+    SortColumn { label: "Job", key: "job", figures: false },
+    SortColumn { label: "Info", key: "info", figures: false },
+    SortColumn { label: "Meta", key: "meta", figures: false },
+    SortColumn { label: "Message", key: "msg", figures: false },
+    SortColumn { label: "Created", key: "created", figures: true },
+    SortColumn { label: "Queue time", key: "queue", figures: true },
+    SortColumn { label: "Run time", key: "run", figures: true },
 ];
 
 #[derive(Template)]
 #[template(path = "tasks.html")]
 struct TasksPage<'a> {
-    layout: Layout<'a>,
-    shown: Shown,
+    layout: PageLayout<'a>,
+    shown: ShownDay,
     words: String,
     /// What could not be read.
     notices: Vec<String>,
-    totals: Totals,
+    totals: DayCounts,
     q: String,
     /// What the form of filters keeps of the address.
-    kept: Link,
-    chips: Vec<Chip>,
+    kept: PageLink,
+    chips: Vec<FilterChip>,
     clear: Option<String>,
     /// Where ticked tasks are sent to run again; none for those who may not.
     again: Option<String>,
-    heads: Heads,
+    heads: TableHeads,
     tasks: Vec<TaskRow>,
-    looked_until: Option<When>,
+    looked_until: Option<ShownTime>,
     pager: Pager,
     json: String,
 }
 
 /// What the rollups say of the day.
 #[derive(Debug)]
-struct Totals {
-    figures: Figures,
+struct DayCounts {
+    figures: FigureRow,
     /// Whether the chart has anything to show.
     any: bool,
-    chart: Chart,
-    choices: Vec<Choice>,
+    chart: DayChart,
+    choices: Vec<FilterChoice>,
 }
 
 /// A filter that stands for itself and is taken away by a click.
 #[derive(Debug)]
-struct Chip {
+struct FilterChip {
     label: String,
     href: String,
 }
@@ -92,15 +92,17 @@ pub(crate) async fn tasks(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<TasksPage<'a>, Problem> {
-    let params = Params::parse(request.query_string(), filter::PARAMS)?;
+    let params = QueryParams::parse(request.query_string(), filter::PARAMS)?;
     let now = context.deps.kit.now();
-    let shown = Shown::of(&params, now)?;
-    let link = Link::of(PATH, request.query_string()).without(&["page", "month"]);
+    let shown = ShownDay::of(&params, now)?;
+    let link = PageLink::of(PATH, request.query_string()).without(&["page", "month"]);
     let wanted = find_tasks(&params, shown)?;
     let (sort, descending) = (wanted.sort.as_str(), !wanted.ascending);
     let (layout, stats, found) = tokio::join!(
-        Layout::new(context, request, Section::Tasks).live(context).with_picker(context, &link, shown),
-        context.deps.view_reader.call(DayStats { day: shown.date }),
+        PageLayout::new(context, request, NavigationSection::Tasks)
+            .live(context)
+            .with_picker(context, &link, shown),
+        context.deps.view_reader.call(ReadDayTotals { day: shown.date }),
         context.deps.view_reader.call(wanted),
     );
     let mut notices = Vec::new();
@@ -111,54 +113,55 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Task
         shown,
         words: words(shown.date),
         notices,
-        totals: Totals::of(&stats, &params, &link)?,
+        totals: DayCounts::of(&stats, &params, &link)?,
         q: params.one("q")?.unwrap_or_default().to_owned(),
         kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),
         chips: chips(&params, &link)?,
         clear: clear(&link),
         again: may_change(context, request).then(|| link.href()),
-        heads: Heads { heads: heads(&COLUMNS, &link, sort, descending) },
+        heads: TableHeads { heads: heads(&COLUMNS, &link, sort, descending) },
         tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
-        looked_until: found.looked_until.map(When::date_and_time),
+        looked_until: found.looked_until.map(ShownTime::date_and_time),
         pager: Pager::new(&link, found.next.map(|next| next.to_string())),
         json: json_href(&link, &params, shown)?,
     })
 }
 
-impl Totals {
+impl DayCounts {
     /// Of the chosen types and jobs; the figures also of the chosen hour.
-    fn of(stats: &Stats, params: &Params, link: &Link) -> Result<Self, Problem> {
+    fn of(stats: &DayTotals, params: &QueryParams, link: &PageLink) -> Result<Self, Problem> {
         let narrowed = filter::narrowed(stats, params);
         let hour = filter::hour(params)?;
-        let in_hour = |row: &&StatsRow| hour.is_none_or(|hour| row.hour == hour);
-        let of_hour = Stats { rows: narrowed.rows.iter().filter(in_hour).cloned().collect() };
+        let in_hour = |row: &&HourTotals| hour.is_none_or(|hour| row.hour == hour);
+        let of_hour = DayTotals { rows: narrowed.rows.iter().filter(in_hour).cloned().collect() };
         let counts = sum(&of_hour);
         Ok(Self {
-            figures: Figures::of_day(&counts, link),
+            figures: FigureRow::of_day(&counts, link),
             any: sum(&narrowed).total > 0,
-            chart: Chart::of_day(&narrowed, link),
+            chart: DayChart::of_day(&narrowed, link),
             choices: filter::choices(stats, params, &counts),
         })
     }
 }
 
 /// Filters of which there is no list: the hour, a chain, those that are not tried again.
-fn chips(params: &Params, link: &Link) -> Result<Vec<Chip>, Problem> {
+fn chips(params: &QueryParams, link: &PageLink) -> Result<Vec<FilterChip>, Problem> {
     let link = link.without(&["cursor"]);
-    let hour = filter::hour(params)?.map(|hour| Chip {
+    let hour = filter::hour(params)?.map(|hour| FilterChip {
         label: format!("{hour:02}:00 to {:02}:00 UTC", hour + 1),
         href: link.without(&["hour"]).href(),
     });
     let ids: Vec<&str> = params.many("id").collect();
-    let chain = || Chip { label: format!("chain {}", ids.join(", ")), href: link.without(&["id"]).href() };
+    let chain =
+        || FilterChip { label: format!("chain {}", ids.join(", ")), href: link.without(&["id"]).href() };
     let failed = params
         .one("retry")?
-        .map(|_| Chip { label: "no retry left".to_owned(), href: link.without(&["retry"]).href() });
+        .map(|_| FilterChip { label: "no retry left".to_owned(), href: link.without(&["retry"]).href() });
     Ok(hour.into_iter().chain((!ids.is_empty()).then(chain)).chain(failed).collect())
 }
 
 /// The page without any filter; none where there is none.
-fn clear(link: &Link) -> Option<String> {
+fn clear(link: &PageLink) -> Option<String> {
     let filtered = filter::FILTERS.iter().any(|name| !link.first(name).is_empty());
     filtered.then(|| link.without(filter::FILTERS).without(&["cursor"]).href())
 }

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
 use flowlord_messages::schedule::PausePhase;
-use flowlord_messages::workflows::Reload;
+use flowlord_messages::workflows::ReloadWorkflows;
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::form_body;
@@ -12,11 +12,11 @@ use flowlord_web_core::problem::Answer;
 
 use super::query::PATH;
 use crate::Notice;
-use crate::link::Link;
+use crate::link::PageLink;
 
 /// Looks at the files now.
 pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
-    let notice = match context.deps.library.call(Reload).await {
+    let notice = match context.deps.library.call(ReloadWorkflows).await {
         Ok(found) => {
             let parts = [
                 (found.added.len(), "new"),
@@ -49,8 +49,8 @@ pub(crate) async fn change(
     change: Path<String>,
 ) -> Answer {
     let body = form_body(&request, payload).await?;
-    let fields = Query::lenient(&String::from_utf8_lossy(&body));
-    let text = |name| fields.first(name).unwrap_or_default().to_owned();
+    let fields = Query::parse_lenient(&String::from_utf8_lossy(&body));
+    let text = |name| fields.first_value(name).unwrap_or_default().to_owned();
     let (workflow, task, paused) = (text("workflow"), text("task"), *change == "pause");
     let notice = match context.deps.scheduler.call(PausePhase { workflow, task: task.clone(), paused }).await
     {
@@ -67,7 +67,7 @@ pub(crate) async fn change(
 /// Where a form of the page leads back to: only to the page itself.
 fn back(to: &str) -> String {
     let query = to.strip_prefix(PATH).and_then(|rest| rest.strip_prefix('?')).unwrap_or_default();
-    Link::of(PATH, query).href()
+    PageLink::of(PATH, query).href()
 }
 
 #[cfg(test)]

@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
 use flowlord_domain::workflow::TaskName;
-use flowlord_messages::stats::Counts;
+use flowlord_messages::stats::ResultCounts;
 
-use super::graph::{Drawing, Told};
-use super::grid::{Grid, by_creation, by_hour, days, heads, summary};
+use super::graph::{PhaseDrawing, PhaseFigures};
+use super::grid::{SlotGrid, by_creation, by_hour, days, heads, summary};
 use super::query::WorkflowQuery;
-use super::read::{Chosen, Wanted};
-use super::slots::{Slot, State, state_of};
-use crate::link::Link;
+use super::read::{ChosenPhase, WorkflowData};
+use super::slots::{ShownSlot, SlotState, state_of};
+use crate::link::PageLink;
 use crate::parts::grouped;
 use crate::rows::TaskRow;
-use crate::when::When;
+use crate::when::ShownTime;
 
 /// What is shown of a file.
 #[derive(Debug)]
@@ -20,20 +20,20 @@ pub(super) struct FilePart {
     pub(super) name: String,
     /// The file as it is written.
     pub(super) raw: String,
-    pub(super) drawing: Drawing,
-    pub(super) days: Option<Days>,
+    pub(super) drawing: PhaseDrawing,
+    pub(super) days: Option<PhaseDays>,
 }
 
 /// The days of a phase.
 #[derive(Debug)]
-pub(super) struct Days {
+pub(super) struct PhaseDays {
     pub(super) name: String,
     pub(super) scheduled: bool,
     pub(super) summary: String,
-    pub(super) grid: Grid,
-    pub(super) legend: Vec<State>,
+    pub(super) grid: SlotGrid,
+    pub(super) legend: Vec<SlotState>,
     /// Before this, nothing was looked at: there was too much.
-    pub(super) cut: Option<When>,
+    pub(super) cut: Option<ShownTime>,
     pub(super) earlier: String,
     pub(super) later: Option<String>,
     pub(super) hour: Option<HourPart>,
@@ -43,7 +43,7 @@ pub(super) struct Days {
 #[derive(Debug)]
 pub(super) struct HourPart {
     pub(super) title: String,
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<ShownSlot>,
     pub(super) tasks: Vec<TaskRow>,
     pub(super) close: String,
     /// Leads to all tasks that were created then.
@@ -51,14 +51,14 @@ pub(super) struct HourPart {
 }
 
 impl FilePart {
-    pub(super) fn new(read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Option<Self> {
-        let file = read.current.workflows.file(&asked.file)?;
+    pub(super) fn new(read: &WorkflowData, asked: &WorkflowQuery, link: &PageLink) -> Option<Self> {
+        let file = read.current.workflows.file_at(&asked.file)?;
         let told = |name: &TaskName| told(name, read, asked.now.date_naive(), link);
         Some(Self {
             name: file.path.clone(),
             raw: format!("/workflow/{}", path(&file.path)),
-            drawing: Drawing::new(file, told),
-            days: read.chosen.as_ref().map(|chosen| Days::new(chosen, read, asked, link)),
+            drawing: PhaseDrawing::new(file, told),
+            days: read.chosen.as_ref().map(|chosen| PhaseDays::new(chosen, read, asked, link)),
         })
     }
 }
@@ -70,24 +70,24 @@ fn path(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-fn told(name: &TaskName, read: &Wanted, today: NaiveDate, link: &Link) -> Told {
+fn told(name: &TaskName, read: &WorkflowData, today: NaiveDate, link: &PageLink) -> PhaseFigures {
     let (state, note) = match read.newest.get(name) {
         Some((at, counts)) => {
             let form = if at.date_naive() == today { "%H:00" } else { "%-d %b %H:00" };
             (state_of(counts), format!("{}: {}", at.format(form), in_words(counts)))
         }
-        None => (State::Due, "no task this week".to_owned()),
+        None => (SlotState::Due, "no task this week".to_owned()),
     };
     let href = link.without(&["slot"]).with("phase", name).href() + "#days";
     let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == *name);
-    Told { state, note, href, chosen }
+    PhaseFigures { state, note, href, chosen }
 }
 
-fn in_words(counts: &Counts) -> String {
+fn in_words(counts: &ResultCounts) -> String {
     let failed = counts.error + counts.alert;
     let parts = [
         (failed, "failed"),
-        (counts.running(), "running"),
+        (counts.without_result(), "running"),
         (counts.warn, "warned"),
         (counts.complete, "complete"),
     ];
@@ -97,8 +97,8 @@ fn in_words(counts: &Counts) -> String {
     parts.join(", ")
 }
 
-impl Days {
-    fn new(chosen: &Chosen, read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Self {
+impl PhaseDays {
+    fn new(chosen: &ChosenPhase, read: &WorkflowData, asked: &WorkflowQuery, link: &PageLink) -> Self {
         let (from, to) = asked.grid();
         let name = chosen.name.to_string();
         let here = link.without(&["slot"]).with("phase", &name);
@@ -112,18 +112,18 @@ impl Days {
         let step = TimeDelta::days(i64::try_from(asked.days).unwrap_or(1));
         let earlier = asked.date.checked_sub_signed(step).unwrap_or(asked.date);
         let later = asked.date.checked_add_signed(step).map(|day| day.min(asked.now.date_naive()));
-        let mut seen: Vec<State> = slots.iter().map(|slot| slot.state).collect();
+        let mut seen: Vec<SlotState> = slots.iter().map(|slot| slot.state).collect();
         seen.extend(chosen.hours.iter().map(|(_, counts)| state_of(counts)));
         Self {
             summary: if chosen.scheduled { summary(&slots) } else { sum(&chosen.hours) },
-            grid: Grid {
+            grid: SlotGrid {
                 label: format!("Hours of {name}, by day"),
                 corner: "Day",
                 heads: heads(from, 24),
                 rows,
             },
-            legend: State::ALL.into_iter().filter(|state| seen.contains(state)).collect(),
-            cut: chosen.slots.cut.map(When::date_and_time),
+            legend: SlotState::ALL.into_iter().filter(|state| seen.contains(state)).collect(),
+            cut: chosen.slots.cut.map(ShownTime::date_and_time),
             earlier: here.with("date", &earlier).href() + "#days",
             later: later.filter(|day| *day > asked.date).map(|day| here.with("date", &day).href() + "#days"),
             hour: asked
@@ -136,8 +136,8 @@ impl Days {
     }
 }
 
-fn sum(hours: &[(DateTime<Utc>, Counts)]) -> String {
-    let all = hours.iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(counts));
+fn sum(hours: &[(DateTime<Utc>, ResultCounts)]) -> String {
+    let all = hours.iter().fold(ResultCounts::default(), |sum, (_, counts)| sum.add_counts(counts));
     match all.total {
         0 => "No task in this time.".to_owned(),
         1 => format!("1 task: {}.", in_words(&all)),
@@ -145,13 +145,19 @@ fn sum(hours: &[(DateTime<Utc>, Counts)]) -> String {
     }
 }
 
-fn tasks_of(name: &TaskName, at: DateTime<Utc>) -> Link {
-    let link = Link::to("/web/task").with("date", &at.date_naive()).with("type", &name.topic);
+fn tasks_of(name: &TaskName, at: DateTime<Utc>) -> PageLink {
+    let link = PageLink::to("/web/task").with("date", &at.date_naive()).with("type", &name.topic);
     if name.job.is_empty() { link } else { link.with("job", &name.job) }
 }
 
 impl HourPart {
-    fn new(at: DateTime<Utc>, chosen: &Chosen, read: &Wanted, asked: &WorkflowQuery, here: &Link) -> Self {
+    fn new(
+        at: DateTime<Utc>,
+        chosen: &ChosenPhase,
+        read: &WorkflowData,
+        asked: &WorkflowQuery,
+        here: &PageLink,
+    ) -> Self {
         let range = (at, at + TimeDelta::hours(1));
         let slots = read.slots((&asked.file, &chosen.name.to_string()), &chosen.looked_at, range, asked.now);
         Self {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use flowlord_domain::workflow::{Phase, TaskName, WorkflowFile};
 
-use super::slots::State;
+use super::slots::SlotState;
 
 /// So many tasks are drawn; more could not be read.
 const MOST: usize = 200;
@@ -19,11 +19,11 @@ const STEP: usize = HEIGHT + 16;
 const MARGIN: usize = 4;
 
 #[derive(Debug, Default)]
-pub(crate) struct Drawing {
+pub(crate) struct PhaseDrawing {
     pub(crate) width: usize,
     pub(crate) height: usize,
-    pub(crate) boxes: Vec<Box>,
-    pub(crate) arrows: Vec<Arrow>,
+    pub(crate) boxes: Vec<PhaseBox>,
+    pub(crate) arrows: Vec<PhaseArrow>,
     /// How many tasks didn't find room.
     pub(crate) left_out: usize,
     /// How many arrows between those that did.
@@ -31,7 +31,7 @@ pub(crate) struct Drawing {
 }
 
 #[derive(Debug)]
-pub(crate) struct Box {
+pub(crate) struct PhaseBox {
     pub(crate) x: usize,
     pub(crate) y: usize,
     pub(crate) name: String,
@@ -43,7 +43,7 @@ pub(crate) struct Box {
 
 /// From one to the next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Arrow {
+pub(crate) struct PhaseArrow {
     pub(crate) path: String,
     /// On a circle: nothing goes this way.
     pub(crate) broken: bool,
@@ -51,18 +51,18 @@ pub(crate) struct Arrow {
 
 /// What is told of a task.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) state: State,
+pub(crate) struct PhaseFigures {
+    pub(crate) state: SlotState,
     pub(crate) note: String,
     pub(crate) href: String,
     pub(crate) chosen: bool,
 }
 
-impl Drawing {
+impl PhaseDrawing {
     pub(crate) const BOX_WIDTH: usize = WIDTH;
     pub(crate) const BOX_HEIGHT: usize = HEIGHT;
 
-    pub(crate) fn new(file: &WorkflowFile, told: impl Fn(&TaskName) -> Told) -> Self {
+    pub(crate) fn new(file: &WorkflowFile, told: impl Fn(&TaskName) -> PhaseFigures) -> Self {
         let names = names(&file.phases);
         let shown = &names[..names.len().min(MOST)];
         let (edges, broken) = edges(&file.phases, shown);
@@ -75,10 +75,10 @@ impl Drawing {
             let (x, y) = point(*place);
             drawn(name, told(name), x, y)
         });
-        let boxes: Vec<Box> = boxes.collect();
+        let boxes: Vec<PhaseBox> = boxes.collect();
         let arrow = |(from, to): &(usize, usize), broken| {
             let (from, to) = (point(places[*from]), point(places[*to]));
-            Arrow { path: curve(from, to), broken }
+            PhaseArrow { path: curve(from, to), broken }
         };
         // What is wrong comes first: it isn't left out.
         let arrows = broken.iter().map(|edge| arrow(edge, true));
@@ -99,9 +99,9 @@ impl Drawing {
     }
 }
 
-fn drawn(name: &TaskName, told: Told, x: usize, y: usize) -> Box {
-    let Told { state, note, href, chosen } = told;
-    Box { x, y, name: name.to_string(), href, class: state.class(), note, chosen }
+fn drawn(name: &TaskName, told: PhaseFigures, x: usize, y: usize) -> PhaseBox {
+    let PhaseFigures { state, note, href, chosen } = told;
+    PhaseBox { x, y, name: name.to_string(), href, class: state.class(), note, chosen }
 }
 
 /// Each task once, in the order of the file.
@@ -127,7 +127,7 @@ fn edges(phases: &[Phase], names: &[&TaskName]) -> (Edges, Edges) {
             _ => place.get(parent).copied().into_iter().collect(),
         };
         for from in parents.into_iter().filter(|from| seen.insert((*from, *to))) {
-            if phase.cyclic || from == *to { broken.push((from, *to)) } else { edges.push((from, *to)) }
+            if phase.is_cyclic || from == *to { broken.push((from, *to)) } else { edges.push((from, *to)) }
         }
     }
     (edges, broken)
@@ -220,17 +220,17 @@ mod tests {
         WorkflowFile::parse("w.toml", &text, "", "UTC".parse().ok().unwrap()).unwrap()
     }
 
-    fn draw(phases: &[(&str, &str)]) -> Drawing {
-        Drawing::new(&file(phases), |name| Told {
-            state: State::Complete,
+    fn draw(phases: &[(&str, &str)]) -> PhaseDrawing {
+        PhaseDrawing::new(&file(phases), |name| PhaseFigures {
+            state: SlotState::Complete,
             note: String::new(),
             href: format!("/{name}"),
             chosen: false,
         })
     }
 
-    fn at(drawing: &Drawing) -> Vec<(String, usize, usize)> {
-        let place = |drawn: &Box| {
+    fn at(drawing: &PhaseDrawing) -> Vec<(String, usize, usize)> {
+        let place = |drawn: &PhaseBox| {
             (drawn.name.clone(), (drawn.x - MARGIN) / (WIDTH + GAP), (drawn.y - MARGIN) * 2 / STEP)
         };
         drawing.boxes.iter().map(place).collect()

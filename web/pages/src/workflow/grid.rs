@@ -5,36 +5,36 @@ use std::collections::BTreeMap;
 use askama::Template;
 use askama::filters::HtmlSafe;
 use chrono::{DateTime, DurationRound as _, NaiveDate, TimeDelta, Timelike as _, Utc};
-use flowlord_messages::stats::Counts;
+use flowlord_messages::stats::ResultCounts;
 
-use super::slots::{Slot, State, state_of};
+use super::slots::{ShownSlot, SlotState, state_of};
 use crate::parts::grouped;
 
 /// A grid. It knows how it is written.
 #[derive(Debug, Default, Template)]
 #[template(path = "workflow/grid.html")]
-pub(crate) struct Grid {
+pub(crate) struct SlotGrid {
     pub(crate) label: String,
     /// What stands over the labels of the rows.
     pub(crate) corner: &'static str,
     pub(crate) heads: Vec<String>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<GridRow>,
 }
 
-impl HtmlSafe for Grid {}
+impl HtmlSafe for SlotGrid {}
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct GridRow {
     pub(crate) label: String,
     /// The workflow file that it is of; empty where the page shows only one.
     pub(crate) file: String,
     /// Where the label leads, if anywhere.
     pub(crate) href: String,
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) cells: Vec<GridCell>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Cell {
+pub(crate) struct GridCell {
     pub(crate) class: &'static str,
     pub(crate) sign: &'static str,
     /// What it says without being seen.
@@ -46,8 +46,8 @@ pub(crate) struct Cell {
 
 /// What happened in an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hour {
-    state: State,
+pub(crate) struct SlotHour {
+    state: SlotState,
     /// How many slots, or none where tasks are counted.
     slots: u64,
     /// How many of them are upcoming.
@@ -56,7 +56,7 @@ pub(crate) struct Hour {
     failed: u64,
 }
 
-impl Hour {
+impl SlotHour {
     fn label(&self, at: DateTime<Utc>) -> String {
         let time = at.format("%-d %B, %H:00");
         // What is upcoming counts apart, where there is anything else.
@@ -85,16 +85,16 @@ impl Hour {
 }
 
 /// Hours by their beginning.
-pub(crate) type Hours = BTreeMap<DateTime<Utc>, Hour>;
+pub(crate) type Hours = BTreeMap<DateTime<Utc>, SlotHour>;
 
 /// The hours of slots.
-pub(crate) fn by_hour(slots: &[Slot]) -> Hours {
+pub(crate) fn by_hour(slots: &[ShownSlot]) -> Hours {
     let mut hours = Hours::new();
     for slot in slots {
-        let one = Hour {
+        let one = SlotHour {
             state: slot.state,
             slots: 1,
-            due: u64::from(slot.state == State::Due),
+            due: u64::from(slot.state == SlotState::Due),
             tasks: slot.tasks,
             failed: slot.failed,
         };
@@ -114,10 +114,10 @@ pub(crate) fn by_hour(slots: &[Slot]) -> Hours {
 }
 
 /// The hours of tasks that no schedule starts.
-pub(crate) fn by_creation(hours: &[(DateTime<Utc>, Counts)]) -> Hours {
-    let hour = |(at, counts): &(DateTime<Utc>, Counts)| {
+pub(crate) fn by_creation(hours: &[(DateTime<Utc>, ResultCounts)]) -> Hours {
+    let hour = |(at, counts): &(DateTime<Utc>, ResultCounts)| {
         let failed = counts.error + counts.alert;
-        (*at, Hour { state: state_of(counts), slots: 0, due: 0, tasks: counts.total, failed })
+        (*at, SlotHour { state: state_of(counts), slots: 0, due: 0, tasks: counts.total, failed })
     };
     hours.iter().map(hour).collect()
 }
@@ -129,14 +129,14 @@ pub(crate) fn cells(
     count: i64,
     chosen: Option<DateTime<Utc>>,
     href: impl Fn(DateTime<Utc>) -> String,
-) -> Vec<Cell> {
+) -> Vec<GridCell> {
     let cell = |n| {
         let at = from + TimeDelta::hours(n);
         let Some(hour) = hours.get(&at) else {
             let label = format!("{}: nothing due", at.format("%-d %B, %H:00"));
-            return Cell { class: "none", sign: "", label, href: String::new(), chosen: false };
+            return GridCell { class: "none", sign: "", label, href: String::new(), chosen: false };
         };
-        Cell {
+        GridCell {
             class: hour.state.class(),
             sign: hour.state.sign(),
             label: hour.label(at),
@@ -154,9 +154,9 @@ pub(crate) fn days(
     count: u64,
     chosen: Option<DateTime<Utc>>,
     href: impl Fn(DateTime<Utc>) -> String,
-) -> Vec<Row> {
+) -> Vec<GridRow> {
     let days = last.iter_days().rev().take(usize::try_from(count).unwrap_or(1));
-    let row = |day: NaiveDate| Row {
+    let row = |day: NaiveDate| GridRow {
         label: day.format("%a %-d %b").to_string(),
         file: String::new(),
         href: String::new(),
@@ -171,16 +171,16 @@ pub(crate) fn heads(from: DateTime<Utc>, count: i64) -> Vec<String> {
 }
 
 /// In one sentence: how many slots, and how they stand.
-pub(crate) fn summary(slots: &[Slot]) -> String {
+pub(crate) fn summary(slots: &[ShownSlot]) -> String {
     let count = |state| slots.iter().filter(|slot| slot.state == state).count();
     let text = |count: usize| grouped(u64::try_from(count).unwrap_or(u64::MAX));
-    let past = slots.len() - count(State::Due);
-    let parts: Vec<String> = State::ALL
+    let past = slots.len() - count(SlotState::Due);
+    let parts: Vec<String> = SlotState::ALL
         .into_iter()
-        .filter(|state| *state != State::Due && count(*state) > 0)
+        .filter(|state| *state != SlotState::Due && count(*state) > 0)
         .map(|state| format!("{} {}", text(count(state)), state.label()))
         .collect();
-    match (past, count(State::Due)) {
+    match (past, count(SlotState::Due)) {
         (0, 0) => "No slot in this time.".to_owned(),
         (0, due) => format!("No slot yet; {} upcoming.", text(due)),
         (_, 0) => format!("{} slots: {}.", text(past), parts.join(", ")),
@@ -196,18 +196,18 @@ mod tests {
         format!("2026-03-02T{text}:00Z").parse().unwrap()
     }
 
-    fn slot(time: &str, state: State) -> Slot {
-        Slot { at: at(time), state, tasks: 2, failed: u64::from(state == State::Failed) }
+    fn slot(time: &str, state: SlotState) -> ShownSlot {
+        ShownSlot { at: at(time), state, tasks: 2, failed: u64::from(state == SlotState::Failed) }
     }
 
     #[test]
     fn a_cell_shows_the_worst_of_its_slots_and_says_the_rest() {
         let slots = [
-            slot("08:05", State::Complete),
-            slot("08:20", State::Failed),
-            slot("09:05", State::Complete),
-            slot("09:20", State::Due),
-            slot("11:05", State::Due),
+            slot("08:05", SlotState::Complete),
+            slot("08:20", SlotState::Failed),
+            slot("09:05", SlotState::Complete),
+            slot("09:20", SlotState::Due),
+            slot("11:05", SlotState::Due),
         ];
         let cells =
             cells(&by_hour(&slots), at("08:00"), 4, Some(at("09:00")), |at| at.format("/%H").to_string());
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn days_come_newest_first() {
-        let counts = Counts { total: 3, complete: 3, ..Counts::default() };
+        let counts = ResultCounts { total: 3, complete: 3, ..ResultCounts::default() };
         let hours = by_creation(&[(at("23:00"), counts)]);
         let rows = days(&hours, at("23:00").date_naive(), 2, None, |_| "/x".to_owned());
         assert_eq!(rows.iter().map(|row| row.label.as_str()).collect::<Vec<_>>(), ["Mon 2 Mar", "Sun 1 Mar"]);

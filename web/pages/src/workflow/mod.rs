@@ -13,36 +13,36 @@ use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
 use flowlord_domain::workflow::Phase;
-use flowlord_messages::audit::Action;
-use flowlord_messages::workflows::Current;
+use flowlord_messages::audit::AuditAction;
+use flowlord_messages::workflows::LoadedWorkflows;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
 use self::file::FilePart;
-use self::graph::Drawing;
-use self::grid::Grid;
-use self::phases::{Filter, PhaseRow};
+use self::graph::PhaseDrawing;
+use self::grid::SlotGrid;
+use self::phases::{PhaseFilter, PhaseRow};
 use self::query::{PARAMS, PATH, WorkflowQuery};
-use self::read::Wanted;
+use self::read::WorkflowData;
 use super::answer;
-use super::layout::{Layout, Section};
-use super::link::Link;
-use super::rows::{self, Trouble};
+use super::layout::{NavigationSection, PageLayout};
+use super::link::PageLink;
+use super::rows::{self, WorkflowTrouble};
 
 pub(crate) use self::act::{change, refresh};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/workflow", Role::Viewer, page),
-        Route::post("/web/workflow/refresh", Role::Operator, refresh).audited(Action::Refresh),
+        Route::post("/web/workflow/refresh", Role::Operator, refresh).audited(AuditAction::Refresh),
         Route::post("/web/workflow/{change:pause|resume}", Role::Operator, change).audited_as(action_of_path),
     ]
 }
 
-fn action_of_path(path: &str, _: &str) -> Action {
-    if path.ends_with("/pause") { Action::Pause } else { Action::Resume }
+fn action_of_path(path: &str, _: &str) -> AuditAction {
+    if path.ends_with("/pause") { AuditAction::Pause } else { AuditAction::Resume }
 }
 
 const MOST_PHASES: usize = 500;
@@ -50,23 +50,23 @@ const MOST_PHASES: usize = 500;
 #[derive(Template)]
 #[template(path = "workflow.html")]
 struct WorkflowPage<'a> {
-    layout: Layout<'a>,
+    layout: PageLayout<'a>,
     notices: Vec<String>,
     /// What the filters offer, and what is chosen.
-    filter: Filter,
+    filter: PhaseFilter,
     clear: Option<String>,
-    cards: Vec<Card>,
+    cards: Vec<FileCard>,
     /// The last day of each scheduled phase.
-    hours: Grid,
+    hours: SlotGrid,
     more_hours: usize,
-    troubles: Vec<Trouble>,
+    troubles: Vec<WorkflowTrouble>,
     file: Option<FilePart>,
     phases: Vec<PhaseRow>,
     more_phases: usize,
 }
 
 #[derive(Debug)]
-struct Card {
+struct FileCard {
     name: String,
     href: String,
     phases: usize,
@@ -80,23 +80,23 @@ pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
-    let params = Params::parse(request.query_string(), &PARAMS)?;
-    let link = Link::of(PATH, request.query_string());
+    let params = QueryParams::parse(request.query_string(), &PARAMS)?;
+    let link = PageLink::of(PATH, request.query_string());
     let asked = WorkflowQuery::of(&params, context.deps.kit.now())?;
     let mut notices = Vec::new();
     let read = read::read(context, &asked, &mut notices).await?;
     let current = &read.current;
-    let filter = Filter::new(current, &asked);
+    let filter = PhaseFilter::new(current, &asked);
     let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| filter.shows(phase)).collect();
-    let hours = Grid {
+    let hours = SlotGrid {
         label: "Slots of the last 24 hours by phase".to_owned(),
         corner: "Phase",
         heads: grid::heads(asked.day_from(), 24),
         rows: read.last_day(&asked, &link),
     };
     Ok(WorkflowPage {
-        layout: Layout::new(context, request, Section::Workflow).live(context),
-        clear: (!asked.is_open()).then(|| Link::to(PATH).href()),
+        layout: PageLayout::new(context, request, NavigationSection::Workflow).live(context),
+        clear: (!asked.is_open()).then(|| PageLink::to(PATH).href()),
         cards: cards(&read, &link),
         more_hours: read.more,
         hours,
@@ -113,14 +113,14 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Work
     })
 }
 
-fn cards(read: &Wanted, link: &Link) -> Vec<Card> {
+fn cards(read: &WorkflowData, link: &PageLink) -> Vec<FileCard> {
     let current = &read.current;
     let link = link.only(&["date", "days"]);
-    let mut cards: Vec<Card> = current
+    let mut cards: Vec<FileCard> = current
         .workflows
         .files()
         .iter()
-        .map(|file| Card {
+        .map(|file| FileCard {
             name: file.path.clone(),
             href: link.with("file", &file.path).href(),
             phases: file.phases.len(),
@@ -132,7 +132,7 @@ fn cards(read: &Wanted, link: &Link) -> Vec<Card> {
     // Files of which no version ever loaded have no phases.
     for finding in current.broken.iter() {
         if !cards.iter().any(|card| card.name == finding.file) {
-            cards.push(Card {
+            cards.push(FileCard {
                 name: finding.file.clone(),
                 href: link.with("file", &finding.file).href(),
                 phases: 0,
@@ -155,7 +155,7 @@ fn cards(read: &Wanted, link: &Link) -> Vec<Card> {
 }
 
 /// What is wrong, with lines: of the chosen file, or of all.
-fn troubles(current: &Current, asked: &WorkflowQuery) -> Vec<Trouble> {
+fn troubles(current: &LoadedWorkflows, asked: &WorkflowQuery) -> Vec<WorkflowTrouble> {
     let all = rows::findings(current);
     let of = |file: &str| asked.file.is_empty() || file == asked.file;
     all.into_iter().filter(|finding| of(&finding.file)).map(rows::trouble).collect()

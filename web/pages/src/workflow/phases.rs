@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 
 use flowlord_domain::workflow::Phase;
-use flowlord_messages::workflows::Current;
+use flowlord_messages::workflows::LoadedWorkflows;
 
 use super::query::{WorkflowQuery, fits};
-use super::read::Wanted;
-use crate::link::Link;
-use crate::parts::Cell;
-use crate::when::When;
+use super::read::WorkflowData;
+use crate::link::PageLink;
+use crate::parts::LongText;
+use crate::when::ShownTime;
 
 /// So many names are offered.
 const OFFERED: usize = 1_000;
 
 /// What there is to choose from.
 #[derive(Debug, Default)]
-pub(super) struct Filter {
+pub(super) struct PhaseFilter {
     pub(super) file: String,
     pub(super) task: String,
     pub(super) job: String,
@@ -25,8 +25,8 @@ pub(super) struct Filter {
     pub(super) jobs: Vec<String>,
 }
 
-impl Filter {
-    pub(super) fn new(current: &Current, asked: &WorkflowQuery) -> Self {
+impl PhaseFilter {
+    pub(super) fn new(current: &LoadedWorkflows, asked: &WorkflowQuery) -> Self {
         let workflows = &current.workflows;
         let of_file = |phase: &&Phase| asked.file.is_empty() || phase.workflow == asked.file;
         let of_task = |phase: &&Phase| asked.task.is_empty() || phase.task.topic == asked.task;
@@ -65,29 +65,29 @@ pub(super) struct PhaseRow {
     pub(super) tasks: String,
     pub(super) line: usize,
     pub(super) starts: String,
-    pub(super) rule: Cell,
+    pub(super) rule: LongText,
     pub(super) retry: u32,
-    pub(super) template: Cell,
+    pub(super) template: LongText,
     /// What keeps it from starting; empty when it is well.
     pub(super) problem: String,
-    pub(super) next: Option<When>,
-    pub(super) previous: Option<When>,
-    pub(super) paused: Option<When>,
+    pub(super) next: Option<ShownTime>,
+    pub(super) previous: Option<ShownTime>,
+    pub(super) paused: Option<ShownTime>,
     /// Where pausing leads back to.
     pub(super) back: String,
     pub(super) chosen: bool,
 }
 
 impl PhaseRow {
-    pub(super) fn new(phase: &Phase, read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Self {
-        let name = phase.name();
+    pub(super) fn new(phase: &Phase, read: &WorkflowData, asked: &WorkflowQuery, link: &PageLink) -> Self {
+        let name = phase.task_name();
         let times = phase.rule.cron.as_ref().and_then(|cron| {
             read.times
                 .iter()
                 .find(|times| times.workflow == phase.workflow && times.task == name && times.cron == *cron)
         });
         let to = link.only(&["date", "days"]).with("file", &phase.workflow).with("phase", &name);
-        let tasks = Link::to("/web/task").with("type", &phase.task.topic);
+        let tasks = PageLink::to("/web/task").with("type", &phase.task.topic);
         let tasks = if phase.task.job.is_empty() { tasks } else { tasks.with("job", &phase.task.job) };
         let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == phase.task)
             && phase.workflow == asked.file;
@@ -97,17 +97,17 @@ impl PhaseRow {
             file_href: to.only(&["date", "days"]).with("file", &phase.workflow).href(),
             tasks: tasks.href(),
             line: phase.line,
-            starts: phase.words(),
-            rule: Cell::from(phase.rule_text.clone()),
+            starts: phase.to_words(),
+            rule: LongText::from(phase.rule_text.clone()),
             retry: phase.retry,
-            template: Cell::from(phase.template.clone()),
-            problem: phase.status(),
-            next: times.and_then(|times| times.next).map(When::date_and_time),
+            template: LongText::from(phase.template.clone()),
+            problem: phase.problems_text(),
+            next: times.and_then(|times| times.next).map(ShownTime::date_and_time),
             previous: times
                 .and_then(|times| times.previous)
                 .or_else(|| read.previous(phase))
-                .map(When::date_and_time),
-            paused: read.paused_since(&phase.workflow, &name).map(When::date_and_time),
+                .map(ShownTime::date_and_time),
+            paused: read.paused_since(&phase.workflow, &name).map(ShownTime::date_and_time),
             back: link.href(),
             chosen,
             name,
@@ -115,11 +115,11 @@ impl PhaseRow {
     }
 }
 
-impl Wanted {
+impl WorkflowData {
     /// The last slot within the last day that started something.
     fn previous(&self, phase: &Phase) -> Option<chrono::DateTime<chrono::Utc>> {
         phase.rule.schedule.as_ref()?;
-        let name = phase.name();
+        let name = phase.task_name();
         let (_, slots) =
             self.last_day.iter().find(|((file, task), _)| *file == phase.workflow && *task == name)?;
         slots.slots.iter().find(|slot| slot.started.is_some()).map(|slot| slot.at)

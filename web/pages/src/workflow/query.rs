@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, DurationRound as _, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::workflow::Phase;
-use flowlord_web_core::params::Params;
+use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 
 pub(super) const PATH: &str = "/web/workflow";
@@ -31,7 +31,7 @@ pub(super) struct WorkflowQuery {
 }
 
 impl WorkflowQuery {
-    pub(super) fn of(params: &Params, now: DateTime<Utc>) -> Result<Self, Problem> {
+    pub(super) fn of(params: &QueryParams, now: DateTime<Utc>) -> Result<Self, Problem> {
         let text = |name| params.one(name).map(|text| text.unwrap_or_default().to_owned());
         let days = match params.one("days")? {
             None => DAYS,

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::{Phase, TaskName};
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::schedule::{NextRuns, PhaseSlots, PhaseTimes, ReadPaused, ReadSlots};
-use flowlord_messages::stats::{Counts, ReadHours};
-use flowlord_messages::tasks::AttemptsById;
-use flowlord_messages::workflows::{Current, CurrentWorkflows};
+use flowlord_messages::schedule::{PhaseSlots, PhaseTimes, ReadNextRuns, ReadPaused, ReadSlots};
+use flowlord_messages::stats::{ReadHourCounts, ResultCounts};
+use flowlord_messages::tasks::ReadAttempts;
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::problem::Problem;
 
-use super::graph::Drawing;
-use super::grid::{Row, by_hour, cells};
+use super::graph::PhaseDrawing;
+use super::grid::{GridRow, by_hour, cells};
 use super::query::{MOST_ROWS, WorkflowQuery, hour_of};
-use super::slots::{Slot, slots};
-use crate::link::Link;
+use super::slots::{ShownSlot, slots};
+use crate::link::PageLink;
 use crate::read as part;
 
 /// So many of the tasks of an hour are listed.
@@ -29,8 +29,8 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(7);
 pub(super) type Key = (String, String);
 
 /// All that was read.
-pub(crate) struct Wanted {
-    pub(super) current: Current,
+pub(crate) struct WorkflowData {
+    pub(super) current: LoadedWorkflows,
     pub(super) times: Vec<PhaseTimes>,
     /// Since when phases are paused.
     pub(super) paused: HashMap<Key, DateTime<Utc>>,
@@ -39,18 +39,18 @@ pub(crate) struct Wanted {
     /// How many phases found no room there.
     pub(super) more: usize,
     /// The phase whose days are shown, and its slots, or its hours where it has none.
-    pub(super) chosen: Option<Chosen>,
+    pub(super) chosen: Option<ChosenPhase>,
     /// The newest hour of each task of the chosen file.
-    pub(super) newest: HashMap<TaskName, (DateTime<Utc>, Counts)>,
+    pub(super) newest: HashMap<TaskName, (DateTime<Utc>, ResultCounts)>,
 }
 
 /// The phase whose days are shown.
 #[derive(Debug, Default)]
-pub(super) struct Chosen {
+pub(super) struct ChosenPhase {
     pub(super) name: TaskName,
     pub(super) scheduled: bool,
     pub(super) slots: PhaseSlots,
-    pub(super) hours: Vec<(DateTime<Utc>, Counts)>,
+    pub(super) hours: Vec<(DateTime<Utc>, ResultCounts)>,
     /// The slots of the hour that is looked at, and their first tasks.
     pub(super) looked_at: PhaseSlots,
     pub(super) tasks: Vec<Attempt>,
@@ -60,11 +60,11 @@ pub(super) async fn read(
     context: &WebContext,
     asked: &WorkflowQuery,
     notices: &mut Vec<String>,
-) -> Result<Wanted, Problem> {
+) -> Result<WorkflowData, Problem> {
     let deps = &context.deps;
     let (current, times, paused) = tokio::join!(
-        deps.library.call(CurrentWorkflows),
-        deps.scheduler.call(NextRuns),
+        deps.library.call(ReadLoadedWorkflows),
+        deps.scheduler.call(ReadNextRuns),
         deps.view_reader.call(ReadPaused),
     );
     let current = current?;
@@ -78,7 +78,7 @@ pub(super) async fn read(
         choose(context, asked, &current),
         newest(context, asked, &current),
     );
-    Ok(Wanted {
+    Ok(WorkflowData {
         times,
         paused: paused.into_iter().map(|paused| ((paused.workflow, paused.task), paused.since)).collect(),
         last_day: keys.into_iter().zip(part("the last day", last_day, notices).unwrap_or_default()).collect(),
@@ -90,12 +90,12 @@ pub(super) async fn read(
 }
 
 /// The phases of the grid of the last day.
-fn scheduled(current: &Current, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
+fn scheduled(current: &LoadedWorkflows, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
     let mut keys: Vec<Key> = Vec::new();
     for phase in
         current.workflows.phases().filter(|phase| phase.rule.schedule.is_some() && asked.shows(phase))
     {
-        let key = (phase.workflow.clone(), phase.name());
+        let key = (phase.workflow.clone(), phase.task_name());
         if !keys.contains(&key) && keys.len() <= MOST_ROWS * 10 {
             keys.push(key);
         }
@@ -108,21 +108,25 @@ fn scheduled(current: &Current, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
 type Answered<T> = flowlord_kernel::Result<T>;
 
 /// The phase that the address names, else the first of the file that a schedule starts, else the first.
-async fn choose(context: &WebContext, asked: &WorkflowQuery, current: &Current) -> Answered<Option<Chosen>> {
-    let Some(file) = current.workflows.file(&asked.file) else { return Ok(None) };
-    let named = file.phases.iter().find(|phase| phase.name() == asked.phase);
+async fn choose(
+    context: &WebContext,
+    asked: &WorkflowQuery,
+    current: &LoadedWorkflows,
+) -> Answered<Option<ChosenPhase>> {
+    let Some(file) = current.workflows.file_at(&asked.file) else { return Ok(None) };
+    let named = file.phases.iter().find(|phase| phase.task_name() == asked.phase);
     let first = || file.phases.iter().find(|phase| phase.rule.schedule.is_some()).or(file.phases.first());
     let Some(phase) = named.or_else(first) else { return Ok(None) };
     let scheduled = file.phases.iter().any(|other| other.task == phase.task && other.rule.schedule.is_some());
-    let mut chosen = Chosen { name: phase.task.clone(), scheduled, ..Chosen::default() };
+    let mut chosen = ChosenPhase { name: phase.task.clone(), scheduled, ..ChosenPhase::default() };
     let (from, to) = asked.grid();
     if !scheduled {
         let queues = vec![(phase.task.topic.clone(), phase.task.job.clone())];
-        let hours = ReadHours { queues, from, to, newest: false };
+        let hours = ReadHourCounts { queues, from, to, newest: false };
         chosen.hours = context.deps.view_reader.call(hours).await?.pop().unwrap_or_default();
         return Ok(Some(chosen));
     }
-    let phases = vec![(asked.file.clone(), phase.name())];
+    let phases = vec![(asked.file.clone(), phase.task_name())];
     let all = ReadSlots { phases: phases.clone(), from, to, named: 0 };
     chosen.slots = context.deps.view_reader.call(all).await?.pop().unwrap_or_default();
     if let Some(from) = asked.slot {
@@ -130,8 +134,8 @@ async fn choose(context: &WebContext, asked: &WorkflowQuery, current: &Current) 
         chosen.looked_at = context.deps.view_reader.call(hour).await?.pop().unwrap_or_default();
         let uids: Vec<Uid> =
             chosen.looked_at.slots.iter().flat_map(|slot| &slot.named).copied().take(LISTED).collect();
-        let tasks = context.deps.view_reader.call(AttemptsById { uids }).await?;
-        chosen.tasks = tasks.into_iter().flatten().map(Attempt::listed).collect();
+        let tasks = context.deps.view_reader.call(ReadAttempts { uids }).await?;
+        chosen.tasks = tasks.into_iter().flatten().map(Attempt::cut_for_list).collect();
     }
     Ok(Some(chosen))
 }
@@ -140,13 +144,13 @@ async fn choose(context: &WebContext, asked: &WorkflowQuery, current: &Current) 
 async fn newest(
     context: &WebContext,
     asked: &WorkflowQuery,
-    current: &Current,
-) -> Answered<HashMap<TaskName, (DateTime<Utc>, Counts)>> {
-    let Some(file) = current.workflows.file(&asked.file) else { return Ok(HashMap::new()) };
-    let names = Drawing::drawn(file);
+    current: &LoadedWorkflows,
+) -> Answered<HashMap<TaskName, (DateTime<Utc>, ResultCounts)>> {
+    let Some(file) = current.workflows.file_at(&asked.file) else { return Ok(HashMap::new()) };
+    let names = PhaseDrawing::drawn(file);
     let queues = names.iter().map(|name| (name.topic.clone(), name.job.clone())).collect();
     let to = hour_of(asked.now) + TimeDelta::hours(1);
-    let hours = ReadHours { queues, from: to - LOOK_BACK, to, newest: true };
+    let hours = ReadHourCounts { queues, from: to - LOOK_BACK, to, newest: true };
     let found = context.deps.view_reader.call(hours).await?;
     let newest = names
         .into_iter()
@@ -155,7 +159,7 @@ async fn newest(
     Ok(newest.collect())
 }
 
-impl Wanted {
+impl WorkflowData {
     /// When phases of a task are paused since.
     pub(super) fn paused_since(&self, workflow: &str, task: &str) -> Option<DateTime<Utc>> {
         self.paused.get(&(workflow.to_owned(), task.to_owned())).copied()
@@ -168,15 +172,18 @@ impl Wanted {
         read: &PhaseSlots,
         range: (DateTime<Utc>, DateTime<Utc>),
         now: DateTime<Utc>,
-    ) -> Vec<Slot> {
-        let file = self.current.workflows.file(workflow);
-        let phases: Vec<&Phase> =
-            file.into_iter().flat_map(|file| &file.phases).filter(|phase| phase.name() == task).collect();
+    ) -> Vec<ShownSlot> {
+        let file = self.current.workflows.file_at(workflow);
+        let phases: Vec<&Phase> = file
+            .into_iter()
+            .flat_map(|file| &file.phases)
+            .filter(|phase| phase.task_name() == task)
+            .collect();
         slots(&phases, read, self.paused_since(workflow, task), range, now)
     }
 
     /// The grid of the last day.
-    pub(super) fn last_day(&self, asked: &WorkflowQuery, link: &Link) -> Vec<Row> {
+    pub(super) fn last_day(&self, asked: &WorkflowQuery, link: &PageLink) -> Vec<GridRow> {
         let from = asked.day_from();
         let range = (from, hour_of(asked.now) + TimeDelta::hours(1));
         let row = |((workflow, task), read): &(Key, PhaseSlots)| {
@@ -185,7 +192,7 @@ impl Wanted {
             let href = |at: DateTime<Utc>| {
                 to.with("date", &at.date_naive()).with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot"
             };
-            Row {
+            GridRow {
                 label: task.clone(),
                 file: if asked.file.is_empty() { workflow.clone() } else { String::new() },
                 href: to.href() + "#days",

@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::schedule::{PhaseSlots, SlotOutcome};
-use flowlord_messages::stats::Counts;
+use flowlord_messages::stats::ResultCounts;
 
 use crate::parts::grouped;
-use crate::when::When;
+use crate::when::ShownTime;
 
 /// Slots that should be there are looked for up to this many.
 const MOST_DUE: usize = 50_000;
@@ -16,7 +16,7 @@ const GRACE: TimeDelta = TimeDelta::seconds(90);
 
 /// How a slot stands; what people should see first comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum State {
+pub(crate) enum SlotState {
     Failed,
     Absent,
     Missed,
@@ -31,7 +31,7 @@ pub(crate) enum State {
     Due,
 }
 
-impl State {
+impl SlotState {
     /// All, in the order in which they are explained.
     pub(crate) const ALL: [Self; 10] = [
         Self::Complete,
@@ -95,16 +95,16 @@ impl State {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Slot {
+pub(crate) struct ShownSlot {
     pub(crate) at: DateTime<Utc>,
-    pub(crate) state: State,
+    pub(crate) state: SlotState,
     pub(crate) tasks: u64,
     pub(crate) failed: u64,
 }
 
-impl Slot {
-    pub(crate) fn time(&self) -> When {
-        When::time_of_day(self.at)
+impl ShownSlot {
+    pub(crate) fn time(&self) -> ShownTime {
+        ShownTime::time_of_day(self.at)
     }
 
     /// `2 tasks`; empty where it started none.
@@ -118,27 +118,27 @@ impl Slot {
 }
 
 /// How the tasks of an hour or a slot stand together.
-pub(crate) fn state_of(counts: &Counts) -> State {
+pub(crate) fn state_of(counts: &ResultCounts) -> SlotState {
     if counts.error + counts.alert > 0 {
-        State::Failed
-    } else if counts.running() > 0 {
-        State::Running
+        SlotState::Failed
+    } else if counts.without_result() > 0 {
+        SlotState::Running
     } else if counts.warn > 0 {
-        State::Warned
+        SlotState::Warned
     } else if counts.complete > 0 {
-        State::Complete
+        SlotState::Complete
     } else {
-        State::Started
+        SlotState::Started
     }
 }
 
-fn recorded(outcome: &SlotOutcome) -> Slot {
+fn recorded(outcome: &SlotOutcome) -> ShownSlot {
     let state = match (outcome.started, outcome.tasks) {
-        (None, None) => State::Missed,
-        (None, Some(_)) => State::Empty,
+        (None, None) => SlotState::Missed,
+        (None, Some(_)) => SlotState::Empty,
         (Some(_), _) => state_of(&outcome.counts),
     };
-    Slot {
+    ShownSlot {
         at: outcome.at,
         state,
         tasks: outcome.tasks.unwrap_or_default(),
@@ -154,8 +154,8 @@ pub(crate) fn slots(
     paused: Option<DateTime<Utc>>,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     now: DateTime<Utc>,
-) -> Vec<Slot> {
-    let mut slots: Vec<Slot> = read.slots.iter().map(recorded).collect();
+) -> Vec<ShownSlot> {
+    let mut slots: Vec<ShownSlot> = read.slots.iter().map(recorded).collect();
     slots.sort_by_key(|slot| slot.at);
     let known: Vec<DateTime<Utc>> = slots.iter().map(|slot| slot.at).collect();
     for phase in phases {
@@ -172,11 +172,11 @@ pub(crate) fn slots(
                 continue;
             }
             let state = match paused {
-                Some(since) if at >= since => State::Paused,
-                _ if at > now - GRACE => State::Due,
-                _ => State::Absent,
+                Some(since) if at >= since => SlotState::Paused,
+                _ if at > now - GRACE => SlotState::Due,
+                _ => SlotState::Absent,
             };
-            slots.push(Slot { at, state, tasks: 0, failed: 0 });
+            slots.push(ShownSlot { at, state, tasks: 0, failed: 0 });
         }
     }
     slots.sort_by_key(|slot| slot.at);
@@ -195,7 +195,7 @@ mod tests {
         format!("2026-03-02T{text}:00Z").parse().unwrap()
     }
 
-    fn outcome(time: &str, tasks: Option<u64>, counts: Counts) -> SlotOutcome {
+    fn outcome(time: &str, tasks: Option<u64>, counts: ResultCounts) -> SlotOutcome {
         let started = tasks.filter(|tasks| *tasks > 0).map(|_| Uid(1));
         SlotOutcome { at: at(time), started, tasks, counts, named: Vec::new() }
     }
@@ -211,15 +211,15 @@ mod tests {
 
     #[test]
     fn every_slot_is_told_also_those_that_are_not_there() {
-        let one = Counts { total: 1, ..Counts::default() };
+        let one = ResultCounts { total: 1, ..ResultCounts::default() };
         let read = PhaseSlots {
             slots: vec![
-                outcome("12:00", Some(2), Counts { total: 2, complete: 1, ..one }),
-                outcome("11:00", None, Counts::default()),
-                outcome("10:00", Some(1), Counts { error: 1, ..one }),
-                outcome("08:00", Some(1), Counts { complete: 1, ..one }),
-                outcome("07:00", Some(0), Counts::default()),
-                outcome("05:00", Some(1), Counts::default()),
+                outcome("12:00", Some(2), ResultCounts { total: 2, complete: 1, ..one }),
+                outcome("11:00", None, ResultCounts::default()),
+                outcome("10:00", Some(1), ResultCounts { error: 1, ..one }),
+                outcome("08:00", Some(1), ResultCounts { complete: 1, ..one }),
+                outcome("07:00", Some(0), ResultCounts::default()),
+                outcome("05:00", Some(1), ResultCounts::default()),
             ],
             crons: vec![("0 * * * *".to_owned(), at("06:00"))],
             cut: None,
@@ -256,10 +256,10 @@ mod tests {
 
     #[test]
     fn the_worst_counts() {
-        let counts = |complete, error, warn| Counts { total: 9, complete, error, warn, alert: 0 };
-        assert_eq!(state_of(&counts(8, 1, 0)), State::Failed);
-        assert_eq!(state_of(&counts(8, 0, 0)), State::Running);
-        assert_eq!(state_of(&counts(8, 0, 1)), State::Warned);
-        assert_eq!(state_of(&counts(9, 0, 0)), State::Complete);
+        let counts = |complete, error, warn| ResultCounts { total: 9, complete, error, warn, alert: 0 };
+        assert_eq!(state_of(&counts(8, 1, 0)), SlotState::Failed);
+        assert_eq!(state_of(&counts(8, 0, 0)), SlotState::Running);
+        assert_eq!(state_of(&counts(8, 0, 1)), SlotState::Warned);
+        assert_eq!(state_of(&counts(9, 0, 0)), SlotState::Complete);
     }
 }

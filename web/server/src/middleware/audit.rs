@@ -3,7 +3,7 @@
 use actix_web::HttpMessage as _;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use flowlord_domain::Role;
-use flowlord_messages::audit::{Change, RecordChange};
+use flowlord_messages::audit::{AuditRecord, RecordAudit};
 use flowlord_web_core::audit_entry::{AuditEntry, shortened};
 use flowlord_web_core::auth::{Caller, hooks};
 use flowlord_web_core::context::WebContext;
@@ -32,7 +32,7 @@ impl OpenEntry {
         }
         let request = answer.request();
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-        let change = Change {
+        let change = AuditRecord {
             at: context.deps.kit.now(),
             who: caller.name().to_owned(),
             from: caller.from.map(|from| from.to_string()).unwrap_or_default(),
@@ -49,7 +49,7 @@ impl OpenEntry {
             change.what,
             change.status
         );
-        if let Err(err) = context.deps.writer.call(RecordChange { change }).await {
+        if let Err(err) = context.deps.writer.call(RecordAudit { change }).await {
             log::error!("event=change_not_recorded error={err:?}");
         }
     }
@@ -65,14 +65,14 @@ fn change(route: &Route, caller: &Caller) -> Option<AuditedAction> {
 #[cfg(test)]
 mod tests {
     use actix_web::http::Method;
-    use flowlord_messages::audit::Action;
-    use flowlord_web_core::auth::caller::Who;
+    use flowlord_messages::audit::AuditAction;
+    use flowlord_web_core::auth::caller::TokenHolder;
 
     use super::*;
     use crate::routes::table;
 
     fn caller(role: Role) -> Caller {
-        Caller { who: Some(Who { name: "ann".to_owned(), role }), from: None }
+        Caller { who: Some(TokenHolder { name: "ann".to_owned(), role }), from: None }
     }
 
     #[test]
@@ -101,15 +101,15 @@ mod tests {
     fn forms_that_do_several_things_say_which() {
         let table = table();
         for (path, body, action) in [
-            ("/web/alert", "route=default&do=ack", Action::Acknowledge),
-            ("/web/alert", "id=3&do=end", Action::Silence),
-            ("/web/alert", "do=rerun", Action::Rerun),
-            ("/web/task/1", "note=x&do=cancel", Action::Cancel),
-            ("/web/task/1", "do=again", Action::Rerun),
-            ("/web/task/1", "", Action::Other),
-            ("/web/workflow/pause", "", Action::Pause),
-            ("/web/workflow/resume", "", Action::Resume),
-            ("/api/v1/backloads/4/pause", "", Action::Backload),
+            ("/web/alert", "route=default&do=ack", AuditAction::Acknowledge),
+            ("/web/alert", "id=3&do=end", AuditAction::Silence),
+            ("/web/alert", "do=rerun", AuditAction::Rerun),
+            ("/web/task/1", "note=x&do=cancel", AuditAction::Cancel),
+            ("/web/task/1", "do=again", AuditAction::Rerun),
+            ("/web/task/1", "", AuditAction::Other),
+            ("/web/workflow/pause", "", AuditAction::Pause),
+            ("/web/workflow/resume", "", AuditAction::Resume),
+            ("/api/v1/backloads/4/pause", "", AuditAction::Backload),
         ] {
             let route = table.find(&Method::POST, path).route.unwrap();
             assert_eq!(route.audited.unwrap().of(path, body), action, "{path} {body}");
@@ -125,7 +125,7 @@ mod tests {
         };
         let changing: Vec<&Route> = table.routes().iter().filter(is_change).collect();
         for route in &changing {
-            let says = |body| route.audited.is_some_and(|action| action.of("", body) != Action::Other);
+            let says = |body| route.audited.is_some_and(|action| action.of("", body) != AuditAction::Other);
             assert!(says("do=ack") || says("do=again"), "{route:?}");
         }
         assert!(changing.len() > 20, "{}", changing.len());

@@ -56,12 +56,12 @@ pub(crate) fn encode(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBod
 
 /// What a client can read, and what it has already.
 struct AcceptedEncoding {
-    encoding: Option<Encoding>,
+    encoding: Option<ContentCoding>,
     known: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+enum ContentCoding {
     Brotli,
     Gzip,
 }
@@ -81,8 +81,11 @@ impl AcceptedEncoding {
             })
             .collect();
         let takes = |name: &str| accepted.iter().any(|one| one == name);
-        let encoding =
-            if takes("br") { Some(Encoding::Brotli) } else { takes("gzip").then_some(Encoding::Gzip) };
+        let encoding = if takes("br") {
+            Some(ContentCoding::Brotli)
+        } else {
+            takes("gzip").then_some(ContentCoding::Gzip)
+        };
         let known = texts(header::IF_NONE_MATCH)
             .flat_map(|value| value.split(','))
             .map(|tag| tag.trim().to_owned())
@@ -112,8 +115,8 @@ fn compressed(asked: &AcceptedEncoding, headers: &mut HeaderMap, bytes: Bytes) -
     headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     let smaller = match asked.encoding {
         None => None,
-        Some(Encoding::Brotli) => brotli(&bytes).map(|bytes| ("br", bytes)),
-        Some(Encoding::Gzip) => gzip(&bytes).map(|bytes| ("gzip", bytes)),
+        Some(ContentCoding::Brotli) => brotli(&bytes).map(|bytes| ("br", bytes)),
+        Some(ContentCoding::Gzip) => gzip(&bytes).map(|bytes| ("gzip", bytes)),
     };
     let Some((name, smaller)) = smaller else { return BoxBody::new(bytes) };
     set(headers, header::CONTENT_ENCODING, name);

@@ -133,8 +133,8 @@ fn refuse(
         {
             let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
             let mut query = Query::default();
-            query.set("next", next);
-            let login = format!("/login?{}", query.encode());
+            query.set_value("next", next);
+            let login = format!("/login?{}", query.to_text());
             HttpResponse::SeeOther().insert_header((header::LOCATION, login)).finish()
         }
         Code::Unauthorized => {

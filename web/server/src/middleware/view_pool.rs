@@ -151,7 +151,7 @@ async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
         Ok(service) => Rc::new(service),
         Err(()) => return log::error!("event=looking_failed reason=\"the routes can't be made\""),
     };
-    let (pace, turns) = (Rc::new(Pace::new(&queue)), Arc::new(Semaphore::new(AT_ONCE)));
+    let (pace, turns) = (Rc::new(ViewPace::new(&queue)), Arc::new(Semaphore::new(AT_ONCE)));
     while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
         pace.rested().await;
         let Ok(begin) = queue.begin.acquire().await else { return };
@@ -182,14 +182,14 @@ async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
 
 /// How fast one thread looks.
 #[derive(Debug)]
-struct Pace {
+struct ViewPace {
     rests_until: Cell<Instant>,
     /// How many requests of workers there were then.
     counted: Cell<(Instant, u64)>,
     busy: Cell<bool>,
 }
 
-impl Pace {
+impl ViewPace {
     fn new(queue: &ViewQueue) -> Self {
         let now = Instant::now();
         let counted = Cell::new((now, queue.worked.load(Ordering::Relaxed)));
@@ -404,7 +404,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_rests_only_while_workers_are_busy() {
-        let pace = Pace {
+        let pace = ViewPace {
             rests_until: Cell::new(Instant::now()),
             counted: Cell::new((Instant::now(), 0)),
             busy: Cell::new(false),

@@ -6,7 +6,7 @@ use actix_web::web;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use flowlord_messages::tokens::StoredToken;
-use flowlord_web_core::auth::{Access, hash_of};
+use flowlord_web_core::auth::{AccessRules, hash_of};
 use flowlord_web_core::context::Config;
 use flowlord_web_core::context::{ContextRef, WebContext};
 use serde_json::json;
@@ -31,7 +31,7 @@ pub(super) fn closed() -> (Stub, ContextRef) {
     let stub = Stub::default();
     stub.tokens_read(|_| Ok(tokens()));
     stub.alerts(|_| Ok(Vec::new()));
-    let access = Access { local: Some(hash_of("local")), ..Access::default() };
+    let access = AccessRules { local: Some(hash_of("local")), ..AccessRules::default() };
     let config = Config { access, ..config() };
     let context = web::Data::new(WebContext::new(
         config,
@@ -70,7 +70,7 @@ async fn each_role_may_do_what_it_is_for() {
     ] {
         for role in Role::ALL {
             let reply = send(context.clone(), with(request(method.clone(), path), role.as_str())).await;
-            assert_eq!(reply.status != 403, role.covers(needed), "{role} {method} {path}: {reply:?}");
+            assert_eq!(reply.status != 403, role.covers_role(needed), "{role} {method} {path}: {reply:?}");
             assert_ne!(reply.status, 401, "{role} {method} {path}");
         }
         let local = send(context.clone(), with(request(method.clone(), path), "local")).await;
@@ -110,7 +110,7 @@ async fn a_path_written_in_other_bytes_needs_the_same_role() {
     ] {
         for role in [Role::Worker, Role::Viewer, Role::Operator] {
             let reply = send(context.clone(), with(request(method.clone(), path), role.as_str())).await;
-            assert_eq!(reply.status != 403, role.covers(needed), "{role} {method} {path}: {reply:?}");
+            assert_eq!(reply.status != 403, role.covers_role(needed), "{role} {method} {path}: {reply:?}");
         }
     }
 }
@@ -218,7 +218,7 @@ async fn tokens_are_made_shown_once_and_removed() {
 #[actix::test]
 async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in() {
     let (stub, _) = closed();
-    let access = Access { open_metrics: true, ..Access::default() };
+    let access = AccessRules { open_metrics: true, ..AccessRules::default() };
     let context = web::Data::new(WebContext::new(
         Config { access, ..config() },
         stub.deps(),

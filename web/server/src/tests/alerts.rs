@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::AlertKind;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::alerts::{Acknowledged, IncidentStep, StoredIncident};
+use flowlord_messages::alerts::{AcknowledgedIncident, IncidentStep, StoredIncident};
 use flowlord_messages::silences::Silence;
 use serde_json::json;
 
@@ -41,7 +41,7 @@ async fn who_takes_care_is_answered_what_that_holds_for() {
         assert_eq!((said.route, said.matcher.to_string().as_str()), (None, "type=load job=d*"));
         assert_eq!((said.until, said.by.as_str()), (noon() + TimeDelta::minutes(90), "ada"));
         let tasks = vec!["load:daily".to_owned()];
-        Ok(vec![Acknowledged { route: "default".to_owned(), opened: Some(noon()), tasks }])
+        Ok(vec![AcknowledgedIncident { route: "default".to_owned(), opened: Some(noon()), tasks }])
     });
     let body = r#"{"match":{"type":"load","job":"d*"},"for":"90m","by":"ada","note":"on it"}"#;
     let reply = stub.post("/api/v1/alerts/ack", body).await;

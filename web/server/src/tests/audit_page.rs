@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use chrono::TimeDelta;
 use flowlord_domain::Role;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::audit::{Action, Change, ChangePage, StoredChange};
+use flowlord_messages::audit::{AuditAction, AuditRecord, AuditRecordPage, StoredAuditRecord};
 use flowlord_messages::tokens::StoredToken;
 use flowlord_web_core::auth::hash_of;
 
@@ -12,8 +12,8 @@ use super::access::{closed, with};
 use super::pages::assert_strict;
 use super::stub::{Stub, noon, request, send};
 
-fn change(id: i64, who: &str, what: &str, action: Action) -> StoredChange {
-    let change = Change {
+fn change(id: i64, who: &str, what: &str, action: AuditAction) -> StoredAuditRecord {
+    let change = AuditRecord {
         at: noon() - TimeDelta::minutes(125),
         who: who.to_owned(),
         from: "192.0.2.7".to_owned(),
@@ -22,7 +22,7 @@ fn change(id: i64, who: &str, what: &str, action: Action) -> StoredChange {
         detail: "note=<b>&do=cancel".to_owned(),
         status: 303,
     };
-    StoredChange { id, change }
+    StoredAuditRecord { id, change }
 }
 
 fn stub() -> Stub {
@@ -38,11 +38,11 @@ fn stub() -> Stub {
     });
     stub.changes(|_| {
         let changes = vec![
-            change(8, "ann", "POST /web/task/00000000000007", Action::Cancel),
-            change(7, "", "POST /refresh", Action::Refresh),
-            change(6, "Eve <x>", "silence_1h", Action::Silence),
+            change(8, "ann", "POST /web/task/00000000000007", AuditAction::Cancel),
+            change(7, "", "POST /refresh", AuditAction::Refresh),
+            change(6, "Eve <x>", "silence_1h", AuditAction::Silence),
         ];
-        Ok(ChangePage { changes, next: Some(6), looked_until: None })
+        Ok(AuditRecordPage { changes, next: Some(6), looked_until: None })
     });
     stub
 }
@@ -80,11 +80,11 @@ async fn filters_are_addresses_and_stay_in_every_link() {
     stub.changes(|asked| {
         assert_eq!(
             (asked.who, asked.actions),
-            (vec!["ann".to_owned(), "bob".to_owned()], vec![Action::Rerun])
+            (vec!["ann".to_owned(), "bob".to_owned()], vec![AuditAction::Rerun])
         );
         assert_eq!((asked.from, asked.limit), (noon() - TimeDelta::hours(36), 100));
-        let changes = vec![change(3, "bob", "POST /rerun", Action::Rerun)];
-        Ok(ChangePage { changes, next: Some(2), looked_until: Some(noon()) })
+        let changes = vec![change(3, "bob", "POST /rerun", AuditAction::Rerun)];
+        Ok(AuditRecordPage { changes, next: Some(2), looked_until: Some(noon()) })
     });
     let page = stub.get("/web/audit?date=2026-03-01&who=ann,bob&action=rerun").await.text;
     for part in [
@@ -104,15 +104,15 @@ async fn filters_are_addresses_and_stay_in_every_link() {
 #[actix::test]
 async fn a_day_without_changes_says_so_and_leads_to_the_last_one() {
     let stub = stub();
-    stub.changes(|_| Ok(ChangePage::default()));
+    stub.changes(|_| Ok(AuditRecordPage::default()));
     let page = stub.get("/web/audit").await.text;
     assert!(page.contains("Nobody changed anything today yet.</p>"), "{page}");
     stub.changes(|asked| {
         let earlier = asked.to <= noon() - TimeDelta::hours(12);
-        let mut page = ChangePage::default();
+        let mut page = AuditRecordPage::default();
         if earlier {
-            assert_eq!((asked.limit, asked.actions), (1, vec![Action::Pause]));
-            let mut last = change(1, "ann", "POST /api/v1/phases/pause", Action::Pause);
+            assert_eq!((asked.limit, asked.actions), (1, vec![AuditAction::Pause]));
+            let mut last = change(1, "ann", "POST /api/v1/phases/pause", AuditAction::Pause);
             last.change.at = noon() - TimeDelta::days(3);
             page.changes.push(last);
         }
@@ -122,7 +122,9 @@ async fn a_day_without_changes_says_so_and_leads_to_the_last_one() {
     assert!(page.contains("No change of this day matches the filter."), "{page}");
     let link = "href=\"/web/audit?action=pause&#38;date=2026-02-27\">Friday, 27 February 2026</a>";
     assert!(page.contains(link), "{page}");
-    stub.changes(|_| Ok(ChangePage { next: Some(4), looked_until: Some(noon()), ..ChangePage::default() }));
+    stub.changes(|_| {
+        Ok(AuditRecordPage { next: Some(4), looked_until: Some(noon()), ..AuditRecordPage::default() })
+    });
     let page = stub.get("/web/audit?who=eve").await.text;
     assert!(page.contains("Searched back to") && page.contains("cursor=4"), "{page}");
     stub.changes(|_| Err(Error::new(Code::Storage, "no disk")));
@@ -134,7 +136,7 @@ async fn a_day_without_changes_says_so_and_leads_to_the_last_one() {
 async fn only_admins_are_led_there_and_others_are_told_on_a_page() {
     for role in [Role::Viewer, Role::Operator, Role::Admin] {
         let (stub, context) = closed();
-        stub.changes(|_| Ok(ChangePage::default()));
+        stub.changes(|_| Ok(AuditRecordPage::default()));
         let get = |path| {
             let asked = request(Method::GET, path).insert_header(("accept", "text/html"));
             send(context.clone(), with(asked, role.as_str()))

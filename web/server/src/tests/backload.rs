@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use actix_web::body::to_bytes;
 use actix_web::test::{TestRequest, init_service, try_call_service};
-use flowlord_domain::backload::{Order, Plan, Request};
+use flowlord_domain::backload::{BackloadOrder, BackloadPlan, BackloadRequest};
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::backloads::{
-    BackloadState, ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, Finished, PlanBackload,
-    Planned, ReadBackloads, Started, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, ChangeBackload, CheckBackload, ExecuteBackload,
+    FinishedBackload, PlanBackload, PlannedBackload, ReadBackloads, StartedBackload, StoredBackload,
 };
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -18,10 +18,13 @@ use super::stub::{Stub, noon};
 use crate::app::app;
 
 /// As the actor plans it.
-pub(super) fn plan(request: &Request) -> Result<Arc<Planned>> {
-    let resolved = request.resolve(&Workflows::default(), noon());
+pub(super) fn plan(request: &BackloadRequest) -> Result<Arc<PlannedBackload>> {
+    let resolved = request.resolve_order(&Workflows::default(), noon());
     let resolved = resolved.map_err(|err| Error::new(Code::InvalidRequest, err.to_string()))?;
-    Ok(Arc::new(Planned { plan: Plan::new(resolved.order, None).unwrap(), message: resolved.message }))
+    Ok(Arc::new(PlannedBackload {
+        plan: BackloadPlan::new(resolved.order, None).unwrap(),
+        message: resolved.message,
+    }))
 }
 
 pub(super) fn planning() -> Stub {
@@ -35,14 +38,17 @@ fn executing(fail: &'static [usize], problem: Option<&'static str>) -> Stub {
     let stub = planning();
     stub.execute_backload(move |ask: ExecuteBackload| {
         if !ask.wait {
-            return Ok(Started { id: 7, done: None });
+            return Ok(StartedBackload { id: 7, done: None });
         }
         let mut mint = flowlord_kernel::IdGenerator::seeded(1);
-        let chunk = ask.planned.plan.chunk(0, 99, noon(), "box", &mut mint);
+        let chunk = ask.planned.plan.make_chunk(0, 99, noon(), "box", &mut mint);
         let created = chunk.tasks.into_iter().filter(|(n, _)| !fail.contains(n)).map(|(_, task)| task);
-        let failure =
-            |index: &usize| Failure { index: *index, time: Some(noon()), why: "too large".to_owned() };
-        let finished = Finished {
+        let failure = |index: &usize| BackloadFailure {
+            index: *index,
+            time: Some(noon()),
+            why: "too large".to_owned(),
+        };
+        let finished = FinishedBackload {
             created: created.collect(),
             failed: fail.iter().map(failure).collect(),
             skipped: 0,
@@ -50,15 +56,15 @@ fn executing(fail: &'static [usize], problem: Option<&'static str>) -> Stub {
         };
         let (reply, done) = oneshot::channel();
         reply.send(finished).unwrap();
-        Ok(Started { id: 7, done: Some(done) })
+        Ok(StartedBackload { id: 7, done: Some(done) })
     });
     stub
 }
 
 /// Every second task is there already.
-fn every_second(ask: &CheckBackload) -> Result<Checked> {
+fn every_second(ask: &CheckBackload) -> Result<BackloadCheck> {
     let wanted = (0..ask.tasks.len()).map(|n| n % 2 == 0).collect();
-    Ok(Checked { wanted, ready: 0 })
+    Ok(BackloadCheck { wanted, ready: 0 })
 }
 
 const THREE: &str = r#"{"task":"load:j","template":"?d={dd}&f","from":"2026-01-01","to":"2026-01-03"}"#;
@@ -172,7 +178,7 @@ async fn what_is_many_or_not_waited_for_is_left_to_the_background() {
     let kept = stub.post("/backload", many).await;
     assert_eq!((kept.status, &kept.ok()["Tasks"]), (202, &json!(null)));
     // One whose actor was restarted goes on, too.
-    stub.execute_backload(|_| Ok(Started { id: 7, done: Some(oneshot::channel().1) }));
+    stub.execute_backload(|_| Ok(StartedBackload { id: 7, done: Some(oneshot::channel().1) }));
     let gone = stub.post("/api/v1/backload", THREE.replace("\"task\"", "\"execute\":true,\"task\"")).await;
     assert_eq!(gone.status, 202);
     assert!(gone.ok()["status"].as_str().unwrap().contains("3 tasks are being created: the backload actor"));
@@ -234,7 +240,7 @@ pub(super) fn stored(id: i64) -> StoredBackload {
         requested: noon(),
         changed: noon(),
         state: BackloadState::Running,
-        order: serde_json::to_string::<Order>(&order).unwrap(),
+        order: serde_json::to_string::<BackloadOrder>(&order).unwrap(),
         message: "told".to_owned(),
         digest: 0,
         total: 3,
@@ -258,7 +264,7 @@ async fn how_backloads_stand_is_listed_page_by_page() {
     let last = stub.get("/api/v1/backloads?limit=3&cursor=3").await.ok();
     assert_eq!((&last["items"][1]["id"], &last["next"]), (&json!(1), &json!(null)));
     stub.backload(|read| {
-        let failure = Failure { index: 1, time: None, why: "too large".to_owned() };
+        let failure = BackloadFailure { index: 1, time: None, why: "too large".to_owned() };
         Ok((read.id == 5).then(|| (stored(5), vec![failure])))
     });
     let one = stub.get("/api/v1/backloads/5").await.ok();

@@ -9,7 +9,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::Method;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::events::Changes;
+use flowlord_messages::events::DatabaseChanges;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::live_events::MAX_SUBSCRIBERS;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ impl Listener {
 }
 
 /// What changes when asked for the first time, the second time…; nothing afterwards.
-fn changing(stub: &Stub, changes: Vec<Changes>) {
+fn changing(stub: &Stub, changes: Vec<DatabaseChanges>) {
     let mut changes = changes.into_iter();
     stub.take_changes(move |_| Ok(changes.next().unwrap_or_default()));
     stub.attempts(|query| Ok(query.uids.iter().map(|uid| Some(attempt(uid.0 - attempt(0).uid.0))).collect()));
@@ -89,14 +89,14 @@ fn changing(stub: &Stub, changes: Vec<Changes>) {
     stub.backload(|query| Ok(Some((stored(query.id), Vec::new()))));
 }
 
-fn task(n: i64) -> Changes {
-    Changes { tasks: BTreeSet::from([attempt(n).uid]), ..Changes::default() }
+fn task(n: i64) -> DatabaseChanges {
+    DatabaseChanges { tasks: BTreeSet::from([attempt(n).uid]), ..DatabaseChanges::default() }
 }
 
 #[actix::test]
 async fn what_changes_is_told_as_the_lists_show_it() {
     let stub = Stub::default();
-    let all = Changes {
+    let all = DatabaseChanges {
         alerts: BTreeSet::from([3]),
         incidents: true,
         workflows: BTreeSet::from(["etl/main.toml".to_owned()]),
@@ -139,8 +139,8 @@ async fn what_changes_is_told_as_the_lists_show_it() {
 #[actix::test]
 async fn a_flood_is_one_event_and_what_overflows_a_reset() {
     let stub = Stub::default();
-    let flood = Changes { unnamed: 5_000, overflowed: true, ..Changes::default() };
-    changing(&stub, vec![Changes::default(), flood]);
+    let flood = DatabaseChanges { unnamed: 5_000, overflowed: true, ..DatabaseChanges::default() };
+    changing(&stub, vec![DatabaseChanges::default(), flood]);
     let context = stub.context();
     let mut listener = Listener::of(&context, "", None).await;
     listener.id();
@@ -153,7 +153,7 @@ async fn a_flood_is_one_event_and_what_overflows_a_reset() {
 #[actix::test]
 async fn only_what_is_asked_for_is_told() {
     let stub = Stub::default();
-    changing(&stub, vec![Changes::default(), Changes { incidents: true, ..task(1) }]);
+    changing(&stub, vec![DatabaseChanges::default(), DatabaseChanges { incidents: true, ..task(1) }]);
     let context = stub.context();
     let mut listener = Listener::of(&context, "?kind=counts,incident", None).await;
     listener.id();
@@ -166,7 +166,7 @@ async fn only_what_is_asked_for_is_told() {
 #[actix::test]
 async fn one_who_comes_back_goes_on_or_begins_anew() {
     let stub = Stub::default();
-    changing(&stub, vec![Changes::default(), task(1), task(2)]);
+    changing(&stub, vec![DatabaseChanges::default(), task(1), task(2)]);
     let context = stub.context();
     let mut listener = Listener::of(&context, "?kind=task", None).await;
     let begin = listener.id();
@@ -226,7 +226,7 @@ async fn a_subscriber_that_falls_behind_begins_anew_and_holds_up_nobody() {
 #[actix::test]
 async fn what_cannot_be_read_or_is_too_large_makes_all_begin_anew() {
     let stub = Stub::default();
-    changing(&stub, vec![Changes::default(), task(1), task(1), task(1)]);
+    changing(&stub, vec![DatabaseChanges::default(), task(1), task(1), task(1)]);
     let context = stub.context();
     let mut listener = Listener::of(&context, "", None).await;
     let begin = listener.id();
@@ -251,7 +251,7 @@ async fn nobody_reads_while_nobody_looks_on() {
     let count = Arc::clone(&asked);
     stub.take_changes(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
-        Ok(Changes::default())
+        Ok(DatabaseChanges::default())
     });
     let context = stub.context();
     assert!(!context.hub.is_watched(super::stub::noon()));

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use actix_web::test::TestRequest;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
-use flowlord_domain::{Lane, NewTask};
+use flowlord_domain::{NewTask, TaskLane};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::files::{
-    FileArrived, FileSource, MatchState, PhaseOutcome, Recorded, StartedTask, StoredFileEvent, WatchedPlace,
+    FileArrived, FileMatchState, FilePhaseOutcome, FileSource, RecordedFile, StartedTask, StoredFileEvent,
+    WatchedPlace,
 };
 use serde_json::json;
 
@@ -16,16 +17,16 @@ use super::stub::{Stub, attempt, noon};
 
 const PATH: &str = "/api/v1/files";
 
-fn outcome(state: MatchState) -> PhaseOutcome {
+fn outcome(state: FileMatchState) -> FilePhaseOutcome {
     let phase = FilePhase {
         workflow: "main.toml".to_owned(),
         task: "load:daily".to_owned(),
         pattern: "/in/*".to_owned(),
         nth: 0,
     };
-    let uid = (state == MatchState::Started).then(|| attempt(1).uid);
-    let why = if state == MatchState::Failed { "no topic".to_owned() } else { String::new() };
-    PhaseOutcome { phase, state, uid, why }
+    let uid = (state == FileMatchState::Started).then(|| attempt(1).uid);
+    let why = if state == FileMatchState::Failed { "no topic".to_owned() } else { String::new() };
+    FilePhaseOutcome { phase, state, uid, why }
 }
 
 /// Records everything, and keeps what was told.
@@ -46,11 +47,11 @@ fn recording() -> (Stub, Arc<Mutex<Vec<FileArrived>>>) {
             parent: None,
             retry: 0,
             not_before: None,
-            lane: Lane::Live,
+            lane: TaskLane::Live,
         };
-        let phases = vec![outcome(MatchState::Started), outcome(MatchState::Waiting)];
+        let phases = vec![outcome(FileMatchState::Started), outcome(FileMatchState::Waiting)];
         let held = arrived_at == "/in/held";
-        Ok(Recorded { event: 7, phases, tasks: vec![StartedTask { task, held }] })
+        Ok(RecordedFile { event: 7, phases, tasks: vec![StartedTask { task, held }] })
     });
     (stub, seen)
 }
@@ -188,7 +189,7 @@ async fn events_of_a_day_come_in_pages() {
             file: FileEvent { path: "/in/2026/03/01/a".to_owned(), size: 5, ..FileEvent::default() },
             source: FileSource::Watch,
             ignored: String::new(),
-            phases: vec![outcome(MatchState::Failed)],
+            phases: vec![outcome(FileMatchState::Failed)],
         };
         Ok([3, 2, 1]
             .map(event)
@@ -212,13 +213,13 @@ async fn watched_places_say_how_they_are() {
     stub.places(|_| {
         let well = WatchedPlace {
             place: "/in".to_owned(),
-            looked_at: Some(noon()),
+            scanned_at: Some(noon()),
             files: 3,
             problem: String::new(),
         };
         let away = WatchedPlace {
             place: "s3://b".to_owned(),
-            looked_at: None,
+            scanned_at: None,
             files: 0,
             problem: "s3://b is away".to_owned(),
         };

@@ -6,9 +6,9 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use flowlord_domain::Role;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::files::Recorded;
-use flowlord_messages::results::Applied;
-use flowlord_messages::tasks::Known;
+use flowlord_messages::files::RecordedFile;
+use flowlord_messages::results::AppliedResult;
+use flowlord_messages::tasks::KnownTask;
 use serde_json::json;
 
 use super::access::closed;
@@ -18,9 +18,9 @@ use super::stub::{Reply, Stub, request, send};
 fn open() -> Stub {
     let stub = Stub::default();
     stub.tokens_read(|_| Ok(super::access::tokens()));
-    stub.submit(|submit| Ok(submit.results.iter().map(|_| Ok(Applied { duplicate: false })).collect()));
-    stub.known_tasks(|query| Ok(vec![Known::Unknown; query.tasks.len()]));
-    stub.arrived(|_| Ok(Recorded { event: 5, phases: Vec::new(), tasks: Vec::new() }));
+    stub.submit(|submit| Ok(submit.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect()));
+    stub.known_tasks(|query| Ok(vec![KnownTask::Unknown; query.tasks.len()]));
+    stub.arrived(|_| Ok(RecordedFile { event: 5, phases: Vec::new(), tasks: Vec::new() }));
     stub
 }
 
@@ -136,7 +136,7 @@ async fn results_come_in_the_envelopes_of_message_buses() {
     let submitted = Arc::clone(&seen);
     stub.submit(move |submit| {
         submitted.lock().unwrap().extend(submit.results.iter().map(|(claim, _)| claim.clone()));
-        Ok(submit.results.iter().map(|_| Ok(Applied { duplicate: false })).collect())
+        Ok(submit.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect())
     });
     // DONE, packed as Pub/Sub does.
     let data = "eyJ0eXBlIjoiYSIsImluZm8iOiJpIiwiaWQiOiJjIiwiY3JlYXRlZCI6IjIwMjYtMDMtMDJUMTE6MDA6MDBaIiwicmVzdWx0IjoiY29tcGxldGUifQ==";

@@ -7,9 +7,9 @@ use actix_web::test::TestRequest;
 use chrono::TimeDelta;
 use flowlord_domain::{Attempt, TaskResult, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::outbox::Fate;
-use flowlord_messages::stats::{Counts, Stats, StatsRow};
-use flowlord_messages::workflows::{Reloaded, WorkflowRecord};
+use flowlord_messages::outbox::DeliveryStatus;
+use flowlord_messages::stats::{DayTotals, HourTotals, ResultCounts};
+use flowlord_messages::workflows::{ReloadReport, WorkflowRecord};
 use flowlord_web_core::context::{Config, WebContext};
 use serde_json::{Value, json};
 
@@ -50,9 +50,9 @@ async fn the_recap_reads_what_ended_today_in_steps() {
     let stub = Stub::default();
     stub.stats(|query| {
         assert_eq!(query.day, noon().date_naive());
-        let counts = Counts { total: 3_000, complete: 2_500, error: 1, alert: 0, warn: 0 };
-        let row = StatsRow { hour: 1, topic: "load".into(), job: "daily".into(), counts, run_millis: 0 };
-        Ok(Stats { rows: vec![row] })
+        let counts = ResultCounts { total: 3_000, complete: 2_500, error: 1, alert: 0, warn: 0 };
+        let row = HourTotals { hour: 1, topic: "load".into(), job: "daily".into(), counts, run_millis: 0 };
+        Ok(DayTotals { rows: vec![row] })
     });
     stub.find_tasks(|query| {
         assert_eq!(query.filter.results, [TaskResult::Complete, TaskResult::Error]);
@@ -78,7 +78,7 @@ async fn the_recap_reads_what_ended_today_in_steps() {
 async fn refresh_tells_what_changed_by_get_and_post() {
     let stub = Stub::default();
     stub.reload(|_| {
-        Ok(Reloaded {
+        Ok(ReloadReport {
             added: vec!["b.toml".into()],
             changed: vec!["a.toml".into()],
             removed: vec!["c.toml".into()],
@@ -98,14 +98,14 @@ async fn refresh_tells_what_changed_by_get_and_post() {
     }
     "#);
     assert_eq!(stub.send(request(Method::POST, "/refresh")).await.ok(), reply.ok());
-    stub.reload(|_| Ok(Reloaded::default()));
+    stub.reload(|_| Ok(ReloadReport::default()));
     assert_eq!(stub.get("/refresh").await.ok().get("Files"), None);
-    stub.reload(|_| Ok(Reloaded { broken: vec![finding("b.toml", "no")], ..Reloaded::default() }));
+    stub.reload(|_| Ok(ReloadReport { broken: vec![finding("b.toml", "no")], ..ReloadReport::default() }));
     let (status, code, detail) = stub.get("/refresh").await.problem();
     assert_eq!((status, code.as_str()), (400, "invalid_request"));
     assert!(detail.starts_with("b.toml:3:5: no: the last good version"), "{detail}");
     stub.reload(|_| {
-        Ok(Reloaded { broken: vec![finding("b", "x"), finding("c", "y")], ..Reloaded::default() })
+        Ok(ReloadReport { broken: vec![finding("b", "x"), finding("c", "y")], ..ReloadReport::default() })
     });
     assert!(stub.get("/refresh").await.problem().2.contains("(and 1 more)"));
     stub.reload(|_| Err(Error::new(Code::Busy, "much")));
@@ -117,7 +117,7 @@ async fn a_test_message_is_stored_each_time() {
     let stub = Stub::default();
     stub.fate(|asked| {
         assert_eq!(asked.id, 1);
-        Ok(Fate::Arrived)
+        Ok(DeliveryStatus::Arrived)
     });
     let messages = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&messages);
@@ -152,8 +152,8 @@ async fn a_test_message_that_does_not_arrive_tells_slack_s_own_words() {
     stub.enqueue(|_| Ok(1));
     let retry_at = noon() + TimeDelta::seconds(30);
     let error = "Slack answered \"not_in_channel\"".to_owned();
-    let refused = Fate::Refused { error: error.clone(), retry_at };
-    let unknown = Fate::Unknown { error: "no answer within 10s".to_owned(), retry_at };
+    let refused = DeliveryStatus::Refused { error: error.clone(), retry_at };
+    let unknown = DeliveryStatus::Unknown { error: "no answer within 10s".to_owned(), retry_at };
     for (fate, expected) in [
         (refused, "the message didn't arrive: Slack answered \"not_in_channel\"; it is sent again from 2026"),
         (unknown, "it is unknown whether the message arrived: no answer within 10s; it is sent again"),
@@ -168,7 +168,7 @@ async fn a_test_message_that_does_not_arrive_tells_slack_s_own_words() {
         (1, None, "1 message is sent before it"),
         (2, Some(error), "2 messages are sent before it, and of the first one Slack said: Slack answered"),
     ] {
-        stub.fate(move |_| Ok(Fate::Waits { ahead, error: error.clone() }));
+        stub.fate(move |_| Ok(DeliveryStatus::Waits { ahead, error: error.clone() }));
         let reply = stub.get("/notify").await;
         assert_eq!(reply.status, 202);
         assert!(reply.text.starts_with(&format!("stored, and not sent yet: {expected}")), "{}", reply.text);
@@ -198,9 +198,9 @@ async fn a_test_message_needs_slack() {
 #[actix::test]
 async fn pages_of_other_sites_change_nothing_by_get_either() {
     let stub = Stub::default();
-    stub.reload(|_| Ok(Reloaded::default()));
+    stub.reload(|_| Ok(ReloadReport::default()));
     stub.enqueue(|_| Ok(1));
-    stub.fate(|_| Ok(Fate::Arrived));
+    stub.fate(|_| Ok(DeliveryStatus::Arrived));
     for path in ["/refresh", "/notify"] {
         for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
             let get = TestRequest::get().uri(path).insert_header(("sec-fetch-site", site));

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use flowlord_domain::TaskResult;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::leases::{Extended, TopicFilter};
-use flowlord_messages::results::{Applied, Claim};
+use flowlord_messages::leases::{LeaseExtension, TopicFilter};
+use flowlord_messages::results::{AppliedResult, ResultClaim};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -120,14 +120,14 @@ async fn a_heartbeat_extends_and_tells() {
             (beat.by, beat.progress, beat.msg.as_deref()),
             (Some(TimeDelta::minutes(2)), Some(0.4), Some("m"))
         );
-        Ok(Extended { expires: noon(), cancel: true })
+        Ok(LeaseExtension { expires: noon(), cancel: true })
     });
     let path = format!("/api/v1/lease/{}/heartbeat", token());
     let reply = stub.post(&path, r#"{"progress":0.4,"msg":"m","lease":"2m"}"#).await;
     assert_eq!(reply.ok(), json!({"expires": "2026-03-02T12:00:00Z", "cancel": true}));
     stub.heartbeat(|beat| {
         assert_eq!((beat.by, beat.progress, beat.msg), (None, None, None));
-        Ok(Extended { expires: noon(), cancel: false })
+        Ok(LeaseExtension { expires: noon(), cancel: false })
     });
     assert_eq!(stub.post(&path, "").await.ok()["cancel"], false, "everything is optional");
     for (body, says) in [
@@ -149,19 +149,19 @@ async fn a_result_is_accepted_once_and_a_lost_one_refused() {
     let stub = Stub::default();
     stub.submit(|submit| {
         let (claim, outcome) = &submit.results[0];
-        assert_eq!(*claim, Claim::Lease(token()));
+        assert_eq!(*claim, ResultClaim::Lease(token()));
         assert_eq!(
             (outcome.result, outcome.msg.as_str(), outcome.meta.as_str()),
             (TaskResult::Complete, "ok", "a=x y&n=1")
         );
-        Ok(vec![Ok(Applied { duplicate: false })])
+        Ok(vec![Ok(AppliedResult { duplicate: false })])
     });
     let path = format!("/api/v1/lease/{}/result", token());
     let body = r#"{"result":"complete","msg":"ok","meta":{"a":"x y","n":1}}"#;
     assert_eq!(stub.post(&path, body).await.ok(), json!({"accepted": true, "duplicate": false}));
     let body = r#"{"result":"complete","msg":"ok","meta":"a=x y&n=1"}"#;
     assert_eq!(stub.post(&path, body).await.status, 200);
-    stub.submit(|_| Ok(vec![Ok(Applied { duplicate: true })]));
+    stub.submit(|_| Ok(vec![Ok(AppliedResult { duplicate: true })]));
     assert_eq!(stub.post(&path, body).await.ok(), json!({"accepted": true, "duplicate": true}));
     for code in [Code::LeaseLost, Code::LeaseUnknown, Code::AlreadyFinished] {
         stub.submit(move |_| Ok(vec![Err(Error::new(code, "no"))]));

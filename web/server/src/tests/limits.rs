@@ -2,8 +2,8 @@
 //! error that names it.
 
 use actix_web::test::TestRequest;
-use flowlord_messages::backloads::Checked;
-use flowlord_messages::tasks::Known;
+use flowlord_messages::backloads::BackloadCheck;
+use flowlord_messages::tasks::KnownTask;
 use flowlord_web_core::openapi::Operation;
 use serde_json::{Value, json};
 
@@ -118,8 +118,8 @@ fn set(body: &mut Value, path: &[String], value: Value) {
 
 fn limited() -> Stub {
     let stub = serving();
-    stub.known_tasks(|query| Ok(vec![Known::Unknown; query.tasks.len()]));
-    stub.check_backload(|ask| Ok(Checked { wanted: vec![true; ask.tasks.len()], ready: 0 }));
+    stub.known_tasks(|query| Ok(vec![KnownTask::Unknown; query.tasks.len()]));
+    stub.check_backload(|ask| Ok(BackloadCheck { wanted: vec![true; ask.tasks.len()], ready: 0 }));
     stub
 }
 

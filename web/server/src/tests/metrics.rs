@@ -1,7 +1,7 @@
 //! What Prometheus reads.
 
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::stats::Backlog;
+use flowlord_messages::stats::QueueBacklog;
 
 use super::stub::{Stub, noon};
 
@@ -10,7 +10,7 @@ async fn it_is_text_also_when_the_database_does_not_answer() {
     let stub = Stub::default();
     stub.backlog(|_| {
         let ready = vec![("load".to_owned(), 3, noon())];
-        Ok(Backlog {
+        Ok(QueueBacklog {
             ready,
             delayed: vec![("later".to_owned(), 1)],
             leased: vec![("load".to_owned(), 2)],

@@ -6,13 +6,14 @@ use actix_web::test::TestRequest;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::backloads::{
-    BackloadState, ChangeBackload, ExecuteBackload, Failure, PlanBackload, Started, StoredBackload,
+    BackloadFailure, BackloadState, ChangeBackload, ExecuteBackload, PlanBackload, StartedBackload,
+    StoredBackload,
 };
 use flowlord_messages::database::{DatabaseFacts, TableSize};
 use flowlord_messages::schedule::{PausePhase, PausedPhase, PhaseSlots, ReadSlots, SlotOutcome};
-use flowlord_messages::snapshots::Snapshots;
-use flowlord_messages::stats::{Backlog, Counts};
-use flowlord_messages::workflows::Current;
+use flowlord_messages::snapshots::SnapshotList;
+use flowlord_messages::stats::{QueueBacklog, ResultCounts};
+use flowlord_messages::workflows::LoadedWorkflows;
 
 use super::backload::plan;
 use super::pages::assert_strict;
@@ -35,18 +36,18 @@ rule = "cron=61 * * * *"
 template = "x"
 "#;
 
-fn current() -> Current {
+fn current() -> LoadedWorkflows {
     let file = WorkflowFile::parse("etl/orders.toml", FILE, "", "UTC".parse().ok().unwrap()).unwrap();
-    Current {
+    LoadedWorkflows {
         workflows: Arc::new(Workflows::new([Arc::new(file)])),
-        looked_at: noon(),
-        next_look: noon() + chrono::TimeDelta::minutes(15),
+        scanned_at: noon(),
+        next_scan: noon() + chrono::TimeDelta::minutes(15),
         broken: Arc::default(),
     }
 }
 
 /// A slot at five past some hour of the day.
-fn slot(hour: i64, counts: Counts) -> SlotOutcome {
+fn slot(hour: i64, counts: ResultCounts) -> SlotOutcome {
     let at = noon() + chrono::TimeDelta::minutes(hour * 60 - 12 * 60 + 5);
     let started = (counts.total > 0).then(|| attempt(hour).uid);
     SlotOutcome {
@@ -59,11 +60,11 @@ fn slot(hour: i64, counts: Counts) -> SlotOutcome {
 }
 
 fn slots(ask: &ReadSlots) -> Vec<PhaseSlots> {
-    let one = Counts { total: 1, ..Counts::default() };
+    let one = ResultCounts { total: 1, ..ResultCounts::default() };
     let all = vec![
-        slot(11, Counts { error: 1, ..one }),
-        slot(10, Counts::default()),
-        slot(8, Counts { complete: 1, ..one }),
+        slot(11, ResultCounts { error: 1, ..one }),
+        slot(10, ResultCounts::default()),
+        slot(8, ResultCounts { complete: 1, ..one }),
     ];
     let within = |slot: &SlotOutcome| slot.at >= ask.from && slot.at < ask.to;
     let crons = vec![("5 * * * *".to_owned(), noon() - chrono::TimeDelta::hours(5))];
@@ -81,7 +82,10 @@ fn workflow() -> Stub {
     });
     stub.grid(|ask| Ok(slots(&ask)));
     stub.hours(|ask| {
-        Ok(vec![vec![(noon(), Counts { total: 3, complete: 3, ..Counts::default() })]; ask.queues.len()])
+        Ok(vec![
+            vec![(noon(), ResultCounts { total: 3, complete: 3, ..ResultCounts::default() })];
+            ask.queues.len()
+        ])
     });
     stub.attempts(|ask| Ok(ask.uids.iter().map(|_| Some(attempt(1))).collect()));
     stub
@@ -109,7 +113,7 @@ async fn a_file_of_a_thousand_phases_is_shown_in_part_and_says_so() {
     let file = WorkflowFile::parse("large.toml", &text, "", "UTC".parse().ok().unwrap()).unwrap();
     let workflows = Arc::new(Workflows::new([Arc::new(file)]));
     let stub = workflow();
-    stub.workflows(move |_| Ok(Current { workflows: Arc::clone(&workflows), ..current() }));
+    stub.workflows(move |_| Ok(LoadedWorkflows { workflows: Arc::clone(&workflows), ..current() }));
     stub.hours(|ask| {
         assert!(ask.queues.len() <= 200, "only of what is drawn: {}", ask.queues.len());
         Ok(vec![Vec::new(); ask.queues.len()])
@@ -197,7 +201,8 @@ fn backloading() -> Stub {
     stub.plan_backload(|ask: PlanBackload| plan(&ask.request));
     stub.backloads(|_| Ok(vec![stored(BackloadState::Running)]));
     stub.backload(|ask| {
-        let failure = Failure { index: 4, time: Some(noon()), why: "its info is <too> large".to_owned() };
+        let failure =
+            BackloadFailure { index: 4, time: Some(noon()), why: "its info is <too> large".to_owned() };
         Ok((ask.id == 7).then(|| (stored(BackloadState::Running), vec![failure])))
     });
     stub
@@ -273,7 +278,7 @@ async fn forms_lead_back_to_the_page_and_say_what_became_of_them() {
     let stub = backloading();
     stub.execute_backload(|ask: ExecuteBackload| {
         assert_eq!(ask.planned.plan.count(), 3);
-        Ok(Started { id: 7, done: None })
+        Ok(StartedBackload { id: 7, done: None })
     });
     let reply = stub.send(form(THREE)).await;
     assert_eq!((reply.status, reply.header("location")), (303, "/web/backload?id=7"));
@@ -293,7 +298,7 @@ async fn forms_lead_back_to_the_page_and_say_what_became_of_them() {
         assert!(reply.header("set-cookie").contains(told), "{reply:?}");
     }
     stub.reload(|_| {
-        Ok(flowlord_messages::workflows::Reloaded { changed: vec!["a".to_owned()], ..Default::default() })
+        Ok(flowlord_messages::workflows::ReloadReport { changed: vec!["a".to_owned()], ..Default::default() })
     });
     let looked = stub.post("/web/workflow/refresh", "").await;
     assert!(looked.status == 303 && looked.header("set-cookie").contains("1%20changed"), "{looked:?}");
@@ -314,9 +319,9 @@ fn about() -> Stub {
     stub.measure(|ask| {
         Ok(TableSize { table: ask.table, rows: 1_234, bytes: 2_000_000, index_bytes: 0, complete: true })
     });
-    stub.backlog(|_| Ok(Backlog { leased: vec![("load".to_owned(), 2)], ..Backlog::default() }));
+    stub.backlog(|_| Ok(QueueBacklog { leased: vec![("load".to_owned(), 2)], ..QueueBacklog::default() }));
     stub.ladders(|_| Ok(vec![ladder()]));
-    stub.snapshots(|_| Ok(Snapshots { problem: Some("no room".to_owned()), ..Snapshots::default() }));
+    stub.snapshots(|_| Ok(SnapshotList { problem: Some("no room".to_owned()), ..SnapshotList::default() }));
     stub.tokens_read(|_| Ok(Vec::new()));
     stub.ping(|_| Ok(flowlord_kernel::health::Pong { restarts: 1 }));
     stub

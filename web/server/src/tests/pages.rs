@@ -2,8 +2,8 @@
 
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::alerts::{LadderStatus, Notifications};
-use flowlord_messages::stats::{DayMarks, Stats};
+use flowlord_messages::alerts::{EscalationStatus, NotificationCounts};
+use flowlord_messages::stats::{DayMarks, DayTotals};
 use flowlord_messages::tasks::TaskPage;
 
 use actix_web::test::TestRequest;
@@ -24,13 +24,13 @@ pub(super) fn full() -> Stub {
         Ok(vec![DayMarks { day, tasks: true, alerts: true, files: false }])
     });
     stub.ladders(|_| {
-        Ok(vec![LadderStatus {
+        Ok(vec![EscalationStatus {
             incident_since: Some(noon()),
             next: noon() + chrono::TimeDelta::minutes(5),
             ..ladder()
         }])
     });
-    stub.notifications(|_| Ok(vec![Notifications { sent: 1, ..Notifications::default() }]));
+    stub.notifications(|_| Ok(vec![NotificationCounts { sent: 1, ..NotificationCounts::default() }]));
     stub
 }
 
@@ -131,7 +131,7 @@ async fn a_part_that_can_not_be_read_leaves_the_others() {
 #[actix::test]
 async fn an_empty_day_says_so_and_a_full_one_that_there_is_more() {
     let stub = full();
-    stub.find_tasks(|_| Ok(TaskPage::default())).stats(|_| Ok(Stats::default()));
+    stub.find_tasks(|_| Ok(TaskPage::default())).stats(|_| Ok(DayTotals::default()));
     assert!(stub.get("/").await.text.contains("No task was created today yet."));
     stub.find_tasks(|query| Ok(more((1..).take(query.limit).map(attempt).collect())));
     let page = stub.get("/").await.text;
@@ -226,7 +226,7 @@ pub(super) fn made_up(n: i64) -> flowlord_domain::Attempt {
         _ => finished(0),
     };
     task.uid = flowlord_domain::Uid(noon().timestamp_micros() - n * 61_000_000);
-    let at = task.uid.created();
+    let at = task.uid.created_at();
     task.started = task.started.map(|_| at + chrono::TimeDelta::milliseconds(120 * n));
     task.ended = task.ended.map(|_| at + chrono::TimeDelta::milliseconds(120 * n + 900 * n * n));
     task.info =
@@ -250,11 +250,11 @@ pub(super) fn made_up(n: i64) -> flowlord_domain::Attempt {
     task
 }
 
-fn made_up_stats() -> Stats {
-    let mut all = Stats::default();
+fn made_up_stats() -> DayTotals {
+    let mut all = DayTotals::default();
     for hour in 0..13_u8 {
         for row in stats().rows {
-            let mut row = flowlord_messages::stats::StatsRow { hour, ..row };
+            let mut row = flowlord_messages::stats::HourTotals { hour, ..row };
             let more = u64::from(hour * 7 % 12);
             row.counts.complete += more;
             row.counts.total += more;

@@ -8,12 +8,12 @@ use chrono::TimeDelta;
 use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_kernel::Pong;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::changelog::Shipping;
+use flowlord_messages::changelog::ShippingState;
 use flowlord_messages::schedule::{LastSlot, PausedPhase, PhaseTimes, SlotKey};
-use flowlord_messages::snapshots::{BackupState, Snapshot};
-use flowlord_messages::stats::{Counts, Stats, StatsRow};
-use flowlord_messages::tasks::Beginning;
-use flowlord_messages::workflows::{Current, Reloaded};
+use flowlord_messages::snapshots::{BackupState, StoredSnapshot};
+use flowlord_messages::stats::{DayTotals, HourTotals, ResultCounts};
+use flowlord_messages::tasks::ChainStart;
+use flowlord_messages::workflows::{LoadedWorkflows, ReloadReport};
 use serde_json::json;
 
 use super::stub::{Stub, alert, attempt, finished, noon, request, send};
@@ -29,7 +29,7 @@ pub(super) fn finding(file: &str, message: &str) -> Finding {
 }
 
 /// One good file, and one that never loaded.
-pub(super) fn current() -> Current {
+pub(super) fn current() -> LoadedWorkflows {
     let text = concat!(
         "[[phase]]\ntask = \"extract:orders\"\nrule = \"cron=0 * * * *\"\nretry = 2\ntemplate = \"?h={hh}\"\n",
         "[[phase]]\ntask = \"load\"\ndependsOn = \"extract:orders\"\n",
@@ -37,10 +37,10 @@ pub(super) fn current() -> Current {
     );
     let zone = chrono_tz();
     let file = WorkflowFile::parse("etl/main.toml", text, "hash", zone).unwrap();
-    Current {
+    LoadedWorkflows {
         workflows: Arc::new(Workflows::new([Arc::new(file)])),
-        looked_at: noon(),
-        next_look: noon() + TimeDelta::minutes(15),
+        scanned_at: noon(),
+        next_scan: noon() + TimeDelta::minutes(15),
         broken: Arc::new(vec![finding("new.toml", "expected `=`")]),
     }
 }
@@ -79,7 +79,7 @@ async fn a_chain_is_all_its_attempts() {
     let stub = Stub::default();
     stub.chain_beginning(|query| {
         let attempts = if query.id == "a b/c" { vec![attempt(1), finished(2)] } else { Vec::new() };
-        Ok(Beginning { attempts, more: 0 })
+        Ok(ChainStart { attempts, more: 0 })
     });
     let chain = stub.get("/api/v1/chains/a%20b%2Fc").await.ok();
     assert_eq!((chain["items"].as_array().unwrap().len(), &chain["next"]), (2, &json!(null)));
@@ -186,10 +186,10 @@ async fn workflows_show_their_phases() {
 async fn workflows_are_looked_at_on_request() {
     let stub = Stub::default();
     stub.reload(|_| {
-        Ok(Reloaded {
+        Ok(ReloadReport {
             added: vec!["a.toml".into()],
             broken: vec![finding("b.toml", "no")],
-            ..Reloaded::default()
+            ..ReloadReport::default()
         })
     });
     let reply = stub.post("/api/v1/workflows/refresh", "").await.ok();
@@ -221,19 +221,19 @@ async fn alerts_of_a_day_come_in_pages() {
     }
 }
 
-pub(super) fn stats() -> Stats {
-    let row = |hour, topic: &str, counts| StatsRow {
+pub(super) fn stats() -> DayTotals {
+    let row = |hour, topic: &str, counts| HourTotals {
         hour,
         topic: topic.to_owned(),
         job: if topic == "load" { "daily".to_owned() } else { String::new() },
         counts,
         run_millis: 3_000,
     };
-    Stats {
+    DayTotals {
         rows: vec![
-            row(3, "load", Counts { total: 4, complete: 2, error: 1, alert: 0, warn: 0 }),
-            row(5, "load", Counts { total: 1, complete: 0, error: 0, alert: 1, warn: 0 }),
-            row(3, "extract", Counts { total: 2, complete: 1, error: 0, alert: 0, warn: 1 }),
+            row(3, "load", ResultCounts { total: 4, complete: 2, error: 1, alert: 0, warn: 0 }),
+            row(5, "load", ResultCounts { total: 1, complete: 0, error: 0, alert: 1, warn: 0 }),
+            row(3, "extract", ResultCounts { total: 2, complete: 1, error: 0, alert: 0, warn: 1 }),
         ],
     }
 }
@@ -270,7 +270,7 @@ async fn health_is_told() {
     assert_eq!(ready["backup"], json!(null), "without a backup place");
     stub.backup(|_| {
         let at = noon() - TimeDelta::hours(3);
-        let newest = Snapshot { location: "s3://b/one.db".to_owned(), at, bytes: 1, verified: true };
+        let newest = StoredSnapshot { location: "s3://b/one.db".to_owned(), at, bytes: 1, verified: true };
         let place = Some("s3://b".to_owned());
         Ok(BackupState {
             place,
@@ -282,7 +282,7 @@ async fn health_is_told() {
     });
     stub.shipping(|_| {
         let until = Some(noon() - TimeDelta::seconds(4));
-        Ok(Shipping { on: true, based: true, until, pending: 7, problem: None })
+        Ok(ShippingState { on: true, based: true, until, pending: 7, problem: None })
     });
     let backup = stub.get("/readyz").await.ok()["backup"].clone();
     let changes = json!({

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::leases::Extended;
-use flowlord_messages::results::Applied;
-use flowlord_messages::tasks::{Created, TaskFilter};
+use flowlord_messages::leases::LeaseExtension;
+use flowlord_messages::results::AppliedResult;
+use flowlord_messages::tasks::{CreatedTasks, TaskFilter};
 use serde_json::json;
 
 use super::stub::{Stub, after, attempt, finished, leased, listed, more, noon, token};
@@ -226,11 +226,11 @@ async fn what_people_mistype_is_refused_with_what_they_meant() {
 #[actix::test]
 async fn what_newer_workers_send_is_passed_over() {
     let stub = Stub::default();
-    stub.heartbeat(|_| Ok(Extended { expires: noon(), cancel: false }));
+    stub.heartbeat(|_| Ok(LeaseExtension { expires: noon(), cancel: false }));
     stub.release(|_| Ok(()));
-    stub.submit(|submit| Ok(submit.results.iter().map(|_| Ok(Applied { duplicate: false })).collect()));
+    stub.submit(|submit| Ok(submit.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect()));
     stub.create(|create| {
-        Ok(Created { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
+        Ok(CreatedTasks { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
     });
     let lease = format!("/api/v1/lease/{}", token());
     for (path, body) in [

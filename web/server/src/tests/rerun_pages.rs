@@ -6,8 +6,8 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use flowlord_domain::{Attempt, Role, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::alerts::LadderStatus;
-use flowlord_messages::tasks::{Beginning, TaskPage};
+use flowlord_messages::alerts::EscalationStatus;
+use flowlord_messages::tasks::{ChainStart, TaskPage};
 
 use super::access::{closed, with};
 use super::pages::{assert_strict, full};
@@ -111,7 +111,7 @@ async fn page_of(stub: &Stub, task: Attempt) -> (String, String) {
     let path = format!("/web/task/{}", task.uid);
     let chain = task.clone();
     stub.attempts(move |_| Ok(vec![Some(task.clone())]));
-    stub.chain_beginning(move |_| Ok(Beginning { attempts: vec![chain.clone()], more: 0 }));
+    stub.chain_beginning(move |_| Ok(ChainStart { attempts: vec![chain.clone()], more: 0 }));
     (stub.get(&path).await.text, path)
 }
 
@@ -173,7 +173,7 @@ async fn buttons_are_for_those_who_may() {
     let (stub, context) = closed();
     stub.find_tasks(|_| Ok(listed(vec![finished(3)])));
     stub.attempts(|_| Ok(vec![Some(finished(3))]))
-        .chain_beginning(|_| Ok(Beginning { attempts: vec![finished(3)], more: 0 }));
+        .chain_beginning(|_| Ok(ChainStart { attempts: vec![finished(3)], more: 0 }));
     stub.alerts(|_| Ok(vec![alert(1)]));
     for path in ["/web/task".to_owned(), "/web/alert".to_owned(), format!("/web/task/{}", finished(3).uid)] {
         for (role, offered) in [(Role::Viewer, false), (Role::Operator, true), (Role::Admin, true)] {
@@ -239,7 +239,7 @@ async fn those_of_an_open_incident_run_again() {
     let stub = full();
     stub.ladders(|_| {
         let tasks = vec!["load:daily".to_owned()];
-        Ok(vec![LadderStatus { incident_since: Some(noon()), tasks, ..ladder() }])
+        Ok(vec![EscalationStatus { incident_since: Some(noon()), tasks, ..ladder() }])
     });
     let page = stub.get("/web/alert").await.text;
     assert!(
@@ -257,7 +257,7 @@ async fn those_of_an_open_incident_run_again() {
     assert!(told.ends_with("=good 1 task was rerun."), "{told}");
     assert_eq!(*ran.lock().unwrap(), [finished(3).uid]);
     for route in ["none", "quiet"] {
-        stub.ladders(|_| Ok(vec![LadderStatus { route: "quiet".to_owned(), ..ladder() }]));
+        stub.ladders(|_| Ok(vec![EscalationStatus { route: "quiet".to_owned(), ..ladder() }]));
         let told = posted(&stub, "/web/alert", format!("do=rerun&route={route}")).await.1;
         assert!(told.contains("=bad no incident of route") && told.contains(route), "{told}");
     }

@@ -6,8 +6,8 @@ use actix_web::test::TestRequest;
 use flowlord_domain::Attempt;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::results::{Applied, Claim};
-use flowlord_messages::tasks::Known;
+use flowlord_messages::results::{AppliedResult, ResultClaim};
+use flowlord_messages::tasks::KnownTask;
 use serde_json::{Value, json};
 
 use super::stub::{Stub, attempt, token};
@@ -24,18 +24,20 @@ fn done(task: &Attempt) -> Value {
 fn taking(refused: &'static str) -> Stub {
     let stub = Stub::default();
     stub.submit(move |submit| {
-        let answer = |claim: &Claim| match claim {
-            Claim::Lease(_) | Claim::Foreign(_) => Ok(Applied { duplicate: false }),
-            Claim::Task(uid) if uid.to_string() == refused => Err(Error::new(Code::AlreadyFinished, "no")),
-            Claim::Task(_) => Ok(Applied { duplicate: true }),
+        let answer = |claim: &ResultClaim| match claim {
+            ResultClaim::Lease(_) | ResultClaim::Foreign(_) => Ok(AppliedResult { duplicate: false }),
+            ResultClaim::Task(uid) if uid.to_string() == refused => {
+                Err(Error::new(Code::AlreadyFinished, "no"))
+            }
+            ResultClaim::Task(_) => Ok(AppliedResult { duplicate: true }),
         };
         Ok(submit.results.iter().map(|(claim, _)| answer(claim)).collect())
     });
     stub.known_tasks(|query| {
         let find = |(_, task): (_, Arc<ForeignTask>)| match task.info.as_str() {
-            "recorded" => Known::Recorded,
-            "foreign" => Known::Unknown,
-            _ => Known::Created(task.uid()),
+            "recorded" => KnownTask::Recorded,
+            "foreign" => KnownTask::Unknown,
+            _ => KnownTask::Created(task.first_uid()),
         };
         Ok(query.tasks.into_iter().map(find).collect())
     });
@@ -140,14 +142,14 @@ async fn what_is_no_list_fails_as_a_whole_and_so_does_what_nobody_knows() {
 /// What is submitted for one done task that nobody knows, and what is answered.
 async fn adopted(path: &str, item: Value) -> (Option<ForeignTask>, Value) {
     let (seen, stub) = (Arc::new(Mutex::new(None)), Stub::default());
-    stub.known_tasks(|query| Ok(vec![Known::Unknown; query.tasks.len()]));
+    stub.known_tasks(|query| Ok(vec![KnownTask::Unknown; query.tasks.len()]));
     let submitted = Arc::clone(&seen);
     stub.submit(move |submit| {
-        if let (Claim::Foreign(task), outcome) = &submit.results[0] {
+        if let (ResultClaim::Foreign(task), outcome) = &submit.results[0] {
             assert_eq!(outcome.meta, "", "its meta is the task's");
             *submitted.lock().unwrap() = Some(ForeignTask::clone(task));
         }
-        Ok(submit.results.iter().map(|_| Ok(Applied { duplicate: false })).collect())
+        Ok(submit.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect())
     });
     let reply = stub.post(path, json!([item]).to_string()).await.ok();
     let task = seen.lock().unwrap().take();

@@ -7,24 +7,24 @@ use std::time::Duration;
 use actix::{Addr, Arbiter};
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Pong;
+use flowlord_kernel::{ActorEnvironment, Port};
 use flowlord_kernel::{Clock, Sleep};
-use flowlord_kernel::{Environment, Port};
-use flowlord_messages::events::Changes;
-use flowlord_messages::leases::Lease;
+use flowlord_messages::events::DatabaseChanges;
+use flowlord_messages::leases::RequestLeases;
 use flowlord_web_core::context::{Config, Deps};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::stub::{Stub, config, granted, token};
-use crate::{StopWeb, Unready, Web};
+use crate::{StopWeb, TurnUnready, WebActor};
 
-fn start(stub: &Stub) -> (Addr<Web>, SocketAddr) {
-    Web::start(&Arbiter::current(), config(), stub.deps()).unwrap()
+fn start(stub: &Stub) -> (Addr<WebActor>, SocketAddr) {
+    WebActor::start(&Arbiter::current(), config(), stub.deps()).unwrap()
 }
 
-async fn stop(web: &Addr<Web>, timeout: Duration) {
-    let port: Port<StopWeb> = Environment::system(Arc::new(|_| {})).port("web", web);
+async fn stop(web: &Addr<WebActor>, timeout: Duration) {
+    let port: Port<StopWeb> = ActorEnvironment::system(Arc::new(|_| {})).port("web", web);
     port.call(StopWeb { timeout }).await.unwrap();
 }
 
@@ -57,7 +57,7 @@ async fn read_answer(stream: &mut TcpStream) -> String {
 }
 
 /// Leases that wait are handed to the test.
-fn waiting(stub: &Stub) -> mpsc::UnboundedReceiver<Lease> {
+fn waiting(stub: &Stub) -> mpsc::UnboundedReceiver<RequestLeases> {
     let (leases, waiting) = mpsc::unbounded_channel();
     stub.lease(move |lease| {
         leases.send(lease).unwrap();
@@ -71,7 +71,7 @@ async fn a_taken_address_is_a_clear_error() {
     let stub = Stub::default();
     let (web, address) = start(&stub);
     let taken = Config { listen: address, ..config() };
-    let error = Web::start(&Arbiter::current(), taken, stub.deps()).unwrap_err().to_string();
+    let error = WebActor::start(&Arbiter::current(), taken, stub.deps()).unwrap_err().to_string();
     assert!(error.contains(&format!("can't listen on {address}")) && error.contains("--listen"), "{error}");
     stop(&web, Duration::from_secs(5)).await;
 }
@@ -148,7 +148,7 @@ async fn a_worker_that_may_be_gone_gets_no_task() {
 #[actix::test]
 async fn who_looks_on_and_may_be_gone_makes_room() {
     let stub = Stub::default();
-    stub.take_changes(|_| Ok(Changes::default()));
+    stub.take_changes(|_| Ok(DatabaseChanges::default()));
     let (web, address) = start(&stub);
     let mut events = send(address, "GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(events.read(&mut [0; 4096]).await.unwrap() > 0);
@@ -170,8 +170,8 @@ async fn a_stop_answers_what_is_under_way_and_takes_nothing_new() {
     assert!(read_answer(&mut idle).await.contains("200 OK"));
     let lease = leases.recv().await.unwrap();
 
-    let unready: Port<Unready> = Environment::system(Arc::new(|_| {})).port("web", &web);
-    unready.call(Unready).await.unwrap();
+    let unready: Port<TurnUnready> = ActorEnvironment::system(Arc::new(|_| {})).port("web", &web);
+    unready.call(TurnUnready).await.unwrap();
     idle.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert!(read_answer(&mut idle).await.contains("503 Service Unavailable"));
 
@@ -193,7 +193,7 @@ async fn a_stop_answers_what_is_under_way_and_takes_nothing_new() {
 #[actix::test]
 async fn a_stop_ends_what_would_go_on_for_ever() {
     let stub = Stub::default();
-    stub.take_changes(|_| Ok(Changes::default()));
+    stub.take_changes(|_| Ok(DatabaseChanges::default()));
     let (web, address) = start(&stub);
     let mut events = send(address, "GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut text = String::new();
@@ -248,9 +248,10 @@ impl Clock for Broken {
 
 #[actix::test]
 async fn a_panic_is_answered_and_the_next_request_too() {
-    let environment = Environment { clock: Arc::new(Broken), ..Environment::system(Arc::new(|_| {})) };
+    let environment =
+        ActorEnvironment { clock: Arc::new(Broken), ..ActorEnvironment::system(Arc::new(|_| {})) };
     let deps = Deps { kit: environment.kit("web"), ..Stub::default().deps() };
-    let (web, address) = Web::start(&Arbiter::current(), config(), deps).unwrap();
+    let (web, address) = WebActor::start(&Arbiter::current(), config(), deps).unwrap();
     for _ in 0..2 {
         let mut stream = send(address, "GET /api/v1/alerts HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         let answer = read_answer(&mut stream).await;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::test::TestRequest;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::outbox::SlackCall;
-use flowlord_web_core::auth::Access;
+use flowlord_messages::outbox::SlackInteraction;
+use flowlord_web_core::auth::AccessRules;
 use flowlord_web_core::extract::MAX_BODY;
 
 use super::stub::{Stub, send};
@@ -24,14 +24,14 @@ fn signed(body: impl Into<actix_web::web::Bytes>) -> TestRequest {
 #[actix::test]
 async fn a_click_is_handed_on_as_it_came_and_answered_with_nothing() {
     let stub = Stub::default();
-    let heard: Arc<Mutex<Vec<SlackCall>>> = Arc::default();
+    let heard: Arc<Mutex<Vec<SlackInteraction>>> = Arc::default();
     let hears = Arc::clone(&heard);
     stub.click(move |call| {
         hears.lock().unwrap().push(call);
         Ok(())
     });
     let mut config = super::stub::config();
-    config.access = Access { anonymous: false, ..Access::default() };
+    config.access = AccessRules { anonymous: false, ..AccessRules::default() };
     let context = actix_web::web::Data::new(flowlord_web_core::context::WebContext::new(
         config,
         stub.deps(),

@@ -1,13 +1,13 @@
 //! Copies of the database, asked for and listed.
 
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::snapshots::{Snapshot, Snapshots};
+use flowlord_messages::snapshots::{SnapshotList, StoredSnapshot};
 use serde_json::json;
 
 use super::stub::{Stub, noon};
 
-fn snapshot(location: &str) -> Snapshot {
-    Snapshot { location: location.to_owned(), at: noon(), bytes: 4096, verified: true }
+fn snapshot(location: &str) -> StoredSnapshot {
+    StoredSnapshot { location: location.to_owned(), at: noon(), bytes: 4096, verified: true }
 }
 
 #[actix::test]
@@ -40,7 +40,7 @@ async fn they_are_listed_with_when_the_next_is_due() {
     let stub = Stub::default();
     stub.snapshots(|_| {
         let items = vec![snapshot("two"), snapshot("one")];
-        Ok(Snapshots { items, next: Some(noon()), problem: Some("the disk is full".to_owned()) })
+        Ok(SnapshotList { items, next: Some(noon()), problem: Some("the disk is full".to_owned()) })
     });
     let listed = stub.get("/api/v1/snapshots").await.ok();
     assert_eq!(listed["items"][0]["location"], "two");

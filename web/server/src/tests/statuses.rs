@@ -6,19 +6,19 @@ use std::sync::Arc;
 use actix_web::test::TestRequest;
 use actix_web::web;
 use flowlord_domain::Role;
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_kernel::Pong;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::files::Recorded;
-use flowlord_messages::leases::Extended;
-use flowlord_messages::outbox::Fate;
-use flowlord_messages::results::Applied;
+use flowlord_messages::files::RecordedFile;
+use flowlord_messages::leases::LeaseExtension;
+use flowlord_messages::outbox::DeliveryStatus;
+use flowlord_messages::results::AppliedResult;
 use flowlord_messages::silences::Silence;
-use flowlord_messages::snapshots::{Snapshot, Snapshots};
-use flowlord_messages::stats::Stats;
-use flowlord_messages::tasks::{Beginning, Created, TaskPage};
+use flowlord_messages::snapshots::{SnapshotList, StoredSnapshot};
+use flowlord_messages::stats::DayTotals;
+use flowlord_messages::tasks::{ChainStart, CreatedTasks, TaskPage};
 use flowlord_messages::tokens::StoredToken;
-use flowlord_messages::workflows::{Reloaded, WorkflowRecord};
+use flowlord_messages::workflows::{ReloadReport, WorkflowRecord};
 use flowlord_web_api::EXAMPLE_PUSH_TOKEN;
 use flowlord_web_core::auth::hash_of;
 use flowlord_web_core::context::{Config, ContextRef, WebContext};
@@ -34,19 +34,22 @@ use crate::routes::table;
 
 pub(super) fn serving() -> Stub {
     let stub = planning();
-    let taken = || Snapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096, verified: true };
+    let taken =
+        || StoredSnapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096, verified: true };
     stub.create(|create| {
-        Ok(Created { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
+        Ok(CreatedTasks { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
     });
     stub.lease(|lease| {
         lease.reply.send(Ok(vec![granted()])).unwrap();
         Ok(())
     });
-    stub.heartbeat(|_| Ok(Extended { expires: noon(), cancel: false }));
+    stub.heartbeat(|_| Ok(LeaseExtension { expires: noon(), cancel: false }));
     stub.release(|_| Ok(()));
-    stub.submit(|results| Ok(results.results.iter().map(|_| Ok(Applied { duplicate: false })).collect()));
+    stub.submit(|results| {
+        Ok(results.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect())
+    });
     stub.workflows(|_| Ok(current()));
-    stub.reload(|_| Ok(Reloaded::default()));
+    stub.reload(|_| Ok(ReloadReport::default()));
     stub.next_runs(|_| Ok(Vec::new()));
     stub.slots(|_| Ok(Vec::new()));
     stub.paused(|_| Ok(Vec::new()));
@@ -56,23 +59,23 @@ pub(super) fn serving() -> Stub {
     stub.later(|query| Ok(vec![None; query.uids.len()]));
     stub.places(|_| Ok(Arc::default()));
     stub.snapshot(move |_| Ok(taken()));
-    stub.snapshots(move |_| Ok(Snapshots { items: vec![taken()], next: Some(noon()), problem: None }));
+    stub.snapshots(move |_| Ok(SnapshotList { items: vec![taken()], next: Some(noon()), problem: None }));
     stub.change_backload(|change| Ok(stored(change.id)));
     stub.backload(|read| Ok(Some((stored(read.id), Vec::new()))));
     stub.backloads(|_| Ok(vec![stored(1)]));
-    stub.arrived(|_| Ok(Recorded { event: 5, phases: Vec::new(), tasks: Vec::new() }));
+    stub.arrived(|_| Ok(RecordedFile { event: 5, phases: Vec::new(), tasks: Vec::new() }));
     stub.files(|_| Ok(Vec::new()));
     stub.attempts(|query| Ok(query.uids.iter().map(|_| Some(attempt(1))).collect()));
     stub.chain(|_| Ok(vec![attempt(1)]));
-    stub.chain_beginning(|_| Ok(Beginning { attempts: vec![attempt(1)], more: 0 }));
+    stub.chain_beginning(|_| Ok(ChainStart { attempts: vec![attempt(1)], more: 0 }));
     stub.find_tasks(|_| Ok(TaskPage::default()));
-    stub.stats(|_| Ok(Stats::default()));
+    stub.stats(|_| Ok(DayTotals::default()));
     stub.alerts(|_| Ok(Vec::new()));
     stub.acknowledge(|_| Ok(Vec::new()));
     stub.incidents(|_| Ok(Vec::new()));
     stub.silences(|_| Ok(Vec::new()));
     stub.add_silence(|add| Ok(silence(add.matcher)));
-    stub.remove_silence(|_| Ok(silence(Matcher::default())));
+    stub.remove_silence(|_| Ok(silence(AlertMatcher::default())));
     stub.add_token(|_| Ok(()));
     stub.remove_token(|_| Ok(()));
     stub.tokens_read(|_| Ok(vec![push_token()]));
@@ -85,10 +88,10 @@ pub(super) fn serving() -> Stub {
         };
         Ok(Some(record))
     });
-    stub.changes(|_| Ok(flowlord_messages::audit::ChangePage::default()));
+    stub.changes(|_| Ok(flowlord_messages::audit::AuditRecordPage::default()));
     stub.record_change(|_| Ok(()));
     stub.enqueue(|_| Ok(1));
-    stub.fate(|_| Ok(Fate::Arrived));
+    stub.fate(|_| Ok(DeliveryStatus::Arrived));
     stub.ping(|_| Ok(Pong { restarts: 0 }));
     stub
 }
@@ -98,7 +101,7 @@ fn push_token() -> StoredToken {
     StoredToken { name: "pubsub".to_owned(), role: Role::Push, hash, created: noon() }
 }
 
-fn silence(matcher: Matcher) -> Silence {
+fn silence(matcher: AlertMatcher) -> Silence {
     Silence { id: 7, from: noon(), until: noon(), matcher, by: "ada".to_owned(), reason: "moves".to_owned() }
 }
 
@@ -160,7 +163,7 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
         Code::Unauthorized => send(closed().1, example(operation)).await,
         Code::Forbidden => {
             let needed = operation.role.unwrap();
-            let role = Role::ALL.into_iter().find(|role| !role.covers(needed)).unwrap().as_str();
+            let role = Role::ALL.into_iter().find(|role| !role.covers_role(needed)).unwrap().as_str();
             let path = operation.example_path().replace(EXAMPLE_PUSH_TOKEN, role);
             send(closed().1, bearer(request(operation, &path), role)).await
         }
@@ -213,7 +216,9 @@ fn without_slack() -> ContextRef {
 /// A workflow file doesn't load, which `/refresh` tells.
 fn broken_workflow() -> Stub {
     let stub = serving();
-    stub.reload(|_| Ok(Reloaded { broken: current().broken.as_ref().clone(), ..Reloaded::default() }));
+    stub.reload(|_| {
+        Ok(ReloadReport { broken: current().broken.as_ref().clone(), ..ReloadReport::default() })
+    });
     stub
 }
 

@@ -10,56 +10,57 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::web;
 use chrono::{DateTime, Utc};
-use flowlord_domain::ladder::Policy;
+use flowlord_domain::escalation::EscalationPolicy;
 use flowlord_domain::{AlertKind, Attempt, Uid};
 use flowlord_kernel::{
-    Clock, Code, Environment, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep,
+    ActorEnvironment, Clock, Code, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep,
 };
 use flowlord_messages::LeaseToken;
 use flowlord_messages::alerts::{
-    Acknowledge, Acknowledged, AlertsByRow, CountNotifications, LadderStates, LadderStatus, ListAlerts,
-    ListIncidents, Notifications, StoredAlert, StoredIncident,
+    AcknowledgeAlerts, AcknowledgedIncident, CountNotifications, EscalationStatus, ListAlerts, ListIncidents,
+    NotificationCounts, ReadAlerts, ReadEscalations, StoredAlert, StoredIncident,
 };
-use flowlord_messages::audit::{ChangePage, ListChanges, RecordChange};
+use flowlord_messages::audit::{AuditRecordPage, ListAuditRecords, RecordAudit};
 use flowlord_messages::backloads::{
-    ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
-    ReadBackloads, Started, StoredBackload,
+    BackloadCheck, BackloadFailure, ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload,
+    PlannedBackload, ReadBackload, ReadBackloads, StartedBackload, StoredBackload,
 };
-use flowlord_messages::changelog::{ReadShipping, Shipping};
+use flowlord_messages::changelog::{ReadShippingState, ShippingState};
 use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
     DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
     SchedulerClient, ShipperClient,
 };
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
-use flowlord_messages::events::{Changes, TakeChanges};
+use flowlord_messages::events::{DatabaseChanges, TakeChanges};
 use flowlord_messages::files::{
-    FileArrived, ListFiles, Recorded, StoredFileEvent, WatchedPlace, WatchedPlaces,
+    FileArrived, ListFileEvents, ReadWatchedPlaces, RecordedFile, StoredFileEvent, WatchedPlace,
 };
-use flowlord_messages::history::RemoveOld;
-use flowlord_messages::leases::{Extended, Granted, Heartbeat, Lease, Release};
-use flowlord_messages::outbox::{AwaitMessage, EnqueueMessage, Fate, SlackCall};
-use flowlord_messages::results::{Applied, SubmitResults};
+use flowlord_messages::history::RemoveOldHistory;
+use flowlord_messages::leases::{LeaseExtension, LeaseGrant, ReleaseTask, RequestLeases, SendHeartbeat};
+use flowlord_messages::outbox::{AwaitDelivery, DeliveryStatus, EnqueueMessage, SlackInteraction};
+use flowlord_messages::results::{AppliedResult, SubmitResults};
 use flowlord_messages::schedule::{
-    LastSlot, LastSlots, NextRuns, PausePhase, PausedPhase, PhaseSlots, PhaseTimes, ReadPaused, ReadSlots,
+    LastSlot, PausePhase, PausedPhase, PhaseSlots, PhaseTimes, ReadLastSlots, ReadNextRuns, ReadPaused,
+    ReadSlots,
 };
 use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence, Silence};
 use flowlord_messages::snapshots::{
-    BackUp, BackupState, ListSnapshots, ReadBackup, Snapshot, Snapshots, TakeSnapshot,
+    BackupState, ListSnapshots, ReadBackup, SnapshotList, StoredSnapshot, TakeBackup, TakeSnapshot,
 };
 use flowlord_messages::stats::{
-    Backlog, Counts, DayMarks, DayStats, ReadBacklog, ReadDays, ReadHours, Stats,
+    DayMarks, DayTotals, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts, ResultCounts,
 };
 use flowlord_messages::tasks::{
-    AttemptsById, Beginning, CancelTask, Chain, ChainBeginning, CreateTasks, Created, FindTasks, Known,
-    KnownTasks, LaterAttempts, RerunTasks, TaskCursor, TaskPage,
+    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, FindTasks,
+    KnownTask, ReadAttempts, ReadChain, ReadChainStart, RerunTasks, TaskCursor, TaskPage,
 };
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_messages::workflows::{
-    Current, CurrentWorkflows, ReadWorkflow, Reload, Reloaded, WorkflowRecord,
+    LoadedWorkflows, ReadLoadedWorkflows, ReadWorkflow, ReloadReport, ReloadWorkflows, WorkflowRecord,
 };
-use flowlord_web_core::auth::Access;
-use flowlord_web_core::context::{Config, Deps, Kept, Limits, Metrics};
+use flowlord_web_core::auth::AccessRules;
+use flowlord_web_core::context::{Config, Deps, HistoryPolicy, MetricsWriter, WebLimits};
 use flowlord_web_core::context::{ContextRef, WebContext};
 use serde_json::Value;
 
@@ -125,77 +126,77 @@ macro_rules! stub {
 }
 
 stub! {
-    create: CreateTasks => Created;
-    lease: Lease => ();
-    heartbeat: Heartbeat => Extended;
-    release: Release => ();
-    submit: SubmitResults => Vec<Result<Applied>>;
-    workflows: CurrentWorkflows => Current;
-    reload: Reload => Reloaded;
-    next_runs: NextRuns => Vec<PhaseTimes>;
+    create: CreateTasks => CreatedTasks;
+    lease: RequestLeases => ();
+    heartbeat: SendHeartbeat => LeaseExtension;
+    release: ReleaseTask => ();
+    submit: SubmitResults => Vec<Result<AppliedResult>>;
+    workflows: ReadLoadedWorkflows => LoadedWorkflows;
+    reload: ReloadWorkflows => ReloadReport;
+    next_runs: ReadNextRuns => Vec<PhaseTimes>;
     pause: PausePhase => Option<DateTime<Utc>>;
     paused: ReadPaused => Vec<PausedPhase>;
     rerun: RerunTasks => Vec<Result<Uid>>;
     cancel: CancelTask => ();
-    known_tasks: KnownTasks => Vec<Known>;
-    later: LaterAttempts => Vec<Option<Uid>>;
-    snapshot: TakeSnapshot => Snapshot;
-    snapshots: ListSnapshots => Snapshots;
+    known_tasks: FindKnownTasks => Vec<KnownTask>;
+    later: FindLaterAttempts => Vec<Option<Uid>>;
+    snapshot: TakeSnapshot => StoredSnapshot;
+    snapshots: ListSnapshots => SnapshotList;
     backup: ReadBackup => BackupState;
-    shipping: ReadShipping => Shipping;
-    plan_backload: PlanBackload => Arc<Planned>;
-    execute_backload: ExecuteBackload => Started;
+    shipping: ReadShippingState => ShippingState;
+    plan_backload: PlanBackload => Arc<PlannedBackload>;
+    execute_backload: ExecuteBackload => StartedBackload;
     change_backload: ChangeBackload => StoredBackload;
-    check_backload: CheckBackload => Checked;
-    backload: ReadBackload => Option<(StoredBackload, Vec<Failure>)>;
+    check_backload: CheckBackload => BackloadCheck;
+    backload: ReadBackload => Option<(StoredBackload, Vec<BackloadFailure>)>;
     backloads: ReadBackloads => Vec<StoredBackload>;
-    arrived: FileArrived => Recorded;
-    files: ListFiles => Vec<StoredFileEvent>;
-    places: WatchedPlaces => Arc<Vec<WatchedPlace>>;
-    ladders: LadderStates => Vec<LadderStatus>;
-    acknowledge: Acknowledge => Vec<Acknowledged>;
+    arrived: FileArrived => RecordedFile;
+    files: ListFileEvents => Vec<StoredFileEvent>;
+    places: ReadWatchedPlaces => Arc<Vec<WatchedPlace>>;
+    ladders: ReadEscalations => Vec<EscalationStatus>;
+    acknowledge: AcknowledgeAlerts => Vec<AcknowledgedIncident>;
     add_silence: AddSilence => Silence;
     remove_silence: RemoveSilence => Silence;
     silences: ListSilences => Vec<Silence>;
     incidents: ListIncidents => Vec<StoredIncident>;
-    notifications: CountNotifications => Vec<Notifications>;
-    attempts: AttemptsById => Vec<Option<Attempt>>;
-    chain: Chain => Vec<Attempt>;
-    chain_beginning: ChainBeginning => Beginning;
+    notifications: CountNotifications => Vec<NotificationCounts>;
+    attempts: ReadAttempts => Vec<Option<Attempt>>;
+    chain: ReadChain => Vec<Attempt>;
+    chain_beginning: ReadChainStart => ChainStart;
     find_tasks: FindTasks => TaskPage;
-    stats: DayStats => Stats;
-    days: ReadDays => Vec<DayMarks>;
+    stats: ReadDayTotals => DayTotals;
+    days: ReadDayMarks => Vec<DayMarks>;
     alerts: ListAlerts => Vec<StoredAlert>;
-    alerts_by_row: AlertsByRow => Vec<StoredAlert>;
-    take_changes: TakeChanges => Changes;
+    alerts_by_row: ReadAlerts => Vec<StoredAlert>;
+    take_changes: TakeChanges => DatabaseChanges;
     add_token: AddToken => ();
     remove_token: RemoveToken => ();
     tokens_read: ReadTokens => Vec<StoredToken>;
-    backlog: ReadBacklog => Backlog;
-    slots: LastSlots => Vec<LastSlot>;
+    backlog: ReadBacklog => QueueBacklog;
+    slots: ReadLastSlots => Vec<LastSlot>;
     grid: ReadSlots => Vec<PhaseSlots>;
-    hours: ReadHours => Vec<Vec<(DateTime<Utc>, Counts)>>;
+    hours: ReadHourCounts => Vec<Vec<(DateTime<Utc>, ResultCounts)>>;
     database: ReadDatabase => DatabaseFacts;
     measure: MeasureTable => TableSize;
     content: ReadWorkflow => Option<WorkflowRecord>;
     enqueue: EnqueueMessage => i64;
-    fate: AwaitMessage => Fate;
-    click: SlackCall => ();
+    fate: AwaitDelivery => DeliveryStatus;
+    click: SlackInteraction => ();
     ping: Ping => Pong;
-    record_change: RecordChange => ();
-    changes: ListChanges => ChangePage;
+    record_change: RecordAudit => ();
+    changes: ListAuditRecords => AuditRecordPage;
 }
 
-impl Handler<RemoveOld> for Stub {
+impl Handler<RemoveOldHistory> for Stub {
     type Result = ();
 
-    fn handle(&mut self, _: RemoveOld, _: &mut Context<Self>) {}
+    fn handle(&mut self, _: RemoveOldHistory, _: &mut Context<Self>) {}
 }
 
-impl Handler<BackUp> for Stub {
+impl Handler<TakeBackup> for Stub {
     type Result = ();
 
-    fn handle(&mut self, _: BackUp, _: &mut Context<Self>) {}
+    fn handle(&mut self, _: TakeBackup, _: &mut Context<Self>) {}
 }
 
 impl Actor for Stub {
@@ -212,15 +213,15 @@ pub(crate) fn config() -> Config {
         version: "1.2.3".to_owned(),
         slack: true,
         started_at: noon() - chrono::TimeDelta::minutes(90),
-        kept: Kept {
+        kept: HistoryPolicy {
             history: chrono::TimeDelta::days(90),
             unfinished: chrono::TimeDelta::hours(4),
-            ..Kept::default()
+            ..HistoryPolicy::default()
         },
-        access: Access { anonymous: true, ..Access::default() },
-        limits: Limits { connections: 100, long_polls: 10 },
+        access: AccessRules { anonymous: true, ..AccessRules::default() },
+        limits: WebLimits { connections: 100, long_polls: 10 },
         tls: None,
-        metrics: Metrics(Arc::new(|| "counted 1\n".to_owned())),
+        metrics: MetricsWriter(Arc::new(|| "counted 1\n".to_owned())),
     }
 }
 
@@ -228,10 +229,10 @@ impl Stub {
     /// Starts it, with ports to it.
     pub(crate) fn deps(&self) -> Deps {
         let actor = self.clone().start();
-        let environment = Environment {
+        let environment = ActorEnvironment {
             clock: Arc::new(Stopped),
             ids: IdGenerator::seeded(1),
-            ..Environment::system(Arc::new(|_| {}))
+            ..ActorEnvironment::system(Arc::new(|_| {}))
         };
         let limits = PortLimits { max_under_way: 64, timeout: Duration::from_secs(30) };
         macro_rules! port {
@@ -246,32 +247,32 @@ impl Stub {
         }
         let reader = client!(
             DatabaseReader:
-            AlertsByRow, AttemptsById, Chain, ChainBeginning, CheckBackload, CountNotifications, DayStats, FindTasks,
-            KnownTasks, LastSlots, LaterAttempts, ListAlerts, ListChanges, ListFiles, ListIncidents, ListSilences,
-            MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDays, ReadHours, ReadPaused,
+            ReadAlerts, ReadAttempts, ReadChain, ReadChainStart, CheckBackload, CountNotifications, ReadDayTotals, FindTasks,
+            FindKnownTasks, ReadLastSlots, FindLaterAttempts, ListAlerts, ListAuditRecords, ListFileEvents, ListIncidents, ListSilences,
+            MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadHourCounts, ReadPaused,
             ReadSlots, ReadTokens, ReadWorkflow,
         );
         Deps {
             kit: environment.kit("web"),
             writer: client!(
                 DatabaseWriter:
-                AddSilence, AddToken, CancelTask, CreateTasks, EnqueueMessage, RecordChange, RemoveSilence,
+                AddSilence, AddToken, CancelTask, CreateTasks, EnqueueMessage, RecordAudit, RemoveSilence,
                 RemoveToken, RerunTasks, TakeChanges,
             ),
             view_reader: reader.clone(),
             reader,
-            library: client!(LibraryClient: CurrentWorkflows, Reload),
-            scheduler: client!(SchedulerClient: NextRuns, PausePhase),
-            dispatch: client!(DispatchClient: Lease, Heartbeat, Release),
+            library: client!(LibraryClient: ReadLoadedWorkflows, ReloadWorkflows),
+            scheduler: client!(SchedulerClient: ReadNextRuns, PausePhase),
+            dispatch: client!(DispatchClient: RequestLeases, SendHeartbeat, ReleaseTask),
             ingest: client!(IngestClient: SubmitResults),
-            alerts: client!(AlertsClient: LadderStates, Acknowledge),
-            notifier: client!(NotifierClient: AwaitMessage),
-            buttons: client!(ButtonsClient: SlackCall),
-            backup: client!(BackupClient: BackUp, ListSnapshots, ReadBackup, TakeSnapshot),
-            shipper: client!(ShipperClient: ReadShipping),
-            retention: client!(RetentionClient: RemoveOld),
+            alerts: client!(AlertsClient: ReadEscalations, AcknowledgeAlerts),
+            notifier: client!(NotifierClient: AwaitDelivery),
+            buttons: client!(ButtonsClient: SlackInteraction),
+            backup: client!(BackupClient: TakeBackup, ListSnapshots, ReadBackup, TakeSnapshot),
+            shipper: client!(ShipperClient: ReadShippingState),
+            retention: client!(RetentionClient: RemoveOldHistory),
             backload: client!(BackloadClient: PlanBackload, ExecuteBackload, ChangeBackload),
-            files: client!(FilesClient: FileArrived, WatchedPlaces),
+            files: client!(FilesClient: FileArrived, ReadWatchedPlaces),
             pings: vec![("db", port!()), ("dispatch", port!())],
         }
     }
@@ -390,12 +391,12 @@ pub(crate) fn after(query: &FindTasks) -> Option<Uid> {
     }
 }
 
-pub(crate) fn ladder() -> LadderStatus {
-    let policy = Policy::default();
-    LadderStatus {
+pub(crate) fn ladder() -> EscalationStatus {
+    let policy = EscalationPolicy::default();
+    EscalationStatus {
         route: "default".to_owned(),
         policy,
-        interval: policy.min,
+        interval: policy.min_interval,
         next: noon(),
         incident_since: None,
         alerts: 0,
@@ -428,6 +429,6 @@ pub(crate) fn token() -> LeaseToken {
     LeaseToken { uid: attempt(1).uid, secret: 0xfeed }
 }
 
-pub(crate) fn granted() -> Granted {
-    Granted { lease: token(), expires: noon() + chrono::TimeDelta::seconds(60), task: leased(1) }
+pub(crate) fn granted() -> LeaseGrant {
+    LeaseGrant { lease: token(), expires: noon() + chrono::TimeDelta::seconds(60), task: leased(1) }
 }

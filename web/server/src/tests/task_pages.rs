@@ -2,14 +2,14 @@
 
 use actix_web::test::TestRequest;
 use chrono::TimeDelta;
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{Attempt, TaskResult, Uid};
-use flowlord_messages::alerts::{Acknowledged, IncidentStep, StoredAlert, StoredIncident};
-use flowlord_messages::files::{FileSource, MatchState, PhaseOutcome, StoredFileEvent};
+use flowlord_messages::alerts::{AcknowledgedIncident, IncidentStep, StoredAlert, StoredIncident};
+use flowlord_messages::files::{FileMatchState, FilePhaseOutcome, FileSource, StoredFileEvent};
 use flowlord_messages::silences::Silence;
-use flowlord_messages::tasks::{Beginning, TaskCursor, TaskPage, TaskSort};
+use flowlord_messages::tasks::{ChainStart, TaskCursor, TaskPage, TaskSort};
 
 use super::pages::{assert_strict, full, made_up};
 use super::reads::stats;
@@ -107,7 +107,7 @@ fn with_chain() -> Stub {
     });
     stub.chain_beginning(|asked| {
         assert_eq!((asked.id.as_str(), asked.limit), ("chain-1", 200));
-        Ok(Beginning { attempts: chain(), more: 0 })
+        Ok(ChainStart { attempts: chain(), more: 0 })
     });
     stub
 }
@@ -139,7 +139,7 @@ async fn a_task_shows_itself_its_meta_and_its_chain() {
 async fn of_a_long_chain_the_beginning_is_shown_and_the_task_itself() {
     let (stub, uid) = (with_chain(), finished(3).uid);
     let others = || (10..110).map(|n| Attempt { uid: attempt(n).uid, ..finished(3) });
-    stub.chain_beginning(move |_| Ok(Beginning { attempts: others().collect(), more: 1_235 }));
+    stub.chain_beginning(move |_| Ok(ChainStart { attempts: others().collect(), more: 1_235 }));
     let page = stub.get(&format!("/web/task/{uid}")).await.text;
     assert_eq!(page.matches("<tr id=\"t-").count(), 101, "the task itself is the last one");
     for part in [
@@ -251,7 +251,7 @@ fn silence() -> Silence {
         id: 7,
         from: noon(),
         until: noon() + TimeDelta::hours(4),
-        matcher: Matcher { topic: Some("etl.*".to_owned()), ..Matcher::default() },
+        matcher: AlertMatcher { topic: Some("etl.*".to_owned()), ..AlertMatcher::default() },
         by: "ada".to_owned(),
         reason: "the <source> moves".to_owned(),
     }
@@ -301,7 +301,11 @@ async fn forms_take_care_silence_and_end_and_say_what_they_did() {
     stub.acknowledge(|said| {
         assert_eq!((said.route.as_deref(), said.note.as_str()), (Some("default"), "on it"));
         assert_eq!(said.until, noon() + TimeDelta::hours(1));
-        Ok(vec![Acknowledged { route: "default".to_owned(), opened: Some(noon()), tasks: Vec::new() }])
+        Ok(vec![AcknowledgedIncident {
+            route: "default".to_owned(),
+            opened: Some(noon()),
+            tasks: Vec::new(),
+        }])
     });
     let told = posted(&stub, "do=ack&route=default&for=1h&note=on+it").await;
     assert!(told.contains("=good Acknowledged by someone until"), "{told}");
@@ -341,7 +345,7 @@ pub(super) fn made_up_pages() -> Stub {
             .map(|uid| Some(Attempt { uid: *uid, msg: text.to_owned(), ..made_up(2) }))
             .collect())
     });
-    stub.chain_beginning(|_| Ok(Beginning { attempts: made_up_chain(), more: 0 }));
+    stub.chain_beginning(|_| Ok(ChainStart { attempts: made_up_chain(), more: 0 }));
     stub.alerts(|_| {
         let mut all = alerts();
         let long =
@@ -352,13 +356,13 @@ pub(super) fn made_up_pages() -> Stub {
     stub.incidents(|_| Ok(vec![incident()])).silences(|_| Ok(vec![silence()]));
     stub.files(|_| {
         Ok(vec![
-            file(3, "/in/2026/03/02/11/a.csv", Some(MatchState::Started)),
+            file(3, "/in/2026/03/02/11/a.csv", Some(FileMatchState::Started)),
             file(
                 2,
                 "gs://bucket/landing/orders/2026/03/02/11/part-000017-of-000042.json.gz",
-                Some(MatchState::Waiting),
+                Some(FileMatchState::Waiting),
             ),
-            file(4, "/in/b.csv", Some(MatchState::Failed)),
+            file(4, "/in/b.csv", Some(FileMatchState::Failed)),
             file(1, "/out/c.txt", None),
         ])
     });
@@ -396,17 +400,17 @@ fn made_up_chain() -> Vec<Attempt> {
     ]
 }
 
-fn file(id: i64, path: &str, state: Option<MatchState>) -> StoredFileEvent {
+fn file(id: i64, path: &str, state: Option<FileMatchState>) -> StoredFileEvent {
     let phase = FilePhase {
         workflow: "etl/main.toml".to_owned(),
         task: "load:csv".to_owned(),
         pattern: "/in/*.csv".to_owned(),
         nth: 0,
     };
-    let outcome = |state| PhaseOutcome {
+    let outcome = |state| FilePhaseOutcome {
         phase: phase.clone(),
         state,
-        uid: (state == MatchState::Started).then_some(Uid(1)),
+        uid: (state == FileMatchState::Started).then_some(Uid(1)),
         why: String::new(),
     };
     StoredFileEvent {
@@ -429,8 +433,8 @@ async fn files_show_what_they_started_and_cards_filter_them() {
     let stub = full();
     stub.files(|_| {
         Ok(vec![
-            file(3, "/in/2026/03/02/11/a.csv", Some(MatchState::Started)),
-            file(2, "/in/b.csv", Some(MatchState::Repeated)),
+            file(3, "/in/2026/03/02/11/a.csv", Some(FileMatchState::Started)),
+            file(2, "/in/b.csv", Some(FileMatchState::Repeated)),
             file(1, "/out/<c>.txt", None),
         ])
     });

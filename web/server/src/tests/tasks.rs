@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use actix_web::test::TestRequest;
 use flowlord_domain::{TaskResult, TaskState, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::tasks::{CreateTasks, Created, FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort};
+use flowlord_messages::tasks::{
+    CreateTasks, CreatedTasks, FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort,
+};
 use serde_json::json;
 
 use super::stub::{Stub, attempt, finished, noon};
@@ -19,7 +21,7 @@ fn storing() -> (Stub, Arc<Mutex<Vec<CreateTasks>>>) {
     stub.create(move |create| {
         let uids = create.tasks.iter().map(|task| task.uid).collect();
         asked.lock().unwrap().push(create);
-        Ok(Created { uids, repeated: false })
+        Ok(CreatedTasks { uids, repeated: false })
     });
     (stub, seen)
 }
@@ -70,7 +72,7 @@ async fn what_was_stored_is_answered() {
     stub.attempts(|query| Ok(query.uids.into_iter().map(|_| Some(finished(7))).collect()));
     for repeated in [true, false] {
         // Repeated, or moved on since its uid was taken.
-        stub.create(move |_| Ok(Created { uids: vec![attempt(7).uid], repeated }));
+        stub.create(move |_| Ok(CreatedTasks { uids: vec![attempt(7).uid], repeated }));
         let request = TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k1"));
         let reply = stub.send(request.set_payload(r#"{"type":"load","info":"i"}"#)).await;
         assert_eq!((reply.status, &reply.json()["state"]), (201, &json!("done")), "{reply:?}");

@@ -7,16 +7,16 @@ use actix_web::test::TestRequest;
 use actix_web::web;
 use flowlord_domain::Role;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::audit::{Action, Change, ChangePage, StoredChange};
+use flowlord_messages::audit::{AuditAction, AuditRecord, AuditRecordPage, StoredAuditRecord};
 use flowlord_messages::tokens::StoredToken;
-use flowlord_web_core::auth::{Access, Proxies, hash_of};
+use flowlord_web_core::auth::{AccessRules, TrustedProxies, hash_of};
 use flowlord_web_core::context::Config;
 use flowlord_web_core::context::{ContextRef, WebContext};
 use serde_json::json;
 
 use super::stub::{Stub, config, noon, request, send};
 
-type Stored = Arc<Mutex<Vec<Change>>>;
+type Stored = Arc<Mutex<Vec<AuditRecord>>>;
 
 /// A service behind a proxy, where ann is an admin.
 fn closed() -> (Stub, ContextRef, Stored) {
@@ -33,8 +33,8 @@ fn closed() -> (Stub, ContextRef, Stored) {
         store.lock().unwrap().push(record.change);
         Ok(())
     });
-    let proxies = Proxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
-    let config = Config { access: Access { proxies, ..Access::default() }, ..config() };
+    let proxies = TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
+    let config = Config { access: AccessRules { proxies, ..AccessRules::default() }, ..config() };
     let context =
         web::Data::new(WebContext::new(config, stub.deps(), crate::routes::table(), Arc::default()));
     (stub, context, stored)
@@ -55,11 +55,11 @@ async fn a_change_is_stored_with_who_what_and_from_where() {
     let removed = send(context.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/etl"))).await;
     assert_eq!(removed.status, 204);
     let changes = stored.lock().unwrap().clone();
-    let expected = Change {
+    let expected = AuditRecord {
         at: noon(),
         who: "ann".to_owned(),
         from: "192.0.2.7".to_owned(),
-        action: Action::Token,
+        action: AuditAction::Token,
         what: "POST /api/v1/tokens".to_owned(),
         detail: r#"{"name":"etl","role":"worker"}"#.to_owned(),
         status: 201,
@@ -111,21 +111,21 @@ async fn a_form_that_failed_is_no_change() {
     let changes = stored.lock().unwrap().clone();
     assert_eq!(
         (changes[0].action, changes[0].detail.as_str()),
-        (Action::Resume, "workflow=a.toml&task=load")
+        (AuditAction::Resume, "workflow=a.toml&task=load")
     );
 }
 
-fn change(id: i64) -> StoredChange {
-    let change = Change {
+fn change(id: i64) -> StoredAuditRecord {
+    let change = AuditRecord {
         at: noon(),
         who: "ann".to_owned(),
         from: "192.0.2.7".to_owned(),
-        action: Action::Refresh,
+        action: AuditAction::Refresh,
         what: "POST /refresh".to_owned(),
         detail: String::new(),
         status: 200,
     };
-    StoredChange { id, change }
+    StoredAuditRecord { id, change }
 }
 
 #[actix::test]
@@ -135,9 +135,9 @@ async fn the_trail_is_listed_by_day_by_who_and_by_what() {
         assert_eq!((query.after, query.limit), (Some(9), 2));
         assert_eq!(
             (query.who, query.actions),
-            (vec!["ann".to_owned()], vec![Action::Pause, Action::Refresh])
+            (vec!["ann".to_owned()], vec![AuditAction::Pause, AuditAction::Refresh])
         );
-        Ok(ChangePage { changes: vec![change(8), change(7)], next: Some(7), looked_until: None })
+        Ok(AuditRecordPage { changes: vec![change(8), change(7)], next: Some(7), looked_until: None })
     });
     let filter = "who=ann&action=pause,refresh";
     let list = stub.get(&format!("/api/v1/audit?date=2026-03-02&limit=2&cursor=9&{filter}")).await.ok();
@@ -148,7 +148,9 @@ async fn the_trail_is_listed_by_day_by_who_and_by_what() {
                "what": "POST /refresh", "detail": "", "status": 200})
     );
     assert_eq!(list.get("looked_until"), None);
-    stub.changes(|_| Ok(ChangePage { looked_until: Some(noon()), next: Some(3), ..ChangePage::default() }));
+    stub.changes(|_| {
+        Ok(AuditRecordPage { looked_until: Some(noon()), next: Some(3), ..AuditRecordPage::default() })
+    });
     let list = stub.get("/api/v1/audit").await.ok();
     assert_eq!((&list["looked_until"], &list["items"]), (&json!("2026-03-02T12:00:00Z"), &json!([])));
     assert_eq!(stub.get("/api/v1/audit?day=x").await.code(), "invalid_request");

@@ -1,7 +1,7 @@
 //! Incidents with what happened in each.
 
 use flowlord_messages::alerts::{
-    CountNotifications, IncidentStep, ListIncidents, MAX_COUNTED_STEPS, Notifications, StoredIncident,
+    CountNotifications, IncidentStep, ListIncidents, MAX_COUNTED_STEPS, NotificationCounts, StoredIncident,
 };
 
 use crate::tables::prelude::*;
@@ -73,7 +73,7 @@ fn count_notifications(
     connection: &Connection,
     route: &str,
     opened: DateTime<Utc>,
-) -> rusqlite::Result<Notifications> {
+) -> rusqlite::Result<NotificationCounts> {
     // What was skipped had nobody to go to, or nothing to change: it counts neither as sent nor as waiting.
     let (sent, waiting) = connection.read_row(
         "SELECT count(*) FILTER (WHERE sent IS NOT NULL AND NOT skipped),
@@ -89,5 +89,5 @@ fn count_notifications(
         |row| Ok((row.get(0)?, row.optional_time(1)?)),
     )?;
     let (error, retry_at) = next.unwrap_or_default();
-    Ok(Notifications { sent, waiting, error, retry_at })
+    Ok(NotificationCounts { sent, waiting, error, retry_at })
 }

@@ -1,12 +1,12 @@
 //! Alerts: raised and listed.
 
+mod escalation;
 mod incidents;
-mod ladder;
 pub(crate) mod routes;
 
 use flowlord_domain::NewAlert;
-use flowlord_messages::alerts::{AlertsByRow, DEFAULT_ROUTE, ListAlerts, RaiseAlerts, StoredAlert};
-use flowlord_messages::outbox::{Colour, NewMessage, Payload};
+use flowlord_messages::alerts::{DEFAULT_ROUTE, ListAlerts, RaiseAlerts, ReadAlerts, StoredAlert};
+use flowlord_messages::outbox::{MessageColour, MessagePayload, NewMessage};
 use serde::Serialize;
 use serde_json::json;
 
@@ -63,12 +63,12 @@ impl WriteContext<'_> {
 fn at_once_message(alert: &NewAlert, text: &str, route: String, row: i64) -> NewMessage {
     let task =
         if alert.job.is_empty() { alert.topic.clone() } else { format!("{}:{}", alert.topic, alert.job) };
-    let payload = Payload {
+    let payload = MessagePayload {
         headline: format!("{task}: {}", if alert.msg.is_empty() { "alert" } else { &alert.msg }),
         lines: text.lines().map(str::to_owned).collect(),
         link: None,
         footer: String::new(),
-        colour: Colour::Red,
+        colour: MessageColour::Red,
         incident: None,
     };
     NewMessage {
@@ -147,7 +147,7 @@ fn list_json<T: Serialize>(list: &[T]) -> Option<String> {
     (!list.is_empty()).then(|| json!(list).to_string())
 }
 
-impl ReadQuery for AlertsByRow {
+impl ReadQuery for ReadAlerts {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let by_row = concat!(ALERT_COLUMNS!(), " WHERE alert.id = ?1");
         let found =

@@ -1,7 +1,7 @@
 //! Routes: which alerts go where.
 
 use flowlord_domain::NewAlert;
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::alert::AlertMatcher;
 use flowlord_messages::alerts::{DEFAULT_ROUTE, RouteRule, SetRoutes};
 use rusqlite::Params;
 use rusqlite::types::FromSql;
@@ -70,8 +70,8 @@ impl WriteContext<'_> {
 }
 
 /// The columns topic, job, workflow from the one with this number on: what isn't there matches all.
-pub(crate) fn read_matcher(row: &Row<'_>, first: usize) -> rusqlite::Result<Matcher> {
-    Ok(Matcher { topic: row.get(first)?, job: row.get(first + 1)?, workflow: row.get(first + 2)? })
+pub(crate) fn read_matcher(row: &Row<'_>, first: usize) -> rusqlite::Result<AlertMatcher> {
+    Ok(AlertMatcher { topic: row.get(first)?, job: row.get(first + 1)?, workflow: row.get(first + 2)? })
 }
 
 /// The fourth column of the first row whose matcher, the first three, takes an alert.

@@ -4,8 +4,8 @@ mod pauses;
 mod slots;
 
 use flowlord_messages::schedule::{
-    CronKey, LastSlot, LastSlots, PausedPhase, PromoteDue, Promoted, ReadPaused, ReadSchedule, RecordMissed,
-    SaveCrons, ScheduleInput, SlotKey,
+    CronKey, LastSlot, PausedPhase, PromoteDue, PromotedTasks, ReadLastSlots, ReadPaused, ReadSchedule,
+    RecordMissed, SaveCrons, ScheduleInput, SlotKey,
 };
 
 use crate::column::HELD;
@@ -50,7 +50,7 @@ impl WriteCommand for SaveCrons {
 }
 
 impl WriteCommand for PromoteDue {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Promoted> {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<PromotedTasks> {
         let due: Vec<(i64, String, String)> = context.read_rows(
             "SELECT task.uid, topic, job FROM task JOIN queue ON queue.id = task.queue
              WHERE state = 1 AND due <= ?1 ORDER BY due LIMIT ?2",
@@ -63,7 +63,7 @@ impl WriteCommand for PromoteDue {
             context.run_sql("UPDATE task SET state = 0 WHERE uid = ?1", [uid])?;
             context.effects.ready.insert((topic, job));
         }
-        Ok(Promoted { count, next: next_due(context.connection)? })
+        Ok(PromotedTasks { count, next: next_due(context.connection)? })
     }
 }
 
@@ -103,7 +103,7 @@ impl ReadQuery for ReadPaused {
     }
 }
 
-impl ReadQuery for LastSlots {
+impl ReadQuery for ReadLastSlots {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         // From the end of each phase's slots, so that none costs more than the slots that it missed since it started.
         connection.read_rows(

@@ -5,8 +5,8 @@ use std::ops::Range;
 use chrono::TimeDelta;
 use flowlord_domain::TaskResult;
 use flowlord_domain::workflow::TaskName;
-use flowlord_messages::schedule::{MAX_LOOKED_AT, MAX_SLOTS, PhaseSlots, ReadSlots, SlotOutcome};
-use flowlord_messages::stats::Counts;
+use flowlord_messages::schedule::{MAX_SLOT_TASKS, MAX_SLOTS, PhaseSlots, ReadSlots, SlotOutcome};
+use flowlord_messages::stats::ResultCounts;
 
 use crate::tables::prelude::*;
 
@@ -18,7 +18,8 @@ const MAX_LATER_ATTEMPTS: usize = 500;
 
 impl ReadQuery for ReadSlots {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        let mut reader = SlotReader { connection, slots: MAX_SLOTS, tasks: MAX_LOOKED_AT, named: self.named };
+        let mut reader =
+            SlotReader { connection, slots: MAX_SLOTS, tasks: MAX_SLOT_TASKS, named: self.named };
         let range = micros(self.from)..micros(self.to);
         self.phases.iter().map(|(workflow, task)| reader.read_phase(workflow, task, &range)).collect()
     }
@@ -73,7 +74,7 @@ impl SlotReader<'_> {
                     started,
                     // Of a slot of before it isn't known: one at least.
                     tasks: tasks.map(i64::unsigned_abs).or(started.map(|_| 1)),
-                    counts: Counts::default(),
+                    counts: ResultCounts::default(),
                     named: Vec::new(),
                 })
             },
@@ -83,7 +84,7 @@ impl SlotReader<'_> {
     /// The tasks of a slot were created one after the other: a range of ids, in which tasks of others may be.
     fn read_tasks(&mut self, slot: &mut SlotOutcome, queue: i64) -> rusqlite::Result<()> {
         let (Some(first), Some(wanted)) = (slot.started, slot.tasks) else { return Ok(()) };
-        let until = first.created() + MADE_WITHIN;
+        let until = first.created_at() + MADE_WITHIN;
         let mut tasks = self.connection.prepare_cached(
             "SELECT uid, queue, retry, parent IS NULL, result, chain FROM task
              WHERE uid >= ?1 AND uid < ?2 ORDER BY uid LIMIT ?3",
@@ -126,7 +127,7 @@ impl SlotReader<'_> {
     }
 }
 
-fn count_result(counts: &mut Counts, result: Option<TaskResult>) {
+fn count_result(counts: &mut ResultCounts, result: Option<TaskResult>) {
     counts.total += 1;
     match result {
         Some(TaskResult::Complete) => counts.complete += 1,

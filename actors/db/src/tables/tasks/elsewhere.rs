@@ -21,7 +21,7 @@ pub(crate) type ForeignDigest = [u8; 16];
 /// Half of the SHA-256 of what tells a task from all others.
 pub(crate) fn foreign_digest(task: &ForeignTask) -> ForeignDigest {
     let mut hash = Sha256::new();
-    for part in task.identity() {
+    for part in task.identity_parts() {
         // With lengths, so that parts can't run into each other and make another task the same.
         hash.update(part.len().to_be_bytes());
         hash.update(part);
@@ -54,10 +54,11 @@ impl WriteContext<'_> {
         &mut self,
         done: &DoneElsewhere<'_>,
     ) -> rusqlite::Result<Option<Uid>> {
-        let Some(uid) = self.find_free_uid(done.task.uid())? else { return Ok(None) };
+        let Some(uid) = self.find_free_uid(done.task.first_uid())? else { return Ok(None) };
         let DoneElsewhere { task, started, ended, .. } = done;
         let queue = self.queue_id(&task.topic, &task.job)?;
-        let workflow = self.name_id(Query::lenient(&task.meta).first("workflow").unwrap_or_default())?;
+        let workflow =
+            self.name_id(Query::parse_lenient(&task.meta).first_value("workflow").unwrap_or_default())?;
         self.run_sql(
             "INSERT INTO task (uid, queue, state, lane, due, delivery, expired, retry, workflow, result,
                  started, ended, chain, info, meta, msg, given_up, foreign_digest)
@@ -67,7 +68,7 @@ impl WriteContext<'_> {
                 queue,
                 micros(*ended),
                 done.delivery,
-                task.retry(),
+                task.retries_before(),
                 workflow,
                 done.result.to_column(),
                 micros(*started),

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Attempt, NewTask, TaskResult};
 use flowlord_messages::tasks::{
-    AttemptsById, Beginning, CancelTask, Chain, ChainBeginning, CreateTasks, Created, IdempotencyKey, Known,
-    KnownTasks, LaterAttempts, RerunTasks,
+    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, IdempotencyKey,
+    KnownTask, ReadAttempts, ReadChain, ReadChainStart, RerunTasks,
 };
 
 use crate::column::{DELAYED, DONE, HELD, LEASED, READY};
@@ -21,11 +21,11 @@ use crate::writer::context::answer_each;
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(24);
 
 impl WriteCommand for CreateTasks {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Created> {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<CreatedTasks> {
         if let Some(key) = &self.idempotency
             && let Some(uids) = context.find_repeated(key, self.now)?
         {
-            return Ok(Created { uids, repeated: true });
+            return Ok(CreatedTasks { uids, repeated: true });
         }
         let uids = self.tasks.iter().map(|task| context.insert_task(task, self.now));
         let uids = uids.collect::<Result<Vec<_>, _>>()?;
@@ -37,7 +37,7 @@ impl WriteCommand for CreateTasks {
             context.save_key(key, self.now, &uids)?;
         }
         context.insert_alerts(&self.alerts)?;
-        Ok(Created { uids, repeated: false })
+        Ok(CreatedTasks { uids, repeated: false })
     }
 }
 
@@ -191,14 +191,14 @@ fn unpack_uids(packed: &[u8]) -> Vec<Uid> {
     packed.as_chunks().0.iter().map(|bytes| Uid(i64::from_be_bytes(*bytes))).collect()
 }
 
-impl ReadQuery for AttemptsById {
+impl ReadQuery for ReadAttempts {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let by_id = concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1");
         self.uids.iter().map(|uid| connection.find_row(by_id, [uid.0], read_attempt)).collect()
     }
 }
 
-impl ReadQuery for KnownTasks {
+impl ReadQuery for FindKnownTasks {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.tasks.iter().map(|(uid, task)| find_known(connection, *uid, task)).collect()
     }
@@ -206,11 +206,11 @@ impl ReadQuery for KnownTasks {
 
 /// A uid names its task. Without one, what was created here has an instant of its own, which comes back as it was; and so
 /// has what was created elsewhere, as it is shown here.
-fn find_known(connection: &Connection, uid: Option<Uid>, task: &ForeignTask) -> rusqlite::Result<Known> {
+fn find_known(connection: &Connection, uid: Option<Uid>, task: &ForeignTask) -> rusqlite::Result<KnownTask> {
     if is_recorded(connection, &foreign_digest(task))? {
-        return Ok(Known::Recorded);
+        return Ok(KnownTask::Recorded);
     }
-    let at = uid.unwrap_or(task.uid());
+    let at = uid.unwrap_or(task.first_uid());
     let is_here = connection.has_row(
         "SELECT 1 FROM task JOIN queue ON queue.id = task.queue WHERE uid = ?1 AND
              (?2 OR topic = ?3 AND job = ?4 AND chain = ?5
@@ -218,18 +218,18 @@ fn find_known(connection: &Connection, uid: Option<Uid>, task: &ForeignTask) -> 
                  AND (foreign_digest IS NULL OR uid % 1000000 <> 0))",
         params![at.0, uid.is_some(), task.topic, task.job, task.chain],
     )?;
-    Ok(if is_here { Known::Created(at) } else { Known::Unknown })
+    Ok(if is_here { KnownTask::Created(at) } else { KnownTask::Unknown })
 }
 
-impl ReadQuery for Chain {
+impl ReadQuery for ReadChain {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let sql = concat!(ATTEMPT_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid");
         connection.read_rows(sql, [&self.id], read_attempt)
     }
 }
 
-impl ReadQuery for ChainBeginning {
-    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Beginning> {
+impl ReadQuery for ReadChainStart {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<ChainStart> {
         let sql = concat!(LISTED_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid LIMIT ?2");
         let attempts: Vec<Attempt> =
             connection.read_rows(sql, params![self.id, self.limit], |row| read_listed(connection, row))?;
@@ -241,11 +241,11 @@ impl ReadQuery for ChainBeginning {
                 params![self.id, last.uid.0],
             )
         });
-        Ok(Beginning { more: more.transpose()?.unwrap_or(0), attempts })
+        Ok(ChainStart { more: more.transpose()?.unwrap_or(0), attempts })
     }
 }
 
-impl ReadQuery for LaterAttempts {
+impl ReadQuery for FindLaterAttempts {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.uids.iter().map(|uid| later_attempt(connection, *uid)).collect()
     }

@@ -61,7 +61,7 @@ fn pairs_of_rule(rule: &str) -> Vec<RulePair> {
     let mut pairs = Vec::new();
     for text in rule.split('&') {
         let value_at = at + text.find('=').map_or(text.len(), |equals| equals + 1);
-        if let Some((key, value)) = Query::lenient(text).pairs().next() {
+        if let Some((key, value)) = Query::parse_lenient(text).pairs().next() {
             pairs.push(RulePair { key: key.to_ascii_lowercase(), value: value.to_owned(), at, value_at });
         }
         at += text.len() + 1;
@@ -73,7 +73,7 @@ fn pairs_of_rule(rule: &str) -> Vec<RulePair> {
 /// be read where there is none.
 pub(super) fn place_in_rule(rule: &str, key: &str) -> usize {
     // Of a key that is unknown the key itself is what is wrong.
-    let known = rule::KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
+    let known = rule::RULE_KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
     let lower = key.to_ascii_lowercase();
     let found = pairs_of_rule(rule).into_iter().find(|pair| {
         let is_documented_form = pair.key.split(':').next() == Some("require") && lower == "require";
@@ -103,7 +103,7 @@ fn unreadable_place(rule: &str) -> Option<usize> {
 /// The first value counts, but for lists.
 fn repeated_keys(pairs: &[RulePair]) -> Vec<PhaseLint> {
     let mut seen = HashSet::new();
-    let known = pairs.iter().filter(|pair| rule::KEYS.contains(&pair.key.as_str()));
+    let known = pairs.iter().filter(|pair| rule::RULE_KEYS.contains(&pair.key.as_str()));
     let single = known.filter(|pair| !["require", "meta"].contains(&pair.key.as_str()));
     let again = single.filter(|pair| !seen.insert(&pair.key));
     again
@@ -188,7 +188,7 @@ impl RulePair {
             );
             return is_zone.then(|| PhaseLint::error(PlaceInPhase::Rule(self.value_at + at), message));
         }
-        let is_known = rule::KEYS.contains(&self.key.as_str());
+        let is_known = rule::RULE_KEYS.contains(&self.key.as_str());
         (is_known || phase.rule.files.is_some()).then(|| {
             let message = format!(
                 "`{}` reads `{}`: a `+` in a rule is a space; write %2B for a plus",

@@ -1,7 +1,7 @@
 //! Tokens that stay as they are, and keys that nobody sets.
 
 use super::{PhaseLint, PlaceInPhase};
-use crate::finding::nearest;
+use crate::finding::nearest_word;
 use crate::template::{is_meta_token, is_time_token, meta_keys};
 use crate::workflow::Phase;
 
@@ -57,7 +57,7 @@ fn tokens_in(template: &str) -> impl Iterator<Item = (usize, &str)> {
 fn unknown_token(token: &str) -> Option<String> {
     let is_word =
         !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_- ".contains(&b));
-    let hint = match nearest(token.trim(), TOKENS) {
+    let hint = match nearest_word(token.trim(), TOKENS) {
         Some(found) => format!("did you mean `{{{found}}}`?"),
         None => format!("tokens are {{{}}} and {{meta:key}}", TOKENS.join("}, {")),
     };
@@ -91,7 +91,7 @@ fn same_tasks(phase: &Phase) -> Option<PhaseLint> {
     let lists = &phase.rule.meta;
     let rows = lists.values().map(Vec::len).max().unwrap_or_default();
     let used = meta_keys(&phase.template);
-    let is_plain = phase.rule.blocked().is_none() && phase.rule.meta_file.is_none();
+    let is_plain = phase.rule.first_blocker().is_none() && phase.rule.meta_file.is_none();
     if !is_plain || rows < 2 || used.iter().any(|key| lists.contains_key(key)) {
         return None;
     }

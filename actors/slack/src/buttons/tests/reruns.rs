@@ -25,7 +25,7 @@ async fn those_of_the_incident_run_again_and_that_is_shown() {
     let infos: Vec<_> = again.iter().map(|task| task.info.as_str()).collect();
     assert_eq!(infos, ["1", "runs"], "what isn't of the incident stays");
     assert_eq!((again[0].meta.as_str(), again[0].parent), ("rerun=manual&x=1", Some(Uid(1))));
-    let payload: Payload = serde_json::from_str(&messages[0].payload).unwrap();
+    let payload: MessagePayload = serde_json::from_str(&messages[0].payload).unwrap();
     assert_eq!(payload.footer, "1 of 2 tasks rerun by Ann <x>; next update at 12:10 UTC");
     assert_eq!(payload.incident.unwrap().details, ["1 of 2 tasks rerun by Ann <x>"]);
 }

@@ -1,6 +1,6 @@
 //! Clicks in the trail of what people change.
 
-use flowlord_messages::audit::Action;
+use flowlord_messages::audit::AuditAction;
 
 use super::reruns::failed;
 use super::*;
@@ -9,11 +9,11 @@ use super::*;
 async fn a_click_that_was_carried_out_is_in_it() {
     let bench = Bench::start(None, FakeSlack::start()).await;
     bench.post(&bench.click("silence_4h")).await.unwrap();
-    let change = Change {
+    let change = AuditRecord {
         at: noon(),
         who: "Ann <x>".to_owned(),
         from: "slack".to_owned(),
-        action: Action::Silence,
+        action: AuditAction::Silence,
         what: "silence_4h".to_owned(),
         detail: "default/2026-03-02T12:00:00Z".to_owned(),
         status: 200,

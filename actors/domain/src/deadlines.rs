@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::alert::{AlertKind, NewAlert};
-use crate::cron::Schedule;
+use crate::cron::CronSchedule;
 use crate::duration;
 use crate::task::{Attempt, TaskResult, TaskState};
 use crate::workflow::{Phase, TaskName, WorkflowFile, Workflows};
 
 mod pause;
-pub use pause::Pause;
+pub use pause::PhasePause;
 
 /// How many deadlines of a phase one check takes; after a long downtime the first ones of a dense schedule.
 const AT_ONCE: usize = 1_000;
@@ -24,7 +24,7 @@ const TIME: &str = "%Y-%m-%d %H:%M:%S";
 
 /// What a deadline is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum What {
+pub enum DeadlineKind {
     /// The task was leased (`start_by`).
     Started,
     /// The task is complete (`done_by`).
@@ -33,9 +33,9 @@ pub enum What {
 
 /// A deadline that has passed.
 #[derive(Debug, Clone)]
-pub struct Due<'a> {
+pub struct SlotDeadline<'a> {
     /// What should have happened.
-    pub what: What,
+    pub what: DeadlineKind,
     /// The phase whose task is late.
     pub phase: &'a Phase,
     /// The phase whose cron has the slot: itself, or one that it follows.
@@ -46,31 +46,32 @@ pub struct Due<'a> {
     pub by: DateTime<Utc>,
     file: &'a WorkflowFile,
     /// Of the phases from the starter to this one, in the order of time.
-    pauses: Vec<&'a Pause>,
+    pauses: Vec<&'a PhasePause>,
 }
 
 /// The deadlines that passed after one time and up to another. `pauses` are those that go on, and those that ended
 /// no longer before that than the longest limit.
-pub fn due<'a>(
+pub fn passed_deadlines<'a>(
     workflows: &'a Workflows,
-    pauses: &'a [Pause],
+    pauses: &'a [PhasePause],
     after: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Vec<Due<'a>> {
+) -> Vec<SlotDeadline<'a>> {
     let mut all = Vec::new();
     for file in workflows.files() {
         for (index, phase) in file.phases.iter().enumerate() {
-            let limits = [(What::Started, phase.rule.start_by), (What::Done, phase.rule.done_by)];
+            let limits =
+                [(DeadlineKind::Started, phase.rule.start_by), (DeadlineKind::Done, phase.rule.done_by)];
             let limits = limits.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
             for (what, limit) in limits {
-                for starter in file.starters(index) {
+                for starter in file.starters_of(index) {
                     let Some(schedule) = &starter.rule.schedule else { continue };
                     let pauses = pause::on_the_way(file, starter, index, pauses);
                     // A slot may be due by itself and by the end of a pause: it is judged once.
                     let mut judged: BTreeSet<_> =
                         slots_between(schedule, after - limit, until - limit).collect();
                     judged.extend(pause::slots_let_go(schedule, &pauses, limit, (after, until)));
-                    all.extend(judged.into_iter().map(|slot| Due {
+                    all.extend(judged.into_iter().map(|slot| SlotDeadline {
                         what,
                         phase,
                         starter,
@@ -88,7 +89,7 @@ pub fn due<'a>(
 
 /// The slots after one time and up to another.
 fn slots_between(
-    schedule: &Schedule,
+    schedule: &CronSchedule,
     after: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> impl Iterator<Item = DateTime<Utc>> {
@@ -109,8 +110,8 @@ struct MissedDeadline<'a> {
 
 /// The alerts of deadlines that weren't kept: a key for each, and an alert where no other one covers it.
 /// `chains` are all attempts of each chain that the slot started.
-pub fn breaches(
-    judged: &[(Due<'_>, Vec<Vec<Attempt>>)],
+pub fn missed_deadlines(
+    judged: &[(SlotDeadline<'_>, Vec<Vec<Attempt>>)],
     now: DateTime<Utc>,
 ) -> Vec<(String, Option<NewAlert>)> {
     let late: Vec<_> =
@@ -124,8 +125,8 @@ pub fn breaches(
     let mut behind: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (due, late) in late.iter().filter(|(due, late)| due.is_starved(late)) {
         let names = behind.entry(due.line_key(late)).or_default();
-        if !names.contains(&due.phase.name()) {
-            names.push(due.phase.name());
+        if !names.contains(&due.phase.task_name()) {
+            names.push(due.phase.task_name());
         }
     }
     let breaches = late.iter().map(|(due, late)| {
@@ -146,19 +147,19 @@ pub fn breaches(
 /// What an alert names: workflow file, task, slot.
 type LineKey = (String, String, DateTime<Utc>);
 
-impl<'a> Due<'a> {
+impl<'a> SlotDeadline<'a> {
     /// What names the deadline.
     fn key_text(&self) -> String {
         let what = match self.what {
-            What::Started => "start_by",
-            What::Done => "done_by",
+            DeadlineKind::Started => "start_by",
+            DeadlineKind::Done => "done_by",
         };
         let (workflow, slot) = (&self.phase.workflow, self.slot.timestamp_micros());
-        format!("{what}/{workflow}/{}/{}/{slot}", self.phase.name(), self.starter.name())
+        format!("{what}/{workflow}/{}/{}/{slot}", self.phase.task_name(), self.starter.task_name())
     }
 
     fn line_key(&self, late: &MissedDeadline<'_>) -> LineKey {
-        (late.line.workflow.clone(), late.line.name(), self.slot)
+        (late.line.workflow.clone(), late.line.task_name(), self.slot)
     }
 
     fn is_starved(&self, late: &MissedDeadline<'_>) -> bool {
@@ -192,14 +193,14 @@ impl<'a> Due<'a> {
         let has_ended = attempt.ended.is_none_or(|at| at <= by);
         match self.what {
             // Of a task that was handed out again only the last time is known.
-            What::Started => {
+            DeadlineKind::Started => {
                 // A retry shows that the first try had begun.
                 attempt.retry > 0
                     || attempt.state == TaskState::Done && has_ended
                     || attempt.delivery > 1
                     || attempt.delivery == 1 && has_started
             }
-            What::Done => was_tried_again(attempt, own) || is_complete(attempt) && has_ended,
+            DeadlineKind::Done => was_tried_again(attempt, own) || is_complete(attempt) && has_ended,
         }
     }
 
@@ -208,7 +209,7 @@ impl<'a> Due<'a> {
         let mut phase = self.phase;
         // As many steps as there are phases: a circle must not hang it.
         for _ in 0..self.file.phases.len() {
-            let parents = self.file.parents(phase);
+            let parents = self.file.parents_of(phase);
             let begun: Vec<_> = parents.iter().flat_map(|parent| attempts_of(&parent.task, chain)).collect();
             let open =
                 begun.iter().find(|attempt| !is_complete(attempt) && !was_tried_again(attempt, &begun));
@@ -228,15 +229,15 @@ impl<'a> Due<'a> {
     /// What should have happened, when, and how it stands.
     fn words_of_late(&self, late: &MissedDeadline<'_>) -> String {
         let (verb, key) = match self.what {
-            What::Started => ("leased", "start_by"),
-            What::Done => ("complete", "done_by"),
+            DeadlineKind::Started => ("leased", "start_by"),
+            DeadlineKind::Done => ("complete", "done_by"),
         };
         let limit = self.by - self.slot;
         let since = match late.by == self.by {
             true => format!("after the slot of {}", self.slot.format(TIME)),
             false => format!("after a pause that ended at {}", (late.by - limit).format(TIME)),
         };
-        let (by, limit) = (late.by.format(TIME), duration::print(limit));
+        let (by, limit) = (late.by.format(TIME), duration::print_duration(limit));
         format!("not {verb} by {by} UTC ({key}={limit} {since}): {}", late.why)
     }
 
@@ -247,8 +248,8 @@ impl<'a> Due<'a> {
 
     fn to_alert(&self, late: &MissedDeadline<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
         let kind = match self.what {
-            What::Started => AlertKind::NotStarted,
-            What::Done => AlertKind::NotDone,
+            DeadlineKind::Started => AlertKind::NotStarted,
+            DeadlineKind::Done => AlertKind::NotDone,
         };
         let about = self.slot.checked_add_signed(self.starter.rule.offset).unwrap_or(self.slot);
         NewAlert {
@@ -267,13 +268,17 @@ impl<'a> Due<'a> {
 }
 
 /// A task that is at work for longer than its phase's `max_run`: the key, and its alert.
-pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> Option<(String, NewAlert)> {
+pub fn check_max_run(
+    workflows: &Workflows,
+    task: &Attempt,
+    now: DateTime<Utc>,
+) -> Option<(String, NewAlert)> {
     let phase = workflows.phase_for(&task.workflow, &task.topic, &task.job)?;
     let limit = phase.rule.max_run?;
     let started = task.started.filter(|started| now - *started > limit)?;
     let msg = format!(
         "running for more than {} (max_run) since {} UTC on {}",
-        duration::print(limit),
+        duration::print_duration(limit),
         started.format(TIME),
         task.worker
     );
@@ -288,7 +293,7 @@ pub fn longest_limit(workflows: &Workflows) -> TimeDelta {
 }
 
 /// The shortest `max_run` of all phases.
-pub fn shortest_run(workflows: &Workflows) -> Option<TimeDelta> {
+pub fn shortest_max_run(workflows: &Workflows) -> Option<TimeDelta> {
     workflows.phases().filter_map(|phase| phase.rule.max_run).min()
 }
 

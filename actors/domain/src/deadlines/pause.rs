@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{AT_ONCE, Due, attempts_of};
-use crate::cron::Schedule;
+use super::{AT_ONCE, SlotDeadline, attempts_of};
+use crate::cron::CronSchedule;
 use crate::task::Attempt;
 use crate::workflow::{Phase, TaskName, WorkflowFile};
 
@@ -14,7 +14,7 @@ const WALKED: usize = 10_000;
 
 /// A time in which the phases of a name started nothing new.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pause {
+pub struct PhasePause {
     /// The workflow file, relative to the workflow root.
     pub workflow: String,
     /// `topic` or `topic:job`.
@@ -25,7 +25,7 @@ pub struct Pause {
     pub until: Option<DateTime<Utc>>,
 }
 
-impl Pause {
+impl PhasePause {
     fn contains_time(&self, at: DateTime<Utc>) -> bool {
         self.since <= at && self.until.is_none_or(|until| at < until)
     }
@@ -36,13 +36,13 @@ pub(super) fn on_the_way<'a>(
     file: &WorkflowFile,
     starter: &Phase,
     index: usize,
-    pauses: &'a [Pause],
-) -> Vec<&'a Pause> {
+    pauses: &'a [PhasePause],
+) -> Vec<&'a PhasePause> {
     let mut own: Vec<_> = pauses.iter().filter(|pause| pause.workflow == file.path).collect();
     if own.is_empty() {
         return own;
     }
-    let names: Vec<_> = file.ways(starter, index).into_iter().map(Phase::name).collect();
+    let names: Vec<_> = file.phases_between(starter, index).into_iter().map(Phase::task_name).collect();
     own.retain(|pause| names.contains(&pause.task)); // a pause of another branch holds nothing of this one
     own.sort_by_key(|pause| pause.since);
     own
@@ -50,8 +50,8 @@ pub(super) fn on_the_way<'a>(
 
 /// Slots that a pause touched, where what it held came due after one time and up to another: the latest ones.
 pub(super) fn slots_let_go(
-    schedule: &Schedule,
-    pauses: &[&Pause],
+    schedule: &CronSchedule,
+    pauses: &[&PhasePause],
     limit: TimeDelta,
     (after, until): (DateTime<Utc>, DateTime<Utc>),
 ) -> VecDeque<DateTime<Utc>> {
@@ -72,10 +72,10 @@ pub(super) fn slots_let_go(
     latest
 }
 
-impl Due<'_> {
+impl SlotDeadline<'_> {
     /// Its slot fell into a pause of what starts it.
     pub(super) fn is_left_out(&self) -> bool {
-        let starter = self.starter.name();
+        let starter = self.starter.task_name();
         self.pauses.iter().any(|pause| pause.task == starter && pause.contains_time(self.slot))
     }
 
@@ -89,8 +89,8 @@ impl Due<'_> {
     }
 
     /// Whether the pause held the slot or a task of this chain; or, where the phase wasn't reached yet, would.
-    fn is_held(&self, chain: &[Attempt], pause: &Pause, by: DateTime<Utc>) -> bool {
-        if pause.task == self.starter.name() {
+    fn is_held(&self, chain: &[Attempt], pause: &PhasePause, by: DateTime<Utc>) -> bool {
+        if pause.task == self.starter.task_name() {
             return pause.contains_time(self.slot);
         }
         let reached = attempts_of(&TaskName::parse(&pause.task), chain);
@@ -98,6 +98,6 @@ impl Due<'_> {
             return pause.contains_time(by);
         }
         // Retries of what was created before go on.
-        reached.iter().any(|attempt| attempt.retry == 0 && pause.contains_time(attempt.uid.created()))
+        reached.iter().any(|attempt| attempt.retry == 0 && pause.contains_time(attempt.uid.created_at()))
     }
 }

@@ -5,33 +5,39 @@ use std::str::FromStr;
 
 use chrono::TimeDelta;
 
-use crate::duration::print;
+use crate::duration::print_duration;
 
 /// How often a route may be told: never more often than `min`, and while alerts come at least every `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct EscalationPolicy {
     /// The shortest interval, and how often a quiet route is checked.
-    pub min: TimeDelta,
+    pub min_interval: TimeDelta,
     /// The longest interval.
-    pub max: TimeDelta,
+    pub max_interval: TimeDelta,
     /// How many times as long the interval gets with each summary.
-    pub factor_up: Factor,
+    pub factor_up: IntervalFactor,
     /// How many times shorter it gets with each check without new alerts.
-    pub factor_down: Factor,
+    pub factor_down: IntervalFactor,
     /// How many checks without new alerts, at the shortest interval, end an incident.
-    pub quiet_ticks: u32,
+    pub quiet_checks: u32,
 }
 
-impl Policy {
+impl EscalationPolicy {
     /// Twice as long with each summary, half as long with each quiet check, over at the first one at the bottom.
-    pub fn new(min: TimeDelta, max: TimeDelta) -> Self {
-        Self { min, max, factor_up: Factor::TWO, factor_down: Factor::TWO, quiet_ticks: 1 }
+    pub fn new(min_interval: TimeDelta, max_interval: TimeDelta) -> Self {
+        Self {
+            min_interval,
+            max_interval,
+            factor_up: IntervalFactor::TWO,
+            factor_down: IntervalFactor::TWO,
+            quiet_checks: 1,
+        }
     }
 
     /// The bounds, made usable: an interval of nothing would never end, one upside down has no room.
     pub(super) fn usable_bounds(self) -> (TimeDelta, TimeDelta) {
-        let min = whole_micros(self.min).max(TimeDelta::milliseconds(1));
-        (min, whole_micros(self.max).max(min))
+        let min = whole_micros(self.min_interval).max(TimeDelta::milliseconds(1));
+        (min, whole_micros(self.max_interval).max(min))
     }
 
     pub(super) fn clamp_interval(self, interval: TimeDelta) -> TimeDelta {
@@ -49,16 +55,23 @@ impl Policy {
 }
 
 /// In words: `5m to 1h20m, ×2.0 up, ÷2.0 down, all clear after 1 quiet check`.
-impl fmt::Display for Policy {
+impl fmt::Display for EscalationPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (min, max) = self.usable_bounds();
-        write!(f, "{} to {}, ×{} up, ÷{} down", print(min), print(max), self.factor_up, self.factor_down)?;
-        let s = if self.quiet_ticks == 1 { "" } else { "s" };
-        write!(f, ", all clear after {} quiet check{s}", self.quiet_ticks)
+        write!(
+            f,
+            "{} to {}, ×{} up, ÷{} down",
+            print_duration(min),
+            print_duration(max),
+            self.factor_up,
+            self.factor_down
+        )?;
+        let s = if self.quiet_checks == 1 { "" } else { "s" };
+        write!(f, ", all clear after {} quiet check{s}", self.quiet_checks)
     }
 }
 
-impl Default for Policy {
+impl Default for EscalationPolicy {
     /// What counts when nobody chose: every 5 minutes to every 80.
     fn default() -> Self {
         Self::new(TimeDelta::minutes(5), TimeDelta::minutes(80))
@@ -67,9 +80,9 @@ impl Default for Policy {
 
 /// A factor in thousandths, so that policies compare and intervals are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Factor(u32);
+pub struct IntervalFactor(u32);
 
-impl Factor {
+impl IntervalFactor {
     /// Nothing changes.
     pub const ONE: Self = Self(1_000);
     /// The least that still leads somewhere.
@@ -102,16 +115,16 @@ impl Factor {
 /// A text that is no factor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a factor: write a number from 1.0 to 100.0 with up to three decimals, like 2.0")]
-pub struct FactorError(String);
+pub struct IntervalFactorError(String);
 
-impl FromStr for Factor {
-    type Err = FactorError;
+impl FromStr for IntervalFactor {
+    type Err = IntervalFactorError;
 
-    fn from_str(text: &str) -> Result<Self, FactorError> {
+    fn from_str(text: &str) -> Result<Self, IntervalFactorError> {
         read_thousandths(text)
             .map(Self)
             .filter(|factor| (Self::ONE..=Self::MOST).contains(factor))
-            .ok_or_else(|| FactorError(text.to_owned()))
+            .ok_or_else(|| IntervalFactorError(text.to_owned()))
     }
 }
 
@@ -125,7 +138,7 @@ fn read_thousandths(text: &str) -> Option<u32> {
     whole.checked_mul(1_000)?.checked_add(format!("{rest:0<3}").parse().ok()?)
 }
 
-impl fmt::Display for Factor {
+impl fmt::Display for IntervalFactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rest = format!("{:03}", self.0 % 1_000);
         let rest = rest.trim_end_matches('0');
@@ -144,9 +157,13 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_in_words() {
-        let policy = Policy { quiet_ticks: 2, factor_up: Factor(3_000), ..Policy::default() };
+        let policy = EscalationPolicy {
+            quiet_checks: 2,
+            factor_up: IntervalFactor(3_000),
+            ..EscalationPolicy::default()
+        };
         assert_eq!(policy.to_string(), "5m to 1h20m, ×3.0 up, ÷2.0 down, all clear after 2 quiet checks");
-        assert!(Policy::default().to_string().ends_with("all clear after 1 quiet check"));
+        assert!(EscalationPolicy::default().to_string().ends_with("all clear after 1 quiet check"));
     }
 
     #[test]
@@ -154,34 +171,34 @@ mod tests {
         for (text, written) in
             [("2", "2.0"), ("2.0", "2.0"), ("1.25", "1.25"), ("1.005", "1.005"), ("100", "100.0")]
         {
-            assert_eq!(text.parse::<Factor>().unwrap().to_string(), written);
+            assert_eq!(text.parse::<IntervalFactor>().unwrap().to_string(), written);
         }
         for text in ["", "0.5", "0", "-2", "100.001", "1.0005", "two", "1e3", ".5", "2.x", "99999999999"] {
-            let err = text.parse::<Factor>().unwrap_err();
+            let err = text.parse::<IntervalFactor>().unwrap_err();
             assert!(err.to_string().contains("write a number from 1.0 to 100.0"), "{text}");
         }
     }
 
     #[test]
     fn a_factor_lengthens_and_shortens() {
-        let factor: Factor = "1.5".parse().unwrap();
+        let factor: IntervalFactor = "1.5".parse().unwrap();
         assert_eq!(factor.times_interval(TimeDelta::minutes(10)), TimeDelta::minutes(15));
         assert_eq!(factor.part_of(TimeDelta::minutes(15)), TimeDelta::minutes(10));
-        assert_eq!(Factor::MOST.times_interval(TimeDelta::MAX), TimeDelta::microseconds(i64::MAX));
+        assert_eq!(IntervalFactor::MOST.times_interval(TimeDelta::MAX), TimeDelta::microseconds(i64::MAX));
     }
 
     #[test]
     fn a_factor_is_shown_as_a_number() {
         assert!(
-            (Factor(2_500).as_f64() - 2.5).abs() < f64::EPSILON
-                && (Factor::ONE.as_f64() - 1.0).abs() < f64::EPSILON
+            (IntervalFactor(2_500).as_f64() - 2.5).abs() < f64::EPSILON
+                && (IntervalFactor::ONE.as_f64() - 1.0).abs() < f64::EPSILON
         );
     }
 
     #[test]
     fn a_factor_has_no_sign() {
         for text in ["+2", "2.+5", "-2", "2.-5", "2.", "."] {
-            assert_eq!(text.parse::<Factor>().is_ok(), text == "2.", "{text}");
+            assert_eq!(text.parse::<IntervalFactor>().is_ok(), text == "2.", "{text}");
         }
     }
 }

@@ -18,20 +18,20 @@ pub struct QuietHours {
 /// A text that names no hours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a range of hours: write it like 22:00-07:00")]
-pub struct QuietError(String);
+pub struct QuietHoursError(String);
 
 impl QuietHours {
     /// Reads `22:00-07:00`.
-    pub fn parse(text: &str, zone: Tz) -> Result<Self, QuietError> {
+    pub fn parse(text: &str, zone: Tz) -> Result<Self, QuietHoursError> {
         let read = text.split_once('-').and_then(|(from, to)| Some((read_hour(from)?, read_hour(to)?)));
         match read.filter(|(from, to)| from != to) {
             Some((from, to)) => Ok(Self { from, to, zone }),
-            None => Err(QuietError(text.to_owned())),
+            None => Err(QuietHoursError(text.to_owned())),
         }
     }
 
     /// When the quiet hours end that `now` lies in; none outside of them.
-    pub fn hold(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn end_of_hold(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let wall = self.wall_clock(now);
         let time = wall.time();
         let within = if self.from < self.to {
@@ -50,8 +50,8 @@ impl QuietHours {
     }
 
     /// When the quiet hours begin that come next; within them, now.
-    pub fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        if self.hold(now).is_some() {
+    pub fn next_start(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.end_of_hold(now).is_some() {
             return Some(now);
         }
         let wall = self.wall_clock(now);
@@ -81,7 +81,7 @@ mod tests {
 
     fn hold(hours: &str, zone: Tz, now: &str) -> Option<String> {
         let hours = QuietHours::parse(hours, zone).unwrap();
-        hours.hold(now.parse().unwrap()).map(|end| end.format("%m-%dT%H:%M").to_string())
+        hours.end_of_hold(now.parse().unwrap()).map(|end| end.format("%m-%dT%H:%M").to_string())
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
             ("22:00-07:00", berlin, "2026-03-29T12:00:00Z", "03-29T20:00"),
         ] {
             let quiet = QuietHours::parse(hours, zone).unwrap();
-            let next = quiet.next(now.parse().unwrap()).unwrap();
+            let next = quiet.next_start(now.parse().unwrap()).unwrap();
             assert_eq!(next.format("%m-%dT%H:%M").to_string(), begin, "{hours} {zone} {now}");
         }
     }

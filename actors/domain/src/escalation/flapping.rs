@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, LadderState, NewLine, Policy};
+use super::{EscalationPolicy, EscalationState, NewAlerts, OpenIncident};
 
 /// How many shortest intervals without an alert part two stretches of alerts.
 const PARTED: i32 = 4;
@@ -28,32 +28,32 @@ pub struct EndedIncident {
 }
 
 impl EndedIncident {
-    pub(super) fn new(incident: &Incident, at: DateTime<Utc>) -> Self {
+    pub(super) fn new(incident: &OpenIncident, at: DateTime<Utc>) -> Self {
         Self { at, back: incident.back, lines: incident.lines.keys().cloned().collect() }
     }
 
     /// Whether what comes now is still the same coming back.
-    pub(super) fn is_recent(&self, policy: Policy, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_recent(&self, policy: EscalationPolicy, now: DateTime<Utc>) -> bool {
         // A clock set back must not make an old one recent.
         self.at <= now && now - self.at < policy.usable_bounds().1
     }
 }
 
-impl LadderState {
+impl EscalationState {
     /// How often what opens an incident now came back already.
     pub(super) fn came_back(
         &self,
-        policy: Policy,
+        policy: EscalationPolicy,
         now: DateTime<Utc>,
-        new_lines: &BTreeMap<String, NewLine>,
+        new_lines: &BTreeMap<String, NewAlerts>,
     ) -> u32 {
-        let over = self.over.as_ref().filter(|over| over.is_recent(policy, now));
+        let over = self.last_incident.as_ref().filter(|over| over.is_recent(policy, now));
         let same = over.filter(|over| new_lines.keys().all(|line| over.lines.contains(line)));
         same.map_or(0, |over| over.back.saturating_add(1))
     }
 }
 
-impl Incident {
+impl OpenIncident {
     /// Whether it is flapping.
     pub(super) fn comes_and_goes(&self) -> bool {
         self.back >= BACK
@@ -63,9 +63,9 @@ impl Incident {
     /// is flapping.
     pub(super) fn comes_back(
         &mut self,
-        policy: Policy,
+        policy: EscalationPolicy,
         now: DateTime<Utc>,
-        new_lines: &BTreeMap<String, NewLine>,
+        new_lines: &BTreeMap<String, NewAlerts>,
     ) -> bool {
         let after_quiet = std::mem::take(&mut self.eased);
         if !new_lines.keys().all(|line| self.lines.contains_key(line)) {
@@ -83,19 +83,19 @@ impl Incident {
 
     /// How many quiet checks at the shortest interval end it: what is flapping must stay away for as long as the
     /// longest interval.
-    pub(super) fn quiet_ticks(&self, policy: Policy) -> u32 {
+    pub(super) fn quiet_ticks(&self, policy: EscalationPolicy) -> u32 {
         if !self.comes_and_goes() {
-            return policy.quiet_ticks;
+            return policy.quiet_checks;
         }
         let bounds = <[_; 2]>::from(policy.usable_bounds());
         let [min, max] = bounds.map(|bound| bound.num_microseconds().unwrap_or(i64::MAX).max(1));
         let ticks = u32::try_from((max - 1) / min + 1).unwrap_or(u32::MAX);
-        policy.quiet_ticks.max(ticks)
+        policy.quiet_checks.max(ticks)
     }
 }
 
 /// How many stretches these alerts are, with a pause between each.
-fn count_stretches(policy: Policy, lines: &BTreeMap<String, NewLine>) -> usize {
+fn count_stretches(policy: EscalationPolicy, lines: &BTreeMap<String, NewAlerts>) -> usize {
     let mut raised: Vec<_> = lines.values().flat_map(|line| &line.raised).copied().collect();
     raised.sort_unstable();
     let pause = policy.usable_bounds().0.checked_mul(PARTED).unwrap_or(TimeDelta::MAX);
@@ -105,36 +105,36 @@ fn count_stretches(policy: Policy, lines: &BTreeMap<String, NewLine>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ladder::{Told, step};
+    use crate::escalation::{IncidentNotification, check_route};
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_772_366_400 + minute * 60, 0).unwrap()
     }
 
-    fn lines(names: &[&str], minutes: &[i64]) -> BTreeMap<String, NewLine> {
-        let line = NewLine {
+    fn lines(names: &[&str], minutes: &[i64]) -> BTreeMap<String, NewAlerts> {
+        let line = NewAlerts {
             count: minutes.len() as u64,
             raised: minutes.iter().copied().map(at).collect(),
-            ..NewLine::default()
+            ..NewAlerts::default()
         };
         names.iter().map(|name| ((*name).to_owned(), line.clone())).collect()
     }
 
     /// What the usual ladder tells of alerts of these minutes, up to a minute: `minute letter`.
     fn told(minutes: &[i64], until: i64) -> Vec<String> {
-        let policy = Policy::default();
-        let (mut state, mut seen, mut told) = (LadderState::new(policy, at(0)), 0, Vec::new());
-        while state.next_tick <= at(until) {
-            let now = state.next_tick;
+        let policy = EscalationPolicy::default();
+        let (mut state, mut seen, mut told) = (EscalationState::new(policy, at(0)), 0, Vec::new());
+        while state.next_check <= at(until) {
+            let now = state.next_check;
             let raised = minutes.partition_point(|minute| at(*minute) <= now);
             let new = if raised > seen { lines(&["a"], &minutes[seen..raised]) } else { BTreeMap::new() };
             seen = raised;
-            let (next, what) = step(policy, &state, now, &new, None);
+            let (next, what) = check_route(policy, &state, now, &new, None);
             let letter = match what {
-                Some(Told::Summary { .. }) => "S",
-                Some(Told::Update { easing: true, .. }) => "E",
-                Some(Told::Update { .. }) => "u",
-                Some(Told::AllClear { .. }) => "C",
+                Some(IncidentNotification::Summary { .. }) => "S",
+                Some(IncidentNotification::Update { easing: true, .. }) => "E",
+                Some(IncidentNotification::Update { .. }) => "u",
+                Some(IncidentNotification::AllClear { .. }) => "C",
                 None => "-",
             };
             if letter != "-" {
@@ -174,51 +174,60 @@ mod tests {
 
     #[test]
     fn something_else_is_told_as_ever_and_so_is_a_reminder() {
-        let policy = Policy::default();
-        let mut state = LadderState::new(policy, at(0));
-        state = step(policy, &state, at(5), &lines(&["a"], &[1]), None).0;
-        let (state, what) = step(policy, &state, at(15), &lines(&["a"], &[6, 30]), None);
-        assert!(matches!(what, Some(Told::Update { easing: false, .. })), "{what:?}");
-        let (_, what) = step(policy, &state, at(35), &lines(&["a", "b"], &[16]), None);
-        assert!(matches!(what, Some(Told::Summary { .. })), "{what:?}");
+        let policy = EscalationPolicy::default();
+        let mut state = EscalationState::new(policy, at(0));
+        state = check_route(policy, &state, at(5), &lines(&["a"], &[1]), None).0;
+        let (state, what) = check_route(policy, &state, at(15), &lines(&["a"], &[6, 30]), None);
+        assert!(matches!(what, Some(IncidentNotification::Update { easing: false, .. })), "{what:?}");
+        let (_, what) = check_route(policy, &state, at(35), &lines(&["a", "b"], &[16]), None);
+        assert!(matches!(what, Some(IncidentNotification::Summary { .. })), "{what:?}");
         let late = 5 + 4 * 80;
         for (minute, told) in [(late - 1, false), (late, true)] {
-            let (_, what) = step(policy, &state, at(minute), &lines(&["a"], &[16]), None);
-            assert_eq!(matches!(what, Some(Told::Summary { .. })), told, "{minute}: {what:?}");
+            let (_, what) = check_route(policy, &state, at(minute), &lines(&["a"], &[16]), None);
+            assert_eq!(
+                matches!(what, Some(IncidentNotification::Summary { .. })),
+                told,
+                "{minute}: {what:?}"
+            );
         }
     }
 
     #[test]
     fn what_quiet_hours_held_back_is_told() {
-        let policy = Policy::default();
-        let state = step(policy, &LadderState::new(policy, at(0)), at(5), &lines(&["a"], &[1]), None).0;
-        let (held, what) = step(policy, &state, at(15), &lines(&["a"], &[6]), Some(at(300)));
+        let policy = EscalationPolicy::default();
+        let state =
+            check_route(policy, &EscalationState::new(policy, at(0)), at(5), &lines(&["a"], &[1]), None).0;
+        let (held, what) = check_route(policy, &state, at(15), &lines(&["a"], &[6]), Some(at(300)));
         assert_eq!(what, None);
-        let (held, _) = step(policy, &held, held.next_tick, &lines(&["a"], &[6]), Some(at(26)));
-        let (_, what) = step(policy, &held, held.next_tick, &lines(&["a"], &[6, 26]), None);
-        assert!(matches!(what, Some(Told::Summary { .. })), "{what:?}");
+        let (held, _) = check_route(policy, &held, held.next_check, &lines(&["a"], &[6]), Some(at(26)));
+        let (_, what) = check_route(policy, &held, held.next_check, &lines(&["a"], &[6, 26]), None);
+        assert!(matches!(what, Some(IncidentNotification::Summary { .. })), "{what:?}");
     }
 
     #[test]
     fn an_incident_is_recent_for_as_long_as_the_longest_interval() {
         let over = EndedIncident { at: at(100), back: 1, lines: BTreeSet::new() };
         for (minute, is_recent) in [(99, false), (100, true), (179, true), (180, false)] {
-            assert_eq!(over.is_recent(Policy::default(), at(minute)), is_recent, "{minute}");
+            assert_eq!(over.is_recent(EscalationPolicy::default(), at(minute)), is_recent, "{minute}");
         }
     }
 
     #[test]
     fn a_reminder_counts_from_the_last_summary() {
-        let policy = Policy::default();
-        let mut state = LadderState::new(policy, at(0));
+        let policy = EscalationPolicy::default();
+        let mut state = EscalationState::new(policy, at(0));
         for (minute, name, raised) in [(5, "a", [1, 1]), (15, "b", [6, 6]), (35, "a", [10, 32])] {
-            state = step(policy, &state, at(minute), &lines(&[name], &raised), None).0;
+            state = check_route(policy, &state, at(minute), &lines(&[name], &raised), None).0;
         }
         // Summaries at 5 and 15: the reminder is four longest intervals after the second.
         let due = 15 + 4 * 80;
         for (minute, is_summary) in [(due - 1, false), (due, true)] {
-            let (_, what) = step(policy, &state, at(minute), &lines(&["a"], &[40]), None);
-            assert_eq!(matches!(what, Some(Told::Summary { .. })), is_summary, "{minute}: {what:?}");
+            let (_, what) = check_route(policy, &state, at(minute), &lines(&["a"], &[40]), None);
+            assert_eq!(
+                matches!(what, Some(IncidentNotification::Summary { .. })),
+                is_summary,
+                "{minute}: {what:?}"
+            );
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{LadderState, NewLine, Told};
-use crate::alert::Matcher;
+use super::{EscalationState, IncidentNotification, NewAlerts};
+use crate::alert::AlertMatcher;
 
 /// How many hold for a route at the same time; with more the oldest go.
 const MOST: usize = 50;
@@ -27,17 +27,17 @@ pub struct Acknowledgement {
     pub lines: BTreeSet<String>,
 }
 
-impl LadderState {
+impl EscalationState {
     /// Records that `by` acknowledges what fails and matches; none where nothing does. What is known are the lines
     /// of the incident, and those that no notification had yet (`new`).
     ///
     /// An open incident has one more step by it: the message about it changes.
     pub fn acknowledged(
         &self,
-        matcher: &Matcher,
+        matcher: &AlertMatcher,
         mut by: Acknowledgement,
-        new: &BTreeMap<String, NewLine>,
-    ) -> Option<(Self, BTreeSet<String>, Option<Told>)> {
+        new: &BTreeMap<String, NewAlerts>,
+    ) -> Option<(Self, BTreeSet<String>, Option<IncidentNotification>)> {
         let none = BTreeSet::new();
         let told = self.incident.iter().flat_map(|incident| {
             let none = &none;
@@ -65,7 +65,7 @@ impl LadderState {
     }
 
     /// Whether earlier notifications had all of these lines, and somebody acknowledged each.
-    pub(super) fn takes_care_of(&self, lines: &BTreeMap<String, NewLine>) -> bool {
+    pub(super) fn takes_care_of(&self, lines: &BTreeMap<String, NewAlerts>) -> bool {
         lines.keys().all(|line| {
             self.incident.as_ref().is_some_and(|incident| incident.lines.contains_key(line))
                 && self.acknowledgements.iter().any(|known| known.lines.contains(line))
@@ -79,7 +79,7 @@ impl LadderState {
     }
 }
 
-fn matches_line(matcher: &Matcher, line: &str, workflows: &BTreeSet<String>) -> bool {
+fn matches_line(matcher: &AlertMatcher, line: &str, workflows: &BTreeSet<String>) -> bool {
     let (topic, job) = line.split_once(':').unwrap_or((line, ""));
     if workflows.is_empty() {
         return matcher.matches(topic, job, ""); // alerts about no task may have no workflow

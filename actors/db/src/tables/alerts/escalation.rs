@@ -1,7 +1,8 @@
 //! How each route's escalation stands.
 
 use flowlord_messages::alerts::{
-    AdvanceLadder, DEFAULT_ROUTE, IncidentRecord, LadderInput, ReadLadder, StepRecord, StoredAlert,
+    AdvanceEscalation, DEFAULT_ROUTE, EscalationInput, IncidentRecord, ReadEscalation, StepRecord,
+    StoredAlert,
 };
 
 use super::{ALERT_COLUMNS, stored_alert};
@@ -10,7 +11,7 @@ use crate::tables::prelude::*;
 /// How many alerts one check takes; the next takes the rest.
 const UNTOLD_AT_ONCE: usize = 10_000;
 
-impl WriteCommand for AdvanceLadder {
+impl WriteCommand for AdvanceEscalation {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         context.run_sql(
             "INSERT INTO ladder (route, state) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET state = ?2",
@@ -53,7 +54,11 @@ impl WriteContext<'_> {
     }
 
     /// A step that was stored before stays as it is.
-    fn insert_incident_step(&self, advance: &AdvanceLadder, incident: &IncidentRecord) -> CommandResult<()> {
+    fn insert_incident_step(
+        &self,
+        advance: &AdvanceEscalation,
+        incident: &IncidentRecord,
+    ) -> CommandResult<()> {
         let StepRecord { number, kind, headline, details } = &incident.step;
         // By its key: a command that is sent again finds the message that the first one enqueued.
         let message: Option<i64> = match advance.messages.last() {
@@ -77,12 +82,12 @@ impl WriteContext<'_> {
     }
 }
 
-impl ReadQuery for ReadLadder {
-    fn read_from(&self, connection: &Connection) -> rusqlite::Result<LadderInput> {
+impl ReadQuery for ReadEscalation {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<EscalationInput> {
         let state = connection.find_value("SELECT state FROM ladder WHERE route = ?1", [&self.route])?;
         let untold = read_untold(connection, &self.route)?;
         let newest = untold.last().map_or(0, |alert| alert.row);
-        Ok(LadderInput { state, untold, newest })
+        Ok(EscalationInput { state, untold, newest })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 use super::*;
-use crate::task::{Lane, Uid};
+use crate::task::{TaskLane, Uid};
 
 const TEXT: &str = r#"
 [[phase]]
@@ -56,7 +56,7 @@ fn attempt(
         workflow: "w.toml".to_owned(),
         parent: None,
         retry: 0,
-        lane: Lane::Live,
+        lane: TaskLane::Live,
         state,
         delivery: u32::from(!started.is_empty()),
         not_before: None,
@@ -91,9 +91,9 @@ fn told(after: &str, until: &str, chains: &[Vec<Attempt>]) -> Vec<String> {
 }
 
 /// The same with pauses.
-fn told_with(pauses: &[Pause], after: &str, until: &str, chains: &[Vec<Attempt>]) -> Vec<String> {
+fn told_with(pauses: &[PhasePause], after: &str, until: &str, chains: &[Vec<Attempt>]) -> Vec<String> {
     let workflows = workflows(TEXT);
-    let judged: Vec<_> = due(&workflows, pauses, at(after), at(until))
+    let judged: Vec<_> = passed_deadlines(&workflows, pauses, at(after), at(until))
         .into_iter()
         .filter(|due| due.slot == at("12:00"))
         .map(|due| (due, chains.to_vec()))
@@ -102,19 +102,19 @@ fn told_with(pauses: &[Pause], after: &str, until: &str, chains: &[Vec<Attempt>]
         Some(alert) => format!("{} {}:{} {}", alert.kind.as_str(), alert.topic, alert.job, alert.msg),
         None => "-".to_owned(),
     };
-    breaches(&judged, at(until)).into_iter().map(words).collect()
+    missed_deadlines(&judged, at(until)).into_iter().map(words).collect()
 }
 
 #[test]
 fn deadlines_follow_from_the_schedule_of_what_starts_it() {
     let workflows = workflows(TEXT);
-    let seen: Vec<_> = due(&workflows, &[], at("12:30"), at("13:10"))
+    let seen: Vec<_> = passed_deadlines(&workflows, &[], at("12:30"), at("13:10"))
         .iter()
         .map(|due| {
             format!(
                 "{:?} {} {} {}",
                 due.what,
-                due.phase.name(),
+                due.phase.task_name(),
                 due.slot.format("%H:%M"),
                 due.by.format("%H:%M")
             )
@@ -129,15 +129,15 @@ fn deadlines_follow_from_the_schedule_of_what_starts_it() {
             "Started mail 12:00 13:00",
         ]
     );
-    assert_eq!(due(&workflows, &[], at("13:10"), at("13:10")).len(), 0, "each passes once");
-    assert_eq!(due(&workflows, &[], at("13:10"), at("12:10")).len(), 0);
+    assert_eq!(passed_deadlines(&workflows, &[], at("13:10"), at("13:10")).len(), 0, "each passes once");
+    assert_eq!(passed_deadlines(&workflows, &[], at("13:10"), at("12:10")).len(), 0);
 }
 
 #[test]
 fn many_slots_are_bounded() {
     let workflows =
         workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=* * * * * *&start_by=1s\"\ntemplate = \"x\"\n");
-    assert_eq!(due(&workflows, &[], at("12:00"), at("23:00")).len(), AT_ONCE);
+    assert_eq!(passed_deadlines(&workflows, &[], at("12:00"), at("23:00")).len(), AT_ONCE);
 }
 
 #[test]
@@ -233,9 +233,11 @@ fn what_is_missing_though_all_before_it_ended_is_told_itself() {
 #[test]
 fn each_deadline_has_a_key_of_its_own_and_an_alert_is_about_its_slot() {
     let workflows = workflows(TEXT);
-    let judged: Vec<_> =
-        due(&workflows, &[], at("11:59"), at("13:12")).into_iter().map(|due| (due, Vec::new())).collect();
-    let breaches = breaches(&judged, at("13:12"));
+    let judged: Vec<_> = passed_deadlines(&workflows, &[], at("11:59"), at("13:12"))
+        .into_iter()
+        .map(|due| (due, Vec::new()))
+        .collect();
+    let breaches = missed_deadlines(&judged, at("13:12"));
     let keys: BTreeSet<_> = breaches.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys.len(), judged.len());
     assert!(keys.contains("start_by/w.toml/extract:orders/extract:orders/1772452800000000"), "{keys:?}");
@@ -246,19 +248,19 @@ fn each_deadline_has_a_key_of_its_own_and_an_alert_is_about_its_slot() {
 #[test]
 fn a_task_at_work_for_too_long_is_told() {
     let workflows = workflows(TEXT);
-    assert_eq!(shortest_run(&workflows), Some(TimeDelta::minutes(20)));
+    assert_eq!(shortest_max_run(&workflows), Some(TimeDelta::minutes(20)));
     let task = leased("extract:orders", "12:00");
-    assert_eq!(runs_long(&workflows, &task, at("12:20")), None);
-    let (key, alert) = runs_long(&workflows, &task, at("12:21")).unwrap();
+    assert_eq!(check_max_run(&workflows, &task, at("12:20")), None);
+    let (key, alert) = check_max_run(&workflows, &task, at("12:21")).unwrap();
     assert!(key.starts_with("max_run/"), "{key}");
     assert_eq!((alert.kind, alert.topic.as_str()), (AlertKind::RunsLong, "extract"));
     assert_eq!(alert.msg, "running for more than 20m (max_run) since 2026-03-02 12:00:00 UTC on w1");
-    assert_eq!(runs_long(&workflows, &leased("load", "12:00"), at("23:00")), None);
+    assert_eq!(check_max_run(&workflows, &leased("load", "12:00"), at("23:00")), None);
 }
 
-fn pause(task: &str, since: &str, until: &str) -> Pause {
+fn pause(task: &str, since: &str, until: &str) -> PhasePause {
     let until = (!until.is_empty()).then(|| at(until));
-    Pause { workflow: "w.toml".to_owned(), task: task.to_owned(), since: at(since), until }
+    PhasePause { workflow: "w.toml".to_owned(), task: task.to_owned(), since: at(since), until }
 }
 
 fn created(task: Attempt, time: &str) -> Attempt {
@@ -273,7 +275,7 @@ fn a_slot_that_a_pause_left_out_is_no_breach_also_when_it_is_over() {
     }
     for other in [
         pause("extract:orders", "12:01", ""),
-        Pause { workflow: "v".to_owned(), ..pause("extract:orders", "11:50", "") },
+        PhasePause { workflow: "v".to_owned(), ..pause("extract:orders", "11:50", "") },
     ] {
         let told = told_with(std::slice::from_ref(&other), "12:05", "12:12", &[]);
         assert_eq!(told.len(), 1, "{other:?}: {told:?}");
@@ -336,7 +338,7 @@ fn of_a_long_pause_the_latest_slots_are_judged() {
     let workflows =
         workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=*/10 * * * * *&start_by=1s\"\ntemplate = \"x\"\n");
     let pauses = [pause("a", "03:00", "12:00")];
-    let due = due(&workflows, &pauses, at("12:00"), at("12:01"));
+    let due = passed_deadlines(&workflows, &pauses, at("12:00"), at("12:01"));
     assert_eq!(due.len(), AT_ONCE + 6);
     assert_eq!(due[AT_ONCE - 1].slot, at("12:00") - TimeDelta::seconds(10));
 }
@@ -364,7 +366,7 @@ fn a_pause_holds_from_its_beginning_and_no_longer_at_its_end() {
 fn slots_of_a_pause_are_judged_once_when_what_it_held_is_due() {
     let workflows = workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=0 12 * * *&start_by=10m\"\n");
     let pauses = [pause("a", "11:50", "14:00")];
-    let slots = |after: &str, until: &str| due(&workflows, &pauses, at(after), at(until)).len();
+    let slots = |after: &str, until: &str| passed_deadlines(&workflows, &pauses, at(after), at(until)).len();
     assert_eq!(slots("14:00", "14:09"), 0);
     assert_eq!(slots("14:09", "14:10"), 1);
     assert_eq!(slots("14:10", "14:20"), 0);
@@ -380,12 +382,13 @@ fn each_failure_has_a_line_for_what_waits_behind_it() {
     };
     let workflows = workflows(&(chain("a", "b") + &chain("c", "d")));
     let failed = |task: &str| vec![vec![done(task, ("12:01", "12:05"), TaskResult::Error)]];
-    let judged: Vec<_> = due(&workflows, &[], at("12:59"), at("13:00"))
+    let judged: Vec<_> = passed_deadlines(&workflows, &[], at("12:59"), at("13:00"))
         .into_iter()
         .map(|due| (failed(if due.phase.task.topic == "b" { "a" } else { "c" }), due))
         .map(|(chains, due)| (due, chains))
         .collect();
-    let told: Vec<_> = breaches(&judged, at("13:00")).into_iter().filter_map(|(_, alert)| alert).collect();
+    let told: Vec<_> =
+        missed_deadlines(&judged, at("13:00")).into_iter().filter_map(|(_, alert)| alert).collect();
     let lines: Vec<_> =
         told.iter().map(|alert| (alert.topic.as_str(), alert.msg.split(' ').next().unwrap())).collect();
     assert_eq!(lines, [("a", "b"), ("c", "d")]);

@@ -13,37 +13,37 @@ mod quiet;
 
 pub use acknowledgement::Acknowledgement;
 pub use flapping::EndedIncident;
-pub use policy::{Factor, FactorError, Policy};
-pub use quiet::{QuietError, QuietHours};
+pub use policy::{EscalationPolicy, IntervalFactor, IntervalFactorError};
+pub use quiet::{QuietHours, QuietHoursError};
 
 /// The state of a route between two checks. Stored, so that a restart neither repeats nor forgets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LadderState {
+pub struct EscalationState {
     /// The time between two checks.
     #[serde(rename = "interval_us", with = "micros")]
     pub interval: TimeDelta,
     /// When the next check is.
-    pub next_tick: DateTime<Utc>,
+    pub next_check: DateTime<Utc>,
     /// The incident that is open.
     #[serde(default)]
-    pub incident: Option<Incident>,
+    pub incident: Option<OpenIncident>,
     /// How many checks at the shortest interval found nothing new.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub quiet: u32,
+    pub quiet_checks: u32,
     /// The acknowledgements that hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acknowledgements: Vec<Acknowledgement>,
     /// The incident before; none where that is long ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub over: Option<EndedIncident>,
+    pub last_incident: Option<EndedIncident>,
     /// Quiet hours held back what happened since the last check.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub held: bool,
+    pub is_held: bool,
 }
 
 /// Alerts from the first summary to the all-clear.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incident {
+pub struct OpenIncident {
     /// When its first summary was sent.
     pub opened: DateTime<Utc>,
     /// How many alerts its notifications had so far.
@@ -68,7 +68,7 @@ pub struct Incident {
 
 /// Alerts of one `task:job` that no notification had yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NewLine {
+pub struct NewAlerts {
     /// How many alerts there are.
     pub count: u64,
     /// The workflow files that they come from.
@@ -77,7 +77,7 @@ pub struct NewLine {
     pub raised: Vec<DateTime<Utc>>,
 }
 
-impl From<u64> for NewLine {
+impl From<u64> for NewAlerts {
     fn from(count: u64) -> Self {
         Self { count, ..Self::default() }
     }
@@ -85,7 +85,7 @@ impl From<u64> for NewLine {
 
 /// The notification that a check leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum IncidentNotification {
     /// New alerts.
     Summary {
         /// Which step of the incident it is, from 1.
@@ -123,52 +123,52 @@ pub enum Told {
     },
 }
 
-impl LadderState {
+impl EscalationState {
     /// A quiet route.
-    pub fn new(policy: Policy, now: DateTime<Utc>) -> Self {
+    pub fn new(policy: EscalationPolicy, now: DateTime<Utc>) -> Self {
         let interval = policy.usable_bounds().0;
-        let next_tick = add_interval(now, interval);
+        let next_check = add_interval(now, interval);
         Self {
             interval,
-            next_tick,
+            next_check,
             incident: None,
-            quiet: 0,
+            quiet_checks: 0,
             acknowledgements: Vec::new(),
-            over: None,
-            held: false,
+            last_incident: None,
+            is_held: false,
         }
     }
 
     /// Whether it is time for a check.
-    pub fn due(&self, now: DateTime<Utc>) -> bool {
-        now >= self.next_tick
+    pub fn is_check_due(&self, now: DateTime<Utc>) -> bool {
+        now >= self.next_check
     }
 
     /// How long it is until the next check; nothing when it is due.
-    pub fn wait(&self, now: DateTime<Utc>) -> TimeDelta {
-        (self.next_tick - now).max(TimeDelta::zero())
+    pub fn time_to_check(&self, now: DateTime<Utc>) -> TimeDelta {
+        (self.next_check - now).max(TimeDelta::zero())
     }
 
     /// The state as it holds now: within the bounds of today's policy, and planned from now when the next check
     /// lies further ahead than one interval.
     #[must_use]
-    pub fn resumed(&self, policy: Policy, now: DateTime<Utc>) -> Self {
+    pub fn resumed(&self, policy: EscalationPolicy, now: DateTime<Utc>) -> Self {
         let interval = match self.incident {
             Some(_) => policy.clamp_interval(self.interval),
             None => policy.usable_bounds().0,
         };
         // After a wall clock was stepped back the route would be silent for as long as the step.
-        let next_tick = self.next_tick.min(add_interval(now, interval));
-        Self { interval, next_tick, ..self.clone() }
+        let next_tick = self.next_check.min(add_interval(now, interval));
+        Self { interval, next_check: next_tick, ..self.clone() }
     }
 
     /// The key of what the next telling step from this state says: the route, the incident's opening (before it
     /// opens: the planned check) and the step's number.
-    pub fn key(&self, route: &str) -> String {
+    pub fn notification_key(&self, route: &str) -> String {
         // Of nothing but the stored state, so that a step repeated after a crash has the same key and is sent once.
         let (from, step) = match &self.incident {
             Some(incident) => (incident.opened, incident.steps),
-            None => (self.next_tick, 0),
+            None => (self.next_check, 0),
         };
         format!("{route}/{}/{}", from.timestamp_micros(), u64::from(step) + 1)
     }
@@ -176,22 +176,22 @@ impl LadderState {
 
 /// One check of a route. `new_lines` are the alerts per `task:job` that no notification had yet. In quiet hours,
 /// which last until `hold`, and before the next check nobody is notified, and the alerts stay new.
-pub fn step(
-    policy: Policy,
-    state: &LadderState,
+pub fn check_route(
+    policy: EscalationPolicy,
+    state: &EscalationState,
     now: DateTime<Utc>,
-    new_lines: &BTreeMap<String, NewLine>,
+    new_lines: &BTreeMap<String, NewAlerts>,
     hold: Option<DateTime<Utc>>,
-) -> (LadderState, Option<Told>) {
+) -> (EscalationState, Option<IncidentNotification>) {
     let mut state = state.resumed(policy, now);
     // A hint may come early, and a restart asks at once.
-    if !state.due(now) {
+    if !state.is_check_due(now) {
         return (state, None);
     }
     if let Some(until) = hold.filter(|until| *until > now) {
         // The interval stays, and so does the incident: what happens meanwhile is judged afterwards.
-        state.next_tick = until.min(add_interval(now, state.interval));
-        state.held = true;
+        state.next_check = until.min(add_interval(now, state.interval));
+        state.is_held = true;
         return (state, None);
     }
     // What is over holds no longer, also when nobody said so.
@@ -211,20 +211,20 @@ pub fn step(
 /// New alerts: a notification, and a longer interval. What somebody acknowledged, and what is flapping, is only
 /// counted.
 fn tell_alerts(
-    policy: Policy,
-    mut state: LadderState,
+    policy: EscalationPolicy,
+    mut state: EscalationState,
     now: DateTime<Utc>,
-    new_lines: &BTreeMap<String, NewLine>,
-) -> (LadderState, Told) {
+    new_lines: &BTreeMap<String, NewAlerts>,
+) -> (EscalationState, IncidentNotification) {
     let cared_for = state.takes_care_of(new_lines);
     // What quiet hours held back is in one notification, also when it is flapping.
-    let held = std::mem::take(&mut state.held);
+    let held = std::mem::take(&mut state.is_held);
     let back = state.came_back(policy, now, new_lines);
     let before = state.interval;
     state.interval = policy.longer_interval(before);
-    state.next_tick = add_interval(now, state.interval);
-    state.quiet = 0; // new alerts begin the count of quiet checks anew
-    let incident = state.incident.get_or_insert_with(|| Incident {
+    state.next_check = add_interval(now, state.interval);
+    state.quiet_checks = 0; // new alerts begin the count of quiet checks anew
+    let incident = state.incident.get_or_insert_with(|| OpenIncident {
         opened: now,
         alerts: 0,
         steps: 0,
@@ -238,58 +238,66 @@ fn tell_alerts(
     let only_counted = incident.comes_back(policy, now, new_lines) && !held;
     incident.steps = incident.steps.saturating_add(1);
     incident.count_alerts(new_lines);
-    let (step, opened, next) = (incident.steps, incident.opened, state.next_tick);
+    let (step, opened, next) = (incident.steps, incident.opened, state.next_check);
     let told = if cared_for || only_counted {
-        Told::Update { step, opened, next, easing: false }
+        IncidentNotification::Update { step, opened, next, easing: false }
     } else {
         // The first one is sent when it opens, which is stored already.
         incident.told = (step > 1).then_some(now);
-        Told::Summary { step, opened, next, escalating: state.interval > before }
+        IncidentNotification::Summary { step, opened, next, escalating: state.interval > before }
     };
     (state, told)
 }
 
 /// No new alerts: a shorter interval, and at the shortest one the end of the incident.
 fn pass_quiet_check(
-    policy: Policy,
-    mut state: LadderState,
+    policy: EscalationPolicy,
+    mut state: EscalationState,
     now: DateTime<Utc>,
-) -> (LadderState, Option<Told>) {
+) -> (EscalationState, Option<IncidentNotification>) {
     let at_the_bottom = state.interval <= policy.usable_bounds().0;
-    state.quiet = if at_the_bottom { state.quiet.saturating_add(1) } else { 0 };
-    state.held = false;
+    state.quiet_checks = if at_the_bottom { state.quiet_checks.saturating_add(1) } else { 0 };
+    state.is_held = false;
     match state.incident.take() {
-        Some(incident) if at_the_bottom && state.quiet >= incident.quiet_ticks(policy) => {
+        Some(incident) if at_the_bottom && state.quiet_checks >= incident.quiet_ticks(policy) => {
             let over = Some(EndedIncident::new(&incident, now));
-            (LadderState { over, ..LadderState::new(policy, now) }, Some(all_clear(incident, now)))
+            (
+                EscalationState { last_incident: over, ..EscalationState::new(policy, now) },
+                Some(all_clear(incident, now)),
+            )
         }
         Some(mut incident) => {
             incident.eased = true;
             state.incident = Some(incident);
             state.interval = policy.shorter_interval(state.interval);
-            state.next_tick = add_interval(now, state.interval);
+            state.next_check = add_interval(now, state.interval);
             let told = if at_the_bottom { None } else { state.next_update(true) };
             (state, told)
         }
         // Nothing is open, so there is nothing to acknowledge.
         None => {
-            let over = state.over.filter(|over| over.is_recent(policy, now));
-            (LadderState { over, ..LadderState::new(policy, now) }, None)
+            let over = state.last_incident.filter(|over| over.is_recent(policy, now));
+            (EscalationState { last_incident: over, ..EscalationState::new(policy, now) }, None)
         }
     }
 }
 
-impl LadderState {
+impl EscalationState {
     /// One more step of the incident, by which the message about it changes.
-    fn next_update(&mut self, easing: bool) -> Option<Told> {
+    fn next_update(&mut self, easing: bool) -> Option<IncidentNotification> {
         let incident = self.incident.as_mut()?;
         incident.steps = incident.steps.saturating_add(1);
-        Some(Told::Update { step: incident.steps, opened: incident.opened, next: self.next_tick, easing })
+        Some(IncidentNotification::Update {
+            step: incident.steps,
+            opened: incident.opened,
+            next: self.next_check,
+            easing,
+        })
     }
 }
 
-impl Incident {
-    fn count_alerts(&mut self, new_lines: &BTreeMap<String, NewLine>) {
+impl OpenIncident {
+    fn count_alerts(&mut self, new_lines: &BTreeMap<String, NewAlerts>) {
         for (line, new) in new_lines {
             self.alerts = self.alerts.saturating_add(new.count);
             let told = self.lines.entry(line.clone()).or_default();
@@ -301,11 +309,11 @@ impl Incident {
     }
 }
 
-fn all_clear(incident: Incident, now: DateTime<Utc>) -> Told {
+fn all_clear(incident: OpenIncident, now: DateTime<Utc>) -> IncidentNotification {
     let mut lines: Vec<(String, u64)> = incident.lines.into_iter().collect();
     // The map is in the order of names, and a stable sort keeps that within a count.
     lines.sort_by_key(|(_, count)| Reverse(*count));
-    Told::AllClear {
+    IncidentNotification::AllClear {
         step: incident.steps.saturating_add(1),
         opened: incident.opened,
         // A clock stepped back must not make it negative.
