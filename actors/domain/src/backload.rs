@@ -46,7 +46,7 @@ pub enum BackloadPlanError {
     /// The rows of its meta file don't go with its template.
     #[error("meta-file `{path}`: {missing}")]
     MissingKeys {
-        /// The file.
+        /// The meta file, as the order names it.
         path: String,
         /// What the template asks for in vain.
         missing: MissingKeys,

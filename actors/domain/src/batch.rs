@@ -71,9 +71,9 @@ pub struct TaskBatch<'a> {
     pub job: &'a str,
     /// The workflow file; empty for none.
     pub workflow: &'a str,
-    /// The template.
+    /// The template of the tasks' info.
     pub template: &'a str,
-    /// The first time.
+    /// The first time, UTC.
     pub from: DateTime<Utc>,
     /// The last time; earlier than the first for backwards.
     pub to: DateTime<Utc>,

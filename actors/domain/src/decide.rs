@@ -40,13 +40,13 @@ pub struct TaskDecision {
     pub meta: String,
     /// When it began, if the worker said so; else the hand-out counts.
     pub started: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When it ended: by the worker's clock where that says so.
     pub ended: DateTime<Utc>,
     /// The time that the task is about, for rollups.
     pub task_time: Option<DateTime<Utc>>,
-    /// Children to start.
+    /// The tasks that follow a complete one.
     pub children: Vec<NewTask>,
-    /// The next attempt.
+    /// The next attempt, if one is left.
     pub retry: Option<NewTask>,
     /// The alerts that it raises.
     pub alerts: Vec<NewAlert>,

@@ -16,9 +16,9 @@ use crate::workflow::{Phase, Workflows};
 pub struct FilePhase {
     /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phase's name, `topic` or `topic:job`.
     pub task: String,
-    /// Its pattern.
+    /// Its `files`, a glob.
     pub pattern: String,
     /// Tells apart phases of a file with the same name and pattern.
     pub nth: usize,

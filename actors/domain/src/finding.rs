@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Severity {
     /// It doesn't do what its author wants.
     Error,
-    /// It may not.
+    /// It may not do what its author wants.
     Warning,
 }
 

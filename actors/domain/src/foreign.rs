@@ -18,7 +18,7 @@ pub struct ForeignTask {
     pub chain: String,
     /// What the worker had to do.
     pub info: String,
-    /// A URL query.
+    /// A URL query, as its maker wrote it.
     pub meta: String,
     /// When its maker created it; often in whole seconds.
     pub created: DateTime<Utc>,

@@ -80,7 +80,7 @@ pub struct PlannedTask {
     pub task: String,
     /// What the worker is to do.
     pub info: String,
-    /// The task's meta.
+    /// The task's meta, as far as it is known before.
     pub meta: String,
     /// The keys without which its parent doesn't start it.
     pub needs: Vec<String>,

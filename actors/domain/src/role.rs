@@ -24,7 +24,7 @@ pub enum Role {
 pub struct InvalidRole(String);
 
 impl Role {
-    /// All roles.
+    /// All roles, workers first.
     pub const ALL: [Self; 5] = [Self::Worker, Self::Viewer, Self::Operator, Self::Admin, Self::Push];
 
     /// The name on the wire.

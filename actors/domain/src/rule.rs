@@ -98,7 +98,7 @@ pub struct Rule {
     pub max_run: Option<TimeDelta>,
     /// Everything that was written, also keys that no field is for.
     pub query: Query,
-    /// What is wrong.
+    /// What is wrong with it, in the order of reading.
     pub problems: Vec<RuleProblem>,
 }
 
@@ -108,10 +108,10 @@ pub struct Rule {
 pub enum BatchStep {
     /// Each hour.
     Hour,
-    /// Each day.
+    /// Every day, at the hour of the first.
     #[default]
     Day,
-    /// Each week.
+    /// Every seventh day, at the hour of the first.
     Week,
     /// Each month, on the day of the first.
     Month,
@@ -138,7 +138,7 @@ pub enum MissedSlotRule {
     None,
     /// The latest one starts.
     Latest,
-    /// All start.
+    /// All of them start, oldest first.
     All,
 }
 

@@ -22,7 +22,7 @@ pub enum CreateError {
     /// The rows of a meta file aren't there.
     #[error("meta-file `{path}`: {problem}")]
     MetaFile {
-        /// The file.
+        /// The meta file, as the rule names it.
         path: String,
         /// What is wrong with it.
         problem: String,
@@ -30,7 +30,7 @@ pub enum CreateError {
     /// The rows of a meta file don't go with the template.
     #[error("meta-file `{path}`: {missing}")]
     MissingKeys {
-        /// The file.
+        /// The meta file, as the rule names it.
         path: String,
         /// What the template asks for in vain.
         missing: MissingKeys,

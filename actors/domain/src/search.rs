@@ -95,10 +95,10 @@ pub enum SearchError {
     /// A field or dash without what is looked for.
     #[error("`{0}` has no search text: write a word or a quoted phrase after it")]
     Empty(String),
-    /// No such result.
+    /// A result that there is not.
     #[error("`result:{0}` is not a result: write complete, error, warn, alert or running")]
     Result(String),
-    /// Too long.
+    /// Too many words, or too many bytes.
     #[error("the search is too long: write at most {MAX_TERMS} words, {MAX_BYTES} bytes in all")]
     TooLong,
 }
@@ -112,7 +112,7 @@ pub struct SearchedTask<'a> {
     pub job: &'a [u8],
     /// The chain's id.
     pub id: &'a [u8],
-    /// How it ended.
+    /// How it ended; none while it runs.
     pub result: Option<TaskResult>,
     /// The info.
     pub info: &'a [u8],

@@ -42,7 +42,7 @@ impl<'a> From<&'a NewAlert> for SummaryItem<'a> {
 pub struct SummaryLine {
     /// `topic:job`, or the topic alone.
     pub key: String,
-    /// How many alerts.
+    /// How many alerts it stands for.
     pub count: u64,
     /// The times that the tasks are about, as ranges; empty when no alert has one.
     pub time_range: String,

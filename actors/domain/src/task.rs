@@ -126,7 +126,7 @@ pub enum TaskState {
     Delayed,
     /// With a worker until its lease expires.
     Leased,
-    /// Has a result.
+    /// Has a result, and changes no more.
     Done,
 }
 
@@ -155,17 +155,17 @@ pub enum TaskLane {
 /// An attempt to be stored, complete: the DB owner adds nothing but a free `uid` when this one is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
-    /// The proposed id.
+    /// The proposed id: the next free one counts.
     pub uid: Uid,
     /// The topic; `type` on the wire.
     pub topic: String,
     /// The job within the topic; empty for none.
     pub job: String,
-    /// The chain's id.
+    /// The chain's id, the same for retries and children.
     pub id: String,
     /// What the worker is to do: the rendered template.
     pub info: String,
-    /// A URL query.
+    /// A URL query: where it comes from, and what its phase passes on.
     pub meta: String,
     /// The workflow file whose phase made it, relative to the workflow root; empty for none.
     pub workflow: String,
@@ -250,7 +250,7 @@ impl NewTask {
     }
 }
 
-/// A stored attempt.
+/// An attempt as the database has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
     /// Its id, which is also its creation instant.
@@ -259,7 +259,7 @@ pub struct Attempt {
     pub topic: String,
     /// The job within the topic; empty for none.
     pub job: String,
-    /// The chain's id.
+    /// The chain's id, the same for retries and children.
     pub id: String,
     /// What the worker is to do.
     pub info: String,
@@ -287,13 +287,13 @@ pub struct Attempt {
     pub lease_expires: Option<DateTime<Utc>>,
     /// What the last heartbeat said, 0 to 1.
     pub progress: Option<f64>,
-    /// How it ended.
+    /// How it ended; none until it is done.
     pub result: Option<TaskResult>,
     /// What the worker said.
     pub msg: String,
     /// When it was handed out, or as the worker reported.
     pub started: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When it ended; none until it is done.
     pub ended: Option<DateTime<Utc>>,
     /// Which of its texts are here only in part.
     pub cut: CutTexts,
@@ -305,11 +305,11 @@ pub const LISTED_BYTES: usize = 2_048;
 /// Which texts of an attempt are only their beginnings: nothing may be read out of those.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CutTexts {
-    /// The info is.
+    /// Only the beginning of the info is here.
     pub info: bool,
-    /// The meta is.
+    /// Only the beginning of the meta is here.
     pub meta: bool,
-    /// The message is.
+    /// Only the beginning of the message is here.
     pub msg: bool,
 }
 

@@ -24,11 +24,11 @@ pub struct TaskDoc<T = String> {
     pub info: T,
     /// When the attempt was created.
     pub created: T,
-    /// The chain.
+    /// The chain's id.
     pub id: T,
     /// A URL query.
     pub meta: T,
-    /// How it ended.
+    /// How it ended; empty while it runs.
     pub result: T,
     /// What the worker said.
     pub msg: T,
@@ -76,7 +76,7 @@ impl TaskDoc {
         parse_time(&self.created).ok().map(Uid::at).filter(|uid| uid.is_writable())
     }
 
-    /// On one line.
+    /// The task on one line, with separators escaped as Go does.
     pub fn to_json(&self) -> String {
         escape_separators(serde_json::to_string(self).unwrap_or_default())
     }

@@ -192,7 +192,7 @@ pub enum MetaRowError {
         /// How many there are.
         keys: usize,
     },
-    /// No CSV.
+    /// A text that is no CSV.
     #[error("not CSV: {problem}")]
     Csv {
         /// What the parser says.
@@ -201,7 +201,7 @@ pub enum MetaRowError {
     /// More rows than may be.
     #[error("more than {most} rows: split the file")]
     TooMany {
-        /// The limit.
+        /// How many rows may be.
         most: usize,
     },
 }

@@ -59,7 +59,7 @@ macro_rules! clients {
                 Self { $($port: $crate::Port::unconnected(stringify!($port))),+ }
             }
 
-            /// Adds a port.
+            /// Adds the port of one message.
             #[must_use]
             $vis fn with<M>(mut self, port: $crate::Port<M>) -> Self
             where

@@ -15,13 +15,13 @@ macro_rules! codes {
             /// Every code, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// The stable name.
+            /// The stable name, as in problem documents.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }
 
-            /// The HTTP status.
+            /// The HTTP status that it is answered with.
             #[must_use]
             pub fn status(self) -> u16 {
                 match self { $(Self::$name => $status,)+ }
@@ -116,7 +116,7 @@ codes! {
 /// A failed call: a code for programs, a detail for people that says what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// Which failure.
+    /// What kind of failure it is.
     pub code: Code,
     /// What happened here, and what to do about it.
     pub detail: String,

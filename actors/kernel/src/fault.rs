@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::environment::ActorKit;
 
-/// A point.
+/// A point at which a test may make the program fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultPoint {
     /// Before a transaction is opened.
@@ -22,7 +22,7 @@ pub enum FaultPoint {
     DuringUpload,
 }
 
-/// What happens there.
+/// What a test makes happen at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultEffect {
     /// The disk can't be read or written (EIO).

@@ -9,7 +9,7 @@ use crate::error::Result;
 #[rtype(result = "Result<Pong>")]
 pub struct Ping;
 
-/// The answer.
+/// What an actor answers that works off its mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pong {
     /// Restarts within the last minute.

@@ -23,9 +23,9 @@ pub struct BackloadOrder {
     pub job: String,
     /// The workflow file; empty for none.
     pub workflow: String,
-    /// The template.
+    /// The template of the tasks' info.
     pub template: String,
-    /// The first time.
+    /// The first time, UTC.
     pub from: DateTime<Utc>,
     /// The last time; earlier than the first for backwards.
     pub to: DateTime<Utc>,
@@ -57,7 +57,7 @@ pub enum BackloadRequestError {
     /// No topic.
     #[error("`task` is missing: write the topic, like \"load\" or \"load:daily\"")]
     NoTask,
-    /// Two jobs.
+    /// The request names two jobs.
     #[error("`task` names the job `{named}` and `job` says `{given}`: write one of them")]
     TwoJobs {
         /// The one of `task`.
@@ -72,9 +72,9 @@ pub enum BackloadRequestError {
         hint = lost_plus(text)
     )]
     Time {
-        /// Which key.
+        /// The key whose time it is.
         field: &'static str,
-        /// What it says.
+        /// The beginning of what it says.
         text: String,
     },
     /// Rows from two places.
@@ -92,7 +92,7 @@ pub enum BackloadRequestError {
         task: String,
         /// Its file.
         workflow: String,
-        /// What is wrong.
+        /// What is wrong with its rule.
         problem: String,
     },
     /// Nothing says what the tasks are.
@@ -108,7 +108,7 @@ pub enum BackloadRequestError {
     Unknown {
         /// The key.
         key: String,
-        /// What to write.
+        /// What to write instead, with a colon before it.
         remedy: String,
     },
     /// Steps that there aren't.

@@ -19,13 +19,13 @@ pub struct BackloadRequest {
     pub task: String,
     /// The job within the topic; empty for none.
     pub job: String,
-    /// The one time.
+    /// The one time, where there is no range.
     pub at: String,
-    /// The first time.
+    /// The first time of a range.
     pub from: String,
     /// The last time; earlier than the first for backwards.
     pub to: String,
-    /// The steps.
+    /// The steps of a range: hour, day, week or month.
     pub by: String,
     /// The template, where no phase has one.
     pub template: String,

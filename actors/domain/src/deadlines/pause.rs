@@ -17,9 +17,9 @@ const WALKED: usize = 10_000;
 pub struct PhasePause {
     /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phases' name, `topic` or `topic:job`.
     pub task: String,
-    /// From then on.
+    /// When it was paused.
     pub since: DateTime<Utc>,
     /// When it went on; none while it is paused.
     pub until: Option<DateTime<Utc>>,

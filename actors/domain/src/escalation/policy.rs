@@ -87,7 +87,7 @@ impl IntervalFactor {
     pub const ONE: Self = Self(1_000);
     /// The least that still leads somewhere.
     pub const LEAST_CHANGE: Self = Self(1_100);
-    /// Double, or half.
+    /// Double, or half: what counts where nobody chose.
     pub const TWO: Self = Self(2_000);
     /// The largest factor that can be set.
     pub const MOST: Self = Self(100_000);

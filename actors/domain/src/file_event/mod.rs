@@ -66,7 +66,7 @@ pub enum FileArrival {
 /// A text that tells of no file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileEventError {
-    /// No JSON.
+    /// The body is no JSON.
     #[error("the event is not JSON: {0}")]
     Json(String),
     /// JSON, but no object.

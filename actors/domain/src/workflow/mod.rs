@@ -49,11 +49,11 @@ pub struct Phase {
     pub task: TaskName,
     /// The name as written.
     pub task_text: String,
-    /// What it follows.
+    /// The task that it follows; none for a phase that starts by itself.
     pub depends_on: Option<TaskName>,
     /// What it follows, as written; empty for nothing.
     pub depends_on_text: String,
-    /// The rule.
+    /// What its rule says.
     pub rule: Rule,
     /// The rule as written.
     pub rule_text: String,
