@@ -1,5 +1,5 @@
-//! Every actor panics, in what handles a message and in what goes on with an answer: it restarts, whoever waits gets an
-//! answer, and the service goes on.
+//! Every actor panics, in what handles a message, in what goes on with an answer and in its start: it restarts, whoever
+//! waits gets an answer, and the service goes on.
 
 use std::path::Path;
 
@@ -62,6 +62,24 @@ async fn each_actor_restarts_after_a_panic_in_a_handler() {
         app.api.create(&json!({"type": "a", "info": "x"})).await;
     })
     .await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn each_actor_restarts_after_a_panic_in_its_start() {
+    let app = TestApp::bot_configured(WORKFLOW, everything).await;
+    let ready = app.api.get("/readyz").await.ok();
+    let actors = ready["actors"].as_object().unwrap().clone();
+    for actor in actors.keys().filter(|name| !matches!(name.as_str(), "readers" | "view_readers")) {
+        let actor: &'static str = actor.clone().leak();
+        panic_in(&app, actor, ActorCode::Start, async |app| {
+            // What makes it start again.
+            fault::plan_panic(&app.clock.environment(), actor, ActorCode::Handler);
+            app.api.get("/readyz").await;
+        })
+        .await;
+    }
+    assert_eq!(app.api.create(&json!({"type": "a", "info": "x"})).await["type"], "a");
     app.stop().await;
 }
 

@@ -10,6 +10,8 @@
 /// - `wake`: the method for which the timer is set; a restart clears the timer;
 /// - `before_pong`: the method that a ping makes sure of.
 ///
+/// All of them run guarded: after a panic the actor restarts with its mailbox kept.
+///
 /// A method is `fn(&mut self, ctx: &mut Context<Self>)`, or `fn(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>)`
 /// where it is given as `method(now)`.
 #[macro_export]
@@ -29,17 +31,23 @@ macro_rules! actor {
             fn started(&mut self, ctx: &mut Self::Context) {
                 // 16 unless set, and what the ports let through must fit in.
                 ctx.set_mailbox_capacity($mailbox);
-                $(
-                    $(let $start_now = $crate::KernelActor::now(self);)?
-                    self.$start($($start_now,)? ctx);
-                )?
+                $crate::start_guarded(self, ctx, |_actor, _ctx, _is_restart| {
+                    if _is_restart {
+                        $($crate::actor!(@clear_timer _actor $wake);)?
+                        $(_actor.$restart();)?
+                    }
+                    $(
+                        $(let $start_now = $crate::KernelActor::now(_actor);)?
+                        _actor.$start($($start_now,)? _ctx);
+                    )?
+                });
             }
         }
 
         impl $crate::macros::actix::Supervised for $actor {
             fn restarting(&mut self, _: &mut Self::Context) {
-                $(self.$restart();)?
-                $($crate::actor!(@clear_timer self $wake);)?
+                // No more: `started` comes next, and a panic here can't keep it from coming.
+                $crate::KernelActor::kit(self).begin_restart();
             }
         }
 

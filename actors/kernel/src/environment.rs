@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::dev::ToEnvelope;
@@ -48,7 +49,12 @@ impl ActorEnvironment {
     /// What the actor `name` is given.
     #[must_use]
     pub fn kit(&self, name: &'static str) -> ActorKit {
-        ActorKit { name, environment: self.clone(), recent_restarts: Arc::default() }
+        ActorKit {
+            name,
+            environment: self.clone(),
+            recent_restarts: Arc::default(),
+            is_restarting: Arc::default(),
+        }
     }
 
     /// A port to an actor with the usual limits.
@@ -76,6 +82,7 @@ pub struct ActorKit {
     name: &'static str,
     environment: ActorEnvironment,
     recent_restarts: Arc<Mutex<VecDeque<DateTime<Utc>>>>,
+    is_restarting: Arc<AtomicBool>,
 }
 
 impl ActorKit {
@@ -128,6 +135,17 @@ impl ActorKit {
 
     pub(crate) fn activity(&self) -> &WorkCounter {
         &self.environment.activity
+    }
+
+    /// The next start is a restart; what [`actor!`](crate::actor!) calls.
+    #[doc(hidden)]
+    pub fn begin_restart(&self) {
+        self.is_restarting.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the start that begins now is a restart.
+    pub(crate) fn take_restart(&self) -> bool {
+        self.is_restarting.swap(false, Ordering::Relaxed)
     }
 
     /// Counts a restart, and gives up when restarting no longer helps.

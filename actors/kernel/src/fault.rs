@@ -42,6 +42,8 @@ pub enum ActorCode {
     Handler,
     /// What goes on with an answer, or at a timer.
     Continuation,
+    /// What begins work, at the first start and after a restart.
+    Start,
 }
 
 /// Panics where that was planned for the actor.

@@ -5,7 +5,7 @@
 //!   one actor.
 //! - [`actor!`] makes a type an actor: the size of its mailbox, and what it does at its start, before a restart and when
 //!   its timer comes due.
-//! - [`handlers!`] lists what an actor answers, [`KernelActor::ask`] calls another actor. Both run the actor's code
+//! - [`handlers!`] lists what an actor answers, [`KernelActor::ask`] calls another actor. All three run the actor's code
 //!   guarded: a panic is logged and answered, and the actor restarts with its mailbox kept.
 //! - A [`Timer`] wakes an actor at the earliest time that it waits for, on the [`Clock`] that a test can move.
 //! - [`WorkCounter`] counts the work under way. Ports, timers and `ask` keep it, so that no actor has to.
@@ -71,7 +71,7 @@ pub use health::{Ping, Pong};
 pub use ids::IdGenerator;
 pub use port::{LatePort, Port, PortLimits, PortMessage};
 pub use quiescence::{WorkCounter, WorkGuard};
-pub use supervision::{AfterPanic, guarded};
+pub use supervision::{AfterPanic, guarded, start_guarded};
 pub use thread_priority::{LOWER_PRIORITY, lower_priority};
 pub use timer::{Timer, WakeUp};
 

@@ -2,12 +2,19 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use actix::{Actor, ActorContext as _, Context, ResponseActFuture};
+use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::{Actor, ActorContext as _, AsyncContext as _, Context, ResponseActFuture};
 
 use crate::actor::KernelActor;
+use crate::environment::ActorKit;
 use crate::error::{Code, Error};
 use crate::fault::{ActorCode, panic_if_planned};
+
+/// How long an actor rests whose start panicked. Its supervisor starts it again at once, and a start that panics each
+/// time would keep the thread, which other actors share.
+const PAUSE_AFTER_START: Duration = Duration::from_millis(250);
 
 /// What a caller is answered by a handler that panicked.
 pub trait AfterPanic {
@@ -66,15 +73,45 @@ where
     match outcome {
         Ok(answer) => answer,
         Err(panic) => {
-            let kit = actor.kit();
-            log::error!("event=actor_panicked actor={} why={:?}", kit.name(), panic_text(panic.as_ref()));
-            kit.count_restart();
-            let answer = R::after_panic(kit.name());
+            note_panic(actor.kit(), panic.as_ref());
+            let answer = R::after_panic(actor.kit().name());
             // Its supervisor starts it again with the mailbox that it had: what waits there isn't lost.
             ctx.stop();
             answer
         }
     }
+}
+
+/// Runs what begins the work of an actor; `start` is also given whether it is a restart. After a panic the mailbox
+/// waits for a moment, then the actor restarts like after any other panic.
+///
+/// [`actor!`](crate::actor!) calls it.
+#[expect(clippy::disallowed_methods, reason = "what waits ends the actor and runs no code of it")]
+pub fn start_guarded<A: KernelActor>(
+    actor: &mut A,
+    ctx: &mut Context<A>,
+    start: impl FnOnce(&mut A, &mut Context<A>, bool),
+) {
+    let is_restart = actor.kit().take_restart();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        panic_if_planned(actor.kit(), ActorCode::Start);
+        start(actor, ctx, is_restart);
+    }));
+    if let Err(panic) = outcome {
+        note_panic(actor.kit(), panic.as_ref());
+        let busy = actor.kit().activity().begin();
+        // By the machine's clock: no message is handled meanwhile, and a test's clock waits until all are.
+        let pause = wrap_future::<_, A>(tokio::time::sleep(PAUSE_AFTER_START));
+        ctx.wait(pause.map(move |(), _, ctx| {
+            ctx.stop();
+            drop(busy);
+        }));
+    }
+}
+
+fn note_panic(kit: &ActorKit, panic: &(dyn Any + Send)) {
+    log::error!("event=actor_panicked actor={} why={:?}", kit.name(), panic_text(panic));
+    kit.count_restart();
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

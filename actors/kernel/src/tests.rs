@@ -17,7 +17,20 @@ struct Victim {
     kit: ActorKit,
     timer: Timer,
     starts: Arc<AtomicUsize>,
+    panics: Arc<PlannedPanics>,
     go_on: Arc<Notify>,
+}
+
+/// How many of its next starts and restarts panic.
+#[derive(Default)]
+struct PlannedPanics {
+    starts: AtomicUsize,
+    restarts: AtomicUsize,
+}
+
+fn panic_if_left(planned: &AtomicUsize) {
+    let left = planned.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    assert!(left.is_err(), "planned");
 }
 
 #[derive(Debug, Clone, Message)]
@@ -97,6 +110,11 @@ impl Victim {
 
     fn count_start(&mut self, _: &mut Context<Self>) {
         self.starts.fetch_add(1, Ordering::SeqCst);
+        panic_if_left(&self.panics.starts);
+    }
+
+    fn panic_if_planned(&mut self) {
+        panic_if_left(&self.panics.restarts);
     }
 
     fn panic_at_wake(&mut self, _: &mut Context<Self>) {
@@ -113,7 +131,7 @@ handlers!(Victim {
     async Wait => wait,
 });
 
-actor!(Victim { kit: kit, mailbox: 100, start: count_start, wake: panic_at_wake });
+actor!(Victim { kit: kit, mailbox: 100, start: count_start, restart: panic_if_planned, wake: panic_at_wake });
 
 struct Stage {
     to: actix::Addr<Victim>,
@@ -125,6 +143,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with_panics(PlannedPanics::default())
+    }
+
+    fn with_panics(panics: PlannedPanics) -> Self {
         let (starts, gave_up, go_on) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<Notify>)>::default();
         let count = Arc::clone(&gave_up);
         let environment = ActorEnvironment::system(Arc::new(move |_: &str| {
@@ -134,6 +156,7 @@ impl Stage {
             kit: environment.kit("victim"),
             timer: Timer::default(),
             starts: Arc::clone(&starts),
+            panics: Arc::new(panics),
             go_on: Arc::clone(&go_on),
         };
         Self { to: Supervisor::start(|_| victim), environment, starts, gave_up, go_on }
@@ -240,6 +263,40 @@ async fn a_client_without_a_port_says_so() {
     assert_eq!(client.call(Double(1)).await, Ok(2));
     let Error { code, detail } = client.call(Wait).await.unwrap_err();
     assert_eq!((code, detail.as_str()), (Code::Internal, "wait isn't connected"));
+}
+
+#[actix::test]
+async fn a_start_that_panics_restarts_the_actor_and_keeps_its_mailbox() {
+    let stage = Stage::with_panics(PlannedPanics { starts: 1.into(), ..PlannedPanics::default() });
+    let client = stage.client();
+    assert_eq!(client.call(Double(2)).await, Ok(4), "what waited for the first start is answered");
+    assert_eq!((stage.starts.load(Ordering::SeqCst), stage.gave_up.load(Ordering::SeqCst)), (2, 0));
+    while !stage.is_idle() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn a_restart_that_panics_is_done_again_before_the_next_start() {
+    let stage = Stage::with_panics(PlannedPanics { restarts: 1.into(), ..PlannedPanics::default() });
+    let client = stage.client();
+    let (panics, behind) = (client.call(Double(UNLUCKY)), client.call(Double(2)));
+    assert_eq!(code(panics.await), Code::Internal);
+    assert_eq!(behind.await, Ok(4), "its mailbox is kept");
+    assert_eq!(stage.starts.load(Ordering::SeqCst), 2, "no start with what was forgotten by half");
+    assert_eq!(client.call(Ping).await.map(|pong| pong.restarts), Ok(2));
+}
+
+#[actix::test]
+async fn a_start_that_panics_each_time_gives_up_and_leaves_the_thread_to_others() {
+    let stage = Stage::with_panics(PlannedPanics { starts: 1_000.into(), ..PlannedPanics::default() });
+    // On the same thread: it comes to its end only where the starts are apart.
+    while stage.gave_up.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.starts.load(Ordering::SeqCst), 4, "three restarts a minute are tolerated");
+    let answer = tokio::time::timeout(Duration::from_millis(1), stage.client().call(Double(2))).await;
+    assert!(answer.is_err(), "nothing is handled by an actor that did not start");
 }
 
 #[actix::test]
