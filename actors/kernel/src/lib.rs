@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use actix::{Context, Message, Supervisor};
-//! use flowlord_kernel::{ActorKit, Environment, Result, actor, clients, handlers};
+//! use flowlord_kernel::{ActorEnvironment, ActorKit, Result, actor, clients, handlers};
 //!
 //! #[derive(Message)]
 //! #[rtype(result = "Result<u32>")]
@@ -36,7 +36,7 @@
 //! actor!(Calculator { kit: kit, mailbox: 64 });
 //!
 //! # actix::System::new().block_on(async {
-//! let environment = Environment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
+//! let environment = ActorEnvironment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
 //! let kit = environment.kit("calculator");
 //! let address = Supervisor::start(|_| Calculator { kit });
 //! let client = CalculatorClient::connect("calculator", &address, &environment);
