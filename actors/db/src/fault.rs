@@ -12,6 +12,7 @@ pub(crate) fn fail_at(point: FaultPoint, path: &Path) -> rusqlite::Result<()> {
         FaultEffect::Full => ffi::SQLITE_FULL,
         FaultEffect::ReadOnly => ffi::SQLITE_READONLY,
         FaultEffect::Broken | FaultEffect::Abort => ffi::SQLITE_IOERR,
+        FaultEffect::Panic => panic!("planned by a test"),
     };
     Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
 }

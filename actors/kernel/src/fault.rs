@@ -33,6 +33,8 @@ pub enum FaultEffect {
     ReadOnly,
     /// The process ends at once, as by SIGKILL.
     Abort,
+    /// The code there panics.
+    Panic,
 }
 
 /// Code of an actor that a test makes panic.

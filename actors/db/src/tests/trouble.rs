@@ -151,6 +151,19 @@ async fn one_that_comes_and_goes_is_told_once_in_ten_minutes() {
 }
 
 #[actix::test]
+async fn a_panic_within_a_transaction_leaves_no_names_of_rows_that_never_were() {
+    let troubled = Troubled::new().await;
+    troubled.plan(FaultPoint::BeforeCommit, FaultEffect::Panic, 1);
+    let undone = troubled.db.write(creation(vec![task("undone", "")])).await;
+    assert_eq!(code(undone), Code::Stopping);
+    // It gets the id that the other topic had in the transaction.
+    troubled.db.create(vec![task("other", "")]).await;
+    let again = troubled.db.create(vec![task("undone", "")]).await.uids[0];
+    assert_eq!(troubled.db.attempt(again).await.topic, "undone");
+    assert_eq!((troubled.tasks("other"), troubled.tasks("undone")), (1, 1));
+}
+
+#[actix::test]
 async fn a_copy_that_fails_leaves_nothing_and_writing_goes_on() {
     let troubled = Troubled::new().await;
     let to = troubled.db.folder.path().join("snapshots/one.db");

@@ -269,6 +269,7 @@ impl DatabaseOwner {
     fn forget_transaction(&mut self) {
         // The panic may have left a transaction open; what it held was never answered.
         self.connection = None;
+        self.names.forget_all();
         self.queue.borrow_mut().clear();
     }
 }
