@@ -183,6 +183,7 @@ impl StorageConnections {
             .with_secret_access_key(&key.secret_key.0)
             .with_bucket_name(bucket)
             .with_client_options(client_options(Some(endpoint)))
+            .with_http_connector(SiftingConnector)
             .with_retry(retry_config())
             .with_disable_bulk_delete(true)
             .build()?;

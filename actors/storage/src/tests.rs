@@ -24,6 +24,11 @@ fn gcs(endpoint: &str) -> StorageConfig {
     }
 }
 
+fn gcs_by_hmac_key(endpoint: &str, access_key: &str) -> StorageConfig {
+    let (access_key, secret_key) = (access_key.to_owned(), HiddenValue::new("secret"));
+    StorageConfig { gcs_key: Some(HmacKey { access_key, secret_key }), ..gcs(endpoint) }
+}
+
 fn open(config: StorageConfig, location: &str) -> FileStorage {
     StorageConnections::new(config).open(&StorageLocation::parse(location).unwrap()).unwrap()
 }
@@ -116,10 +121,7 @@ async fn gcs_over_plain_http() {
 #[tokio::test]
 async fn gcs_with_an_hmac_key_is_spoken_to_like_s3() {
     let fake = FakeStore::start();
-    let key = |access_key: &str| {
-        let (access_key, secret_key) = (access_key.to_owned(), HiddenValue::new("secret"));
-        StorageConfig { gcs_key: Some(HmacKey { access_key, secret_key }), ..gcs(&fake.url()) }
-    };
+    let key = |access_key: &str| gcs_by_hmac_key(&fake.url(), access_key);
     behaves(&open(key(ACCESS_KEY), "gs://bucket/deep/er")).await;
     copies_large_files(&open(key(ACCESS_KEY), "gs://bucket/deep/er")).await;
     let refused = open(key("ANOTHER"), "gs://bucket").list("", 9).await.unwrap_err().to_string();
@@ -243,7 +245,11 @@ async fn keys_that_cant_be_paths_and_markers_of_folders_hide_no_other() {
     {
         fake.write(&format!("bucket/in/{key}"), "1");
     }
-    for store in [open(s3(&fake.url()), "s3://bucket/in"), open(gcs(&fake.url()), "gs://bucket/in")] {
+    for store in [
+        open(s3(&fake.url()), "s3://bucket/in"),
+        open(gcs(&fake.url()), "gs://bucket/in"),
+        open(gcs_by_hmac_key(&fake.url(), ACCESS_KEY), "gs://bucket/in"),
+    ] {
         let listing = store.list("", 99).await.unwrap();
         assert_eq!(paths(&listing.objects), ["a.csv", "e&f.csv", "p/b.csv", "z"]);
         assert_eq!(skipped(&listing.skipped), ["/d.csv", "Icon\\r", "p/./c.csv", "p//x.csv"]);
