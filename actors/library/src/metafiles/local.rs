@@ -32,7 +32,7 @@ pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &P
         .filter_map(|at| at.canonicalize().ok())
         .collect();
     let mut rows = RowReader::default();
-    for place in expand_pattern(&asked, &place, &places)? {
+    for place in expand_pattern(&asked, &place, &places, MAX_FOLDER_ENTRIES)? {
         // Links are followed before they are judged, and what was judged is what is opened.
         let found = place.canonicalize().map_err(|err| match err.kind() {
             ErrorKind::NotFound => {
@@ -73,7 +73,7 @@ const OUTSIDE: &str = "it is outside the workflow folder: move it there, or add 
 
 /// The files that a path matches, by name: itself where it is no pattern. Folders that may not be read are
 /// left out.
-fn expand_pattern(asked: &str, place: &Path, places: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn expand_pattern(asked: &str, place: &Path, places: &[PathBuf], max_entries: usize) -> Result<Vec<PathBuf>> {
     if !is_pattern(asked) {
         return Ok(vec![place.to_owned()]);
     }
@@ -96,12 +96,16 @@ fn expand_pattern(asked: &str, place: &Path, places: &[PathBuf]) -> Result<Vec<P
             let Ok(listed) = std::fs::read_dir(&within) else { continue };
             for entry in listed.flatten() {
                 entries += 1;
+                if entries > max_entries {
+                    let why = format!("the folders of its pattern have more than {max_entries} entries");
+                    return Err(refuse_path(asked, &format!("{why}: name smaller ones")));
+                }
                 let name = entry.file_name();
                 if glob.matches(&name.to_string_lossy()) {
                     next.push(folder.join(name));
                 }
             }
-            if entries > MAX_FOLDER_ENTRIES || next.len() > MAX_MATCHED_FILES {
+            if next.len() > MAX_MATCHED_FILES {
                 return Err(refuse_path(asked, "more than 1000 files match it: name fewer"));
             }
         }
@@ -110,4 +114,27 @@ fn expand_pattern(asked: &str, place: &Path, places: &[PathBuf]) -> Result<Vec<P
     found.retain(|path| path.exists());
     found.sort();
     if found.is_empty() { Err(refuse_path(asked, "no file matches it")) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_with_more_entries_than_are_read_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.json", "b.json", "c.csv"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let root = folder.path().canonicalize().unwrap();
+        let expand = |max_entries| {
+            expand_pattern("*.json", &root.join("*.json"), std::slice::from_ref(&root), max_entries)
+        };
+        assert_eq!(expand(3).unwrap(), [root.join("a.json"), root.join("b.json")]);
+        let refused = expand(2).unwrap_err().to_string();
+        assert!(
+            refused.contains("the folders of its pattern have more than 2 entries: name smaller ones"),
+            "{refused}"
+        );
+    }
 }
