@@ -12,10 +12,19 @@ use flowlord_kernel::Result;
 pub struct RemoveHistory {
     /// What was created before.
     pub before: DateTime<Utc>,
-    /// Tasks are looked at only after this one.
-    pub after: Option<Uid>,
+    /// How far the steps before came.
+    pub after: HistoryPosition,
     /// At most this many rows of each kind.
     pub limit: usize,
+}
+
+/// How far a run of [`RemoveHistory`] came where some rows stay: it reads each of them once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HistoryPosition {
+    /// The last task that was read.
+    pub task: Option<Uid>,
+    /// The last message that was read.
+    pub message: Option<i64>,
 }
 
 /// What [`RemoveHistory`] did.
@@ -25,8 +34,8 @@ pub struct RemovedHistory {
     pub tasks: usize,
     /// How many slots, alerts, messages, file events and the like.
     pub others: usize,
-    /// From where to go on with tasks; none when all were looked at.
-    pub next: Option<Uid>,
+    /// From where the next step goes on.
+    pub next: HistoryPosition,
     /// Whether anything is left to remove.
     pub more: bool,
 }

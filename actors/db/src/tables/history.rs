@@ -1,6 +1,6 @@
 //! Old history is removed, a little at a time.
 
-use flowlord_messages::history::{RemoveHistory, RemovedHistory};
+use flowlord_messages::history::{HistoryPosition, RemoveHistory, RemovedHistory};
 
 use crate::column::DONE;
 use crate::tables::prelude::*;
@@ -13,16 +13,20 @@ impl WriteCommand for RemoveHistory {
         let connection = context.connection;
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let before = micros(self.before);
-        let (tasks, next) = remove_tasks(connection, self.after, before, limit)?;
-        let mut removed = RemovedHistory { tasks, others: 0, next, more: next.is_some() };
+        let HistoryPosition { task, message } = self.after;
+        let (tasks, next_task) = remove_tasks(connection, task, before, limit)?;
+        let (messages, next_message) = remove_messages(connection, message, before, limit)?;
+        let mut removed = RemovedHistory {
+            tasks,
+            others: messages,
+            next: HistoryPosition { task: next_task.or(task), message: next_message.or(message) },
+            more: next_task.is_some() || next_message.is_some(),
+        };
         for sql in REMOVE_BY_TIME {
             let rows = connection.change_rows(sql, params![before, limit])?;
             removed.others += rows;
             removed.more |= rows >= self.limit;
         }
-        let messages = remove_messages(connection, before, limit)?;
-        removed.others += messages;
-        removed.more |= messages >= self.limit;
         // The pragma frees one page for each step of the statement: it must be stepped to its end.
         let mut free = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED_PAGES})"))?;
         let mut pages = free.raw_query();
@@ -88,21 +92,30 @@ fn remove_tasks(
     Ok((removed, seen.last().filter(|_| full).map(|(uid, _)| Uid(*uid))))
 }
 
-fn remove_messages(connection: &Connection, before: i64, limit: i64) -> rusqlite::Result<usize> {
-    let mut read = connection.prepare_cached("SELECT id, at, sent FROM outbox ORDER BY id LIMIT ?1")?;
+/// Removes the sent ones among the next few old messages; answers how many, and from where to go on.
+fn remove_messages(
+    connection: &Connection,
+    after: Option<i64>,
+    before: i64,
+    limit: i64,
+) -> rusqlite::Result<(usize, Option<i64>)> {
     let mut remove = connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
-    let mut old = Vec::new();
-    let mut rows = read.query([limit])?;
-    while let Some(row) = rows.next()? {
-        let (id, at, sent): (i64, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        // Messages stand in the order of their time.
-        if at >= before {
-            break;
-        }
+    let mut seen: Vec<(i64, i64, Option<i64>)> = connection.read_rows(
+        "SELECT id, at, sent FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2",
+        [after.unwrap_or(i64::MIN), limit],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let is_full = i64::try_from(seen.len()).is_ok_and(|seen| seen == limit);
+    // Messages stand in the order of their time.
+    let old = seen.partition_point(|(_, at, _)| *at < before);
+    let is_end = old < seen.len() || !is_full;
+    seen.truncate(old);
+    let mut removed = 0;
+    for (id, _, sent) in &seen {
         if sent.is_some() {
-            old.push(id);
+            removed += remove.execute([id])?;
         }
     }
-    drop(rows);
-    old.into_iter().try_fold(0, |removed, id| Ok(removed + remove.execute([id])?))
+    // By what was seen, not removed: those of a route that is down stay, and must not end the walk.
+    Ok((removed, seen.last().filter(|_| !is_end).map(|(id, ..)| *id)))
 }

@@ -1,7 +1,7 @@
 //! Changes that people made are kept, listed page by page, and leave with the rest of history.
 
 use flowlord_messages::audit::{AuditAction, AuditRecord, ListAuditRecords, RecordAudit, StoredAuditRecord};
-use flowlord_messages::history::RemoveHistory;
+use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 
 use super::*;
 use crate::reader::ReadQuery as _;
@@ -104,7 +104,8 @@ async fn old_changes_leave_with_the_rest() {
         db.write(RecordAudit { change: change(minutes) }).await.unwrap();
     }
     let before = noon() + TimeDelta::minutes(10);
-    let removed = db.write(RemoveHistory { before, after: None, limit: 100 }).await.unwrap();
+    let removed =
+        db.write(RemoveHistory { before, after: HistoryPosition::default(), limit: 100 }).await.unwrap();
     assert_eq!(removed.others, 1);
     assert_eq!(db.read(page(None)).await.unwrap().changes.len(), 1);
 }

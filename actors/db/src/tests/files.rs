@@ -8,7 +8,7 @@ use flowlord_messages::files::{
     FileMatchEffect, FileMatchState, FileRecordOutcome, FileSource, KeepWatchedPlaces, ListFileEvents,
     NewFileMatch, ReadSeenFiles, ReadWaitingFiles, RecordFile, SaveSeenFiles, SeenFile, StoredFileEvent,
 };
-use flowlord_messages::history::RemoveHistory;
+use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 
 use super::*;
 
@@ -151,7 +151,8 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
         .unwrap();
     assert_eq!(alerts[0].msg, why);
 
-    let remove = RemoveHistory { before: noon() + seconds(9_999), after: None, limit: 99 };
+    let remove =
+        RemoveHistory { before: noon() + seconds(9_999), after: HistoryPosition::default(), limit: 99 };
     db.write(remove).await.unwrap();
     let left: Vec<_> = db.files(None, 9).await.into_iter().map(|event| event.file.path).collect();
     assert_eq!(left, ["/in/b"]);

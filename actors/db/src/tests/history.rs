@@ -2,7 +2,7 @@
 
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, RaiseAlerts};
-use flowlord_messages::history::RemoveHistory;
+use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 use flowlord_messages::outbox::{
     DeliveryOutcome, EnqueueMessage, NewMessage, ReadPendingMessages, ReadThreads, RecordDelivery,
     SlackThread,
@@ -12,7 +12,7 @@ use flowlord_messages::stats::ReadDayTotals;
 
 use super::*;
 
-fn remove(limit: usize, after: Option<Uid>) -> RemoveHistory {
+fn remove(limit: usize, after: HistoryPosition) -> RemoveHistory {
     RemoveHistory { before: noon() + seconds(3600), after, limit }
 }
 
@@ -31,7 +31,7 @@ async fn done_tasks_leave_in_steps_and_others_stay() {
     let old = done(&db, 25).await;
     let young = Uid::at(noon() + seconds(3600));
     db.create(vec![NewTask { uid: young, ..task("young", "") }]).await;
-    let (mut after, mut steps, mut removed) = (None, 0, 0);
+    let (mut after, mut steps, mut removed) = (HistoryPosition::default(), 0, 0);
     loop {
         let step = db.write(remove(10, after)).await.unwrap();
         assert!(step.tasks <= 10);
@@ -93,7 +93,7 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
     db.write(mark(sent, Some(thread(noon())))).await.unwrap();
     db.write(mark(sent, Some(thread(noon() + seconds(1_000_000))))).await.unwrap();
 
-    let removed = db.write(remove(100, None)).await.unwrap();
+    let removed = db.write(remove(100, HistoryPosition::default())).await.unwrap();
     assert_eq!((removed.tasks, removed.others, removed.more), (0, 4 + 3 + 1 + 1, false));
     let (from, to) = (noon() - seconds(9), noon() + seconds(99));
     let left = db.read(ReadLastSlots { from, to }).await.unwrap();
@@ -114,6 +114,36 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
 }
 
 #[actix::test]
+async fn sent_messages_leave_from_behind_more_than_a_step_of_those_that_wait() {
+    let db = Db::new();
+    let mut ids = Vec::new();
+    for n in 0..8 {
+        let message = NewMessage {
+            route: "default".to_owned(),
+            kind: "test".to_owned(),
+            key: n.to_string(),
+            payload: "{}".to_owned(),
+        };
+        ids.push(db.write(EnqueueMessage { now: noon(), message }).await.unwrap());
+    }
+    for id in &ids[5..] {
+        let delivery = DeliveryOutcome::Sent;
+        db.write(RecordDelivery { now: noon(), id: *id, delivery, way: None, thread: None }).await.unwrap();
+    }
+    let (mut after, mut removed, mut steps) = (HistoryPosition::default(), 0, 0);
+    loop {
+        let step = db.write(remove(2, after)).await.unwrap();
+        (after, removed, steps) = (step.next, removed + step.others, steps + 1);
+        if !step.more {
+            break;
+        }
+        assert!(steps < 9, "the walk comes to its end");
+    }
+    assert_eq!(removed, 3);
+    assert_eq!(db.read(ReadPendingMessages { limit: 10 }).await.unwrap().len(), 5);
+}
+
+#[actix::test]
 async fn the_file_becomes_smaller() {
     let db = Db::new();
     let long = NewTask { info: "x".repeat(4_000), ..task("old", "") };
@@ -127,12 +157,12 @@ async fn the_file_becomes_smaller() {
     };
     let before = pages();
     assert!(before > 400, "{before}");
-    let (mut after, mut more) = (None, true);
+    let (mut after, mut more) = (HistoryPosition::default(), true);
     while more {
         let step = db.write(remove(100, after)).await.unwrap();
         (after, more) = (step.next, step.more);
     }
     // A last step gives back what the others freed.
-    db.write(remove(100, None)).await.unwrap();
+    db.write(remove(100, HistoryPosition::default())).await.unwrap();
     assert!(pages() < before / 4, "{} of {before}", pages());
 }

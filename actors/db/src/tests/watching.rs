@@ -4,7 +4,7 @@ use flowlord_domain::deadlines::PhasePause;
 use flowlord_messages::deadlines::{
     DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
 };
-use flowlord_messages::history::RemoveHistory;
+use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 use flowlord_messages::schedule::{CronKey, RecordMissed, SaveCrons, SetPaused, SlotKey};
 
 use super::*;
@@ -55,7 +55,7 @@ async fn a_slot_that_was_missed_led_to_nothing_and_one_that_is_gone_is_not_known
     db.finish(ResultClaim::Task(uids[0]), decision(TaskResult::Complete)).await.unwrap();
     db.create(vec![named("later", "a")]).await;
     let before = noon() + seconds(1);
-    db.write(RemoveHistory { before, after: None, limit: 9 }).await.unwrap();
+    db.write(RemoveHistory { before, after: HistoryPosition::default(), limit: 9 }).await.unwrap();
     assert_eq!(led_to(&db, 2).await.chains, None);
 }
 

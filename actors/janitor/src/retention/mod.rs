@@ -10,7 +10,7 @@ use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::DatabaseWriter;
-use flowlord_messages::history::{RemoveHistory, RemoveOldHistory, RemovedHistory};
+use flowlord_messages::history::{HistoryPosition, RemoveHistory, RemoveOldHistory, RemovedHistory};
 
 // Of each kind in one step: some milliseconds of the writer's time.
 const ROWS_PER_STEP: usize = 500;
@@ -64,7 +64,11 @@ impl HistoryRemover {
     fn begin_run(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         (self.removed_tasks, self.removed_others) = (0, 0);
         let before = oldest_kept(now, self.config.retention);
-        self.run_step(RemoveHistory { before, after: None, limit: ROWS_PER_STEP }, now, ctx);
+        self.run_step(
+            RemoveHistory { before, after: HistoryPosition::default(), limit: ROWS_PER_STEP },
+            now,
+            ctx,
+        );
     }
 
     fn run_step(&mut self, step: RemoveHistory, now: DateTime<Utc>, ctx: &mut Context<Self>) {
@@ -87,7 +91,7 @@ impl HistoryRemover {
                 self.removed_tasks += tasks;
                 self.removed_others += others;
                 if more {
-                    self.next_step = Some(RemoveHistory { after: next.or(step.after), ..*step });
+                    self.next_step = Some(RemoveHistory { after: next, ..*step });
                     return now + STEP_PAUSE;
                 }
                 self.end_run(step.before);

@@ -35,7 +35,7 @@ impl Handler<RemoveHistory> for Stub {
         }
         let tasks = rows.left.min(step.limit);
         rows.left -= tasks;
-        Ok(RemovedHistory { tasks, others: 0, next: None, more: tasks == step.limit })
+        Ok(RemovedHistory { tasks, others: 0, next: HistoryPosition::default(), more: tasks == step.limit })
     }
 }
 
