@@ -356,8 +356,10 @@ fn handlers_are_listed_so_that_they_run_guarded() {
     for (name, text) in sources {
         let is_exempt = WRITES_HANDLERS_OUT.iter().any(|folder| name.starts_with(folder));
         let production = text.split("#[cfg(test)]").next().unwrap();
+        // Examples in documents stand for actors with what is no part of the program.
+        let mut code = production.lines().filter(|line| !line.trim_start().starts_with("//"));
         assert!(
-            is_exempt || !production.lines().any(|line| line.contains("Handler<") && line.contains("> for ")),
+            is_exempt || !code.any(|line| line.contains("Handler<") && line.contains("> for ")),
             "{name} implements a handler by hand: list it in handlers!, so that a panic in it is guarded"
         );
     }

@@ -24,7 +24,7 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 /// ```
 /// use actix::{Actor, Context, Handler};
 /// use flowlord_domain::{AlertKind, NewAlert};
-/// use flowlord_kernel::{Environment, Result};
+/// use flowlord_kernel::{ActorEnvironment, Result};
 /// use flowlord_messages::AlertSender;
 /// use flowlord_messages::alerts::RaiseAlerts;
 /// use tokio::sync::mpsc::UnboundedSender;
@@ -46,7 +46,7 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 /// }
 ///
 /// # actix::System::new().block_on(async {
-/// let environment = Environment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
+/// let environment = ActorEnvironment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
 /// let (stored, mut alerts) = tokio::sync::mpsc::unbounded_channel();
 /// let port = environment.port("writer", &Stub(stored).start());
 /// let sender = AlertSender::new(port, &environment);

@@ -2,9 +2,9 @@
 //!
 //! ```
 //! use actix::{Actor, Context, Handler};
-//! use flowlord_kernel::{Code, Environment, Result};
+//! use flowlord_kernel::{ActorEnvironment, Code, Result};
 //! use flowlord_messages::clients::DatabaseReader;
-//! use flowlord_messages::leases::NextExpiry;
+//! use flowlord_messages::leases::ReadNextExpiry;
 //! use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskPage};
 //!
 //! /// Stands for a database without tasks.
@@ -23,14 +23,14 @@
 //! }
 //!
 //! # actix::System::new().block_on(async {
-//! let environment = Environment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
+//! let environment = ActorEnvironment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
 //! let port = environment.port::<_, FindTasks>("reader", &EmptyDatabase.start());
 //! let reader = DatabaseReader::unconnected().with(port);
-//! let page = reader.call(FindTasks::newest(TaskFilter::default(), 50)).await?;
+//! let page = reader.call(FindTasks::newest_first(TaskFilter::default(), 50)).await?;
 //! assert!(page.tasks.is_empty() && page.next.is_none());
 //!
 //! // In a test the other ports lead nowhere.
-//! assert_eq!(reader.call(NextExpiry).await.unwrap_err().code, Code::Internal);
+//! assert_eq!(reader.call(ReadNextExpiry).await.unwrap_err().code, Code::Internal);
 //! # Ok::<(), flowlord_kernel::Error>(())
 //! # }).unwrap();
 //! ```

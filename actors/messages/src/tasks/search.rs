@@ -34,14 +34,14 @@ pub enum TextExtent {
 ///     results: vec![TaskResult::Error, TaskResult::Alert],
 ///     ..TaskFilter::default()
 /// };
-/// let first_page = FindTasks::newest(failed, 50);
+/// let first_page = FindTasks::newest_first(failed, 50);
 /// assert!(!first_page.ascending && first_page.after.is_none());
 ///
 /// // Each answer says where the next page begins.
 /// let cursor: TaskCursor = "0600b8a4c3d5e7".parse()?;
 /// let next_page = FindTasks { after: Some(cursor), ..first_page };
 /// # let _ = next_page;
-/// # Ok::<(), flowlord_messages::tasks::InvalidCursor>(())
+/// # Ok::<(), flowlord_messages::tasks::InvalidTaskCursor>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFilter {
