@@ -30,8 +30,7 @@ pub(super) fn read_alerts(
     let mut alerts = match FolderLock::take(data) {
         Ok(_lock) => read_offline(&database, from, to)?,
         Err(OpenError::InUse(_)) => {
-            let running = service_on(data)?;
-            let client = ApiClient::new(&running.server, Some(running.token))?;
+            let client = ApiClient::of_running(&service_on(data)?)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(read_from_service(&client, from, to))?
         }

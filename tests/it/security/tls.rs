@@ -40,6 +40,11 @@ async fn it_is_spoken_to_by_https_also_after_a_renewal() {
     // Commands on this machine find it by its data folder, whatever name the certificate is for.
     let asked = flowlord(folder.path(), &["health", "--ready"]).output().await.unwrap();
     assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    std::fs::write(folder.path().join("seldom.toml"), "[notify]\nmin_frequency = \"30m\"\n").unwrap();
+    let simulate = ["alerts", "simulate", "--policy", "seldom.toml", "--from", "2026-03-01"];
+    let until = ["--to", "2026-03-02", "--data", "data"];
+    let asked = flowlord(folder.path(), &[&simulate[..], &until[..]].concat()).output().await.unwrap();
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
 
     let second = renew(folder.path());
     let client = trusting(&second);
