@@ -70,6 +70,9 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
+/// How long a worker that stops waits for the answer to a request for tasks: a task may be on its way.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
 /// How long a task that is given back at the end may take to arrive there.
 const LAST_WORD: Duration = Duration::from_secs(3);
 
@@ -153,13 +156,7 @@ async fn run_worker_slot(
     mut stop: watch::Receiver<StopMode>,
 ) -> anyhow::Result<()> {
     let mut stopping = stop.clone();
-    loop {
-        let granted = tokio::select! {
-            // A stop comes first: a task that is there at the same moment is left to others.
-            biased;
-            _ = stopping.wait_for(|stop| *stop != StopMode::No) => return Ok(()),
-            granted = next_task(&worker) => granted?,
-        };
+    while let Some(granted) = next_task(&worker, &mut stopping).await? {
         tokio::select! {
             done = run_task(&worker, &granted) => done?,
             _ = stop.wait_for(|stop| *stop == StopMode::AtOnce) => {
@@ -169,24 +166,55 @@ async fn run_worker_slot(
             }
         }
     }
+    Ok(())
 }
 
-async fn next_task(worker: &CommandWorker) -> anyhow::Result<GrantedTask> {
+/// The next task; none when the worker stops.
+async fn next_task(
+    worker: &CommandWorker,
+    stop: &mut watch::Receiver<StopMode>,
+) -> anyhow::Result<Option<GrantedTask>> {
     let mut backoff = Backoff::new();
-    loop {
-        match worker.client.lease(&worker.wanted).await {
-            Ok(Some(granted)) => return Ok(granted),
+    while *stop.borrow() == StopMode::No {
+        let mut request = Box::pin(worker.client.lease(&worker.wanted));
+        let answer = tokio::select! {
+            // A stop comes first: a task that is there at the same moment is left to others.
+            biased;
+            _ = stop.wait_for(|stop| *stop != StopMode::No) => {
+                give_back_late(worker, request).await;
+                return Ok(None);
+            }
+            answer = &mut request => answer,
+        };
+        match answer {
+            Ok(Some(granted)) => return Ok(Some(granted)),
             // The request waited for tasks already.
             Ok(None) => backoff = Backoff::new(),
             Err(ApiRefusal::Later { detail, after }) => {
                 let wait = backoff.wait(after);
                 log::warn!("event=service_away retry_in={wait:?} detail={detail:?}");
-                sleep(wait).await;
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop != StopMode::No) => return Ok(None),
+                    () = sleep(wait) => {}
+                }
             }
             Err(err @ (ApiRefusal::Lost(_) | ApiRefusal::Never(_))) => {
                 anyhow::bail!("the service refuses to lease tasks: {err}")
             }
         }
+    }
+    Ok(None)
+}
+
+/// Waits a little for the answer to a request for tasks, and gives back what comes: without that a task on its way
+/// would wait until its lease expires.
+async fn give_back_late(
+    worker: &CommandWorker,
+    request: impl Future<Output = Result<Option<GrantedTask>, ApiRefusal>>,
+) {
+    if let Ok(Ok(Some(granted))) = timeout(LAST_ANSWER, request).await {
+        // A service that is away doesn't hold up the end: the lease runs out by itself.
+        let _ = timeout(LAST_WORD, give_back(worker, &granted, "0s")).await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ type Answers = Arc<Mutex<VecDeque<(u16, Value)>>>;
 struct Fake {
     client: ApiClient,
     asked: UnboundedReceiver<Request>,
+    /// While it is set, answers are on their way.
+    is_held: Arc<AtomicBool>,
 }
 
 fn fake(answers: Vec<(u16, Value)>, heartbeat: (u16, Value)) -> Fake {
@@ -33,16 +36,25 @@ fn fake(answers: Vec<(u16, Value)>, heartbeat: (u16, Value)) -> Fake {
     let client = ApiClient::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
     let (tell, asked) = unbounded_channel();
     let answers: Answers = Arc::new(Mutex::new(answers.into()));
+    let is_held = Arc::new(AtomicBool::new(false));
+    let held = Arc::clone(&is_held);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (tell, answers, heartbeat) = (tell.clone(), Arc::clone(&answers), heartbeat.clone());
-            std::thread::spawn(move || serve(&stream.unwrap(), &tell, &answers, &heartbeat));
+            let held = Arc::clone(&held);
+            std::thread::spawn(move || serve(&stream.unwrap(), &tell, &answers, &heartbeat, &held));
         }
     });
-    Fake { client, asked }
+    Fake { client, asked, is_held }
 }
 
-fn serve(stream: &TcpStream, tell: &UnboundedSender<Request>, answers: &Answers, heartbeat: &(u16, Value)) {
+fn serve(
+    stream: &TcpStream,
+    tell: &UnboundedSender<Request>,
+    answers: &Answers,
+    heartbeat: &(u16, Value),
+    is_held: &AtomicBool,
+) {
     let mut reader = BufReader::new(stream);
     let (mut path, mut length, mut line) = (String::new(), 0, String::new());
     while reader.read_line(&mut line).unwrap() > 2 {
@@ -60,6 +72,9 @@ fn serve(stream: &TcpStream, tell: &UnboundedSender<Request>, answers: &Answers,
     let _ = tell.send((path, serde_json::from_slice(&body).unwrap()));
     // Beyond the list there is no answer, as from a service that hangs.
     let Some((status, answer)) = answer else { return std::thread::park() };
+    while is_held.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
     let answer = answer.to_string();
     let head =
         format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
@@ -214,6 +229,34 @@ async fn a_slot_waits_for_the_service_works_and_stops_after_its_task() {
     let wanted = json!({ "topics": ["a:b"], "worker": "w", "max": 1, "wait": "30s", "lease": "60s" });
     assert_eq!(seen[..3], vec![("lease".to_owned(), wanted); 3]);
     assert_eq!(seen[3], ("result".to_owned(), json!({ "result": "complete", "meta": "rows=1" })));
+}
+
+#[tokio::test]
+async fn a_task_that_comes_after_the_stop_is_given_back() {
+    let mut fake = fake(vec![(200, json!({ "tasks": [task()] })), (200, json!({}))], alive());
+    let worker = fake.worker(&["/is/not/there"]);
+    fake.is_held.store(true, Ordering::SeqCst);
+    let (send, stopped) = watch::channel(StopMode::No);
+    let slot = run_worker_slot(worker, stopped);
+    let stop = async {
+        assert_eq!(fake.next().await.0, "lease");
+        send.send_replace(StopMode::AfterTheTask);
+        fake.is_held.store(false, Ordering::SeqCst);
+        assert_eq!(fake.next().await, ("release".to_owned(), json!({ "delay": "0s" })));
+    };
+    let (done, ()) = timeout(PATIENCE, async { tokio::join!(slot, stop) }).await.expect("it ends");
+    done.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_tasks() {
+    let mut fake = fake(vec![], alive());
+    let worker = fake.worker(&["true"]);
+    let begun = tokio::time::Instant::now();
+    let (seen, done) = run_slot(&mut fake, worker, StopMode::AfterTheTask, "lease").await;
+    done.unwrap();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "the request itself waits for 30 s");
 }
 
 #[tokio::test]
