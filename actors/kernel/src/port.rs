@@ -1,11 +1,14 @@
 //! The only way to send a message: bounded, and with a timeout.
 
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix::{Message, Recipient};
+use actix::dev::RecipientRequest;
+use actix::{MailboxError, Message, Recipient};
 use metrics::{Gauge, gauge};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Code, Error, Result};
 use crate::quiescence::{WorkCounter, WorkGuard};
@@ -47,6 +50,41 @@ impl Drop for CountedMessage {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
+}
+
+/// What a message takes until the actor handled or dropped it, however long its caller waits.
+type MessageClaims = (OwnedSemaphorePermit, WorkGuard, CountedMessage);
+
+/// A message that was sent. It is waited for to its end also where its caller stops waiting: else callers that gave up
+/// would leave more messages in the mailbox than the port lets through.
+struct SentMessage<M: PortMessage>(Option<(Pin<Box<RecipientRequest<M>>>, MessageClaims)>);
+
+impl<M: PortMessage> Future for SentMessage<M> {
+    type Output = std::result::Result<M::Result, MailboxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((answer, _)) = &mut self.0 else { return Poll::Ready(Err(MailboxError::Closed)) };
+        let answered = answer.as_mut().poll(cx);
+        if answered.is_ready() {
+            self.0 = None;
+        }
+        answered
+    }
+}
+
+impl<M: PortMessage> Drop for SentMessage<M> {
+    fn drop(&mut self) {
+        let Some((answer, claims)) = self.0.take() else { return };
+        // At the end of a thread there is nothing left that could go beyond a bound.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(wait_to_the_end(answer, claims));
+        }
+    }
+}
+
+async fn wait_to_the_end(answer: impl Future, claims: MessageClaims) {
+    let _nobody_waits_for_it = answer.await;
+    drop(claims);
 }
 
 /// A bounded way to one actor for one kind of message. Clones share the bound.
@@ -128,14 +166,14 @@ impl<M: PortMessage> Port<M> {
             log::debug!("event=hint_dropped actor={}", self.0.name);
             return false;
         };
-        let (busy, counted) = (self.0.activity.begin(), CountedMessage::begin(&self.0.depth));
-        let answer = to.send(message);
+        let claims = self.claims(permit);
         // The permit comes back when the actor is through, not when its mailbox has the message: so hints can't pile up.
-        actix::spawn(async move {
-            let _closed_is_fine = answer.await;
-            drop((permit, busy, counted));
-        });
+        actix::spawn(wait_to_the_end(to.send(message), claims));
         true
+    }
+
+    fn claims(&self, permit: OwnedSemaphorePermit) -> MessageClaims {
+        (permit, self.0.activity.begin(), CountedMessage::begin(&self.0.depth))
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that bounds what is sent")]
@@ -144,11 +182,12 @@ impl<M: PortMessage> Port<M> {
         // Sent before the future is polled: messages arrive in the order of the calls, and a dropped future recalls none.
         let permit = Arc::clone(&self.0.permits).try_acquire_owned();
         let sent = permit.map(|permit| {
-            let busy = (self.0.activity.begin(), CountedMessage::begin(&self.0.depth));
-            (permit, busy, self.0.to.as_ref().map(|to| to.send(message)))
+            let to = self.0.to.as_ref()?;
+            let claims = self.claims(permit);
+            Some(SentMessage(Some((Box::pin(to.send(message)), claims))))
         });
         async move {
-            let Ok((_permit, _busy, sent)) = sent else {
+            let Ok(sent) = sent else {
                 return Err(Error::new(Code::Busy, format!("{name} is overloaded; try again")));
             };
             let Some(answer) = sent else {

@@ -338,6 +338,21 @@ async fn an_answer_that_does_not_come_is_a_timeout() {
 }
 
 #[actix::test]
+async fn a_message_whose_caller_left_counts_until_it_is_handled() {
+    let stage = Stage::new();
+    let port: Port<Wait> = stage.port(2, Duration::from_millis(1));
+    assert_eq!(code(port.call(Wait).await), Code::Timeout);
+    drop(port.call(Wait));
+    assert_eq!(code(port.call(Wait).await), Code::Busy, "both are with the actor");
+    assert!(!stage.is_idle());
+    while !stage.is_idle() {
+        stage.go_on.notify_one();
+        tokio::task::yield_now().await;
+    }
+    assert!(port.hint(Wait), "there is room again");
+}
+
+#[actix::test]
 async fn a_late_port_hears_once_it_is_set() {
     let stage = Stage::new();
     let late = LatePort::default();
