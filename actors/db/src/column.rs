@@ -51,7 +51,7 @@ pub(crate) trait EnumColumn: Copy + PartialEq + 'static {
 }
 
 impl EnumColumn for TaskState {
-    const VALUES: &'static [Self] = &[Self::Ready, Self::Delayed, Self::Leased, Self::Done];
+    const VALUES: &'static [Self] = &Self::ALL;
     const UNKNOWN: Self = Self::Done;
 }
 

@@ -9,69 +9,36 @@ use crate::query::Query;
 use crate::task::{Attempt, Uid};
 use crate::task_time::task_time;
 
-/// Why an alert was raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertKind {
-    /// A task failed and its retries are used up.
-    Exhausted,
-    /// A worker answered `alert`.
-    Result,
-    /// A task is unfinished past `tasks.ttl`.
-    Unfinished,
-    /// A task failed that no phase knows.
-    UnknownPhase,
-    /// A task could not be created.
-    CreateFailed,
-    /// A workflow file doesn't load.
-    Workflow,
-    /// A snapshot failed.
-    Snapshot,
-    /// A phase missed its slot.
-    MissedSlot,
-    /// The database could not be written for a while.
-    Storage,
-    /// A slot's task wasn't leased in time (`start_by`).
-    NotStarted,
-    /// A slot's task wasn't complete in time (`done_by`).
-    NotDone,
-    /// A task is at work for longer than it should (`max_run`).
-    RunsLong,
-}
-
-impl AlertKind {
-    /// All kinds.
-    pub const ALL: [Self; 12] = [
-        Self::Exhausted,
-        Self::Result,
-        Self::Unfinished,
-        Self::UnknownPhase,
-        Self::CreateFailed,
-        Self::Workflow,
-        Self::Snapshot,
-        Self::MissedSlot,
-        Self::Storage,
-        Self::NotStarted,
-        Self::NotDone,
-        Self::RunsLong,
-    ];
-
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exhausted => "exhausted",
-            Self::Result => "result",
-            Self::Unfinished => "unfinished",
-            Self::UnknownPhase => "unknown_phase",
-            Self::CreateFailed => "create_failed",
-            Self::Workflow => "workflow",
-            Self::Snapshot => "snapshot",
-            Self::MissedSlot => "missed_slot",
-            Self::Storage => "storage",
-            Self::NotStarted => "not_started",
-            Self::NotDone => "not_done",
-            Self::RunsLong => "runs_long",
-        }
+named_enum! {
+    /// Why an alert was raised.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum AlertKind {
+        // A row has the place of one in here: new ones go to the end.
+        /// A task failed and its retries are used up.
+        Exhausted = "exhausted",
+        /// A worker answered `alert`.
+        Result = "result",
+        /// A task is unfinished past `tasks.ttl`.
+        Unfinished = "unfinished",
+        /// A task failed that no phase knows.
+        UnknownPhase = "unknown_phase",
+        /// A task could not be created.
+        CreateFailed = "create_failed",
+        /// A workflow file doesn't load.
+        Workflow = "workflow",
+        /// A snapshot failed.
+        Snapshot = "snapshot",
+        /// A phase missed its slot.
+        MissedSlot = "missed_slot",
+        /// The database could not be written for a while.
+        Storage = "storage",
+        /// A slot's task wasn't leased in time (`start_by`).
+        NotStarted = "not_started",
+        /// A slot's task wasn't complete in time (`done_by`).
+        NotDone = "not_done",
+        /// A task is at work for longer than it should (`max_run`).
+        RunsLong = "runs_long",
     }
 }
 

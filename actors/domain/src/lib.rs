@@ -5,6 +5,9 @@
 
 #![warn(missing_docs)]
 
+#[macro_use]
+mod named_enum;
+
 pub mod alert;
 pub mod backload;
 pub mod batch;

@@ -3,19 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What a token is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Leases, heartbeats, results, new tasks.
-    Worker,
-    /// Reads everything.
-    Viewer,
-    /// Reads, and acts on what there is: backload, rerun, pause, acknowledge.
-    Operator,
-    /// Everything but what only a push token may.
-    Admin,
-    /// Results and file events by an address that holds the token, for senders that can set nothing else.
-    Push,
+named_enum! {
+    /// What a token is good for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Role {
+        /// Leases, heartbeats, results, new tasks.
+        Worker = "worker",
+        /// Reads everything.
+        Viewer = "viewer",
+        /// Reads, and acts on what there is: backload, rerun, pause, acknowledge.
+        Operator = "operator",
+        /// Everything but what only a push token may.
+        Admin = "admin",
+        /// Results and file events by an address that holds the token, for senders that can set nothing else.
+        Push = "push",
+    }
 }
 
 /// Not the name of a role.
@@ -24,20 +26,6 @@ pub enum Role {
 pub struct InvalidRole(String);
 
 impl Role {
-    /// All roles, workers first.
-    pub const ALL: [Self; 5] = [Self::Worker, Self::Viewer, Self::Operator, Self::Admin, Self::Push];
-
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Worker => "worker",
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-            Self::Push => "push",
-        }
-    }
-
     /// Whether this role may do what asks for `needed`. A token in an address is seen by more eyes than one in a header,
     /// so only one that is good for nothing else may stand there.
     pub fn covers_role(self, needed: Self) -> bool {
@@ -60,7 +48,7 @@ impl FromStr for Role {
     type Err = InvalidRole;
 
     fn from_str(text: &str) -> Result<Self, InvalidRole> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| InvalidRole(text.to_owned()))
+        Self::from_name(text).ok_or_else(|| InvalidRole(text.to_owned()))
     }
 }
 

@@ -116,29 +116,20 @@ impl FromStr for TaskResult {
     }
 }
 
-/// Where an attempt stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskState {
-    /// May be handed out now.
-    Ready,
-    /// May be handed out at its `not_before`.
-    Delayed,
-    /// With a worker until its lease expires.
-    Leased,
-    /// Has a result, and changes no more.
-    Done,
-}
-
-impl TaskState {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Delayed => "delayed",
-            Self::Leased => "leased",
-            Self::Done => "done",
-        }
+named_enum! {
+    /// Where an attempt stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum TaskState {
+        // A row has the place of one in here: new ones go to the end.
+        /// May be handed out now.
+        Ready = "ready",
+        /// May be handed out at its `not_before`.
+        Delayed = "delayed",
+        /// With a worker until its lease expires.
+        Leased = "leased",
+        /// Has a result, and changes no more.
+        Done = "done",
     }
 }
 

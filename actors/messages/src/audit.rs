@@ -2,82 +2,40 @@
 
 use actix::Message;
 use chrono::{DateTime, Utc};
+use flowlord_domain::named_enum;
 
 use flowlord_kernel::Result;
 
-/// What kind of change it is: what a list of them is filtered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuditAction {
-    /// Somebody takes care of an incident.
-    Acknowledge,
-    /// History is filled, or that is paused, resumed or cancelled.
-    Backload,
-    /// A task is to end.
-    Cancel,
-    /// Tasks are created by hand.
-    Create,
-    /// A message goes to Slack.
-    Notify,
-    /// A phase starts nothing new.
-    Pause,
-    /// Workflow files are read anew, and old history leaves.
-    Refresh,
-    /// Finished tasks run again.
-    Rerun,
-    /// A phase goes on.
-    Resume,
-    /// Alerts aren't told for a while, or are told again.
-    Silence,
-    /// A snapshot is taken.
-    Snapshot,
-    /// A token is made or removed.
-    Token,
-    /// A change of no other kind.
-    Other,
-}
-
-impl AuditAction {
-    /// All kinds, in the order of their names.
-    pub const ALL: [Self; 13] = [
-        Self::Acknowledge,
-        Self::Backload,
-        Self::Cancel,
-        Self::Create,
-        Self::Notify,
-        Self::Pause,
-        Self::Refresh,
-        Self::Rerun,
-        Self::Resume,
-        Self::Silence,
-        Self::Snapshot,
-        Self::Token,
-        Self::Other,
-    ];
-
-    /// The name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Acknowledge => "acknowledge",
-            Self::Backload => "backload",
-            Self::Cancel => "cancel",
-            Self::Create => "create",
-            Self::Notify => "notify",
-            Self::Pause => "pause",
-            Self::Refresh => "refresh",
-            Self::Rerun => "rerun",
-            Self::Resume => "resume",
-            Self::Silence => "silence",
-            Self::Snapshot => "snapshot",
-            Self::Token => "token",
-            Self::Other => "other",
-        }
-    }
-
-    /// The kind of that name; none where there is no such kind.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.as_str() == name)
+named_enum! {
+    /// What kind of change it is: what a list of them is filtered by.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum AuditAction {
+        /// Somebody takes care of an incident.
+        Acknowledge = "acknowledge",
+        /// History is filled, or that is paused, resumed or cancelled.
+        Backload = "backload",
+        /// A task is to end.
+        Cancel = "cancel",
+        /// Tasks are created by hand.
+        Create = "create",
+        /// A message goes to Slack.
+        Notify = "notify",
+        /// A phase starts nothing new.
+        Pause = "pause",
+        /// Workflow files are read anew, and old history leaves.
+        Refresh = "refresh",
+        /// Finished tasks run again.
+        Rerun = "rerun",
+        /// A phase goes on.
+        Resume = "resume",
+        /// Alerts aren't told for a while, or are told again.
+        Silence = "silence",
+        /// A snapshot is taken.
+        Snapshot = "snapshot",
+        /// A token is made or removed.
+        Token = "token",
+        /// A change of no other kind.
+        Other = "other",
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::backload::{BackloadPlan, BackloadRequest, TaskSelection};
-use flowlord_domain::{NewTask, Uid};
+use flowlord_domain::{NewTask, Uid, named_enum};
 use tokio::sync::oneshot;
 
 use flowlord_kernel::Result;
@@ -19,33 +19,19 @@ pub const MAX_AWAITED_TASKS: usize = 10_000;
 /// How many failures of one backload are remembered.
 pub const MAX_BACKLOAD_FAILURES: usize = 1_000;
 
-/// Where a backload stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackloadState {
-    /// Its tasks are being created.
-    Running,
-    /// It waits until it is resumed.
-    Paused,
-    /// It was given up; the tasks that it created stay.
-    Cancelled,
-    /// All its tasks were created, or it is known why not.
-    Done,
-}
-
-impl BackloadState {
-    /// All, as they are stored.
-    // A row has the place of its state in here: new ones go to the end.
-    pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Cancelled, Self::Done];
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Cancelled => "cancelled",
-            Self::Done => "done",
-        }
+named_enum! {
+    /// Where a backload stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum BackloadState {
+        // A row has the place of its state in here: new ones go to the end.
+        /// Its tasks are being created.
+        Running = "running",
+        /// It waits until it is resumed.
+        Paused = "paused",
+        /// It was given up; the tasks that it created stay.
+        Cancelled = "cancelled",
+        /// All its tasks were created, or it is known why not.
+        Done = "done",
     }
 }
 

@@ -6,31 +6,19 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
-use flowlord_domain::{NewAlert, NewTask, Uid};
+use flowlord_domain::{NewAlert, NewTask, Uid, named_enum};
 
 use flowlord_kernel::Result;
 
-/// Who told of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileSource {
-    /// A client of the API.
-    Api,
-    /// The scan of a watched place.
-    Watch,
-}
-
-impl FileSource {
-    /// All, as they are stored.
-    // A row has the place of one in here: new ones go to the end.
-    pub const ALL: [Self; 2] = [Self::Api, Self::Watch];
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Watch => "watch",
-        }
+named_enum! {
+    /// Who told of a file.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum FileSource {
+        // A row has the place of one in here: new ones go to the end.
+        /// A client of the API.
+        Api = "api",
+        /// The scan of a watched place.
+        Watch = "watch",
     }
 }
 
@@ -77,33 +65,19 @@ pub struct FilePhaseOutcome {
     pub why: String,
 }
 
-/// Where a file stands in a phase that takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileMatchState {
-    /// It is part of a task.
-    Started,
-    /// It waits for others.
-    Waiting,
-    /// It was heard of before.
-    Repeated,
-    /// No task could be made.
-    Failed,
-}
-
-impl FileMatchState {
-    /// All, as they are stored.
-    // A row has the place of one in here: new ones go to the end.
-    pub const ALL: [Self; 4] = [Self::Started, Self::Waiting, Self::Repeated, Self::Failed];
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Waiting => "waiting",
-            Self::Repeated => "repeated",
-            Self::Failed => "failed",
-        }
+named_enum! {
+    /// Where a file stands in a phase that takes it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum FileMatchState {
+        // A row has the place of one in here: new ones go to the end.
+        /// It is part of a task.
+        Started = "started",
+        /// It waits for others.
+        Waiting = "waiting",
+        /// It was heard of before.
+        Repeated = "repeated",
+        /// No task could be made.
+        Failed = "failed",
     }
 }
 

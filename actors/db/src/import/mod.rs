@@ -15,6 +15,7 @@ mod times;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use flowlord_domain::named_enum;
 use old::OldDatabase;
 use rusqlite::Connection;
 
@@ -29,30 +30,22 @@ const BATCH_ROWS: usize = 50_000;
 /// For the indexes of a large history, kilobytes.
 const CACHE_KILOBYTES: i64 = -256_000;
 
-/// What is taken, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ImportKind {
-    Tasks,
-    Alerts,
-    Files,
+named_enum! {
+    /// What is taken, in this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum ImportKind {
+        Tasks = "tasks",
+        Alerts = "alerts",
+        Files = "file messages",
+    }
 }
 
 impl ImportKind {
-    pub const ALL: [Self; 3] = [Self::Tasks, Self::Alerts, Self::Files];
-
     pub fn table(self) -> &'static str {
         match self {
             Self::Tasks => "task_records",
             Self::Alerts => "alert_records",
             Self::Files => "file_messages",
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tasks => "tasks",
-            Self::Alerts => "alerts",
-            Self::Files => "file messages",
         }
     }
 }

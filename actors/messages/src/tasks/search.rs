@@ -9,7 +9,7 @@ use std::str::FromStr;
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::search::TaskSearch;
-use flowlord_domain::{Attempt, TaskResult, TaskState, Uid};
+use flowlord_domain::{Attempt, TaskResult, TaskState, Uid, named_enum};
 
 use flowlord_kernel::{PortTo, Result};
 
@@ -84,66 +84,33 @@ impl TaskFilter {
     }
 }
 
-/// By what tasks are sorted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TaskSort {
-    /// When they were created: over the whole range.
-    #[default]
-    Created,
-    /// When they were handed out.
-    Started,
-    /// When they ended; running ones last.
-    Ended,
-    /// The topic, by its bytes.
-    Type,
-    /// The job, by its bytes.
-    Job,
-    /// How they ended: complete, warn, error, alert.
-    Result,
-    /// The beginning of the info.
-    Info,
-    /// The beginning of the meta.
-    Meta,
-    /// The beginning of the worker's message.
-    Msg,
-    /// How long they waited.
-    Queue,
-    /// How long they ran.
-    Run,
-}
-
-impl TaskSort {
-    /// All, in the order of the contract.
-    pub const ALL: [Self; 11] = [
-        Self::Created,
-        Self::Started,
-        Self::Ended,
-        Self::Type,
-        Self::Job,
-        Self::Result,
-        Self::Info,
-        Self::Meta,
-        Self::Msg,
-        Self::Queue,
-        Self::Run,
-    ];
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Started => "started",
-            Self::Ended => "ended",
-            Self::Type => "type",
-            Self::Job => "job",
-            Self::Result => "result",
-            Self::Info => "info",
-            Self::Meta => "meta",
-            Self::Msg => "msg",
-            Self::Queue => "queue",
-            Self::Run => "run",
-        }
+named_enum! {
+    /// By what tasks are sorted.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum TaskSort {
+        /// When they were created: over the whole range.
+        #[default]
+        Created = "created",
+        /// When they were handed out.
+        Started = "started",
+        /// When they ended; running ones last.
+        Ended = "ended",
+        /// The topic, by its bytes.
+        Type = "type",
+        /// The job, by its bytes.
+        Job = "job",
+        /// How they ended: complete, warn, error, alert.
+        Result = "result",
+        /// The beginning of the info.
+        Info = "info",
+        /// The beginning of the meta.
+        Meta = "meta",
+        /// The beginning of the worker's message.
+        Msg = "msg",
+        /// How long they waited.
+        Queue = "queue",
+        /// How long they ran.
+        Run = "run",
     }
 }
 
