@@ -17,7 +17,7 @@ use crate::openapi::{Operation, SchemaRegistry};
 use crate::problem::{Answer, Problem};
 
 /// The rule of a route that lets in requests without a token.
-pub const ANYONE: Option<Role> = None;
+pub const ANYONE: RequiredRole = RequiredRole::Anyone;
 
 const READ: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
@@ -26,6 +26,41 @@ const DELETE: &[Method] = &[Method::DELETE];
 
 /// The methods of all routes, in the order in which `Allow` names them.
 const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
+
+/// Whom a route lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequiredRole {
+    Anyone,
+    Only(Role),
+    /// Two roles of which neither covers the other.
+    Either(Role, Role),
+}
+
+impl RequiredRole {
+    pub fn lets_in(self, role: Role) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Only(needed) => role.covers_role(needed),
+            Self::Either(one, other) => role.covers_role(one) || role.covers_role(other),
+        }
+    }
+}
+
+impl From<Role> for RequiredRole {
+    fn from(role: Role) -> Self {
+        Self::Only(role)
+    }
+}
+
+impl fmt::Display for RequiredRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("anyone"),
+            Self::Only(role) => role.fmt(f),
+            Self::Either(one, other) => write!(f, "{one} or {other}"),
+        }
+    }
+}
 
 /// How a request is treated while there is much to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,7 +104,7 @@ impl<Args, Serving> ServeRoute<Args> for Serving where
 pub struct Route {
     pub path: &'static str,
     pub methods: &'static [Method],
-    pub role: Option<Role>,
+    pub role: RequiredRole,
     pub class: RouteClass,
     pub audited: Option<AuditedAction>,
     /// Whether it waits on purpose, so that its time says nothing.
@@ -92,7 +127,7 @@ impl Route {
     fn new<Args: FromRequest + 'static>(
         methods: &'static [Method],
         path: &'static str,
-        role: impl Into<Option<Role>>,
+        role: impl Into<RequiredRole>,
         handler: impl ServeRoute<Args>,
     ) -> Self {
         let is_mine = move |request: &guard::GuardContext<'_>| methods.contains(&request.head().method);
@@ -111,7 +146,7 @@ impl Route {
     /// Reads something, and so also answers HEAD.
     pub fn get<Args: FromRequest + 'static>(
         path: &'static str,
-        role: impl Into<Option<Role>>,
+        role: impl Into<RequiredRole>,
         handler: impl ServeRoute<Args>,
     ) -> Self {
         Self::new(READ, path, role, handler)
@@ -120,7 +155,7 @@ impl Route {
     /// Reads something that the view pool renders.
     pub fn view<Args: FromRequest + 'static>(
         path: &'static str,
-        role: impl Into<Option<Role>>,
+        role: impl Into<RequiredRole>,
         handler: impl ServeRoute<Args>,
     ) -> Self {
         Self::get(path, role, handler).class(RouteClass::View)
@@ -128,7 +163,7 @@ impl Route {
 
     pub fn post<Args: FromRequest + 'static>(
         path: &'static str,
-        role: impl Into<Option<Role>>,
+        role: impl Into<RequiredRole>,
         handler: impl ServeRoute<Args>,
     ) -> Self {
         Self::new(POST, path, role, handler)
@@ -137,7 +172,7 @@ impl Route {
     /// Changes something by GET, too, as in the reference system.
     pub fn get_or_post<Args: FromRequest + 'static>(
         path: &'static str,
-        role: impl Into<Option<Role>>,
+        role: impl Into<RequiredRole>,
         handler: impl ServeRoute<Args>,
     ) -> Self {
         Self::new(GET_OR_POST, path, role, handler)
@@ -145,7 +180,7 @@ impl Route {
 
     pub fn delete<Args: FromRequest + 'static>(
         path: &'static str,
-        role: impl Into<Option<Role>>,
+        role: impl Into<RequiredRole>,
         handler: impl ServeRoute<Args>,
     ) -> Self {
         Self::new(DELETE, path, role, handler)
@@ -219,8 +254,8 @@ pub struct RouteMatch<'a> {
     pub pattern: Option<&'static str>,
     /// None, too, where the path doesn't take the method.
     pub route: Option<&'a Route>,
-    /// The role that the request needs; none where anyone is let in.
-    pub role: Option<Role>,
+    /// The role that the request needs.
+    pub role: RequiredRole,
 }
 
 impl RouteMatch<'_> {
@@ -282,12 +317,12 @@ impl RouteTable {
             // No path is open because nobody thought of it.
             let reads = READ.contains(method);
             let role = if reads { Role::Viewer } else { Role::Operator };
-            return RouteMatch { pattern: None, route: None, role: Some(role) };
+            return RouteMatch { pattern: None, route: None, role: role.into() };
         };
         let mut routes = found.routes.iter().map(|index| &self.routes[*index]);
         let route = routes.clone().find(|route| route.methods.contains(method));
         // Who may use the path hears which methods it takes.
-        let role = route.or_else(|| routes.next()).and_then(|route| route.role);
+        let role = route.or_else(|| routes.next()).map_or(ANYONE, |route| route.role);
         RouteMatch { pattern: Some(found.pattern), route, role }
     }
 

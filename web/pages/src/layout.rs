@@ -82,11 +82,8 @@ impl<'a> PageLayout<'a> {
         };
         let role = role(context, request).unwrap_or(Role::Viewer);
         let may_see = |path| {
-            context
-                .routes
-                .find(&Method::GET, path)
-                .role
-                .is_none_or(|needed| needed != Role::Admin || role.covers_role(needed))
+            let needed = context.routes.find(&Method::GET, path).role;
+            needed != Role::Admin.into() || needed.lets_in(role)
         };
         let now = context.deps.kit.now();
         Self {

@@ -16,7 +16,7 @@ use super::session::{COOKIE, Session};
 use super::tokens::hash_of;
 use crate::context::WebContext;
 use crate::problem::Problem;
-use crate::route::RouteMatch;
+use crate::route::{ANYONE, RouteMatch};
 
 /// Lets a request in, or says why not.
 pub async fn admit(
@@ -35,20 +35,19 @@ pub async fn admit(
     if presented.is_none() && context.config.access.anonymous {
         return Ok(anyone);
     }
-    let needed = match found.role {
-        None => return Ok(anyone),
-        Some(_) if found.is_watch() && context.config.access.open_metrics => return Ok(anyone),
-        Some(needed) => needed,
-    };
+    if found.role == ANYONE || found.is_watch() && context.config.access.open_metrics {
+        return Ok(anyone);
+    }
     let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
     let who = identify(context, &presented, from).await?;
-    if !who.role.covers_role(needed) {
+    if !found.role.lets_in(who.role) {
         let detail = format!(
-            "{} is the token of a {}: {} {} needs the role {needed}",
+            "{} is the token of a {}: {} {} needs the role {}",
             who.name,
             who.role,
             request.method(),
-            found.pattern.unwrap_or_default()
+            found.pattern.unwrap_or_default(),
+            found.role
         );
         return Err(Problem::new(Code::Forbidden, detail));
     }

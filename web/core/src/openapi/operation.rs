@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::schemas::json_of;
 use crate::extract::MAX_BODY;
 use crate::limits;
+use crate::route::{ANYONE, RequiredRole};
 
 /// Where a parameter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,8 @@ pub struct Operation {
     pub method: &'static str,
     /// Without what its parameters must look like: `{file:.*}` is `{file}`.
     pub path: String,
-    /// The role that it needs; none where anyone is let in.
-    pub role: Option<Role>,
+    /// The role that it needs.
+    pub role: RequiredRole,
     pub tag: &'static str,
     pub summary: &'static str,
     pub says: &'static str,
@@ -89,13 +90,13 @@ pub fn schema(name: &str) -> Value {
 
 impl Operation {
     /// A method of a route.
-    pub fn new(method: &Method, pattern: &str, role: Option<Role>) -> Self {
+    pub fn new(method: &Method, pattern: &str, role: RequiredRole) -> Self {
         let method = match *method {
             Method::POST => "post",
             Method::DELETE => "delete",
             _ => "get",
         };
-        let codes = if role.is_some() { GUARDED } else { &[Code::ForbiddenOrigin] };
+        let codes = if role == ANYONE { &[Code::ForbiddenOrigin] } else { GUARDED };
         Self {
             method,
             path: plain(pattern),
@@ -264,7 +265,7 @@ impl Operation {
             "operationId": format!("{}_{}", self.method, id.join("_")),
             "responses": answers,
         });
-        let role = self.role.map(|role| format!("Needs the role {role}."));
+        let role = (self.role != ANYONE).then(|| format!("Needs the role {}.", self.role));
         let says: Vec<&str> = [self.says, role.as_deref().unwrap_or_default()]
             .into_iter()
             .filter(|text| !text.is_empty())
@@ -280,8 +281,8 @@ impl Operation {
         }
         document["security"] = match self.role {
             // A push token stands in the address.
-            None | Some(Role::Push) => json!([]),
-            Some(_) => json!([{"token": []}, {"session": []}, {}]),
+            RequiredRole::Anyone | RequiredRole::Only(Role::Push) => json!([]),
+            _ => json!([{"token": []}, {"session": []}, {}]),
         };
         document
     }

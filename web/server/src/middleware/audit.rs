@@ -59,7 +59,7 @@ impl OpenEntry {
 /// with a token that isn't a worker's.
 fn change(route: &Route, caller: &Caller) -> Option<AuditedAction> {
     let is_by_worker = || caller.who.as_ref().is_none_or(|who| who.role == Role::Worker);
-    route.audited.filter(|_| route.role != Some(Role::Worker) || !is_by_worker())
+    route.audited.filter(|_| route.role != Role::Worker.into() || !is_by_worker())
 }
 
 #[cfg(test)]
@@ -67,6 +67,7 @@ mod tests {
     use actix_web::http::Method;
     use flowlord_messages::audit::AuditAction;
     use flowlord_web_core::auth::caller::TokenHolder;
+    use flowlord_web_core::route::RequiredRole;
 
     use super::*;
     use crate::routes::table;
@@ -120,7 +121,7 @@ mod tests {
     fn each_route_that_changes_something_has_its_kind() {
         let table = table();
         let is_change = |route: &&Route| {
-            let needs_person = matches!(route.role, Some(Role::Operator | Role::Admin));
+            let needs_person = matches!(route.role, RequiredRole::Only(Role::Operator | Role::Admin));
             needs_person && route.methods.iter().any(|method| !matches!(*method, Method::GET | Method::HEAD))
         };
         let changing: Vec<&Route> = table.routes().iter().filter(is_change).collect();

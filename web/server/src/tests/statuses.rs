@@ -162,8 +162,7 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
     match code {
         Code::Unauthorized => send(closed().1, example(operation)).await,
         Code::Forbidden => {
-            let needed = operation.role.unwrap();
-            let role = Role::ALL.into_iter().find(|role| !role.covers_role(needed)).unwrap().as_str();
+            let role = Role::ALL.into_iter().find(|role| !operation.role.lets_in(*role)).unwrap().as_str();
             let path = operation.example_path().replace(EXAMPLE_PUSH_TOKEN, role);
             send(closed().1, bearer(request(operation, &path), role)).await
         }
