@@ -15,7 +15,7 @@ use flowlord_messages::outbox::DeliveryStatus;
 use flowlord_messages::results::AppliedResult;
 use flowlord_messages::silences::Silence;
 use flowlord_messages::snapshots::{SnapshotList, StoredSnapshot};
-use flowlord_messages::stats::DayTotals;
+use flowlord_messages::stats::{DayTotals, QueueBacklog};
 use flowlord_messages::tasks::{ChainStart, CreatedTasks, TaskPage};
 use flowlord_messages::tokens::StoredToken;
 use flowlord_messages::workflows::{ReloadReport, WorkflowRecord};
@@ -70,6 +70,7 @@ pub(super) fn serving() -> Stub {
     stub.chain_beginning(|_| Ok(ChainStart { attempts: vec![attempt(1)], more: 0 }));
     stub.find_tasks(|_| Ok(TaskPage::default()));
     stub.stats(|_| Ok(DayTotals::default()));
+    stub.backlog(|_| Ok(QueueBacklog::default()));
     stub.alerts(|_| Ok(Vec::new()));
     stub.acknowledge(|_| Ok(Vec::new()));
     stub.incidents(|_| Ok(Vec::new()));
