@@ -21,6 +21,7 @@ mod snapshots;
 mod stats;
 mod tasks;
 mod tokens;
+mod topics;
 mod workflows;
 
 use flowlord_web_core::route::Route;
@@ -50,6 +51,7 @@ pub fn routes() -> Vec<Route> {
         tokens::routes,
         health::routes,
         metrics::routes,
+        topics::routes,
         slack::routes,
     ];
     modules.iter().flat_map(|routes| routes()).collect()

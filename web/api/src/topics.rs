@@ -1,0 +1,85 @@
+//! How much a topic has to do, for programs that start and stop workers.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Path;
+use flowlord_domain::Role;
+use flowlord_messages::stats::{QueueBacklog, ReadBacklog};
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::openapi::{Operation, json_of};
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::{RequiredRole, Route};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::{PartialSchema as _, ToSchema};
+
+pub(crate) fn routes() -> Vec<Route> {
+    // A scaler starts workers and has their token; one that only watches has a viewer's.
+    let role = RequiredRole::Either(Role::Worker, Role::Viewer);
+    vec![Route::view("/api/v1/topics/{topic}/load", role, topic_load).documented(describe_load)]
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+struct TopicLoad {
+    ready: u64,
+    leased: u64,
+    /// Both together.
+    load: u64,
+}
+
+impl TopicLoad {
+    /// A topic without tasks has zeros, whether or not it ever had any: a scaler that got an error would keep the last
+    /// workers instead of ending them.
+    fn of_topic(topic: &str, backlog: &QueueBacklog) -> Self {
+        let ready = backlog.ready.iter().find(|(known, ..)| known == topic).map_or(0, |(_, tasks, _)| *tasks);
+        let leased = backlog.leased.iter().find(|(known, _)| known == topic).map_or(0, |(_, tasks)| *tasks);
+        // Leased tasks count: a scaler that saw only ready ones would end workers in the middle of their tasks.
+        Self { ready, leased, load: ready + leased }
+    }
+}
+
+async fn topic_load(context: ContextRef, topic: Path<String>) -> Answer {
+    let backlog = context.deps.view_reader.call(ReadBacklog).await?;
+    json(StatusCode::OK, &TopicLoad::of_topic(&topic, &backlog))
+}
+
+fn describe_load(operation: Operation) -> Operation {
+    operation
+        .about("work", "How much a topic has to do")
+        .says("For scalers, like KEDA's `metrics-api`. A topic without tasks has zeros, also one that never had any.")
+        .path("topic", "the topic; `type` of its tasks", "load")
+        .answers(
+            200,
+            "its ready and leased tasks, and both together as `load`",
+            json_of(TopicLoad::schema()),
+            json!({"ready": 3, "leased": 2, "load": 5}),
+        )
+        .asks()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn ready_and_leased_tasks_are_the_load_of_their_topic_alone() {
+        let since = DateTime::UNIX_EPOCH;
+        let backlog = QueueBacklog {
+            ready: vec![("load".to_owned(), 3, since), ("report".to_owned(), 7, since)],
+            delayed: vec![("load".to_owned(), 11)],
+            leased: vec![("load".to_owned(), 2)],
+            messages: 13,
+        };
+        let loads = ["load", "report", "unknown"].map(|topic| TopicLoad::of_topic(topic, &backlog));
+        assert_eq!(
+            loads,
+            [
+                TopicLoad { ready: 3, leased: 2, load: 5 },
+                TopicLoad { ready: 7, leased: 0, load: 7 },
+                TopicLoad { ready: 0, leased: 0, load: 0 },
+            ]
+        );
+    }
+}
