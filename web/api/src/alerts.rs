@@ -1,26 +1,13 @@
 //! Alerts: listed, and taken care of.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
-use flowlord_domain::{AlertKind, Role};
-use flowlord_kernel::Code;
+use flowlord_domain::AlertKind;
 use flowlord_messages::alerts::{AcknowledgeAlerts, AlertFilter, ListAlerts};
-use flowlord_messages::audit::AuditAction;
-use flowlord_web_core::answer::{List, json};
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::extract::{json_body, object};
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, day_schema, list_of, schema, texts};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::openapi::{day_schema, texts};
 use flowlord_web_core::values::BodyDuration;
 use flowlord_web_core::values::matching::{HOLDS, MatchDoc, MatchText, by, note, until};
 use flowlord_web_core::view::alert::{AcknowledgedView, AlertView, TakenView};
-use serde::Deserialize;
-use serde_json::json;
-use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

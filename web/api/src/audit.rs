@@ -1,22 +1,12 @@
 //! The trail of what people changed.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use flowlord_domain::Role;
-use flowlord_messages::audit::{AuditAction, StoredAuditRecord};
-use flowlord_web_core::answer::{LookedList, json};
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, schema, texts};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
+use flowlord_messages::audit::StoredAuditRecord;
+use flowlord_web_core::answer::LookedList;
+use flowlord_web_core::openapi::texts;
 use flowlord_web_core::use_cases::audit_log::list_changes;
-use flowlord_web_core::view::time::TimeStamp;
-use serde::Serialize;
-use serde_json::json;
-use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/api/v1/audit", Role::Admin, list).documented(describe_list)]

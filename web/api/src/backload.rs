@@ -2,24 +2,13 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use actix_web::web::{Bytes, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Bytes;
 use flowlord_domain::backload::BackloadRequest;
-use flowlord_domain::{Attempt, NewTask, Role};
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
+use flowlord_domain::{Attempt, NewTask};
 use flowlord_messages::backloads::{ChangeBackload, FinishedBackload, PlannedBackload, ReadBackloads};
-use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::audit_entry::AuditEntry;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits::MAX_PLANNED_TASKS;
-use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::backloads::{
     ExecutedBackload, STEP, broken_off, execute_backload, parse_backload_id, plan_backload, preview_backload,
     read_backload, state_after,
@@ -27,7 +16,8 @@ use flowlord_web_core::use_cases::backloads::{
 use flowlord_web_core::view::backload::{BackloadView, DryRunView, ExecutedView, FailureView, PlannedView};
 use flowlord_web_core::view::task::TaskView;
 use futures_util::stream::try_unfold;
-use serde_json::{Value, json};
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

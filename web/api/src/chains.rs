@@ -1,17 +1,10 @@
 //! All attempts of a chain.
 
-use actix_web::http::StatusCode;
-use actix_web::web::Path;
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
 use flowlord_messages::tasks::ReadChainStart;
-use flowlord_web_core::answer::{List, json};
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::openapi::{Operation, list_of, task_example};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::openapi::task_example;
 use flowlord_web_core::view::task::TaskView;
-use serde_json::json;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/api/v1/chains/{id}", Role::Viewer, chain).documented(describe_chain)]

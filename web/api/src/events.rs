@@ -2,19 +2,12 @@
 
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse};
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
-use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::hang_up::HangUp;
 use flowlord_web_core::live_events::{EventKind, EventKinds, stream};
-use flowlord_web_core::openapi::Operation;
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::live_events::subscribe;
 use futures_util::StreamExt as _;
-use serde_json::json;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/api/v1/events", Role::Viewer, events).documented(describe_events)]

@@ -1,27 +1,18 @@
 //! Files that arrived: told, and listed with what they started.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
 use flowlord_domain::file_event::{EventHeaders, FileArrival, FileEventError, parse_file_events};
-use flowlord_domain::{Attempt, Role, TaskState};
-use flowlord_kernel::Code;
+use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::files::{
     FileArrived, FilePhaseOutcome, ListFileEvents, ReadWatchedPlaces, RecordedFile, StartedTask,
 };
-use flowlord_web_core::answer::{List, json};
-use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::event_body;
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, day_schema, json_of, list_of, schema};
-use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::openapi::{day_schema, json_of};
+use flowlord_web_core::params::day;
 use flowlord_web_core::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
 use flowlord_web_core::view::task::TaskView;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use serde_json::json;
 
+use crate::prelude::*;
 use crate::tasks::idempotency_key;
 
 pub(crate) fn routes() -> Vec<Route> {

@@ -1,23 +1,12 @@
 //! Whether the service is alive, and whether it can do its work.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use chrono::{DateTime, Utc};
-use flowlord_kernel::Code;
 use flowlord_messages::changelog::{ReadShippingState, ShippingState};
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
-use flowlord_web_core::answer::json;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::{ANYONE, Route, RouteClass};
+use flowlord_web_core::route::{ANYONE, RouteClass};
 use flowlord_web_core::use_cases::health::ping_actors;
-use flowlord_web_core::view::time::TimeStamp;
-use serde::Serialize;
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

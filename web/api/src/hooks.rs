@@ -3,22 +3,12 @@
 //! Such a sender sends again whatever isn't answered by 2xx. So what is refused for good is answered 200, with what was
 //! rejected in the answer and in the log.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
-use flowlord_web_core::answer::json;
 use flowlord_web_core::auth::caller_name;
-use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::pushed_results_body;
-use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
-use serde_json::json;
 
 use crate::files;
 use crate::lease::EXAMPLE_LEASE;
+use crate::prelude::*;
 use crate::results::{ResultsAnswer, adopts, take};
 
 pub(crate) fn routes() -> Vec<Route> {

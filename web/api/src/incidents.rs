@@ -3,19 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use chrono::{DateTime, Utc};
-use flowlord_domain::Role;
 use flowlord_messages::alerts::ListIncidents;
-use flowlord_web_core::answer::{List, json};
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::openapi::{Operation, day_schema, list_of};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
+use flowlord_web_core::openapi::day_schema;
 use flowlord_web_core::view::alert::IncidentView;
-use serde_json::json;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/api/v1/incidents", Role::Viewer, list).documented(describe_list)]

@@ -2,33 +2,23 @@
 
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::web::{Path, Payload};
-use actix_web::{HttpMessage as _, HttpRequest};
+use actix_web::HttpMessage as _;
 use chrono::TimeDelta;
-use flowlord_domain::Role;
-use flowlord_kernel::{Code, Error};
+use flowlord_kernel::Error;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{LeaseGrant, ReleaseTask, RequestLeases, SendHeartbeat};
 use flowlord_messages::results::{ResultClaim, SubmitResults};
-use flowlord_web_core::answer::json;
 use flowlord_web_core::auth::Caller;
-use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::doc::BorrowedTaskDoc;
-use flowlord_web_core::extract::{MAX_RESULTS, json_body, object, result_body};
+use flowlord_web_core::extract::{MAX_RESULTS, result_body};
 use flowlord_web_core::hang_up::HangUp;
-use flowlord_web_core::limits::{self, DELAY_RANGE, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
+use flowlord_web_core::limits::{DELAY_RANGE, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
 use flowlord_web_core::long_poll_limit::LongPoll;
-use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
 use flowlord_web_core::values::{BodyDuration, BodyText, between, check_worker, required, topic_filter};
 use flowlord_web_core::view::task::GrantedView;
-use flowlord_web_core::view::time::TimeStamp;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::sync::oneshot;
-use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

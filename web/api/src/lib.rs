@@ -12,6 +12,7 @@ mod incidents;
 mod lease;
 mod metrics;
 mod phases;
+mod prelude;
 mod rerun;
 mod results;
 mod schemas;

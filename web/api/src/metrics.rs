@@ -1,21 +1,18 @@
 //! `GET /metrics`, as Prometheus reads it. What is counted as it happens is there already; what is a state is read now.
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::Role;
+use chrono::TimeDelta;
 use flowlord_domain::escalation::EscalationPolicy;
 use flowlord_messages::alerts::ReadEscalations;
 use flowlord_messages::changelog::ReadShippingState;
 use flowlord_messages::schedule::ReadNextRuns;
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
 use flowlord_messages::stats::{QueueBacklog, ReadBacklog};
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::openapi::Operation;
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::{Route, RouteClass};
+use flowlord_web_core::route::RouteClass;
 use flowlord_web_core::use_cases::health::ping_actors;
 use metrics::gauge;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/metrics", Role::Viewer, metrics).class(RouteClass::Watch).documented(describe_metrics)]

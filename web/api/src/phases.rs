@@ -1,25 +1,9 @@
 //! Phases: paused, and let go on.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::schedule::PausePhase;
-use flowlord_web_core::answer::json;
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::extract::{json_body, object};
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
 use flowlord_web_core::values::required;
-use flowlord_web_core::view::time::TimeStamp;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -3,33 +3,24 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, Role, TaskState, Uid};
-use flowlord_kernel::{Code, Error};
-use flowlord_messages::audit::AuditAction;
+use flowlord_domain::{Attempt, TaskState, Uid};
+use flowlord_kernel::Error;
 use flowlord_messages::tasks::{FindLaterAttempts, FindTasks, TaskFilter, TaskPage};
-use flowlord_web_core::answer::json;
 use flowlord_web_core::audit_entry::AuditEntry;
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::extract::{from_json, json_body, object};
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, schema, task_example};
-use flowlord_web_core::params::{QueryParams, meant};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::extract::from_json;
+use flowlord_web_core::openapi::task_example;
+use flowlord_web_core::params::meant;
 use flowlord_web_core::task_query as list;
 use flowlord_web_core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task, rerun_tasks};
 use flowlord_web_core::view::task::TaskView;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::PartialSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
     AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type,
 };
-use utoipa::{PartialSchema, ToSchema};
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -2,32 +2,21 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::query::Query;
 use flowlord_domain::task_doc::{parse_time, time_text};
-use flowlord_domain::{IdSource as _, Role, Uid, envelope};
-use flowlord_kernel::Code;
+use flowlord_domain::{IdSource as _, Uid, envelope};
 use flowlord_messages::results::{ResultClaim, SubmitResults};
 use flowlord_messages::tasks::{FindKnownTasks, KnownTask};
-use flowlord_web_core::answer::json;
-use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::doc::{BorrowedTaskDoc, DocField};
 use flowlord_web_core::extract::{BodyFormat, MAX_RESULTS, first_byte, from_json, results_body};
-use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
 use flowlord_web_core::values::check_name;
-use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use crate::lease::{EXAMPLE_LEASE, lease_token};
+use crate::prelude::*;
 use crate::tasks::check_id;
 
 pub(crate) fn routes() -> Vec<Route> {

@@ -1,26 +1,11 @@
 //! Silences: made, listed, ended.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Path, Payload};
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
-use flowlord_web_core::answer::{List, json};
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::extract::{json_body, object};
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
 use flowlord_web_core::values::matching::{MatchDoc, MatchText, by, note, until};
 use flowlord_web_core::values::{BodyDuration, required};
 use flowlord_web_core::view::alert::SilenceView;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -1,14 +1,11 @@
 //! What Slack posts: a click on a button under a message. Slack has no token: it signs what it posts, and the
 //! actor that does what was clicked checks that.
 
-use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse};
-use flowlord_kernel::Code;
 use flowlord_messages::outbox::SlackInteraction;
-use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::extract::slack_body;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::{ANYONE, Route};
+use flowlord_web_core::route::ANYONE;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

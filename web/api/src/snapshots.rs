@@ -2,26 +2,9 @@
 
 use std::path::PathBuf;
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
-use chrono::{DateTime, Utc};
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::snapshots::{ListSnapshots, StoredSnapshot, TakeSnapshot};
-use flowlord_web_core::answer::json;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::extract::{json_body, object};
-use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
-use flowlord_web_core::view::time::TimeStamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -1,18 +1,9 @@
 //! Totals of a day.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
 use flowlord_messages::stats::ReadDayTotals;
-use flowlord_web_core::answer::json;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
 use flowlord_web_core::view::stats::StatsView;
-use serde_json::json;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/api/v1/stats", Role::Viewer, stats).documented(describe_stats)]

@@ -1,32 +1,21 @@
 //! Tasks: created, listed, looked at.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Path, Payload};
-use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, IdSource as _, NewTask, Role, TaskLane, search};
-use flowlord_kernel::{Code, IdGenerator};
-use flowlord_messages::audit::AuditAction;
+use flowlord_domain::{Attempt, IdSource as _, NewTask, TaskLane, search};
+use flowlord_kernel::IdGenerator;
 use flowlord_messages::tasks::{CreateTasks, IdempotencyKey, ReadAttempts, TaskSort};
-use flowlord_web_core::answer::{List, LookedList, json};
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::answer::LookedList;
 use flowlord_web_core::doc::{BorrowedTaskDoc, DocField};
-use flowlord_web_core::extract::{first_byte, from_json, json_body, object};
-use flowlord_web_core::limits::{self, MAX_CHAIN_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS};
-use flowlord_web_core::openapi::{
-    Operation, day_schema, json_of, list_of, one_of, schema, task_example, texts,
-};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::extract::{first_byte, from_json};
+use flowlord_web_core::limits::{MAX_CHAIN_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS};
+use flowlord_web_core::openapi::{day_schema, json_of, one_of, task_example, texts};
 use flowlord_web_core::task_query as list;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 use flowlord_web_core::values::{check_name, required};
 use flowlord_web_core::view::task::TaskView;
-use flowlord_web_core::view::time::TimeStamp;
-use serde_json::json;
 use serde_json::value::RawValue;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -1,26 +1,11 @@
 //! Tokens: made, listed, removed. A token is shown once, when it is made.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::web::{Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken};
-use flowlord_web_core::answer::{List, json};
 use flowlord_web_core::auth::new_token;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::extract::{json_body, object};
-use flowlord_web_core::limits::{self, MAX_TOKEN_NAME_CHARACTERS};
-use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
-use flowlord_web_core::view::time::TimeStamp;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::ToSchema;
+use flowlord_web_core::limits::MAX_TOKEN_NAME_CHARACTERS;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -1,17 +1,11 @@
 //! How much a topic has to do, for programs that start and stop workers.
 
-use actix_web::http::StatusCode;
-use actix_web::web::Path;
-use flowlord_domain::Role;
 use flowlord_messages::stats::{QueueBacklog, ReadBacklog};
-use flowlord_web_core::answer::json;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::openapi::{Operation, json_of};
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::{RequiredRole, Route};
-use serde::Serialize;
-use serde_json::json;
-use utoipa::{PartialSchema as _, ToSchema};
+use flowlord_web_core::openapi::json_of;
+use flowlord_web_core::route::RequiredRole;
+use utoipa::PartialSchema as _;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     // A scaler starts workers and has their token; one that only watches has a viewer's.
@@ -59,8 +53,6 @@ fn describe_load(operation: Operation) -> Operation {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
 
     #[test]

@@ -1,22 +1,11 @@
 //! Workflow files: phases, how they are, when they run.
 
-use actix_web::http::StatusCode;
-use actix_web::web::Path;
-use flowlord_domain::Role;
 use flowlord_domain::workflow::Finding;
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::workflows::ReloadWorkflows;
-use flowlord_web_core::answer::{List, json};
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::openapi::{Operation, list_of, schema};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::workflows::read_workflows;
 use flowlord_web_core::view::workflow::{FileView, FindingDoc, broken_views, file_view};
-use serde::Serialize;
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
