@@ -29,9 +29,7 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let (from, to) = params.period_or_day(context.deps.kit.now())?;
     let query = ListAlerts { from, to, filter: filter(&params)?, after: params.cursor()?, limit: limit + 1 };
     let mut alerts = context.deps.view_reader.call(query).await?;
-    let more = alerts.len() > limit;
-    alerts.truncate(limit);
-    let next = alerts.last().filter(|_| more).map(|alert| alert.row.to_string());
+    let next = cut_page(&mut alerts, limit, |alert| alert.row.to_string());
     json(StatusCode::OK, &List { items: alerts.iter().map(AlertView::from).collect(), next })
 }
 
@@ -71,9 +69,7 @@ pub(crate) struct AcknowledgeBody {
 
 /// Somebody takes care of what fails: repeats stop until something else does, or the time is over.
 pub(crate) async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    QueryParams::none(&request)?;
-    let body = json_body(&request, payload).await?;
-    let wanted: AcknowledgeBody = object(&body, EXAMPLE)?;
+    let wanted: AcknowledgeBody = strict_body(&request, payload, EXAMPLE).await?;
     let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
     let said = AcknowledgeAlerts {

@@ -36,9 +36,7 @@ const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#
 
 /// Shows or creates the tasks of a stretch of history.
 pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    QueryParams::none(&request)?;
-    let body = json_body(&request, payload).await?;
-    let wanted: BackloadRequest = object(&body, EXAMPLE)?;
+    let wanted: BackloadRequest = strict_body(&request, payload, EXAMPLE).await?;
     wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
     let (execute, background) = (wanted.execute, wanted.background);
     let (offset, limit) = (wanted.offset, limit(&wanted)?);
@@ -112,9 +110,7 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let limit = params.limit()?;
     let read = ReadBackloads { running: false, after: params.cursor()?, limit: limit + 1 };
     let mut stored = context.deps.view_reader.call(read).await?;
-    let more = stored.len() > limit;
-    stored.truncate(limit);
-    let next = stored.last().filter(|_| more).map(|stored| stored.id.to_string());
+    let next = cut_page(&mut stored, limit, |stored| stored.id.to_string());
     let items: Vec<_> = stored.iter().map(|stored| BackloadView::new(stored, None)).collect();
     json(StatusCode::OK, &List { items, next })
 }

@@ -26,23 +26,18 @@ pub(crate) fn routes() -> Vec<Route> {
 /// How many records of one body are on their way to the database at the same time.
 const AT_ONCE: usize = 16;
 
-/// Records what a body tells of files and starts their tasks.
+/// Records what the headers of a request and its body tell of files, and starts their tasks. What isn't about a new file
+/// is recorded, too, and answered like one: its sender would else send it again.
 pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = event_body(&request, payload).await?;
-    tell(&context, &request, &body).await
-}
-
-/// Records what the headers of a request and its body tell of files. What isn't about a new file is recorded, too, and
-/// answered like one: its sender would else send it again.
-pub(crate) async fn tell(context: &ContextRef, request: &HttpRequest, body: &[u8]) -> Answer {
-    let key = idempotency_key(request)?;
+    let key = idempotency_key(&request)?;
     let stated = EventHeaders::from_lookup(|name| request.headers().get(name)?.to_str().ok());
-    let arrivals = parse_file_events(body, &stated).map_err(unreadable)?;
+    let arrivals = parse_file_events(&body, &stated).map_err(unreadable)?;
     let is_one = arrivals.len() == 1;
     let records = arrivals.into_iter().zip(0_usize..).map(|(arrival, nth)| {
         // Of several each has a key of its own.
         let key = key.map(|key| if nth == 0 { key.to_owned() } else { format!("{key} {nth}") });
-        record(context, arrival, key)
+        record(&context, arrival, key)
     });
     // In their order, so that files that wait for each other are counted as they came.
     let recorded: Vec<_> = futures_util::stream::iter(records).buffered(AT_ONCE).try_collect().await?;
@@ -127,9 +122,7 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let (from, to) = day(date);
     let query = ListFileEvents { from, to, after: params.cursor()?, limit: limit + 1 };
     let mut events = context.deps.view_reader.call(query).await?;
-    let more = events.len() > limit;
-    events.truncate(limit);
-    let next = events.last().filter(|_| more).map(|event| event.id.to_string());
+    let next = cut_page(&mut events, limit, |event| event.id.to_string());
     json(StatusCode::OK, &List { items: events.iter().map(FileEventView::from).collect(), next })
 }
 

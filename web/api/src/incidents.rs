@@ -40,12 +40,9 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let after = params.cursor::<IncidentCursor>()?.map(|IncidentCursor(opened, route)| (opened, route));
     let query = ListIncidents { from, to, after, limit: limit + 1 };
     let mut incidents = context.deps.view_reader.call(query).await?;
-    let more = incidents.len() > limit;
-    incidents.truncate(limit);
-    let cursor = |incident: &flowlord_messages::alerts::StoredIncident| {
+    let next = cut_page(&mut incidents, limit, |incident| {
         IncidentCursor(incident.opened, incident.route.clone()).to_string()
-    };
-    let next = incidents.last().filter(|_| more).map(cursor);
+    });
     json(StatusCode::OK, &List { items: incidents.iter().map(IncidentView::from).collect(), next })
 }
 

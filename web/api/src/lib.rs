@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod backload;
 mod chains;
+mod conventions;
 mod events;
 mod files;
 mod health;

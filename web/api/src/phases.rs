@@ -52,9 +52,7 @@ pub(crate) async fn resume(context: ContextRef, request: HttpRequest, payload: P
 }
 
 async fn set(context: &WebContext, request: HttpRequest, payload: Payload, paused: bool) -> Answer {
-    QueryParams::none(&request)?;
-    let body = json_body(&request, payload).await?;
-    let phase: PhaseBody = object(&body, EXAMPLE)?;
+    let phase: PhaseBody = strict_body(&request, payload, EXAMPLE).await?;
     let workflow = required("workflow", phase.workflow, "the workflow file, like \"etl/daily.toml\"")?;
     let task = required("task", phase.task, "the phase, like \"load:hourly\"")?;
     let ask = PausePhase { workflow: workflow.clone(), task: task.clone(), paused };

@@ -19,3 +19,5 @@ pub(crate) use flowlord_web_core::view::time::TimeStamp;
 pub(crate) use serde::{Deserialize, Serialize};
 pub(crate) use serde_json::{Value, json};
 pub(crate) use utoipa::ToSchema;
+
+pub(crate) use crate::conventions::{cut_page, strict_body};

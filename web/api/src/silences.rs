@@ -39,9 +39,7 @@ pub(crate) struct NewSilence {
 
 /// Makes one: alerts that match are stored, and not told.
 pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    QueryParams::none(&request)?;
-    let body = json_body(&request, payload).await?;
-    let wanted: NewSilence = object(&body, EXAMPLE)?;
+    let wanted: NewSilence = strict_body(&request, payload, EXAMPLE).await?;
     let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?;
     let silence = AddSilence {
@@ -70,20 +68,17 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let at = (!params.switch("all")?).then_some(now);
     let mut silences =
         context.deps.view_reader.call(ListSilences { at, after: params.cursor()?, limit: limit + 1 }).await?;
-    let more = silences.len() > limit;
-    silences.truncate(limit);
-    let next = silences.last().filter(|_| more).map(|silence| silence.id.to_string());
+    let next = cut_page(&mut silences, limit, |silence| silence.id.to_string());
     let items = silences.iter().map(|silence| SilenceView::new(silence, now)).collect();
     json(StatusCode::OK, &List { items, next })
 }
 
 /// Ends one. What it silenced isn't told afterwards.
 pub(crate) async fn remove(context: ContextRef, id: Path<String>) -> Answer {
-    let unknown = || {
+    let number = id.parse().map_err(|_| {
         let detail = format!("there is no silence `{id}`: GET /api/v1/silences lists the active ones");
         Problem::new(Code::SilenceUnknown, detail)
-    };
-    let number = id.parse().map_err(|_| unknown())?;
+    })?;
     let now = context.deps.kit.now();
     let silence = context.deps.writer.call(RemoveSilence { now, id: number }).await?;
     log::info!("event=silence_ended id={number}");

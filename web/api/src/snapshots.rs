@@ -57,9 +57,7 @@ impl From<StoredSnapshot> for SnapshotView {
 
 /// Takes one now, and answers when it is checked and on disk.
 pub(crate) async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    QueryParams::none(&request)?;
-    let body = json_body(&request, payload).await?;
-    let NewSnapshot { to } = object(&body, r#"{} or {"to":"/backup/now.db"}"#)?;
+    let NewSnapshot { to } = strict_body(&request, payload, r#"{} or {"to":"/backup/now.db"}"#).await?;
     if let Some(to) = to.as_ref().filter(|to| !to.is_absolute()) {
         let detail = format!("to: `{}` isn't absolute: this service has a folder of its own", to.display());
         return Err(Problem::invalid(detail));
@@ -71,12 +69,9 @@ pub(crate) async fn take(context: ContextRef, request: HttpRequest, payload: Pay
 /// Those that are there, newest first: as many as are kept, so there is never a second page.
 pub(crate) async fn list(context: ContextRef) -> Answer {
     let listed = context.deps.backup.call(ListSnapshots).await?;
-    let due: Option<DateTime<Utc>> = listed.next;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
-    json(
-        StatusCode::OK,
-        &SnapshotsView { items, next: None, due: due.map(TimeStamp), problem: listed.problem },
-    )
+    let due = listed.next.map(TimeStamp);
+    json(StatusCode::OK, &SnapshotsView { items, next: None, due, problem: listed.problem })
 }
 
 fn describe_list(operation: Operation) -> Operation {

@@ -1,7 +1,7 @@
 //! Tokens: made, listed, removed. A token is shown once, when it is made.
 
-use actix_web::http::header::CACHE_CONTROL;
-use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken};
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_web_core::auth::new_token;
 use flowlord_web_core::limits::MAX_TOKEN_NAME_CHARACTERS;
 
@@ -45,12 +45,16 @@ pub(crate) struct TokenView {
     created: TimeStamp,
 }
 
+impl From<StoredToken> for TokenView {
+    fn from(StoredToken { name, role, created, .. }: StoredToken) -> Self {
+        Self { name, role: role.as_str(), created: TimeStamp(created) }
+    }
+}
+
 pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    QueryParams::none(&request)?;
-    let body = json_body(&request, payload).await?;
-    let NewToken { name, role } = object(&body, r#"{"name":"etl-workers","role":"worker"}"#)?;
-    let known = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
-    if name.is_empty() || name.len() > MAX_TOKEN_NAME_CHARACTERS || !name.chars().all(known) {
+    let example = r#"{"name":"etl-workers","role":"worker"}"#;
+    let NewToken { name, role } = strict_body(&request, payload, example).await?;
+    if name.is_empty() || name.len() > MAX_TOKEN_NAME_CHARACTERS || !name.chars().all(is_name_character) {
         let detail = format!("name: write 1 to {MAX_TOKEN_NAME_CHARACTERS} letters, digits or any of ._-@");
         return Err(Problem::invalid(detail));
     }
@@ -62,18 +66,18 @@ pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payl
     log::info!("event=token_added name={name} role={role}");
     let made = MadeToken { name: &name, role: role.as_str(), token: &token };
     let mut answer = json(StatusCode::CREATED, &made)?;
-    answer.headers_mut().insert(CACHE_CONTROL, actix_web::http::header::HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
+}
+
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-@".contains(c)
 }
 
 pub(crate) async fn list(context: ContextRef) -> Answer {
     let tokens = context.deps.reader.call(ReadTokens).await?;
-    let view = |token: flowlord_messages::tokens::StoredToken| TokenView {
-        name: token.name,
-        role: token.role.as_str(),
-        created: TimeStamp(token.created),
-    };
-    json(StatusCode::OK, &List { items: tokens.into_iter().map(view).collect::<Vec<_>>(), next: None })
+    let items = tokens.into_iter().map(TokenView::from).collect();
+    json(StatusCode::OK, &List { items, next: None })
 }
 
 /// Removes one; it is refused within seconds.
