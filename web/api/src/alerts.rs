@@ -23,7 +23,7 @@ const EXAMPLE: &str = r#"{"match":{"type":"load"},"for":"4h","by":"ada","note":"
 const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "workflow", "kind", "limit", "cursor"];
 
 /// Newest first; of today unless asked otherwise.
-pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), FILTERS)?;
     let limit = params.limit()?;
     let (from, to) = params.period_or_day(context.deps.kit.now())?;
@@ -68,7 +68,7 @@ pub(crate) struct AcknowledgeBody {
 }
 
 /// Somebody takes care of what fails: repeats stop until something else does, or the time is over.
-pub(crate) async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let wanted: AcknowledgeBody = strict_body(&request, payload, EXAMPLE).await?;
     let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);

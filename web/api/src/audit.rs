@@ -49,7 +49,7 @@ fn actions() -> ObjectBuilder {
 }
 
 /// The changes of a day, newest first.
-pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
     let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
     let page = context.deps.view_reader.call(list_changes(&params, date, params.limit()?)?).await?;

@@ -35,7 +35,7 @@ pub(crate) fn routes() -> Vec<Route> {
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
 
 /// Shows or creates the tasks of a stretch of history.
-pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let wanted: BackloadRequest = strict_body(&request, payload, EXAMPLE).await?;
     wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
     let (execute, background) = (wanted.execute, wanted.background);
@@ -105,7 +105,7 @@ fn lines(context: ContextRef, planned: Arc<PlannedBackload>, from: usize) -> Htt
     HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(LINES))).streaming(lines)
 }
 
-pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["limit", "cursor"])?;
     let limit = params.limit()?;
     let read = ReadBackloads { running: false, after: params.cursor()?, limit: limit + 1 };
@@ -116,13 +116,13 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 /// One backload and what of it failed.
-pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
+async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let (stored, failures) = read_backload(&context, parse_backload_id(&path)?).await?;
     json(StatusCode::OK, &BackloadView::new(&stored, Some(&failures)))
 }
 
 /// Pauses, resumes or cancels one.
-pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
+async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let change = ChangeBackload { id: parse_backload_id(&number)?, to: state_after(&change) };
     let stored = context.deps.backload.call(change).await?;

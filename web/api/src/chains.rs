@@ -14,7 +14,7 @@ pub(crate) fn routes() -> Vec<Route> {
 const ALL: usize = 1_000_000_000;
 
 /// The attempts, oldest first; each but the first names its parent.
-pub(crate) async fn chain(context: ContextRef, path: Path<String>) -> Answer {
+async fn chain(context: ContextRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
     let all = ReadChainStart { id: id.clone(), limit: ALL };
     let tasks = context.deps.view_reader.call(all).await?.attempts;

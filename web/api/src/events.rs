@@ -19,7 +19,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Goes on until the client leaves or the service stops.
-pub(crate) async fn events(context: ContextRef, request: HttpRequest) -> Answer {
+async fn events(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["kind", "after"])?;
     let kinds = EventKinds::parse(params.many("kind"))?;
     let mut answer = HttpResponse::Ok();

@@ -109,13 +109,13 @@ fn unreadable(err: FileEventError) -> Problem {
 }
 
 /// The watched places, and how they are.
-pub(crate) async fn places(context: ContextRef) -> Answer {
+async fn places(context: ContextRef) -> Answer {
     let places = context.deps.files.call(ReadWatchedPlaces).await?;
     json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
 }
 
 /// The events of a day, newest first.
-pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date", "limit", "cursor"])?;
     let limit = params.limit()?;
     let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());

@@ -66,18 +66,18 @@ struct ShippedChanges {
     problem: Option<String>,
 }
 
-pub(crate) async fn alive(context: ContextRef) -> Answer {
+async fn alive(context: ContextRef) -> Answer {
     json(StatusCode::OK, &AliveAnswer { status: "ok", version: &context.config.version })
 }
 
 /// As the reference system answers it.
-pub(crate) async fn status() -> HttpResponse {
+async fn status() -> HttpResponse {
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     HttpResponse::Ok().insert_header((CONTENT_TYPE, text)).body("ok")
 }
 
 /// Every actor answers. How the backup is stands beside it: it takes no part in the answer.
-pub(crate) async fn ready(context: ContextRef) -> Answer {
+async fn ready(context: ContextRef) -> Answer {
     let ((troubles, actors), backup, shipping) = tokio::join!(
         ping_actors(&context),
         context.deps.backup.call(ReadBackup),

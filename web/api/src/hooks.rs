@@ -18,14 +18,14 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-pub(crate) async fn files(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn files(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     match files::arrived(context, request.clone(), payload).await {
         Err(problem) => refused(&request, problem),
         taken => taken,
     }
 }
 
-pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     match pushed(&context, &request, payload).await {
         Ok(answer) if answer.should_come_again() => {
             Err(Problem::new(Code::Busy, "some of the results can't be taken at the moment; send all again"))

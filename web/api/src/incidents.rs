@@ -33,7 +33,7 @@ impl fmt::Display for IncidentCursor {
 }
 
 /// Newest first; those of today unless asked otherwise.
-pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date", "from", "to", "limit", "cursor"])?;
     let limit = params.limit()?;
     let (from, to) = params.period_or_day(context.deps.kit.now())?;

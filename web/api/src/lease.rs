@@ -108,7 +108,7 @@ impl Drop for WaitingWorker {
 }
 
 /// Hands out tasks, waiting for the first one as long as the worker likes.
-pub(crate) async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     context.refuse_when_stopping()?;
     let body = json_body(&request, payload).await?;
     let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
@@ -186,7 +186,7 @@ pub(crate) struct HeartbeatAnswer {
 }
 
 /// Keeps a lease alive.
-pub(crate) async fn heartbeat(
+async fn heartbeat(
     context: ContextRef,
     path: Path<String>,
     request: HttpRequest,
@@ -204,12 +204,7 @@ pub(crate) async fn heartbeat(
     json(StatusCode::OK, &HeartbeatAnswer { expires: TimeStamp(extended.expires), cancel: extended.cancel })
 }
 
-pub(crate) async fn result(
-    context: ContextRef,
-    path: Path<String>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Answer {
+async fn result(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     let body = result_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let doc: BorrowedTaskDoc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
@@ -241,12 +236,7 @@ pub(crate) struct ReleaseAnswer {
 }
 
 /// Gives a task back.
-pub(crate) async fn release(
-    context: ContextRef,
-    path: Path<String>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Answer {
+async fn release(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;

@@ -19,7 +19,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// Everything. What can't be read now is left out, and its actor is shown as down.
-pub(crate) async fn metrics(context: ContextRef) -> Answer {
+async fn metrics(context: ContextRef) -> Answer {
     let now = context.deps.kit.now();
     let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
         context.deps.view_reader.call(ReadBacklog),

@@ -42,12 +42,12 @@ pub(crate) struct PhaseAnswer<'a> {
 }
 
 /// Lets a phase start nothing new.
-pub(crate) async fn pause(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn pause(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     set(&context, request, payload, true).await
 }
 
 /// Lets it go on.
-pub(crate) async fn resume(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn resume(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     set(&context, request, payload, false).await
 }
 

@@ -55,12 +55,7 @@ pub(crate) struct RerunBody {
 }
 
 /// Has one task run again; only with `"execute":false` it says which.
-pub(crate) async fn one(
-    context: ContextRef,
-    path: Path<String>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Answer {
+async fn one(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
@@ -98,12 +93,7 @@ pub(crate) struct CancelBody {
 }
 
 /// Ends a task, or asks its worker to.
-pub(crate) async fn cancel(
-    context: ContextRef,
-    path: Path<String>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Answer {
+async fn cancel(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
@@ -163,7 +153,7 @@ impl PartialSchema for RerunFilter {
 }
 
 /// Has all tasks of a filter run again; by default only says which.
-pub(crate) async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let (filter, execute) = wanted(&body, request.query_string())?;
     let (chosen, skipped) = choose(&context, filter).await?;

@@ -89,7 +89,7 @@ enum ResultOwner {
 }
 
 /// Takes results under a lease and done tasks without one.
-pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let adopt = adopts(request.query_string())?;
     let (form, body) = results_body(&request, payload).await?;
     json(StatusCode::OK, &take(&context, form, &body, adopt).await?)

@@ -38,7 +38,7 @@ pub(crate) struct NewSilence {
 }
 
 /// Makes one: alerts that match are stored, and not told.
-pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let wanted: NewSilence = strict_body(&request, payload, EXAMPLE).await?;
     let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?;
@@ -61,7 +61,7 @@ pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payl
 }
 
 /// Newest first; those that hold, or all.
-pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["all", "limit", "cursor"])?;
     let limit = params.limit()?;
     let now = context.deps.kit.now();
@@ -74,7 +74,7 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
 }
 
 /// Ends one. What it silenced isn't told afterwards.
-pub(crate) async fn remove(context: ContextRef, id: Path<String>) -> Answer {
+async fn remove(context: ContextRef, id: Path<String>) -> Answer {
     let number = id.parse().map_err(|_| {
         let detail = format!("there is no silence `{id}`: GET /api/v1/silences lists the active ones");
         Problem::new(Code::SilenceUnknown, detail)

@@ -19,7 +19,7 @@ const SIGNATURE: &str = "x-slack-signature";
 
 /// An empty answer tells Slack that the click was heard and done; with any other it tells the person that it
 /// wasn't.
-pub(crate) async fn interactive(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn interactive(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let (timestamp, signature) = (header(&request, TIMESTAMP)?, header(&request, SIGNATURE)?);
     let body = slack_body(&request, payload).await?;
     // The signature is over the body as it came.

@@ -56,7 +56,7 @@ impl From<StoredSnapshot> for SnapshotView {
 }
 
 /// Takes one now, and answers when it is checked and on disk.
-pub(crate) async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let NewSnapshot { to } = strict_body(&request, payload, r#"{} or {"to":"/backup/now.db"}"#).await?;
     if let Some(to) = to.as_ref().filter(|to| !to.is_absolute()) {
         let detail = format!("to: `{}` isn't absolute: this service has a folder of its own", to.display());
@@ -67,7 +67,7 @@ pub(crate) async fn take(context: ContextRef, request: HttpRequest, payload: Pay
 }
 
 /// Those that are there, newest first: as many as are kept, so there is never a second page.
-pub(crate) async fn list(context: ContextRef) -> Answer {
+async fn list(context: ContextRef) -> Answer {
     let listed = context.deps.backup.call(ListSnapshots).await?;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
     let due = listed.next.map(TimeStamp);

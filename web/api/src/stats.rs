@@ -10,7 +10,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// By hour, and by type and job.
-pub(crate) async fn stats(context: ContextRef, request: HttpRequest) -> Answer {
+async fn stats(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date"])?;
     let day = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
     let stats = context.deps.view_reader.call(ReadDayTotals { day }).await?;

@@ -31,7 +31,7 @@ pub(crate) fn routes() -> Vec<Route> {
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
 
 /// Stores new tasks: all or none.
-pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
     let now = context.deps.kit.now();
@@ -160,7 +160,7 @@ fn digest(bytes: &[u8]) -> u64 {
 }
 
 /// A page of tasks.
-pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), list::PARAMETERS)?;
     let page = context.deps.view_reader.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
@@ -168,7 +168,7 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(TimeStamp) })
 }
 
-pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
+async fn one(context: ContextRef, path: Path<String>) -> Answer {
     json(StatusCode::OK, &TaskView(&read_task(&context, parse_uid(&path)?).await?))
 }
 

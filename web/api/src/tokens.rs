@@ -51,7 +51,7 @@ impl From<StoredToken> for TokenView {
     }
 }
 
-pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let example = r#"{"name":"etl-workers","role":"worker"}"#;
     let NewToken { name, role } = strict_body(&request, payload, example).await?;
     if name.is_empty() || name.len() > MAX_TOKEN_NAME_CHARACTERS || !name.chars().all(is_name_character) {
@@ -74,14 +74,14 @@ fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._-@".contains(c)
 }
 
-pub(crate) async fn list(context: ContextRef) -> Answer {
+async fn list(context: ContextRef) -> Answer {
     let tokens = context.deps.reader.call(ReadTokens).await?;
     let items = tokens.into_iter().map(TokenView::from).collect();
     json(StatusCode::OK, &List { items, next: None })
 }
 
 /// Removes one; it is refused within seconds.
-pub(crate) async fn remove(context: ContextRef, name: Path<String>) -> Answer {
+async fn remove(context: ContextRef, name: Path<String>) -> Answer {
     let name = name.into_inner();
     context.deps.writer.call(RemoveToken { name: name.clone() }).await?;
     context.tokens.changed();

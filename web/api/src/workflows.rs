@@ -17,7 +17,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-pub(crate) async fn list(context: ContextRef) -> Answer {
+async fn list(context: ContextRef) -> Answer {
     let (current, times) = read_workflows(&context).await?;
     let files = current.workflows.files().iter();
     let mut items: Vec<FileView<'_>> = files.map(|file| file_view(&current, file, &times)).collect();
@@ -26,7 +26,7 @@ pub(crate) async fn list(context: ContextRef) -> Answer {
     json(StatusCode::OK, &List { items, next: None })
 }
 
-pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
+async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
     let (current, times) = read_workflows(&context).await?;
     if let Some(file) = current.workflows.file_at(&path) {
@@ -53,7 +53,7 @@ pub(crate) struct RefreshAnswer {
 }
 
 /// Looks at the files now.
-pub(crate) async fn refresh(context: ContextRef) -> Answer {
+async fn refresh(context: ContextRef) -> Answer {
     let found = context.deps.library.call(ReloadWorkflows).await?;
     let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
     json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })

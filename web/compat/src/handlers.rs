@@ -71,7 +71,7 @@ async fn show_task(context: ContextRef, path: Path<String>) -> Answer {
 }
 
 /// How today's tasks ended, as text or, when nothing but JSON is accepted, as that.
-pub(crate) async fn recap(context: ContextRef, request: HttpRequest) -> Answer {
+async fn recap(context: ContextRef, request: HttpRequest) -> Answer {
     let recap = read_recap(&context).await?;
     if request.headers().get(ACCEPT).is_some_and(|accept| accept == "application/json") {
         return Ok(json_text(StatusCode::OK, recap.json()));
@@ -111,7 +111,7 @@ struct RefreshedFiles {
 }
 
 /// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
-pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
+async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
     context.hosts.may_change(request.headers())?;
     let found = context.deps.library.call(ReloadWorkflows).await?;
     if let Some(first) = found.broken.first() {
@@ -139,7 +139,7 @@ pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer
 }
 
 /// Sends a message to Slack, to see whether it gets there.
-pub(crate) async fn notify(context: ContextRef, request: HttpRequest) -> Answer {
+async fn notify(context: ContextRef, request: HttpRequest) -> Answer {
     context.hosts.may_change(request.headers())?;
     if !context.config.slack {
         return Err(Problem::invalid(
@@ -195,12 +195,12 @@ fn waits(why: &str) -> HttpResponse {
 }
 
 /// The files and folders of the workflow root.
-pub(crate) async fn workflow_root(context: ContextRef) -> Answer {
+async fn workflow_root(context: ContextRef) -> Answer {
     listing(&context, "").await
 }
 
 /// A file as it was when it loaded last, or what a folder holds.
-pub(crate) async fn workflow(context: ContextRef, path: Path<String>) -> Answer {
+async fn workflow(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
     if path.split(['/', '\\']).any(|part| part == "..") {
         return Err(missing(&path));
