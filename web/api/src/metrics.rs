@@ -13,6 +13,7 @@ use flowlord_web_core::use_cases::health::ping_actors;
 use metrics::gauge;
 
 use crate::prelude::*;
+use crate::topics::count_of;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/metrics", Role::Viewer, metrics).class(RouteClass::Watch).documented(describe_metrics)]
@@ -81,16 +82,15 @@ fn show_backlog(context: &WebContext, backlog: &QueueBacklog, now: DateTime<Utc>
     let mut shown = context.topics_shown();
     shown.extend(backlog.ready.iter().map(|(topic, ..)| topic.clone()));
     shown.extend(backlog.delayed.iter().chain(&backlog.leased).map(|(topic, _)| topic.clone()));
-    let of = |tasks: &[(String, u64)], topic: &String| {
-        number(tasks.iter().find(|(known, _)| known == topic).map_or(0, |(_, count)| *count))
-    };
     for topic in shown.iter() {
         let ready = backlog.ready.iter().find(|(known, ..)| known == topic);
         let (count, age) = ready.map_or((0, 0.0), |(_, count, since)| (*count, seconds(now - *since)));
         gauge!("flowlord_ready_tasks", "topic" => topic.clone()).set(number(count));
         gauge!("flowlord_oldest_ready_age_seconds", "topic" => topic.clone()).set(age.max(0.0));
-        gauge!("flowlord_delayed_tasks", "topic" => topic.clone()).set(of(&backlog.delayed, topic));
-        gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(of(&backlog.leased, topic));
+        gauge!("flowlord_delayed_tasks", "topic" => topic.clone())
+            .set(number(count_of(&backlog.delayed, topic)));
+        gauge!("flowlord_leased_tasks", "topic" => topic.clone())
+            .set(number(count_of(&backlog.leased, topic)));
     }
     gauge!("flowlord_outbox_messages").set(number(backlog.messages));
 }

@@ -137,8 +137,8 @@ impl ToSchema for RerunFilter {
 
 impl PartialSchema for RerunFilter {
     fn schema() -> RefOr<Schema> {
-        let text = || ObjectBuilder::new().schema_type(Type::String);
-        let filter = AnyOfBuilder::new().item(text()).item(ArrayBuilder::new().items(text()));
+        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        let filter = AnyOfBuilder::new().item(text.clone()).item(ArrayBuilder::new().items(text));
         let filter = RefOr::from(filter);
         let execute = ObjectBuilder::new()
             .schema_type([Type::Boolean, Type::Null].into_iter().collect::<SchemaType>())
@@ -164,6 +164,7 @@ async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> An
         many.tasks = chosen.iter().take(SHOWN).map(shown).collect::<Result<_, _>>()?;
         return json(StatusCode::OK, &many);
     }
+    // In steps: the writer carries out a command as a whole, and workers wait for it.
     for step in chosen.chunks(STEP) {
         many.take(&context, step).await?;
     }
@@ -180,6 +181,7 @@ fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
         Some(execute) => from_json(execute.to_string().as_bytes())
             .map_err(|_| Problem::invalid(format!("`execute` is {execute}: write true or false")))?,
     };
+    // The parameters are checked below, but their error would name a parameter where this is a field.
     if let Some(name) = fields.keys().find(|name| !FILTERS.contains(&name.as_str())) {
         let hint = meant(name, &[FILTERS, &["execute"]].concat());
         return Err(Problem::invalid(format!("unknown field `{name}`: {hint}")));
@@ -204,12 +206,12 @@ fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
 }
 
 fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
-    let wrong = || Problem::invalid(format!("`{name}` is {value}: write a text, or a list of texts"));
-    match value {
-        Value::String(text) => Ok(vec![text]),
-        Value::Array(list) => list.iter().map(|text| text.as_str().ok_or_else(wrong)).collect(),
-        _ => Err(wrong()),
-    }
+    let texts = match value {
+        Value::String(text) => Some(vec![text.as_str()]),
+        Value::Array(list) => list.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    texts.ok_or_else(|| Problem::invalid(format!("`{name}` is {value}: write a text, or a list of texts")))
 }
 
 /// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
@@ -236,10 +238,10 @@ async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt
 }
 
 impl RerunReport {
-    /// Stores the new attempts of some. What was stored is told in any case.
     async fn take(&mut self, context: &WebContext, step: &[Attempt]) -> Result<(), Problem> {
         let answers = match rerun_tasks(context, step).await {
             Ok(answers) => answers,
+            // An error here would hide what earlier steps stored.
             Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),
             Err(err) => vec![Err(err); step.len()],
         };

@@ -17,19 +17,18 @@ use serde_json::value::RawValue;
 
 use crate::lease::{EXAMPLE_LEASE, lease_token};
 use crate::prelude::*;
-use crate::tasks::check_id;
+use crate::tasks::{check_id, given_text};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::post("/api/v1/results", Role::Worker, results).work().documented(describe_results)]
 }
 
-/// Results in one request. More of them than this fit into a body only when they say nothing.
+// More of them fit into a body only when they say nothing.
 const MAX_ITEMS: usize = 50_000;
 
 /// So far ahead of our clock may another one be that says when a task was created.
 const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
 
-/// How results are sent.
 const FORMS: &str = "send an array of results, or one result per line";
 
 /// What became of the results.
@@ -118,6 +117,7 @@ pub(crate) async fn take(
     }
     let results = claimed(context, items, adopt, &mut answer).await?;
     submit(context, results, &mut answer).await?;
+    // Some were refused when they were read, some when they were stored.
     answer.rejected.sort_by_key(|rejected| rejected.index);
     Ok(answer)
 }
@@ -138,7 +138,6 @@ fn split(form: BodyFormat, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
         let items: Vec<&RawValue> = from_json(body)?;
         return Ok(items.into_iter().map(|item| item.get().as_bytes()).collect());
     }
-    let is_json = |text: &[u8]| serde_json::from_slice::<&RawValue>(text).is_ok();
     if is_json(body) {
         if first == Some(b'{') {
             return Ok(vec![body]);
@@ -147,10 +146,15 @@ fn split(form: BodyFormat, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     }
     let lines: Vec<&[u8]> =
         body.split(|byte| *byte == b'\n').filter(|line| first_byte(line).is_some()).collect();
+    // One good line makes the rest single mistakes; none at all means that this is no list of results.
     if !lines.is_empty() && !lines.iter().any(|line| is_json(line)) {
         return Err(Problem::new(Code::InvalidJson, format!("nothing in the body is JSON: {FORMS}")));
     }
     Ok(lines)
+}
+
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(text).is_ok()
 }
 
 fn item(context: &WebContext, index: usize, text: &[u8]) -> Result<ResultItem, Problem> {
@@ -164,17 +168,18 @@ fn item(context: &WebContext, index: usize, text: &[u8]) -> Result<ResultItem, P
 }
 
 fn whose(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>) -> Result<ResultOwner, Problem> {
-    if let Some(lease) = given(doc, DocField::Lease) {
+    if let Some(lease) = given_text(doc, DocField::Lease) {
         return Ok(ResultOwner::Claimed(ResultClaim::Lease(lease_token(lease)?)));
     }
-    let uid = given(doc, DocField::Uid).map(|uid| {
+    let uid = given_text(doc, DocField::Uid).map(|uid| {
         uid.parse::<Uid>()
             .map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
     });
-    match (uid.transpose()?, given(doc, DocField::Type), created(doc)) {
+    match (uid.transpose()?, given_text(doc, DocField::Type), created(doc)) {
         (Some(uid), Some(_), Ok(Some(created))) => {
             Ok(ResultOwner::Done(Some(uid), done_task(context, doc, created)))
         }
+        // A uid names the task alone; the rest would only serve to record one that nobody created here.
         (Some(uid), ..) => Ok(ResultOwner::Claimed(ResultClaim::Task(uid))),
         (None, Some(_), Ok(Some(created))) => Ok(ResultOwner::Done(None, done_task(context, doc, created))),
         (None, _, Err(problem)) => Err(problem),
@@ -184,14 +189,10 @@ fn whose(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>) -> Result<ResultOw
     }
 }
 
-fn given<'a>(doc: &'a BorrowedTaskDoc<'_>, field: DocField) -> Option<&'a str> {
-    doc.get(field).filter(|text| !text.is_empty())
-}
-
 /// When the task was created. A task that was written by hand may not say it: then when it was begun or ended, which is
 /// the same each time that its result comes.
 fn created(doc: &BorrowedTaskDoc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
-    let Some(text) = given(doc, DocField::Created) else {
+    let Some(text) = given_text(doc, DocField::Created) else {
         return Ok(doc.time(DocField::Started, "started")?.or(doc.time(DocField::Ended, "ended")?));
     };
     parse_time(text)
@@ -242,7 +243,7 @@ async fn claimed(
             (Some(KnownTask::Created(uid)), _) => results.push((index, ResultClaim::Task(uid), outcome)),
             (Some(KnownTask::Recorded), _) => answer.duplicates += 1,
             (_, Ok(())) => {
-                // It is the task's own.
+                // It is the task's own, which the foreign task has, and nothing that its worker adds.
                 outcome.meta.clear();
                 results.push((index, ResultClaim::Foreign(task), outcome));
             }
@@ -254,11 +255,13 @@ async fn claimed(
 
 /// What is known of the done tasks among them.
 async fn known(context: &WebContext, items: &[ResultItem]) -> Result<Vec<KnownTask>, Problem> {
-    let done = |item: &ResultItem| match &item.whose {
-        ResultOwner::Claimed(_) => None,
-        ResultOwner::Done(uid, task) => Some((*uid, Arc::clone(task))),
-    };
-    let tasks: Vec<_> = items.iter().filter_map(done).collect();
+    let tasks: Vec<_> = items
+        .iter()
+        .filter_map(|item| match &item.whose {
+            ResultOwner::Claimed(_) => None,
+            ResultOwner::Done(uid, task) => Some((*uid, Arc::clone(task))),
+        })
+        .collect();
     if tasks.is_empty() {
         return Ok(Vec::new());
     }

@@ -34,18 +34,16 @@ const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
 async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
-    let now = context.deps.kit.now();
+    let (now, mut ids) = (context.deps.kit.now(), context.deps.kit.ids());
     let is_list = first_byte(&body) == Some(b'[');
     let tasks = if is_list {
         let texts: Vec<&RawValue> = from_json(&body)?;
-        let numbered = texts.into_iter().enumerate();
-        let read =
-            |text: &RawValue| new_task(object(text.get().as_bytes(), EXAMPLE)?, now, &context.deps.kit.ids());
-        numbered
-            .map(|(index, text)| read(text).map_err(|problem| at(index, &problem)))
-            .collect::<Result<Vec<_>, _>>()?
+        let read = texts.into_iter().enumerate().map(|(index, text)| {
+            new_task(text.get().as_bytes(), now, &mut ids).map_err(|problem| at(index, &problem))
+        });
+        read.collect::<Result<Vec<_>, _>>()?
     } else {
-        vec![new_task(object(&body, EXAMPLE)?, now, &context.deps.kit.ids())?]
+        vec![new_task(&body, now, &mut ids)?]
     };
     store(&context, tasks, is_list, now, idempotency).await
 }
@@ -64,9 +62,11 @@ async fn store(
     if tasks.is_empty() {
         return created(&[], true);
     }
+    // What is stored is nearly always what was sent, which is answered without reading it back.
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
     let stored = context.deps.writer.call(create).await?;
+    // Not so after a repeated request, and where the writer had to take the next free uid.
     if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
         return created(&expected, is_list);
     }
@@ -81,27 +81,23 @@ fn created(tasks: &[Attempt], is_list: bool) -> Answer {
     }
 }
 
-fn new_task(
-    mut doc: BorrowedTaskDoc<'_>,
-    now: DateTime<Utc>,
-    mint: &IdGenerator,
-) -> Result<NewTask, Problem> {
-    let mut ids = mint.clone();
-    let given = |field| doc.get(field).filter(|text| !text.is_empty());
-    check_name("topic", required("type", given(DocField::Type), "the topic, like \"load\"")?)?;
+fn new_task(text: &[u8], now: DateTime<Utc>, ids: &mut IdGenerator) -> Result<NewTask, Problem> {
+    let mut doc: BorrowedTaskDoc<'_> = object(text, EXAMPLE)?;
+    check_name("topic", required("type", given_text(&doc, DocField::Type), "the topic, like \"load\"")?)?;
     required("info", doc.get(DocField::Info), "what the worker is to do, like \"?date=2026-01-15\"")?;
-    if let Some(job) = given(DocField::Job) {
+    if let Some(job) = given_text(&doc, DocField::Job) {
         check_name("job", job)?;
     }
-    if given(DocField::Result).is_some() {
+    if given_text(&doc, DocField::Result).is_some() {
         return Err(Problem::invalid(
             "`result` is set: post done tasks to /api/v1/results; leave it out to create a new task",
         ));
     }
-    check_id(given(DocField::Id).unwrap_or_default())?;
-    check_meta(given(DocField::Meta).unwrap_or_default())?;
+    check_id(given_text(&doc, DocField::Id).unwrap_or_default())?;
+    check_meta(given_text(&doc, DocField::Meta).unwrap_or_default())?;
+    // A time that has passed is as good as none: the task is ready, not delayed until a timer finds it.
     let not_before = doc.time(DocField::NotBefore, "not_before")?.filter(|at| *at > now);
-    let id = given(DocField::Id).is_none().then(|| ids.next_chain_id(now));
+    let id = given_text(&doc, DocField::Id).is_none().then(|| ids.next_chain_id(now));
     Ok(NewTask {
         uid: ids.next_uid(now),
         topic: doc.take(DocField::Type),
@@ -115,6 +111,11 @@ fn new_task(
         not_before,
         lane: TaskLane::Live,
     })
+}
+
+/// The text of a field; an empty one is as if left out.
+pub(crate) fn given_text<'a>(doc: &'a BorrowedTaskDoc<'_>, field: DocField) -> Option<&'a str> {
+    doc.get(field).filter(|text| !text.is_empty())
 }
 
 /// Refuses chain ids that are too long.

@@ -26,10 +26,15 @@ impl TopicLoad {
     /// workers instead of ending them.
     fn of_topic(topic: &str, backlog: &QueueBacklog) -> Self {
         let ready = backlog.ready.iter().find(|(known, ..)| known == topic).map_or(0, |(_, tasks, _)| *tasks);
-        let leased = backlog.leased.iter().find(|(known, _)| known == topic).map_or(0, |(_, tasks)| *tasks);
+        let leased = count_of(&backlog.leased, topic);
         // Leased tasks count: a scaler that saw only ready ones would end workers in the middle of their tasks.
         Self { ready, leased, load: ready + leased }
     }
+}
+
+/// Tasks of a topic in a list that has only topics with tasks.
+pub(crate) fn count_of(counts: &[(String, u64)], topic: &str) -> u64 {
+    counts.iter().find(|(known, _)| known == topic).map_or(0, |(_, tasks)| *tasks)
 }
 
 async fn topic_load(context: ContextRef, topic: Path<String>) -> Answer {
