@@ -22,7 +22,6 @@ const EXAMPLE: &str = r#"{"match":{"type":"load"},"for":"4h","by":"ada","note":"
 
 const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "workflow", "kind", "limit", "cursor"];
 
-/// Newest first; of today unless asked otherwise.
 async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), FILTERS)?;
     let limit = params.limit()?;

@@ -48,7 +48,6 @@ fn actions() -> ObjectBuilder {
     limits::one_of(AuditAction::ALL.map(AuditAction::as_str))
 }
 
-/// The changes of a day, newest first.
 async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
     let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());

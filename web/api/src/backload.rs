@@ -34,7 +34,6 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
 
-/// Shows or creates the tasks of a stretch of history.
 async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let wanted: BackloadRequest = strict_body(&request, payload, EXAMPLE).await?;
     wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
@@ -78,8 +77,9 @@ fn limit(wanted: &BackloadRequest) -> Result<usize, Problem> {
 
 const LINES: &str = "application/x-ndjson";
 
-/// All tasks of a dry run from one on, a line each; made as the client reads them.
+/// All tasks of a dry run from one on, a line each.
 fn lines(context: ContextRef, planned: Arc<PlannedBackload>, from: usize) -> HttpResponse {
+    // Made as the client reads them: a million tasks never stand in memory together.
     let lines = try_unfold(from, move |next| {
         let (context, planned) = (context.clone(), Arc::clone(&planned));
         async move {
@@ -115,13 +115,11 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     json(StatusCode::OK, &List { items, next })
 }
 
-/// One backload and what of it failed.
 async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let (stored, failures) = read_backload(&context, parse_backload_id(&path)?).await?;
     json(StatusCode::OK, &BackloadView::new(&stored, Some(&failures)))
 }
 
-/// Pauses, resumes or cancels one.
 async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let change = ChangeBackload { id: parse_backload_id(&number)?, to: state_after(&change) };

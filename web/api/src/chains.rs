@@ -10,7 +10,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/api/v1/chains/{id}", Role::Viewer, chain).documented(describe_chain)]
 }
 
-/// More attempts than a chain can have.
+// More attempts than a chain can have: unlike the page of a task, a program gets the whole chain.
 const ALL: usize = 1_000_000_000;
 
 /// The attempts, oldest first; each but the first names its parent.

@@ -15,10 +15,9 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Proxies that gather answers before they pass them on are asked not to.
+// Proxies that gather answers before they pass them on are asked not to.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Goes on until the client leaves or the service stops.
 async fn events(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["kind", "after"])?;
     let kinds = EventKinds::parse(params.many("kind"))?;
@@ -26,6 +25,7 @@ async fn events(context: ContextRef, request: HttpRequest) -> Answer {
     answer
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
         .insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
+    // HEAD has no body to wait for, and takes no subscriber's place.
     if *request.method() == Method::HEAD {
         return Ok(answer.finish());
     }

@@ -23,7 +23,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// How many records of one body are on their way to the database at the same time.
+// So many records of one body may share a commit.
 const AT_ONCE: usize = 16;
 
 /// Records what the headers of a request and its body tell of files, and starts their tasks. What isn't about a new file
@@ -59,6 +59,7 @@ async fn record(
         FileArrival::File(file) => (file, String::new()),
         FileArrival::Ignored { file, why } => (file, why),
     };
+    // Where nothing tells versions of a file apart, the key does: the same report sent again counts once.
     if let Some(key) = key.filter(|_| file.version.is_empty()) {
         file.version = format!("key {key}");
     }
@@ -90,9 +91,9 @@ impl<'a> From<&'a RecordedAnswer> for RecordedView<'a> {
     }
 }
 
-/// One that is kept waits for a person, not for a time.
 fn as_started(StartedTask { task, held }: &StartedTask) -> Attempt {
     let stored = task.clone().into_attempt();
+    // A paused phase holds it, so it isn't ready, although no time is set.
     if *held { Attempt { state: TaskState::Delayed, ..stored } } else { stored }
 }
 
@@ -108,13 +109,11 @@ fn unreadable(err: FileEventError) -> Problem {
     Problem::new(code, err.to_string())
 }
 
-/// The watched places, and how they are.
 async fn places(context: ContextRef) -> Answer {
     let places = context.deps.files.call(ReadWatchedPlaces).await?;
     json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
 }
 
-/// The events of a day, newest first.
 async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date", "limit", "cursor"])?;
     let limit = params.limit()?;

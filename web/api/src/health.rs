@@ -70,21 +70,21 @@ async fn alive(context: ContextRef) -> Answer {
     json(StatusCode::OK, &AliveAnswer { status: "ok", version: &context.config.version })
 }
 
-/// As the reference system answers it.
 async fn status() -> HttpResponse {
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     HttpResponse::Ok().insert_header((CONTENT_TYPE, text)).body("ok")
 }
 
-/// Every actor answers. How the backup is stands beside it: it takes no part in the answer.
 async fn ready(context: ContextRef) -> Answer {
     let ((troubles, actors), backup, shipping) = tokio::join!(
         ping_actors(&context),
         context.deps.backup.call(ReadBackup),
         context.deps.shipper.call(ReadShippingState)
     );
+    // A backup that fails is shown and raises alerts, but makes nobody unready: restarting the service mends no store.
     let shipping = shipping.unwrap_or_default();
     let backup = backup.ok().and_then(|backup| backup_detail(backup, shipping, context.deps.kit.now()));
+    // First, since actors that have ended don't answer, which isn't what is wrong.
     if context.is_stopping() {
         return Err(Problem::new(Code::Stopping, "the service is stopping").with("actors", actors));
     }

@@ -27,6 +27,7 @@ async fn files(context: ContextRef, request: HttpRequest, payload: Payload) -> A
 
 async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     match pushed(&context, &request, payload).await {
+        // The sender repeats the whole body; what was taken now counts as a duplicate then.
         Ok(answer) if answer.should_come_again() => {
             Err(Problem::new(Code::Busy, "some of the results can't be taken at the moment; send all again"))
         }
@@ -59,6 +60,7 @@ fn refused(request: &HttpRequest, problem: Problem) -> Answer {
     if problem.is_temporary() {
         return Err(problem);
     }
+    // The log is where somebody sees it: the sender shows its answers to nobody.
     let (token, code) = (caller_name(request), problem.code().as_str());
     log::warn!("event=push_refused token={token:?} code={code} detail={:?}", problem.detail());
     let mut answer = ResultsAnswer::default();

@@ -32,7 +32,6 @@ impl fmt::Display for IncidentCursor {
     }
 }
 
-/// Newest first; those of today unless asked otherwise.
 async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date", "from", "to", "limit", "cursor"])?;
     let limit = params.limit()?;

@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
 const LEASE: &str = "the `lease` that came with the task";
 pub(crate) const EXAMPLE_LEASE: &str = "064c0953867001-000000000000feed";
 
-/// How much later than asked for the end of a wait may be told.
+// Dispatch ends each wait on time; this bounds how long an answer is waited for that never comes.
 const WAIT_SLACK: Duration = Duration::from_secs(30);
 
 const LEASE_EXAMPLE: &str = r#"{"topics":["load","report:daily"],"worker":"w1"}"#;
@@ -58,7 +58,7 @@ pub(crate) struct LeaseBody<'a> {
 }
 
 impl LeaseBody<'_> {
-    fn into_lease(self, context: &ContextRef) -> Result<(RequestLeases, WaitingWorker), Problem> {
+    fn into_lease(self, context: &ContextRef) -> Result<(RequestLeases, DispatchPlace), Problem> {
         let topics = required(
             "topics",
             self.topics,
@@ -83,7 +83,7 @@ impl LeaseBody<'_> {
         let (reply, answer) = oneshot::channel();
         let max = usize::try_from(max).unwrap_or(1);
         let lease = RequestLeases { topics, max, worker: worker.into_owned(), lease, wait, reply };
-        Ok((lease, WaitingWorker { answer, context: context.clone() }))
+        Ok((lease, DispatchPlace { answer, context: context.clone() }))
     }
 }
 
@@ -92,12 +92,12 @@ fn lease_time(span: Option<BodyDuration>) -> Result<Option<TimeDelta>, Problem> 
 }
 
 /// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
-struct WaitingWorker {
+struct DispatchPlace {
     answer: oneshot::Receiver<Result<Vec<LeaseGrant>, Error>>,
     context: ContextRef,
 }
 
-impl Drop for WaitingWorker {
+impl Drop for DispatchPlace {
     fn drop(&mut self) {
         self.answer.close();
         // Tasks that came while the worker went: nobody will work on them.
@@ -107,12 +107,12 @@ impl Drop for WaitingWorker {
     }
 }
 
-/// Hands out tasks, waiting for the first one as long as the worker likes.
 async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     context.refuse_when_stopping()?;
     let body = json_body(&request, payload).await?;
     let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
     let (lease, waiting) = wanted.into_lease(&context)?;
+    // Held until the answer: then another request of the caller may wait.
     let _long_poll = waits(&context, &request, &lease)?;
     let Some(hang_up) = HangUp::of(&request) else { return granted(&context, lease, waiting).await };
     tokio::select! {
@@ -123,7 +123,7 @@ async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> A
     }
 }
 
-async fn granted(context: &WebContext, lease: RequestLeases, mut waiting: WaitingWorker) -> Answer {
+async fn granted(context: &WebContext, lease: RequestLeases, mut waiting: DispatchPlace) -> Answer {
     let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
     context.deps.dispatch.call(lease).await?;
     match tokio::time::timeout(longest, &mut waiting.answer).await {
@@ -185,7 +185,6 @@ pub(crate) struct HeartbeatAnswer {
     cancel: bool,
 }
 
-/// Keeps a lease alive.
 async fn heartbeat(
     context: ContextRef,
     path: Path<String>,
@@ -235,7 +234,6 @@ pub(crate) struct ReleaseAnswer {
     released: bool,
 }
 
-/// Gives a task back.
 async fn release(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;

@@ -43,11 +43,13 @@ async fn metrics(context: ContextRef) -> Answer {
     if let Ok(backup) = backup {
         show_backup(&backup, now);
     }
+    // Absent where nothing was shipped yet: a lag of zero would look like a backup that is complete.
     if let Some(until) = shipping.ok().and_then(|shipping| shipping.until) {
         gauge!("flowlord_backup_lag_seconds").set(seconds(now - until));
     }
     if let Ok(runs) = next_runs {
         let late = runs.iter().filter_map(|run| run.next).map(|next| now - next).max();
+        // The next slot is nearly always ahead, which is no lag.
         gauge!("flowlord_scheduler_lag_seconds").set(late.map_or(0.0, seconds).max(0.0));
     }
     for (name, actor) in actors.as_object().into_iter().flatten() {

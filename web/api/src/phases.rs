@@ -41,12 +41,10 @@ pub(crate) struct PhaseAnswer<'a> {
     paused_since: Option<TimeStamp>,
 }
 
-/// Lets a phase start nothing new.
 async fn pause(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     set(&context, request, payload, true).await
 }
 
-/// Lets it go on.
 async fn resume(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     set(&context, request, payload, false).await
 }

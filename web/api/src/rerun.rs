@@ -36,9 +36,9 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// How many tasks one request may have run again.
+/// How many tasks one request may have run again; all of them are in memory before the first is stored.
 const MOST: usize = 10_000;
-/// How many are read and stored at a time.
+/// Tasks that are read, or stored, at a time.
 const STEP: usize = 500;
 /// How many of them the answer shows.
 const SHOWN: usize = 1_000;
@@ -92,7 +92,6 @@ pub(crate) struct CancelBody {
     note: Option<String>,
 }
 
-/// Ends a task, or asks its worker to.
 async fn cancel(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
@@ -198,7 +197,7 @@ fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
         let detail = format!("name the tasks to rerun by at least one of {}", FILTERS.join(", "));
         return Err(Problem::invalid(detail));
     }
-    // Only what is finished can run again.
+    // Without it each unfinished task of the filter would be one more failure in the answer.
     if filter.states.is_empty() {
         filter.states = vec![TaskState::Done];
     }

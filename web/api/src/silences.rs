@@ -37,7 +37,6 @@ pub(crate) struct NewSilence {
     reason: Option<String>,
 }
 
-/// Makes one: alerts that match are stored, and not told.
 async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let wanted: NewSilence = strict_body(&request, payload, EXAMPLE).await?;
     let now = context.deps.kit.now();
@@ -60,7 +59,6 @@ async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Ans
     json(StatusCode::CREATED, &SilenceView::new(&silence, now))
 }
 
-/// Newest first; those that hold, or all.
 async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["all", "limit", "cursor"])?;
     let limit = params.limit()?;
@@ -73,7 +71,6 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     json(StatusCode::OK, &List { items, next })
 }
 
-/// Ends one. What it silenced isn't told afterwards.
 async fn remove(context: ContextRef, id: Path<String>) -> Answer {
     let number = id.parse().map_err(|_| {
         let detail = format!("there is no silence `{id}`: GET /api/v1/silences lists the active ones");

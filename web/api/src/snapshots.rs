@@ -55,9 +55,9 @@ impl From<StoredSnapshot> for SnapshotView {
     }
 }
 
-/// Takes one now, and answers when it is checked and on disk.
 async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let NewSnapshot { to } = strict_body(&request, payload, r#"{} or {"to":"/backup/now.db"}"#).await?;
+    // A relative path would begin at the folder in which the service was started, which its caller doesn't know.
     if let Some(to) = to.as_ref().filter(|to| !to.is_absolute()) {
         let detail = format!("to: `{}` isn't absolute: this service has a folder of its own", to.display());
         return Err(Problem::invalid(detail));
@@ -66,11 +66,11 @@ async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> An
     json(StatusCode::CREATED, &SnapshotView::from(taken))
 }
 
-/// Those that are there, newest first: as many as are kept, so there is never a second page.
 async fn list(context: ContextRef) -> Answer {
     let listed = context.deps.backup.call(ListSnapshots).await?;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
     let due = listed.next.map(TimeStamp);
+    // No more are listed than are kept, so there is never a second page.
     json(StatusCode::OK, &SnapshotsView { items, next: None, due, problem: listed.problem })
 }
 

@@ -9,7 +9,6 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/api/v1/stats", Role::Viewer, stats).documented(describe_stats)]
 }
 
-/// By hour, and by type and job.
 async fn stats(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["date"])?;
     let day = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());

@@ -129,8 +129,8 @@ pub(crate) fn check_id(id: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Only what holds one of these characters can be unreadable.
 fn check_meta(meta: &str) -> Result<(), Problem> {
+    // Only what holds one of these characters can be unreadable, and most metas hold neither.
     if !meta.contains(['%', ';']) {
         return Ok(());
     }
@@ -153,14 +153,13 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Pro
     })
 }
 
-/// FNV-1a: the same in every version of the program, which the standard library's hashes needn't be.
 fn digest(bytes: &[u8]) -> u64 {
+    // FNV-1a: it is stored, so it must be the same in every version, which the standard library's hashes needn't be.
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// A page of tasks.
 async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), list::PARAMETERS)?;
     let page = context.deps.view_reader.call(list::query(&params)?).await?;

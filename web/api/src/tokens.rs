@@ -66,6 +66,7 @@ async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Ans
     log::info!("event=token_added name={name} role={role}");
     let made = MadeToken { name: &name, role: role.as_str(), token: &token };
     let mut answer = json(StatusCode::CREATED, &made)?;
+    // Nothing on the way may keep it: it is good as long as the token is.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
 }
@@ -80,10 +81,10 @@ async fn list(context: ContextRef) -> Answer {
     json(StatusCode::OK, &List { items, next: None })
 }
 
-/// Removes one; it is refused within seconds.
 async fn remove(context: ContextRef, name: Path<String>) -> Answer {
     let name = name.into_inner();
     context.deps.writer.call(RemoveToken { name: name.clone() }).await?;
+    // Requests are checked by a copy, which would know it for some seconds more.
     context.tokens.changed();
     log::info!("event=token_removed name={name:?}");
     Ok(HttpResponse::NoContent().finish())

@@ -32,6 +32,7 @@ async fn one(context: ContextRef, path: Path<String>) -> Answer {
     if let Some(file) = current.workflows.file_at(&path) {
         return json(StatusCode::OK, &file_view(&current, file, &times));
     }
+    // A file that never loaded is none of the workflows, but it is there, and its author wants to know why.
     let broken = broken_views(&current).into_iter().find(|view| view.file == path);
     let broken = broken.ok_or_else(|| {
         Problem::new(
@@ -52,7 +53,6 @@ pub(crate) struct RefreshAnswer {
     broken: Vec<Finding>,
 }
 
-/// Looks at the files now.
 async fn refresh(context: ContextRef) -> Answer {
     let found = context.deps.library.call(ReloadWorkflows).await?;
     let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
