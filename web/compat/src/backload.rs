@@ -40,8 +40,8 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
 
-/// As the reference system has it: what it passes over, this does, too.
 async fn backload(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    // Parameters and doubtful values are passed over, as the reference system does: its programs may send them.
     let body = json_body(&request, payload).await?;
     let wanted: BackloadRequest = object(&body, EXAMPLE)?;
     let (execute, background) = (wanted.execute, wanted.background);
@@ -60,8 +60,9 @@ enum WritingStep {
     End,
 }
 
-/// All tasks of a dry run in one JSON document; made as the client reads them.
+/// All tasks of a dry run in one JSON document.
 fn dry_run(context: ContextRef, planned: Arc<PlannedBackload>) -> HttpResponse {
+    // Made as the client reads it: a million tasks never stand in memory together.
     let text = try_unfold(WritingStep::Begin, move |writing| {
         let (context, planned) = (context.clone(), Arc::clone(&planned));
         async move {
@@ -107,7 +108,6 @@ fn describe_backload(operation: Operation) -> Operation {
         .asks()
 }
 
-/// The same, as the reference system tells it.
 fn executed_answer(executed: &ExecutedBackload) -> HttpResponse {
     let FinishedBackload { created, failed, .. } = &executed.finished;
     let all_well = !executed.goes_on && failed.is_empty();
@@ -139,7 +139,6 @@ struct FailedTasks<'a> {
 }
 
 /// The status of a dry run, or of one in which all went well.
-#[must_use]
 pub fn status(executed: bool, message: &str) -> String {
     format!("{}: {message}", if executed { "Executed" } else { "DRY RUN ONLY" })
 }
@@ -170,8 +169,8 @@ fn tasks(tasks: &[NewTask], first: bool) -> String {
     text
 }
 
-/// Ends an answer: as Go does, no tasks are `null`.
 fn end(any: bool, count: Option<usize>, failed: &[BackloadFailure]) -> String {
+    // Go writes a list that nothing was put into as `null`.
     let mut text = if any { "]" } else { "null" }.to_owned();
     if let Some(count) = count {
         text.push_str(&format!(r#","Count":{count}"#));
@@ -183,7 +182,6 @@ fn end(any: bool, count: Option<usize>, failed: &[BackloadFailure]) -> String {
     text + "}"
 }
 
-#[must_use]
 pub fn answer(status: &str, count: usize, created: &[NewTask], failed: &[BackloadFailure]) -> String {
     begin(status, Some(count)) + &tasks(created, true) + &end(!created.is_empty(), None, failed)
 }

@@ -47,8 +47,8 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Attempts that `/recap` reads at a time.
-const STEP: usize = 1_000;
+// Between two steps other views get their turn at the reader.
+const ATTEMPTS_PER_STEP: usize = 1_000;
 
 async fn show_info(context: ContextRef) -> Answer {
     let (current, times) = read_workflows(&context).await?;
@@ -79,9 +79,9 @@ async fn recap(context: ContextRef, request: HttpRequest) -> Answer {
     Ok(text(recap.text()))
 }
 
-/// Totals come from the rollups; only of what ended are the attempts read, in steps.
 async fn read_recap(context: &WebContext) -> Result<DayRecap, Problem> {
     let today = context.deps.kit.now().date_naive();
+    // Counts come from the rollups; only times and run times are nowhere but in the attempts that ended.
     let mut recap = DayRecap::new(&context.deps.view_reader.call(ReadDayTotals { day: today }).await?);
     let (from, to) = day(today);
     let filter = TaskFilter {
@@ -90,7 +90,7 @@ async fn read_recap(context: &WebContext) -> Result<DayRecap, Problem> {
         results: vec![TaskResult::Complete, TaskResult::Error],
         ..TaskFilter::default()
     };
-    let mut step = FindTasks::oldest_first(filter, STEP);
+    let mut step = FindTasks::oldest_first(filter, ATTEMPTS_PER_STEP);
     loop {
         let page = context.deps.view_reader.call(step.clone()).await?;
         page.tasks.iter().for_each(|task| recap.add(task));
@@ -112,6 +112,7 @@ struct RefreshedFiles {
 
 /// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
 async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
+    // It changes something by GET, too, for which a link on a page of another site would be enough.
     context.hosts.may_change(request.headers())?;
     let found = context.deps.library.call(ReloadWorkflows).await?;
     if let Some(first) = found.broken.first() {
@@ -169,23 +170,23 @@ async fn notify(context: ContextRef, request: HttpRequest) -> Answer {
 
 /// What became of the message, in words. It isn't lost in any case: it comes when it can.
 fn arrived(fate: DeliveryStatus) -> Answer {
-    let failed = |detail: String| Err(Problem::new(Code::SlackFailed, detail));
-    match fate {
-        DeliveryStatus::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
+    let failed = match fate {
+        DeliveryStatus::Arrived => return Ok(text("sent: Slack took the message\n".to_owned())),
         DeliveryStatus::Refused { error, retry_at } => {
-            failed(format!("the message didn't arrive: {error}; it is sent again from {} on", time(retry_at)))
+            format!("the message didn't arrive: {error}; it is sent again from {} on", time(retry_at))
         }
-        DeliveryStatus::Unknown { error, retry_at } => failed(format!(
+        DeliveryStatus::Unknown { error, retry_at } => format!(
             "it is unknown whether the message arrived: {error}; it is sent again, and says so, from {} on",
             time(retry_at)
-        )),
-        DeliveryStatus::Waits { ahead: 0, .. } => Ok(waits("no attempt was made yet")),
+        ),
+        DeliveryStatus::Waits { ahead: 0, .. } => return Ok(waits("no attempt was made yet")),
         DeliveryStatus::Waits { ahead, error } => {
             let why = error.map(|error| format!(", and of the first one Slack said: {error}"));
             let are = if ahead == 1 { "message is" } else { "messages are" };
-            Ok(waits(&format!("{ahead} {are} sent before it{}", why.unwrap_or_default())))
+            return Ok(waits(&format!("{ahead} {are} sent before it{}", why.unwrap_or_default())));
         }
-    }
+    };
+    Err(Problem::new(Code::SlackFailed, failed))
 }
 
 fn waits(why: &str) -> HttpResponse {
@@ -202,6 +203,7 @@ async fn workflow_root(context: ContextRef) -> Answer {
 /// A file as it was when it loaded last, or what a folder holds.
 async fn workflow(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
+    // Nothing is read from the disk by it, but a name that leads outside is a mistake, and says so.
     if path.split(['/', '\\']).any(|part| part == "..") {
         return Err(missing(&path));
     }

@@ -51,10 +51,9 @@ struct RootPhase {
 pub type Runs = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// The JSON of all workflows; `runs` is asked of phases with a schedule.
-#[must_use]
 pub fn info(service: &ServiceInfo<'_>, workflows: &Workflows, runs: impl Fn(&Phase) -> Runs) -> String {
     const LOOK: &str = "%Y-%m-%dT%H:%M:%S";
-    let mut room = ROOM;
+    let mut room = MAX_PATH_BYTES;
     let mut files = BTreeMap::new();
     for file in workflows.files() {
         let entries = entries(workflows, file, &runs, &mut room);
@@ -73,7 +72,6 @@ pub fn info(service: &ServiceInfo<'_>, workflows: &Workflows, runs: impl Fn(&Pha
 }
 
 /// What `/notify` posts: the same without workflows.
-#[must_use]
 pub(crate) fn stamp(version: &str, up: TimeDelta) -> String {
     let stamp = serde_json::json!({
         "app_name": "flowlord", "version": version, "runtime": duration::print_duration(up)
@@ -87,21 +85,11 @@ fn entries(
     runs: &impl Fn(&Phase) -> Runs,
     room: &mut usize,
 ) -> BTreeMap<String, RootPhase> {
-    let parents: HashSet<(&str, &str)> = file
-        .phases
-        .iter()
-        .flat_map(|phase| {
-            [(phase.task.topic.as_str(), phase.task.job.as_str()), (phase.task.topic.as_str(), "")]
-        })
-        .collect();
-    let is_orphan = |phase: &Phase| {
-        let parent = phase.depends_on.as_ref();
-        parent.is_some_and(|parent| !parents.contains(&(parent.topic.as_str(), parent.job.as_str())))
-    };
+    let parents = parent_names(file);
     let mut times: BTreeMap<String, Runs> = BTreeMap::new();
     let mut entries: BTreeMap<String, RootPhase> = BTreeMap::new();
     for phase in &file.phases {
-        let orphan = is_orphan(phase);
+        let orphan = is_orphan(phase, &parents);
         let starts = phase.rule.cron.is_some() || phase.rule.files.is_some();
         // What follows a phase is told there; nothing leads to a phase on a circle.
         if phase.depends_on.is_some() && !(starts || orphan || phase.is_cyclic) {
@@ -135,6 +123,18 @@ fn entries(
     entries
 }
 
+fn parent_names(file: &WorkflowFile) -> HashSet<(&str, &str)> {
+    let tasks = file.phases.iter().map(|phase| &phase.task);
+    // A phase may depend on a topic alone, whatever the job.
+    tasks.flat_map(|task| [(task.topic.as_str(), task.job.as_str()), (task.topic.as_str(), "")]).collect()
+}
+
+/// Whether a phase depends on a task that its file doesn't have.
+fn is_orphan(phase: &Phase, parents: &HashSet<(&str, &str)>) -> bool {
+    let parent = phase.depends_on.as_ref();
+    parent.is_some_and(|parent| !parents.contains(&(parent.topic.as_str(), parent.job.as_str())))
+}
+
 /// Several phases of a name may have the same trouble.
 fn warn(entry: &mut RootPhase, warning: &str) {
     if !warning.is_empty() && !entry.warning.contains(warning) {
@@ -145,25 +145,18 @@ fn warn(entry: &mut RootPhase, warning: &str) {
     }
 }
 
-/// Bytes of all paths together. Where many tasks follow any job of a topic, there are more paths than anybody
-/// could read.
-const ROOM: usize = 4 << 20;
+// Bytes of all paths together. Where many tasks follow any job of a topic, paths multiply at each step, and there are
+// soon more than fit into memory.
+const MAX_PATH_BYTES: usize = 4 << 20;
 
-/// What is written where no room is left.
 const MORE: &str = "…";
 
 /// Each path from a phase's children to those that nothing follows, as `a ➞ b`.
 fn paths(workflows: &Workflows, from: &Phase, room: &mut usize) -> Vec<String> {
-    let followers = |phase: &Phase| -> Vec<&Phase> {
-        let mut children: Vec<&Phase> =
-            workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job).collect();
-        children.dedup_by(|a, b| a.task == b.task);
-        children
-    };
     let mut paths = Vec::new();
     let mut names: Vec<String> = Vec::new();
     // Not by recursion: a chain may be longer than a stack is deep.
-    let mut levels = vec![followers(from).into_iter()];
+    let mut levels = vec![followers(workflows, from).into_iter()];
     while let Some(level) = levels.last_mut() {
         let Some(phase) = level.next() else {
             levels.pop();
@@ -171,7 +164,7 @@ fn paths(workflows: &Workflows, from: &Phase, room: &mut usize) -> Vec<String> {
             continue;
         };
         names.push(phase.task_name());
-        let next = followers(phase);
+        let next = followers(workflows, phase);
         if !next.is_empty() {
             levels.push(next.into_iter());
             continue;
@@ -186,6 +179,14 @@ fn paths(workflows: &Workflows, from: &Phase, room: &mut usize) -> Vec<String> {
         paths.push(path);
     }
     paths
+}
+
+/// The phases that follow one; those of a name are one step of a path.
+fn followers<'a>(workflows: &'a Workflows, phase: &Phase) -> Vec<&'a Phase> {
+    let mut children: Vec<&Phase> =
+        workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job).collect();
+    children.dedup_by(|a, b| a.task == b.task);
+    children
 }
 
 #[cfg(test)]
@@ -282,7 +283,7 @@ mod tests {
             let _ = write!(text, "[[phase]]\ntask = \"t{depth}:j{job}\"\ndependsOn = \"t{}\"\n", depth - 1);
         }
         let json = told(&[("w.toml", &text)]);
-        assert!(json.len() < 2 * ROOM && json.contains("\"…\""), "{} bytes", json.len());
+        assert!(json.len() < 2 * MAX_PATH_BYTES && json.contains("\"…\""), "{} bytes", json.len());
         let mut chain = "[[phase]]\ntask = \"t0\"\nrule = \"cron=0 0 * * *\"\n".to_owned();
         for depth in 1..5_000 {
             let _ = write!(chain, "[[phase]]\ntask = \"t{depth}\"\ndependsOn = \"t{}\"\n", depth - 1);

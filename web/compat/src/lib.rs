@@ -28,8 +28,9 @@ pub(crate) fn pretty(value: &impl Serialize) -> String {
     escape(serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
-/// Escapes what Go escapes so that JSON may stand within a page. Outside of texts JSON has none of these.
+/// Escapes what Go escapes so that JSON may stand within a page.
 fn escape(json: String) -> String {
+    // In the finished JSON, since outside of texts it has none of these.
     const ESCAPES: [(char, &str); 5] = [
         ('&', r"\u0026"),
         ('<', r"\u003c"),
@@ -37,10 +38,13 @@ fn escape(json: String) -> String {
         ('\u{2028}', r"\u2028"),
         ('\u{2029}', r"\u2029"),
     ];
-    let escape = |json: String, (special, escaped): &(char, &str)| {
-        if json.contains(*special) { json.replace(*special, escaped) } else { json }
-    };
-    ESCAPES.iter().fold(json, escape)
+    // Most answers have none of them, and some are large: they aren't copied for nothing.
+    ESCAPES.iter().fold(
+        json,
+        |json, (special, escaped)| {
+            if json.contains(*special) { json.replace(*special, escaped) } else { json }
+        },
+    )
 }
 
 /// Go's zero time, which stands for none.

@@ -7,11 +7,11 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, TaskResult, dates, duration, task_time};
 use flowlord_messages::stats::DayTotals;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::compact;
 
-/// Averages are of hundredths of a second, as the reference system's.
+// The reference system's averages are of hundredths of a second.
 const PRECISION: i64 = 10_000_000;
 
 /// A day by task and job. Counts come from the day's totals, times from the attempts that ended.
@@ -28,15 +28,20 @@ struct RecapGroup {
     runs: RunTimes,
 }
 
-/// How many ended one way, and the times that they are about. A time that comes twice is told once, so a set
-/// holds no more than there are hours to tell of.
-#[derive(Debug, Default)]
+/// How many ended one way, and the times that they are about.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
 struct EndedTasks {
     count: u64,
+    // A set, since a time that comes twice is told once: it stays small however many tasks a day has.
+    #[serde(serialize_with = "as_ranges")]
     times: BTreeSet<DateTime<Utc>>,
 }
 
-/// How long they ran.
+fn as_ranges<S: Serializer>(times: &BTreeSet<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&dates::print_dates(times.iter().copied()))
+}
+
 #[derive(Debug, Default)]
 struct RunTimes {
     min: TimeDelta,
@@ -46,14 +51,12 @@ struct RunTimes {
 }
 
 /// `topic:job`, without the colons at its end.
-#[must_use]
 pub fn key(topic: &str, job: &str) -> String {
     format!("{topic}:{job}").trim_end_matches(':').to_owned()
 }
 
 impl DayRecap {
     /// A day of these totals.
-    #[must_use]
     pub fn new(stats: &DayTotals) -> Self {
         let mut groups: BTreeMap<String, RecapGroup> = BTreeMap::new();
         for row in &stats.rows {
@@ -83,35 +86,23 @@ impl DayRecap {
         }
     }
 
-    #[must_use]
     pub fn json(&self) -> String {
         #[derive(Serialize)]
-        struct GroupJson {
+        struct GroupJson<'a> {
             min: String,
             max: String,
             avg: String,
-            complete: EndedJson,
-            error: EndedJson,
+            complete: &'a EndedTasks,
+            error: &'a EndedTasks,
         }
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct EndedJson {
-            count: u64,
-            times: String,
-        }
-        let ended = |ended: &EndedTasks| EndedJson { count: ended.count, times: ended.ranges() };
-        let group = |group: &RecapGroup| GroupJson {
-            min: duration::print_duration(group.runs.min),
-            max: duration::print_duration(group.runs.max),
-            avg: duration::print_duration(group.runs.average()),
-            complete: ended(&group.complete),
-            error: ended(&group.error),
-        };
-        compact(&self.groups.iter().map(|(key, own)| (key, group(own))).collect::<BTreeMap<_, _>>())
+        let groups = self.groups.iter().map(|(key, RecapGroup { complete, error, runs })| {
+            let [min, max, avg] = [runs.min, runs.max, runs.average()].map(duration::print_duration);
+            (key, GroupJson { min, max, avg, complete, error })
+        });
+        compact(&groups.collect::<BTreeMap<_, _>>())
     }
 
     /// As text, by name.
-    #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (key, RecapGroup { complete, error, runs }) in &self.groups {
@@ -119,18 +110,13 @@ impl DayRecap {
             let _ = write!(text, "{key}\n\tmin: {min} max: {max} avg: {avg}");
             for (label, ended) in [("Complete", complete), ("Error", error)] {
                 if ended.count > 0 {
-                    let _ = write!(text, "\n\t{label}: {} {}", ended.count, ended.ranges());
+                    let times = dates::print_dates(ended.times.iter().copied());
+                    let _ = write!(text, "\n\t{label}: {} {times}", ended.count);
                 }
             }
             text.push('\n');
         }
         text
-    }
-}
-
-impl EndedTasks {
-    fn ranges(&self) -> String {
-        dates::print_dates(self.times.iter().copied())
     }
 }
 
@@ -140,6 +126,7 @@ impl RunTimes {
             0 => (ran, ran),
             _ => (self.min.min(ran), self.max.max(ran)),
         };
+        // Workers say when they began and ended, so a run time may be beyond all measure.
         let nanos = ran.num_nanoseconds().unwrap_or(i64::MAX);
         self.sum = self.sum.saturating_add(nanos / PRECISION);
         self.count += 1;

@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// The reference system's way to name a task.
 #[derive(Debug, Deserialize, ToSchema)]
-struct RerunBody {
+struct TaskReference {
     #[serde(rename = "type", default)]
     #[schema(required)]
     topic: String,
@@ -44,10 +44,9 @@ struct RerunBody {
 
 const EXAMPLE: &str = r#"{"type":"load","job":"daily","id":"…","created":"2026-01-15T05:00:00Z"}"#;
 
-/// As in the reference system: a task is named by its type, job, id and the time of its creation.
 async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
-    let wanted: RerunBody = object(&body, EXAMPLE)?;
+    let wanted: TaskReference = object(&body, EXAMPLE)?;
     for (name, text) in [("type", &wanted.topic), ("id", &wanted.id), ("created", &wanted.created)] {
         if text.is_empty() {
             return Err(Problem::invalid(format!("`{name}` is missing: send the task like {EXAMPLE}")));
@@ -66,11 +65,11 @@ async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> A
     json(StatusCode::OK, &TaskView(&rerun_task(&context, &task).await?))
 }
 
-/// The one of that very time; else, as old clients know whole seconds only, the last one of that second.
 fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {
+    // Old clients know whole seconds only: then it is the last one of that second.
     let exact = tasks.iter().position(|task| task.uid.created_at() == created);
-    let within = || tasks.iter().rposition(|task| task.uid.created_at().trunc_subsecs(0) == created);
-    let at = exact.or_else(within)?;
+    let at =
+        exact.or_else(|| tasks.iter().rposition(|task| task.uid.created_at().trunc_subsecs(0) == created))?;
     Some(tasks.swap_remove(at))
 }
 
@@ -80,7 +79,7 @@ fn describe_rerun(operation: Operation) -> Operation {
         .says("Named by what the reference system knows of it.")
         .body(
             "which",
-            json_of(RerunBody::schema()),
+            json_of(TaskReference::schema()),
             json!({
                 "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
             }),

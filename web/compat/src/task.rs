@@ -39,7 +39,6 @@ struct TaskEvent<'a> {
 }
 
 /// The JSON of a chain, from its attempts, oldest first.
-#[must_use]
 pub fn chain(attempts: &[Attempt]) -> String {
     compact(&ChainDocument {
         last_update: time_or_none(attempts.iter().filter_map(last_news).max()),
@@ -54,18 +53,17 @@ fn last_news(attempt: &Attempt) -> Option<DateTime<Utc>> {
 }
 
 fn event(attempt: &Attempt) -> TaskEvent<'_> {
-    let time = |at: Option<DateTime<Utc>>| at.map(time).unwrap_or_default();
     TaskEvent {
         topic: &attempt.topic,
         job: &attempt.job,
         info: &attempt.info,
-        created: time(Some(attempt.uid.created_at())),
+        created: time(attempt.uid.created_at()),
         id: &attempt.id,
         meta: &attempt.meta,
         result: attempt.result.map_or("", TaskResult::as_str),
         msg: &attempt.msg,
-        started: time(attempt.started),
-        ended: time(attempt.ended),
+        started: attempt.started.map(time).unwrap_or_default(),
+        ended: attempt.ended.map(time).unwrap_or_default(),
     }
 }
 
