@@ -72,30 +72,22 @@ fn refused(request: &HttpRequest, problem: Problem) -> Answer {
 pub const EXAMPLE_PUSH_TOKEN: &str = "flw_5e3d";
 
 fn describe_files(operation: Operation) -> Operation {
+    let example = json!({"event": 7, "path": "/srv/in/a.csv", "phases": [], "tasks": []});
     let answer = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded"), schema("Results")]});
     describe(operation.about("work", "Report a file by a push"))
         .pushed_body("an event, as for `/api/v1/files`", json!({"path": "/srv/in/a.csv", "size": 5}))
-        .answers(
-            200,
-            "recorded, or rejected",
-            answer,
-            json!({"event": 7, "path": "/srv/in/a.csv", "phases": [], "tasks": []}),
-        )
+        .answers(200, "recorded, or rejected", answer, example)
 }
 
 fn describe_results(operation: Operation) -> Operation {
+    let example = json!({"accepted": 1, "duplicates": 0, "rejected": []});
     describe(operation.about("work", "Post many results by a push"))
         .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
         .pushed_body(
             "results, as for `/api/v1/results`",
             json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]),
         )
-        .answers(
-            200,
-            "what became of each",
-            schema("Results"),
-            json!({"accepted": 1, "duplicates": 0, "rejected": []}),
-        )
+        .answers(200, "what became of each", schema("Results"), example)
 }
 
 fn describe(operation: Operation) -> Operation {

@@ -257,17 +257,13 @@ fn describe_lease(operation: Operation) -> Operation {
 }
 
 fn describe_heartbeat(operation: Operation) -> Operation {
+    let example = json!({"expires": "2026-03-02T12:02:00Z", "cancel": false});
     operation
         .about("work", "Extend a lease")
         .says("Extends the lease, and tells how far the worker is.")
         .path("lease", LEASE, EXAMPLE_LEASE)
         .optional_body("how far it is", schema("Heartbeat"), json!({"progress": 0.4, "msg": "half way"}))
-        .answers(
-            200,
-            "extended",
-            schema("Extended"),
-            json!({"expires": "2026-03-02T12:02:00Z", "cancel": false}),
-        )
+        .answers(200, "extended", schema("Extended"), example)
         .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
         .asks()
 }

@@ -93,14 +93,12 @@ fn describe_list(operation: Operation) -> Operation {
 }
 
 fn describe_add(operation: Operation) -> Operation {
+    let example =
+        json!({"match": {"workflow": "etl/*"}, "for": "4h", "by": "ada", "reason": "the source moves"});
     operation
         .about("alerts", "Silence alerts")
         .says("Alerts that match are stored, and not told.")
-        .body(
-            "which, and for how long",
-            schema("NewSilence"),
-            json!({"match": {"workflow": "etl/*"}, "for": "4h", "by": "ada", "reason": "the source moves"}),
-        )
+        .body("which, and for how long", schema("NewSilence"), example)
         .answers(201, "the silence", schema("Silence"), silence_example())
         .fails(&[Code::InvalidRequest, Code::TooManySilences])
         .asks()

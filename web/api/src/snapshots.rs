@@ -75,15 +75,11 @@ async fn list(context: ContextRef) -> Answer {
 }
 
 fn describe_list(operation: Operation) -> Operation {
+    let example = json!({"items": [snapshot_example()], "next": null, "due": null, "problem": null});
     operation
         .about("service", "Snapshots")
         .says("Those that are kept, newest first, and when the next one is made.")
-        .answers(
-            200,
-            "snapshots",
-            schema("SnapshotList"),
-            json!({"items": [snapshot_example()], "next": null, "due": null, "problem": null}),
-        )
+        .answers(200, "snapshots", schema("SnapshotList"), example)
         .asks()
 }
 

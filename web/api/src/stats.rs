@@ -18,16 +18,12 @@ async fn stats(context: ContextRef, request: HttpRequest) -> Answer {
 
 fn describe_stats(operation: Operation) -> Operation {
     let counts = json!({"total": 7, "complete": 3, "error": 1, "alert": 1, "warn": 1, "running": 1});
+    let example = json!({"date": "2026-03-02", "totals": counts, "hours": [], "tasks": []});
     operation
         .about("service", "Totals of a day")
         .says("In all, per hour, and by type and job, per hour of creation.")
         .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
-        .answers(
-            200,
-            "totals",
-            schema("Stats"),
-            json!({"date": "2026-03-02", "totals": counts, "hours": [], "tasks": []}),
-        )
+        .answers(200, "totals", schema("Stats"), example)
         .fails(&[Code::InvalidRequest])
         .asks()
 }

@@ -98,15 +98,11 @@ fn describe_list(operation: Operation) -> Operation {
 }
 
 fn describe_add(operation: Operation) -> Operation {
+    let example = json!({"name": "etl-workers", "role": "worker", "token": "…"});
     operation
         .about("service", "Create a token")
         .body("whose", schema("NewToken"), json!({"name": "etl-workers", "role": "worker"}))
-        .answers(
-            201,
-            "made; it isn't shown again",
-            schema("MadeToken"),
-            json!({"name": "etl-workers", "role": "worker", "token": "…"}),
-        )
+        .answers(201, "made; it isn't shown again", schema("MadeToken"), example)
         .fails(&[Code::InvalidRequest])
         .asks()
 }

@@ -43,16 +43,12 @@ async fn topic_load(context: ContextRef, topic: Path<String>) -> Answer {
 }
 
 fn describe_load(operation: Operation) -> Operation {
+    let (load, example) = (json_of(TopicLoad::schema()), json!({"ready": 3, "leased": 2, "load": 5}));
     operation
         .about("work", "How much a topic has to do")
         .says("For scalers, like KEDA's `metrics-api`. A topic without tasks has zeros, also one that never had any.")
         .path("topic", "the topic; `type` of its tasks", "load")
-        .answers(
-            200,
-            "its ready and leased tasks, and both together as `load`",
-            json_of(TopicLoad::schema()),
-            json!({"ready": 3, "leased": 2, "load": 5}),
-        )
+        .answers(200, "its ready and leased tasks, and both together as `load`", load, example)
         .asks()
 }
 

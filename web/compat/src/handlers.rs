@@ -262,14 +262,10 @@ fn typed(content_type: &'static str, body: String) -> HttpResponse {
 }
 
 fn describe_info(operation: Operation) -> Operation {
+    let example = json!({"app_name": "flowlord", "workflow": {}});
     operation
         .about("kept", "Upcoming slots")
-        .answers(
-            200,
-            "files, phases and their times",
-            json!({"type": "object"}),
-            json!({"app_name": "flowlord", "workflow": {}}),
-        )
+        .answers(200, "files, phases and their times", json!({"type": "object"}), example)
         .asks()
 }
 
@@ -283,16 +279,12 @@ fn describe_recap(operation: Operation) -> Operation {
 }
 
 fn describe_task(operation: Operation) -> Operation {
+    let example = json!({"LastUpdate": "2026-03-02T12:00:00Z", "Completed": true, "Events": []});
     operation
         .about("kept", "The attempts of a chain")
         .says("Zero values for one that nobody knows.")
         .path("id", "the chain", "chain-1")
-        .answers(
-            200,
-            "the attempts",
-            json!({"type": "object"}),
-            json!({"LastUpdate": "2026-03-02T12:00:00Z", "Completed": true, "Events": []}),
-        )
+        .answers(200, "the attempts", json!({"type": "object"}), example)
         .asks()
 }
 

@@ -74,16 +74,11 @@ fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attem
 }
 
 fn describe_rerun(operation: Operation) -> Operation {
+    let example = json!({"type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z"});
     operation
         .about("kept", "Rerun a task")
         .says("Named by what the reference system knows of it.")
-        .body(
-            "which",
-            json_of(TaskReference::schema()),
-            json!({
-                "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
-            }),
-        )
+        .body("which", json_of(TaskReference::schema()), example)
         .answers(200, "the new task", schema("Task"), task_example())
         .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
         .asks()
