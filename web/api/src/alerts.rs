@@ -72,6 +72,7 @@ async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload
     let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
     let said = AcknowledgeAlerts {
+        // The body names none: alerts that match are meant wherever they are sent.
         route: None,
         matcher: wanted.matching.checked()?,
         until,

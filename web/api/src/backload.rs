@@ -36,6 +36,7 @@ const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#
 
 async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let wanted: BackloadRequest = strict_body(&request, payload, EXAMPLE).await?;
+    // What the path of the reference system has to pass over is refused here.
     wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
     let (execute, background) = (wanted.execute, wanted.background);
     let (offset, limit) = (wanted.offset, limit(&wanted)?);
@@ -43,6 +44,7 @@ async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> 
     if execute {
         return executed_answer(&execute_backload(&context, planned, background).await?);
     }
+    // A dry run is asked by the same path, but is no change for the audit log.
     AuditEntry::nothing_changed(&request);
     if request.headers().get(ACCEPT).is_some_and(|accept| accept == LINES) {
         return Ok(lines(context, planned, offset));
@@ -121,6 +123,7 @@ async fn one(context: ContextRef, path: Path<String>) -> Answer {
 }
 
 async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
+    // The pattern of the path lets only the three changes through.
     let (number, change) = path.into_inner();
     let change = ChangeBackload { id: parse_backload_id(&number)?, to: state_after(&change) };
     let stored = context.deps.backload.call(change).await?;

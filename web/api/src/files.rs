@@ -26,8 +26,7 @@ pub(crate) fn routes() -> Vec<Route> {
 // So many records of one body may share a commit.
 const AT_ONCE: usize = 16;
 
-/// Records what the headers of a request and its body tell of files, and starts their tasks. What isn't about a new file
-/// is recorded, too, and answered like one: its sender would else send it again.
+/// Records what the headers of a request and its body tell of files, and starts their tasks.
 pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = event_body(&request, payload).await?;
     let key = idempotency_key(&request)?;
@@ -55,6 +54,7 @@ async fn record(
     arrival: FileArrival,
     key: Option<String>,
 ) -> Result<RecordedAnswer, Problem> {
+    // What isn't about a new file is recorded, too, and answered like one: its sender would else send it again.
     let (mut file, ignored) = match arrival {
         FileArrival::File(file) => (file, String::new()),
         FileArrival::Ignored { file, why } => (file, why),

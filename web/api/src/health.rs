@@ -9,6 +9,7 @@ use flowlord_web_core::use_cases::health::ping_actors;
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
+    // Probes and load balancers have no token.
     vec![
         Route::get("/healthz", ANYONE, alive).class(RouteClass::Watch).documented(describe_alive),
         Route::get("/readyz", ANYONE, ready).class(RouteClass::Watch).documented(describe_ready),

@@ -39,6 +39,7 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let after = params.cursor::<IncidentCursor>()?.map(|IncidentCursor(opened, route)| (opened, route));
     let query = ListIncidents { from, to, after, limit: limit + 1 };
     let mut incidents = context.deps.view_reader.call(query).await?;
+    // Routes may open incidents at the same instant, so the time alone is no place to go on from.
     let next = cut_page(&mut incidents, limit, |incident| {
         IncidentCursor(incident.opened, incident.route.clone()).to_string()
     });

@@ -12,7 +12,9 @@ use flowlord_web_core::auth::Caller;
 use flowlord_web_core::doc::BorrowedTaskDoc;
 use flowlord_web_core::extract::{MAX_RESULTS, result_body};
 use flowlord_web_core::hang_up::HangUp;
-use flowlord_web_core::limits::{DELAY_RANGE, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
+use flowlord_web_core::limits::{
+    DELAY_RANGE, DurationRange, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE,
+};
 use flowlord_web_core::long_poll_limit::LongPoll;
 use flowlord_web_core::values::{BodyDuration, BodyText, between, check_worker, required, topic_filter};
 use flowlord_web_core::view::task::GrantedView;
@@ -77,9 +79,8 @@ impl LeaseBody<'_> {
                 "`max` is {max}: write a whole number from 1 to {MAX_LEASED_TASKS}"
             )));
         }
-        let wait =
-            between("wait", self.wait.map_or(TimeDelta::zero(), |BodyDuration(wait)| wait), WAIT_RANGE)?;
-        let lease = lease_time(self.lease)?.unwrap_or(context.config.lease);
+        let wait = in_range("wait", self.wait, WAIT_RANGE)?.unwrap_or_default();
+        let lease = in_range("lease", self.lease, LEASE_RANGE)?.unwrap_or(context.config.lease);
         let (reply, answer) = oneshot::channel();
         let max = usize::try_from(max).unwrap_or(1);
         let lease = RequestLeases { topics, max, worker: worker.into_owned(), lease, wait, reply };
@@ -87,8 +88,12 @@ impl LeaseBody<'_> {
     }
 }
 
-fn lease_time(span: Option<BodyDuration>) -> Result<Option<TimeDelta>, Problem> {
-    span.map(|BodyDuration(lease)| between("lease", lease, LEASE_RANGE)).transpose()
+fn in_range(
+    name: &str,
+    span: Option<BodyDuration>,
+    range: DurationRange,
+) -> Result<Option<TimeDelta>, Problem> {
+    span.map(|BodyDuration(span)| between(name, span, range)).transpose()
 }
 
 /// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
@@ -136,15 +141,16 @@ async fn granted(context: &WebContext, lease: RequestLeases, mut waiting: Dispat
     }
 }
 
-/// A request that may wait is counted, so that no caller takes all the room.
 fn waits(
     context: &WebContext,
     request: &HttpRequest,
     lease: &RequestLeases,
 ) -> Result<Option<LongPoll>, Problem> {
+    // Only one that may wait is counted: it takes room for as long as it likes.
     if lease.wait.is_zero() {
         return Ok(None);
     }
+    // By token, else by address, so that no caller takes all the room.
     let named = request.extensions().get::<Caller>().map(|caller| caller.name().to_owned());
     let caller = named.or_else(|| context.client(request).map(|from| from.to_string())).unwrap_or_default();
     context.long_polls.begin(caller, context.config.limits.long_polls).map(Some)
@@ -197,7 +203,7 @@ async fn heartbeat(
     if let Some(progress) = beat.progress.filter(|progress| !(0.0..=1.0).contains(progress)) {
         return Err(Problem::invalid(format!("`progress` is {progress}: write a number from 0 to 1")));
     }
-    let by = lease_time(beat.lease)?;
+    let by = in_range("lease", beat.lease, LEASE_RANGE)?;
     let beat = SendHeartbeat { lease, by, progress: beat.progress, msg: beat.msg };
     let extended = context.deps.dispatch.call(beat).await?;
     json(StatusCode::OK, &HeartbeatAnswer { expires: TimeStamp(extended.expires), cancel: extended.cancel })
@@ -238,8 +244,7 @@ async fn release(context: ContextRef, path: Path<String>, request: HttpRequest, 
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
-    let delay =
-        between("delay", release.delay.map_or(TimeDelta::zero(), |BodyDuration(delay)| delay), DELAY_RANGE)?;
+    let delay = in_range("delay", release.delay, DELAY_RANGE)?.unwrap_or_default();
     context.deps.dispatch.call(ReleaseTask { lease, delay }).await?;
     json(StatusCode::OK, &ReleaseAnswer { released: true })
 }

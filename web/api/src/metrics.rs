@@ -19,7 +19,6 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/metrics", Role::Viewer, metrics).class(RouteClass::Watch).documented(describe_metrics)]
 }
 
-/// Everything. What can't be read now is left out, and its actor is shown as down.
 async fn metrics(context: ContextRef) -> Answer {
     let now = context.deps.kit.now();
     let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
@@ -30,6 +29,7 @@ async fn metrics(context: ContextRef) -> Answer {
         context.deps.scheduler.call(ReadNextRuns),
         ping_actors(&context),
     );
+    // What can't be read now is left out, and its actor is shown as down: a scrape that failed would show nothing.
     if let Ok(backlog) = backlog {
         show_backlog(&context, &backlog, now);
     }

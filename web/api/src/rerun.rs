@@ -69,10 +69,10 @@ async fn one(context: ContextRef, path: Path<String>, request: HttpRequest, payl
     json(StatusCode::CREATED, &TaskView(&rerun_task(&context, &task).await?))
 }
 
-/// As the database would refuse it.
 async fn refuse_unfinished(context: &WebContext, task: &Attempt) -> Result<(), Problem> {
     let later =
         context.deps.view_reader.call(FindLaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+    // The writer would refuse it, but a dry run doesn't get as far.
     let last = match later {
         Some(uid) => read_task(context, uid).await?,
         None => task.clone(),

@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Vec<Route> {
 // More of them fit into a body only when they say nothing.
 const MAX_ITEMS: usize = 50_000;
 
-/// So far ahead of our clock may another one be that says when a task was created.
+// So far ahead of our clock may another one be that says when a task was created.
 const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
 
 const FORMS: &str = "send an array of results, or one result per line";
@@ -73,14 +73,12 @@ impl ResultsAnswer {
     }
 }
 
-/// One result that can be read.
 struct ResultItem {
     index: usize,
     whose: ResultOwner,
     outcome: WorkerOutcome,
 }
 
-/// Whose result it is.
 enum ResultOwner {
     Claimed(ResultClaim),
     /// A done task without a lease, and its uid where that came with it.
@@ -122,8 +120,9 @@ pub(crate) async fn take(
     Ok(answer)
 }
 
-/// Whether done tasks that nobody created here are recorded. Other parameters are passed over: workers may be newer.
+/// Whether done tasks that nobody created here are recorded.
 pub(crate) fn adopts(query: &str) -> Result<bool, Problem> {
+    // Other parameters are passed over: workers may be newer than the service.
     match Query::parse_lenient(query).first_value("adopt") {
         None | Some("" | "true") => Ok(true),
         Some("false") => Ok(false),
@@ -189,10 +188,10 @@ fn whose(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>) -> Result<ResultOw
     }
 }
 
-/// When the task was created. A task that was written by hand may not say it: then when it was begun or ended, which is
-/// the same each time that its result comes.
 fn created(doc: &BorrowedTaskDoc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
     let Some(text) = given_text(doc, DocField::Created) else {
+        // A task that was written by hand may not say it. These are the same each time that its result comes, so that
+        // the second one is found to be a duplicate.
         return Ok(doc.time(DocField::Started, "started")?.or(doc.time(DocField::Ended, "ended")?));
     };
     parse_time(text)
@@ -222,7 +221,7 @@ fn unknown(detail: String) -> Problem {
     Problem::new(Code::TaskUnknown, detail)
 }
 
-/// Finds out whose result each is. What was recorded before counts as a duplicate.
+/// Finds out whose result each is.
 async fn claimed(
     context: &WebContext,
     items: Vec<ResultItem>,
@@ -268,12 +267,12 @@ async fn known(context: &WebContext, items: &[ResultItem]) -> Result<Vec<KnownTa
     Ok(context.deps.reader.call(FindKnownTasks { tasks }).await?)
 }
 
-/// Refuses what can't be recorded as a task of this service.
 fn adoptable(context: &WebContext, task: &ForeignTask, adopt: bool) -> Result<(), Problem> {
     if !adopt {
         let detail = "no task has this type, job, id and created: send them as they came with the task";
         return Err(unknown(detail.to_owned()));
     }
+    // As strict as where tasks are created: its retries are leased by these names.
     check_name("topic", &task.topic)?;
     if !task.job.is_empty() {
         check_name("job", &task.job)?;

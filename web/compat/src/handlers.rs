@@ -168,8 +168,9 @@ async fn notify(context: ContextRef, request: HttpRequest) -> Answer {
     arrived(context.deps.notifier.call(AwaitDelivery { id }).await?)
 }
 
-/// What became of the message, in words. It isn't lost in any case: it comes when it can.
+/// What became of the message, in words.
 fn arrived(fate: DeliveryStatus) -> Answer {
+    // It isn't lost in any case: it comes when it can.
     let failed = match fate {
         DeliveryStatus::Arrived => return Ok(text("sent: Slack took the message\n".to_owned())),
         DeliveryStatus::Refused { error, retry_at } => {
@@ -227,10 +228,10 @@ async fn workflow(context: ContextRef, path: Path<String>) -> Answer {
     Ok(typed(content_type, record.content))
 }
 
-/// Also files that never loaded: they are there, after all.
 async fn listing(context: &WebContext, folder: &str) -> Answer {
     let current = context.deps.library.call(ReadLoadedWorkflows).await?;
     let loaded = current.workflows.files().iter().map(|file| file.path.as_str());
+    // Also files that never loaded: they are there, after all.
     let broken = current.broken.iter().map(|finding| finding.file.as_str());
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let below = loaded.chain(broken).filter_map(|path| path.strip_prefix(&prefix));

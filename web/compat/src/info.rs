@@ -135,8 +135,8 @@ fn is_orphan(phase: &Phase, parents: &HashSet<(&str, &str)>) -> bool {
     parent.is_some_and(|parent| !parents.contains(&(parent.topic.as_str(), parent.job.as_str())))
 }
 
-/// Several phases of a name may have the same trouble.
 fn warn(entry: &mut RootPhase, warning: &str) {
+    // Several phases of a name may have the same trouble.
     if !warning.is_empty() && !entry.warning.contains(warning) {
         if !entry.warning.is_empty() {
             entry.warning.push_str("; ");

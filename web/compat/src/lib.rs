@@ -47,11 +47,11 @@ fn escape(json: String) -> String {
     )
 }
 
-/// Go's zero time, which stands for none.
+// Go's zero time, which stands for none.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// A time in UTC, with no more digits than it needs.
 pub(crate) fn time(at: DateTime<Utc>) -> String {
+    // Go writes as many digits of a second as are needed; chrono writes them by threes.
     let text = at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     match text.trim_end_matches('Z').split_once('.') {
         Some((seconds, fraction)) => format!("{seconds}.{}Z", fraction.trim_end_matches('0')),

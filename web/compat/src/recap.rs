@@ -64,6 +64,7 @@ impl DayRecap {
             group.complete.count += row.counts.complete;
             group.error.count += row.counts.error;
         }
+        // A name without results stays: the reference system tells of it with zeros.
         Self { groups }
     }
 
@@ -138,8 +139,8 @@ impl RunTimes {
     }
 }
 
-/// Go's zero time: the reference system tells it of tasks that are about no time.
 fn no_time() -> DateTime<Utc> {
+    // Go's zero time: the reference system tells it of tasks that are about no time.
     let day = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
     day.and_time(NaiveTime::MIN).and_utc()
 }
