@@ -2,7 +2,7 @@
 
 use flowlord_domain::AlertKind;
 use flowlord_messages::alerts::{AcknowledgeAlerts, AlertFilter, ListAlerts};
-use flowlord_web_core::openapi::{day_schema, texts};
+use flowlord_web_core::openapi::{day_schema, one_of, texts};
 use flowlord_web_core::values::BodyDuration;
 use flowlord_web_core::values::matching::{HOLDS, MatchDoc, MatchText, by, note, until};
 use flowlord_web_core::view::alert::{AcknowledgedView, AlertView, TakenView};
@@ -89,8 +89,6 @@ fn describe_list(operation: Operation) -> Operation {
         "alert": 3, "kind": "exhausted", "at": "2026-03-02T12:00:00Z", "uid": "064c0953867001", "id": "chain-1",
         "type": "load", "msg": "no disk", "at_once": false, "route": "default",
     });
-    let kinds =
-        json!({"type": "array", "items": {"type": "string", "enum": AlertKind::ALL.map(AlertKind::as_str)}});
     operation
         .about("alerts", "Alerts")
         .says("Newest first; those of today unless asked otherwise.")
@@ -100,7 +98,7 @@ fn describe_list(operation: Operation) -> Operation {
         .query("type", "topics", texts())
         .query("job", "jobs", texts())
         .query("workflow", "workflow files", texts())
-        .query("kind", "why they were raised", kinds)
+        .query("kind", "why they were raised", one_of(&AlertKind::ALL.map(AlertKind::as_str)))
         .pages()
         .answers(200, "alerts", list_of("Alert"), json!({"items": [example], "next": null}))
         .asks()

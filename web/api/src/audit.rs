@@ -2,7 +2,7 @@
 
 use flowlord_messages::audit::StoredAuditRecord;
 use flowlord_web_core::answer::LookedList;
-use flowlord_web_core::openapi::texts;
+use flowlord_web_core::openapi::{day_schema, one_of, texts};
 use flowlord_web_core::use_cases::audit_log::list_changes;
 use utoipa::openapi::schema::ObjectBuilder;
 
@@ -64,9 +64,9 @@ fn describe_list(operation: Operation) -> Operation {
     });
     operation.about("service", "Audit log")
         .says("The changes of a day, newest first, with who made them and from where. A page reads a bounded number of them.")
-        .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
+        .query("date", "a UTC day; today unless given", day_schema())
         .query("who", "names of tokens, or of people in Slack", texts())
-        .query("action", "kinds of change", json!({"type": "array", "items": {"type": "string", "enum": AuditAction::ALL.map(AuditAction::as_str)}}))
+        .query("action", "kinds of change", one_of(&AuditAction::ALL.map(AuditAction::as_str)))
         .pages()
         .answers(200, "changes", schema("ChangeList"), json!({"items": [example], "next": null}))
         .asks()

@@ -4,6 +4,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use flowlord_web_core::hang_up::HangUp;
 use flowlord_web_core::live_events::{EventKind, EventKinds, stream};
+use flowlord_web_core::openapi::one_of;
 use flowlord_web_core::use_cases::live_events::subscribe;
 use futures_util::StreamExt as _;
 
@@ -43,7 +44,7 @@ async fn events(context: ContextRef, request: HttpRequest) -> Answer {
 fn describe_events(operation: Operation) -> Operation {
     operation.about("service", "Live events")
         .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
-        .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": EventKind::ALL.map(EventKind::as_str)}}))
+        .query("kind", "only these", one_of(&EventKind::ALL.map(EventKind::as_str)))
         .query("after", "the id from which to go on", json!({"type": "string"}))
         .header("Last-Event-ID", "the same, as browsers say it", json!({"type": "string"}))
         .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")

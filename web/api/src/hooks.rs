@@ -33,11 +33,8 @@ async fn results(context: ContextRef, request: HttpRequest, payload: Payload) ->
         }
         Ok(answer) => {
             if answer.rejected() > 0 {
-                log::warn!(
-                    "event=push_rejected token={:?} rejected={}",
-                    caller_name(&request),
-                    answer.rejected()
-                );
+                let (token, rejected) = (caller_name(&request), answer.rejected());
+                log::warn!("event=push_rejected token={token:?} rejected={rejected}");
             }
             json(StatusCode::OK, &answer)
         }

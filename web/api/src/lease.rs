@@ -61,11 +61,8 @@ pub(crate) struct LeaseBody<'a> {
 
 impl LeaseBody<'_> {
     fn into_lease(self, context: &ContextRef) -> Result<(RequestLeases, DispatchPlace), Problem> {
-        let topics = required(
-            "topics",
-            self.topics,
-            r#"the topics to take tasks from, like ["load","report:daily"]"#,
-        )?;
+        let example = r#"the topics to take tasks from, like ["load","report:daily"]"#;
+        let topics = required("topics", self.topics, example)?;
         if topics.is_empty() || topics.len() > MAX_TOPICS {
             let detail = format!("`topics` has {} entries: write 1 to {MAX_TOPICS}", topics.len());
             return Err(Problem::invalid(detail));
@@ -75,9 +72,8 @@ impl LeaseBody<'_> {
         check_worker(&worker)?;
         let max = self.max.unwrap_or(1);
         if !(1..=MAX_LEASED_TASKS).contains(&max) {
-            return Err(Problem::invalid(format!(
-                "`max` is {max}: write a whole number from 1 to {MAX_LEASED_TASKS}"
-            )));
+            let detail = format!("`max` is {max}: write a whole number from 1 to {MAX_LEASED_TASKS}");
+            return Err(Problem::invalid(detail));
         }
         let wait = in_range("wait", self.wait, WAIT_RANGE)?.unwrap_or_default();
         let lease = in_range("lease", self.lease, LEASE_RANGE)?.unwrap_or(context.config.lease);

@@ -65,18 +65,12 @@ async fn metrics(context: ContextRef) -> Answer {
 }
 
 fn show_policy(route: String, policy: EscalationPolicy) {
-    let EscalationPolicy {
-        min_interval: min,
-        max_interval: max,
-        factor_up,
-        factor_down,
-        quiet_checks: quiet_ticks,
-    } = policy;
-    gauge!("flowlord_ladder_min_seconds", "route" => route.clone()).set(seconds(min));
-    gauge!("flowlord_ladder_max_seconds", "route" => route.clone()).set(seconds(max));
+    let EscalationPolicy { min_interval, max_interval, factor_up, factor_down, quiet_checks } = policy;
+    gauge!("flowlord_ladder_min_seconds", "route" => route.clone()).set(seconds(min_interval));
+    gauge!("flowlord_ladder_max_seconds", "route" => route.clone()).set(seconds(max_interval));
     gauge!("flowlord_ladder_factor_up", "route" => route.clone()).set(factor_up.as_f64());
     gauge!("flowlord_ladder_factor_down", "route" => route.clone()).set(factor_down.as_f64());
-    gauge!("flowlord_ladder_quiet_ticks", "route" => route).set(f64::from(quiet_ticks));
+    gauge!("flowlord_ladder_quiet_ticks", "route" => route).set(f64::from(quiet_checks));
 }
 
 fn show_backlog(context: &WebContext, backlog: &QueueBacklog, now: DateTime<Utc>) {

@@ -1,6 +1,6 @@
 //! Silences: made, listed, ended.
 
-use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
+use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence, Silence};
 use flowlord_web_core::values::matching::{MatchDoc, MatchText, by, note, until};
 use flowlord_web_core::values::{BodyDuration, required};
 use flowlord_web_core::view::alert::SilenceView;
@@ -49,13 +49,8 @@ async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Ans
         reason: required("reason", note("reason", wanted.reason)?, "why these alerts are not to be sent")?,
     };
     let silence = context.deps.writer.call(silence).await?;
-    log::info!(
-        "event=silence_added id={} match={:?} until={} by={:?}",
-        silence.id,
-        silence.matcher.to_string(),
-        silence.until,
-        silence.by
-    );
+    let Silence { id, until, by, matcher, .. } = &silence;
+    log::info!("event=silence_added id={id} match={:?} until={until} by={by:?}", matcher.to_string());
     json(StatusCode::CREATED, &SilenceView::new(&silence, now))
 }
 

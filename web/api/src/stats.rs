@@ -1,6 +1,7 @@
 //! Totals of a day.
 
 use flowlord_messages::stats::ReadDayTotals;
+use flowlord_web_core::openapi::day_schema;
 use flowlord_web_core::view::stats::StatsView;
 
 use crate::prelude::*;
@@ -22,7 +23,7 @@ fn describe_stats(operation: Operation) -> Operation {
     operation
         .about("service", "Totals of a day")
         .says("In all, per hour, and by type and job, per hour of creation.")
-        .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
+        .query("date", "a UTC day; today unless given", day_schema())
         .answers(200, "totals", schema("Stats"), example)
         .fails(&[Code::InvalidRequest])
         .asks()

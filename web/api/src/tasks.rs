@@ -121,10 +121,8 @@ pub(crate) fn given_text<'a>(doc: &'a BorrowedTaskDoc<'_>, field: DocField) -> O
 /// Refuses chain ids that are too long.
 pub(crate) fn check_id(id: &str) -> Result<(), Problem> {
     if id.len() > MAX_CHAIN_BYTES {
-        return Err(Problem::invalid(format!(
-            "`id` has {} bytes: at most {MAX_CHAIN_BYTES} are allowed",
-            id.len()
-        )));
+        let detail = format!("`id` has {} bytes: at most {MAX_CHAIN_BYTES} are allowed", id.len());
+        return Err(Problem::invalid(detail));
     }
     Ok(())
 }

@@ -35,10 +35,8 @@ async fn one(context: ContextRef, path: Path<String>) -> Answer {
     // A file that never loaded is none of the workflows, but it is there, and its author wants to know why.
     let broken = broken_views(&current).into_iter().find(|view| view.file == path);
     let broken = broken.ok_or_else(|| {
-        Problem::new(
-            Code::WorkflowUnknown,
-            format!("there is no workflow file `{path}`; GET /api/v1/workflows lists them"),
-        )
+        let detail = format!("there is no workflow file `{path}`; GET /api/v1/workflows lists them");
+        Problem::new(Code::WorkflowUnknown, detail)
     })?;
     json(StatusCode::OK, &broken)
 }

@@ -120,9 +120,8 @@ async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
             1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
-        return Err(Problem::invalid(format!(
-            "{first}{more}: the last good version stays in use until it is fixed"
-        )));
+        let detail = format!("{first}{more}: the last good version stays in use until it is fixed");
+        return Err(Problem::invalid(detail));
     }
     let mut files = found.added;
     files.extend(found.changed);
