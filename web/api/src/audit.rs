@@ -1,6 +1,6 @@
 //! The trail of what people changed.
 
-use flowlord_messages::audit::StoredAuditRecord;
+use flowlord_messages::audit::{AuditRecord, StoredAuditRecord};
 use flowlord_web_core::answer::LookedList;
 use flowlord_web_core::openapi::{day_schema, one_of, texts};
 use flowlord_web_core::use_cases::audit_log::list_changes;
@@ -31,16 +31,9 @@ pub(crate) struct ChangeView<'a> {
 
 impl<'a> From<&'a StoredAuditRecord> for ChangeView<'a> {
     fn from(StoredAuditRecord { id, change }: &'a StoredAuditRecord) -> Self {
-        Self {
-            id: *id,
-            at: TimeStamp(change.at),
-            who: &change.who,
-            from: &change.from,
-            action: change.action.as_str(),
-            what: &change.what,
-            detail: &change.detail,
-            status: change.status,
-        }
+        let AuditRecord { at, who, from, action, what, detail, status } = change;
+        let (at, action) = (TimeStamp(*at), action.as_str());
+        Self { id: *id, at, who, from, action, what, detail, status: *status }
     }
 }
 

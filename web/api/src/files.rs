@@ -32,7 +32,6 @@ pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: 
     let key = idempotency_key(&request)?;
     let stated = EventHeaders::from_lookup(|name| request.headers().get(name)?.to_str().ok());
     let arrivals = parse_file_events(&body, &stated).map_err(unreadable)?;
-    let is_one = arrivals.len() == 1;
     let records = arrivals.into_iter().zip(0_usize..).map(|(arrival, nth)| {
         // Of several each has a key of its own.
         let key = key.map(|key| if nth == 0 { key.to_owned() } else { format!("{key} {nth}") });
@@ -41,7 +40,7 @@ pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: 
     // In their order, so that files that wait for each other are counted as they came.
     let recorded: Vec<_> = futures_util::stream::iter(records).buffered(AT_ONCE).try_collect().await?;
     match recorded.as_slice() {
-        [one] if is_one => json(StatusCode::OK, &RecordedView::from(one)),
+        [one] => json(StatusCode::OK, &RecordedView::from(one)),
         several => {
             let items = several.iter().map(RecordedView::from).collect();
             json(StatusCode::OK, &List { items, next: None })
@@ -63,38 +62,32 @@ async fn record(
     if let Some(key) = key.filter(|_| file.version.is_empty()) {
         file.version = format!("key {key}");
     }
-    let (path, why) = (file.path.clone(), ignored.clone());
-    let RecordedFile { event, phases, tasks } =
-        context.deps.files.call(FileArrived { file, ignored }).await?;
-    Ok(RecordedAnswer { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
+    let (path, arrived) = (file.path.clone(), FileArrived { file, ignored: ignored.clone() });
+    let RecordedFile { event, phases, tasks } = context.deps.files.call(arrived).await?;
+    Ok(RecordedAnswer { event, path, ignored, phases, tasks: tasks.into_iter().map(as_started).collect() })
 }
 
 /// A record that is on disk, with what it started.
-pub(crate) struct RecordedAnswer {
+struct RecordedAnswer {
     event: i64,
     path: String,
     /// Why it started nothing; empty when it may.
-    why: String,
+    ignored: String,
     phases: Vec<FilePhaseOutcome>,
     tasks: Vec<Attempt>,
 }
 
 impl<'a> From<&'a RecordedAnswer> for RecordedView<'a> {
-    fn from(told: &'a RecordedAnswer) -> Self {
-        Self {
-            event: told.event,
-            path: &told.path,
-            ignored: &told.why,
-            phases: told.phases.iter().map(OutcomeView::from).collect(),
-            tasks: told.tasks.iter().map(TaskView).collect(),
-        }
+    fn from(RecordedAnswer { event, path, ignored, phases, tasks }: &'a RecordedAnswer) -> Self {
+        let phases = phases.iter().map(OutcomeView::from).collect();
+        Self { event: *event, path, ignored, phases, tasks: tasks.iter().map(TaskView).collect() }
     }
 }
 
-fn as_started(StartedTask { task, held }: &StartedTask) -> Attempt {
-    let stored = task.clone().into_attempt();
+fn as_started(StartedTask { task, held }: StartedTask) -> Attempt {
+    let stored = task.into_attempt();
     // A paused phase holds it, so it isn't ready, although no time is set.
-    if *held { Attempt { state: TaskState::Delayed, ..stored } } else { stored }
+    if held { Attempt { state: TaskState::Delayed, ..stored } } else { stored }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
