@@ -17,27 +17,29 @@ pub use policy::{EscalationPolicy, IntervalFactor, IntervalFactorError};
 pub use quiet::{QuietHours, QuietHoursError};
 
 /// The state of a route between two checks. Stored, so that a restart neither repeats nor forgets.
+// Rows hold it as JSON: a field may change its name here, not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscalationState {
     /// The time between two checks.
     #[serde(rename = "interval_us", with = "micros")]
     pub interval: TimeDelta,
     /// When the next check is.
+    #[serde(rename = "next_tick")]
     pub next_check: DateTime<Utc>,
     /// The incident that is open.
     #[serde(default)]
     pub incident: Option<OpenIncident>,
     /// How many checks at the shortest interval found nothing new.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "quiet", default, skip_serializing_if = "is_zero")]
     pub quiet_checks: u32,
     /// The acknowledgements that hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acknowledgements: Vec<Acknowledgement>,
     /// The incident before; none where that is long ago.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "over", default, skip_serializing_if = "Option::is_none")]
     pub last_incident: Option<EndedIncident>,
     /// Quiet hours held back what happened since the last check.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(rename = "held", default, skip_serializing_if = "is_false")]
     pub is_held: bool,
 }
 

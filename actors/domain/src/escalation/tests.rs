@@ -193,6 +193,17 @@ fn the_stored_form_is_fixed() {
         r#""incident":{"opened":"2026-03-01T12:05:00Z","alerts":7,"steps":1,"lines":{"a:b":7}}}"#
     );
     assert_eq!(stored, expected);
+    // With all that is left out where it is empty.
+    let full = concat!(
+        r#"{"interval_us":600000000,"next_tick":"2026-03-01T12:15:00Z","#,
+        r#""incident":{"opened":"2026-03-01T12:05:00Z","alerts":7,"steps":1,"lines":{"a:b":7},"#,
+        r#""workflows":{"a:b":["w.toml"]},"told":"2026-03-01T12:05:00Z","back":2,"eased":true},"quiet":1,"#,
+        r#""acknowledgements":[{"at":"2026-03-01T12:06:00Z","until":"2026-03-01T13:00:00Z","by":"ada","note":"n","#,
+        r#""lines":["a:b"]}],"over":{"at":"2026-03-01T11:00:00Z","back":1,"lines":["a:b"]},"held":true}"#
+    );
+    let read: EscalationState = serde_json::from_str(full).unwrap();
+    assert!(read.quiet_checks == 1 && read.is_held && read.last_incident.is_some(), "{read:?}");
+    assert_eq!(serde_json::to_string(&read).unwrap(), full);
 }
 
 #[test]
