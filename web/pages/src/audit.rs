@@ -15,7 +15,7 @@ use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::audit_log::list_changes;
 
-use super::calendar::words;
+use super::calendar::long_date;
 use super::choice::FilterChoice;
 use super::parts::{LongText, Pager};
 use super::when::{ShownTime, long};
@@ -37,7 +37,6 @@ const ROWS: usize = 100;
 struct AuditPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    words: String,
     /// What could not be read.
     notices: Vec<String>,
     /// What the form of filters keeps of the address.
@@ -99,13 +98,12 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Audi
     Ok(AuditPage {
         layout,
         shown,
-        words: words(shown.date),
         notices,
         kept: link.only(&["date"]),
         choices: choices(&params, names, &found.changes),
         clear: FILTERS.iter().any(|name| !link.first(name).is_empty()).then(|| clear(&link).href()),
         looked_until: found.looked_until.map(ShownTime::date_and_time),
-        before: before.map(|day| (link.without(&["cursor"]).with("date", &day).href(), words(day))),
+        before: before.map(|day| (link.without(&["cursor"]).with("date", &day).href(), long_date(day))),
         pager: Pager::new(&link, found.next.map(|next| next.to_string())),
         json: link.without(&["cursor"]).with("date", &shown.date).at("/api/v1/audit").href(),
         changes: found.changes.into_iter().map(|change| ChangeRow::new(change, &link, now)).collect(),

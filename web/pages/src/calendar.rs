@@ -74,6 +74,10 @@ impl ShownDay {
         self.date == self.today
     }
 
+    pub(crate) fn words(self) -> String {
+        long_date(self.date)
+    }
+
     /// The days of the calendar: the first of its month, and the first of the next.
     pub(crate) fn month(self) -> (NaiveDate, NaiveDate) {
         let first = self.leaf.unwrap_or(self.date).with_day(1).unwrap_or(self.date);
@@ -138,7 +142,7 @@ impl CalendarDay {
     fn new(day: NaiveDate, link: &PageLink, shown: ShownDay, marks: Option<&DayMarks>) -> Self {
         let has = |of: fn(&DayMarks) -> bool| marks.is_some_and(of);
         let (tasks, alerts, files) = (has(|m| m.tasks), has(|m| m.alerts), has(|m| m.files));
-        let mut label = words(day);
+        let mut label = long_date(day);
         for (number, (_, what)) in [(tasks, "tasks"), (alerts, "alerts"), (files, "files")]
             .iter()
             .filter(|(has, _)| *has)
@@ -166,7 +170,7 @@ fn in_calendar(day: NaiveDate) -> bool {
 }
 
 /// `Monday, 2 March 2026`.
-pub(crate) fn words(day: NaiveDate) -> String {
+pub(crate) fn long_date(day: NaiveDate) -> String {
     day.format("%A, %-d %B %Y").to_string()
 }
 

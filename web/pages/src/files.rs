@@ -10,7 +10,6 @@ use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
-use super::calendar::words;
 use super::parts::{FigureRow, LinkedFigure, Pager};
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
@@ -31,7 +30,6 @@ const ROWS: usize = 100;
 struct FilesPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    words: String,
     /// What could not be read.
     notices: Vec<String>,
     figures: FigureRow,
@@ -127,7 +125,6 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<File
     Ok(FilesPage {
         layout,
         shown,
-        words: words(shown.date),
         notices,
         figures,
         capped,

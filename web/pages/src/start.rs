@@ -14,7 +14,6 @@ use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
-use super::calendar::words;
 use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum};
 use super::rows::{AlertRow, OpenIncidentRow, TaskRow, WorkflowTrouble, incidents, troubles};
 use super::when::seconds;
@@ -33,7 +32,6 @@ const ALERTS: usize = 10;
 struct StartPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    words: String,
     /// What could not be read.
     notices: Vec<String>,
     day: DayTotalsRow,
@@ -88,7 +86,6 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Star
     Ok(StartPage {
         layout,
         shown,
-        words: words(shown.date),
         notices,
         day: stats.map(|stats| DayTotalsRow::new(&stats, &tasks_link)).unwrap_or_default(),
         more_tasks: tasks.next.is_some(),

@@ -25,7 +25,6 @@ use self::incidents::{DayIncident, SilenceRow};
 use self::list::{AlertLine, AlertOrder, COLUMNS};
 use self::query::{PARAMS, PATH, is_chosen};
 use self::routes::AlertRoute;
-use super::calendar::words;
 use super::parts::{LongText, Pager, TableHeads, grouped};
 use super::sort::heads;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
@@ -61,7 +60,6 @@ const SILENCES: usize = 100;
 struct AlertsPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    words: String,
     /// What could not be read.
     notices: Vec<String>,
     routes: Vec<AlertRoute>,
@@ -141,7 +139,6 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
     Ok(AlertsPage {
         layout,
         shown,
-        words: words(shown.date),
         notices,
         incidents: incidents.into_iter().map(|incident| DayIncident::new(incident, now)).collect(),
         silences: silences.into_iter().map(SilenceRow::new).collect(),

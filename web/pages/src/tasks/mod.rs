@@ -16,7 +16,6 @@ use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 
 use self::list::{find_tasks, json_href};
-use super::calendar::words;
 use super::choice::FilterChoice;
 use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum};
 use super::rows::TaskRow;
@@ -52,7 +51,6 @@ const COLUMNS: [SortColumn; 9] = [
 struct TasksPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    words: String,
     /// What could not be read.
     notices: Vec<String>,
     totals: DayCounts,
@@ -111,7 +109,6 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Task
     Ok(TasksPage {
         layout,
         shown,
-        words: words(shown.date),
         notices,
         totals: DayCounts::of(&stats, &params, &link)?,
         q: params.one("q")?.unwrap_or_default().to_owned(),
