@@ -19,7 +19,7 @@ use super::calendar::long_date;
 use super::choice::FilterChoice;
 use super::parts::{LongText, Pager};
 use super::when::{ShownTime, long};
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/audit", Role::Admin, audit)]
@@ -37,8 +37,6 @@ const ROWS: usize = 100;
 struct AuditPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    /// What could not be read.
-    notices: Vec<String>,
     /// What the form of filters keeps of the address.
     kept: PageLink,
     choices: [FilterChoice; 2],
@@ -80,25 +78,23 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Audi
     let shown = ShownDay::of(&params, now)?;
     let link = PageLink::of(PATH, request.query_string()).without(&["month"]);
     let asked = list_changes(&params, shown.date, ROWS)?;
-    let (layout, found, tokens) = tokio::join!(
+    let (mut layout, found, tokens) = tokio::join!(
         PageLayout::new(context, request, NavigationSection::Audit).with_picker(context, &link, shown),
         context.deps.view_reader.call(asked.clone()),
         context.deps.reader.call(ReadTokens),
     );
-    let mut notices = Vec::new();
     let before = match &found {
         Ok(AuditRecordPage { changes, next: None, .. }) if changes.is_empty() => {
             last_before(context, asked).await
         }
         _ => None,
     };
-    let found = read("the changes", found, &mut notices).unwrap_or_default();
-    let tokens = read("the tokens", tokens, &mut notices).unwrap_or_default();
+    let found = layout.read("the changes", found).unwrap_or_default();
+    let tokens = layout.read("the tokens", tokens).unwrap_or_default();
     let names = tokens.into_iter().map(|token| token.name);
     Ok(AuditPage {
         layout,
         shown,
-        notices,
         kept: link.only(&["date"]),
         choices: choices(&params, names, &found.changes),
         clear: FILTERS.iter().any(|name| !link.first(name).is_empty()).then(|| clear(&link).href()),

@@ -12,7 +12,7 @@ use flowlord_web_core::route::Route;
 
 use super::parts::{FigureRow, LinkedFigure, Pager};
 use super::when::ShownTime;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/files", Role::Viewer, files)]
@@ -30,8 +30,6 @@ const ROWS: usize = 100;
 struct FilesPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    /// What could not be read.
-    notices: Vec<String>,
     figures: FigureRow,
     /// Whether there are more than are looked at.
     capped: bool,
@@ -109,14 +107,11 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<File
     let which = FileFilter::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
-    let (layout, found) = tokio::join!(
-        PageLayout::new(context, request, NavigationSection::Files)
-            .live(context)
-            .with_picker(context, &link, shown),
+    let (mut layout, found) = tokio::join!(
+        PageLayout::live(context, request, NavigationSection::Files).with_picker(context, &link, shown),
         context.deps.view_reader.call(ListFileEvents { from, to, after: None, limit: MOST + 1 }),
     );
-    let mut notices = Vec::new();
-    let mut found = read("the files", found, &mut notices).unwrap_or_default();
+    let mut found = layout.read("the files", found).unwrap_or_default();
     let capped = found.len() > MOST;
     found.truncate(MOST);
     let figures = figures(&found, which, &link);
@@ -125,7 +120,6 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<File
     Ok(FilesPage {
         layout,
         shown,
-        notices,
         figures,
         capped,
         filtered: which != FileFilter::All,

@@ -4,6 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use chrono::NaiveDate;
 use flowlord_domain::Role;
+use flowlord_kernel::Error;
 use flowlord_messages::stats::ReadDayMarks;
 use flowlord_web_core::auth::{COOKIE, role};
 use flowlord_web_core::context::WebContext;
@@ -56,6 +57,8 @@ pub(crate) struct PageLayout<'a> {
     pub(crate) navigation: Vec<NavLink>,
     pub(crate) picker: Option<DayPicker>,
     pub(crate) notice: Option<Notice>,
+    /// A line for each part of the page that could not be read.
+    pub(crate) unread: Vec<String>,
     pub(crate) version: &'a str,
     pub(crate) host: &'a str,
     pub(crate) up: String,
@@ -91,6 +94,7 @@ impl<'a> PageLayout<'a> {
             navigation: NAVIGATION.into_iter().filter(|(_, path, ..)| may_see(path)).map(link).collect(),
             picker: None,
             notice: Notice::of(request),
+            unread: Vec::new(),
             version: &context.config.version,
             host: &context.config.host,
             up: long(now - context.config.started_at),
@@ -119,14 +123,18 @@ impl<'a> PageLayout<'a> {
         Self { picker: Some(DayPicker::new(link, shown, &marks)), ..self }
     }
 
-    /// With parts that change by themselves. To be said before these are read, so that no change is missed.
-    pub(crate) fn live(self, context: &WebContext) -> Self {
+    /// With parts that change by themselves.
+    pub(crate) fn live(context: &'a WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
+        // Before the page reads its parts: a change in between is told twice rather than missed.
+        let after = context.hub.here(context.deps.kit.now());
         let all = PageLink::to("/api/v1/events");
-        let events = match context.hub.here(context.deps.kit.now()) {
-            Some(after) => all.with("after", &after),
-            None => all,
-        };
-        Self { events: Some(events.href()), ..self }
+        let events = after.map_or_else(|| all.clone(), |after| all.with("after", &after));
+        Self { events: Some(events.href()), ..Self::new(context, request, section) }
+    }
+
+    /// What could be read of a part of the page; else nothing, and a line that says so.
+    pub(crate) fn read<T>(&mut self, what: &str, answer: Result<T, Error>) -> Option<T> {
+        answer.map_err(|err| self.unread.push(format!("{what} can't be shown now: {}", err.detail))).ok()
     }
 
     /// The address of an embedded file.

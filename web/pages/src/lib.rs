@@ -41,7 +41,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
-use flowlord_kernel::{Code, Error};
+use flowlord_kernel::Code;
 use flowlord_web_core::auth::wants_page;
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::problem::{Answer, Problem};
@@ -130,9 +130,4 @@ pub fn tell(context: &WebContext, request: &HttpRequest, problem: Problem) -> An
         answer.headers_mut().insert(actix_web::http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     Ok(answer)
-}
-
-/// What could be read; else nothing, and a line that says so.
-pub(crate) fn read<T>(what: &str, answer: Result<T, Error>, notices: &mut Vec<String>) -> Option<T> {
-    answer.map_err(|err| notices.push(format!("{what} can't be shown now: {}", err.detail))).ok()
 }

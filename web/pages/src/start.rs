@@ -17,7 +17,7 @@ use flowlord_web_core::route::Route;
 use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum};
 use super::rows::{AlertRow, OpenIncidentRow, TaskRow, WorkflowTrouble, incidents, troubles};
 use super::when::seconds;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/", Role::Viewer, start)]
@@ -32,8 +32,6 @@ const ALERTS: usize = 10;
 struct StartPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    /// What could not be read.
-    notices: Vec<String>,
     day: DayTotalsRow,
     tasks: Vec<TaskRow>,
     tasks_link: String,
@@ -60,10 +58,8 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Star
     let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
     let deps = &context.deps;
     let link = PageLink::of("/", request.query_string());
-    let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
-        PageLayout::new(context, request, NavigationSection::Start)
-            .live(context)
-            .with_picker(context, &link, shown),
+    let (mut layout, stats, tasks, alerts, current, ladders) = tokio::join!(
+        PageLayout::live(context, request, NavigationSection::Start).with_picker(context, &link, shown),
         deps.view_reader.call(ReadDayTotals { day: shown.date }),
         deps.view_reader.call(FindTasks::newest_first(filter, TASKS).for_list()),
         deps.view_reader.call(ListAlerts {
@@ -76,17 +72,15 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Star
         deps.library.call(ReadLoadedWorkflows),
         deps.alerts.call(ReadEscalations),
     );
-    let mut notices = Vec::new();
-    let stats = read("the totals", stats, &mut notices);
-    let tasks = read("the tasks", tasks, &mut notices).unwrap_or_default();
-    let alerts = read("the alerts", alerts, &mut notices).unwrap_or_default();
-    let current = read("the workflows", current, &mut notices);
-    let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
+    let stats = layout.read("the totals", stats);
+    let tasks = layout.read("the tasks", tasks).unwrap_or_default();
+    let alerts = layout.read("the alerts", alerts).unwrap_or_default();
+    let current = layout.read("the workflows", current);
+    let ladders = layout.read("the incidents", ladders).unwrap_or_default();
     let tasks_link = PageLink::to("/web/task").with("date", &shown.date);
     Ok(StartPage {
         layout,
         shown,
-        notices,
         day: stats.map(|stats| DayTotalsRow::new(&stats, &tasks_link)).unwrap_or_default(),
         more_tasks: tasks.next.is_some(),
         tasks: tasks.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),

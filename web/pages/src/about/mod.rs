@@ -17,10 +17,10 @@ use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::health::ping_actors;
 use serde_json::Value;
 
+use super::answer;
 use super::layout::{NavigationSection, PageLayout};
 use super::parts::grouped;
 use super::when::ShownTime;
-use super::{answer, read};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/about", Role::Viewer, page)]
@@ -30,7 +30,6 @@ pub(crate) fn routes() -> Vec<Route> {
 #[template(path = "about.html")]
 struct AboutPage<'a> {
     layout: PageLayout<'a>,
-    notices: Vec<String>,
     /// Names and values, as they are.
     service: Vec<FactLine>,
     /// Whether notifications go to Slack.
@@ -119,6 +118,7 @@ pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
 /// Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
 async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
     QueryParams::parse(request.query_string(), &["date", "month"])?;
+    let mut layout = PageLayout::live(context, request, NavigationSection::About);
     let deps = &context.deps;
     let may_see_tokens = role(context, request).is_some_and(|role| role.covers_role(Role::Admin));
     let (database, current, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
@@ -129,14 +129,13 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Abou
         deps.backup.call(ListSnapshots),
         ping_actors(context),
     );
-    let mut notices = Vec::new();
-    let database = read("the database", database, &mut notices);
-    let current = read("the workflows", current, &mut notices);
-    let backlog = read("the backlog", backlog, &mut notices);
-    let ladders = read("the escalation policies", ladders, &mut notices).unwrap_or_default();
-    let snapshots = read("the snapshots", snapshots, &mut notices).unwrap_or_default();
+    let database = layout.read("the database", database);
+    let current = layout.read("the workflows", current);
+    let backlog = layout.read("the backlog", backlog);
+    let ladders = layout.read("the escalation policies", ladders).unwrap_or_default();
+    let snapshots = layout.read("the snapshots", snapshots).unwrap_or_default();
     let tokens = match may_see_tokens {
-        true => read("the tokens", deps.reader.call(ReadTokens).await, &mut notices),
+        true => layout.read("the tokens", deps.reader.call(ReadTokens).await),
         false => None,
     };
     let tables = database.as_ref().map(|facts| facts.tables.clone()).unwrap_or_default();
@@ -152,8 +151,7 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Abou
         service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
     Ok(AboutPage {
-        layout: PageLayout::new(context, request, NavigationSection::About).live(context),
-        notices,
+        layout,
         service,
         slack: context.config.slack,
         started: ShownTime::full(context.config.started_at),

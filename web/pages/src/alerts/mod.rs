@@ -27,7 +27,7 @@ use self::query::{PARAMS, PATH, is_chosen};
 use self::routes::AlertRoute;
 use super::parts::{LongText, Pager, TableHeads, grouped};
 use super::sort::heads;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
 
 pub(crate) use self::act::act;
 
@@ -60,8 +60,6 @@ const SILENCES: usize = 100;
 struct AlertsPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    /// What could not be read.
-    notices: Vec<String>,
     routes: Vec<AlertRoute>,
     /// Leads to how Slack is configured.
     slack: String,
@@ -108,10 +106,8 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
     let order = AlertOrder::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
-    let (layout, found, ladders, incidents, silences) = tokio::join!(
-        PageLayout::new(context, request, NavigationSection::Alerts)
-            .live(context)
-            .with_picker(context, &link, shown),
+    let (mut layout, found, ladders, incidents, silences) = tokio::join!(
+        PageLayout::live(context, request, NavigationSection::Alerts).with_picker(context, &link, shown),
         context.deps.view_reader.call(ListAlerts {
             from,
             to,
@@ -123,12 +119,11 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
         context.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
         context.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
     );
-    let mut notices = Vec::new();
-    let mut found = read("the alerts", found, &mut notices).unwrap_or_default();
-    let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
-    let incidents = read("the notifications", incidents, &mut notices).unwrap_or_default();
-    let silences = read("the silences", silences, &mut notices).unwrap_or_default();
-    let routes = AlertRoute::all(context, ladders, now, &mut notices).await;
+    let mut found = layout.read("the alerts", found).unwrap_or_default();
+    let ladders = layout.read("the incidents", ladders).unwrap_or_default();
+    let incidents = layout.read("the notifications", incidents).unwrap_or_default();
+    let silences = layout.read("the silences", silences).unwrap_or_default();
+    let routes = AlertRoute::all(context, ladders, now, &mut layout).await;
     let capped = found.len() > MOST;
     found.truncate(MOST);
     let cards = cards(&found, &params, &link);
@@ -139,7 +134,6 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Aler
     Ok(AlertsPage {
         layout,
         shown,
-        notices,
         incidents: incidents.into_iter().map(|incident| DayIncident::new(incident, now)).collect(),
         silences: silences.into_iter().map(SilenceRow::new).collect(),
         type_: link.first("type").to_owned(),

@@ -6,8 +6,8 @@ use flowlord_messages::alerts::{
 };
 use flowlord_web_core::context::WebContext;
 
+use crate::layout::PageLayout;
 use crate::parts::{LongText, grouped};
-use crate::read;
 use crate::when::{ShownTime, long};
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl AlertRoute {
         context: &WebContext,
         ladders: Vec<EscalationStatus>,
         now: DateTime<Utc>,
-        notices: &mut Vec<String>,
+        layout: &mut PageLayout<'_>,
     ) -> Vec<Self> {
         let open = |ladder: &EscalationStatus| Some((ladder.route.clone(), ladder.incident_since?));
         let incidents: Vec<_> = ladders.iter().filter_map(open).collect();
@@ -43,7 +43,7 @@ impl AlertRoute {
             Vec::new()
         } else {
             let answer = context.deps.view_reader.call(CountNotifications { incidents }).await;
-            read("the notifications sent", answer, notices).unwrap_or_default()
+            layout.read("the notifications sent", answer).unwrap_or_default()
         };
         let mut counted = counted.into_iter();
         let route = |ladder: EscalationStatus| {

@@ -138,6 +138,7 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Back
     let query = Query::parse_lenient(request.query_string());
     let id = query.first_value("id").map(parse_backload_id).transpose()?;
     let form = BackloadForm::read(&query);
+    let layout = PageLayout::live(context, request, NavigationSection::Backload);
     let current = context.deps.library.call(ReadLoadedWorkflows).await?;
     let (preview, problem) = match form.preview {
         true => match preview(context, &form).await {
@@ -148,7 +149,7 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Back
     };
     let (earlier, pager) = earlier(context, request).await?;
     Ok(BackloadPage {
-        layout: PageLayout::new(context, request, NavigationSection::Backload).live(context),
+        layout,
         offer: BackloadChoices::new(&current),
         found: FoundPhase::new(&current, &form),
         problem,

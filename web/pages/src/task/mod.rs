@@ -22,7 +22,7 @@ use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 use self::graph::ChainGraph;
 use super::rows::TaskRow;
 use super::when::{ShownTime, span};
-use super::{NavigationSection, PageLayout, PageLink, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, answer};
 
 pub(crate) use self::act::act;
 
@@ -48,8 +48,6 @@ const LISTED: usize = 200;
 #[template(path = "task.html")]
 struct TaskPage<'a> {
     layout: PageLayout<'a>,
-    /// What could not be read.
-    notices: Vec<String>,
     row: TaskRow,
     task: Attempt,
     name: String,
@@ -105,11 +103,11 @@ async fn page<'a>(
     path: &str,
 ) -> Result<TaskPage<'a>, Problem> {
     QueryParams::parse(request.query_string(), &["date"])?;
+    let mut layout = PageLayout::live(context, request, NavigationSection::Tasks);
     let uid = parse_uid(path)?;
     let task = read_task(context, uid).await?;
-    let mut notices = Vec::new();
     let asked = ReadChainStart { id: task.id.clone(), limit: LISTED };
-    let chain = read("the chain", context.deps.view_reader.call(asked).await, &mut notices);
+    let chain = layout.read("the chain", context.deps.view_reader.call(asked).await);
     let ChainStart { attempts: mut chain, mut more } = chain.unwrap_or_default();
     // The one that is looked at is listed also where it is one of the others.
     if chain.iter().all(|attempt| attempt.uid != uid) {
@@ -119,8 +117,7 @@ async fn page<'a>(
     let now = context.deps.kit.now();
     let day = task.uid.created_at().date_naive();
     Ok(TaskPage {
-        layout: PageLayout::new(context, request, NavigationSection::Tasks).live(context),
-        notices,
+        layout,
         offer: TaskAction::of(&task, may_change(context, request)),
         facts: facts(&task, now),
         meta: Query::parse_lenient(&task.meta)

@@ -21,7 +21,7 @@ use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum};
 use super::rows::TaskRow;
 use super::sort::{SortColumn, heads};
 use super::when::ShownTime;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer, read};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
 
 pub(crate) use self::act::again;
 
@@ -51,8 +51,6 @@ const COLUMNS: [SortColumn; 9] = [
 struct TasksPage<'a> {
     layout: PageLayout<'a>,
     shown: ShownDay,
-    /// What could not be read.
-    notices: Vec<String>,
     totals: DayCounts,
     q: String,
     /// What the form of filters keeps of the address.
@@ -96,20 +94,16 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Task
     let link = PageLink::of(PATH, request.query_string()).without(&["page", "month"]);
     let wanted = find_tasks(&params, shown)?;
     let (sort, descending) = (wanted.sort.as_str(), !wanted.ascending);
-    let (layout, stats, found) = tokio::join!(
-        PageLayout::new(context, request, NavigationSection::Tasks)
-            .live(context)
-            .with_picker(context, &link, shown),
+    let (mut layout, stats, found) = tokio::join!(
+        PageLayout::live(context, request, NavigationSection::Tasks).with_picker(context, &link, shown),
         context.deps.view_reader.call(ReadDayTotals { day: shown.date }),
         context.deps.view_reader.call(wanted),
     );
-    let mut notices = Vec::new();
-    let stats = read("the totals", stats, &mut notices).unwrap_or_default();
-    let found = read("the tasks", found, &mut notices).unwrap_or_default();
+    let stats = layout.read("the totals", stats).unwrap_or_default();
+    let found = layout.read("the tasks", found).unwrap_or_default();
     Ok(TasksPage {
         layout,
         shown,
-        notices,
         totals: DayCounts::of(&stats, &params, &link)?,
         q: params.one("q")?.unwrap_or_default().to_owned(),
         kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),

@@ -51,7 +51,6 @@ const MOST_PHASES: usize = 500;
 #[template(path = "workflow.html")]
 struct WorkflowPage<'a> {
     layout: PageLayout<'a>,
-    notices: Vec<String>,
     /// What the filters offer, and what is chosen.
     filter: PhaseFilter,
     clear: Option<String>,
@@ -83,8 +82,8 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Work
     let params = QueryParams::parse(request.query_string(), &PARAMS)?;
     let link = PageLink::of(PATH, request.query_string());
     let asked = WorkflowQuery::of(&params, context.deps.kit.now())?;
-    let mut notices = Vec::new();
-    let read = read::read(context, &asked, &mut notices).await?;
+    let mut layout = PageLayout::live(context, request, NavigationSection::Workflow);
+    let read = read::read(context, &asked, &mut layout).await?;
     let current = &read.current;
     let filter = PhaseFilter::new(current, &asked);
     let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| filter.shows(phase)).collect();
@@ -95,7 +94,7 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Work
         rows: read.last_day(&asked, &link),
     };
     Ok(WorkflowPage {
-        layout: PageLayout::new(context, request, NavigationSection::Workflow).live(context),
+        layout,
         clear: (!asked.is_open()).then(|| PageLink::to(PATH).href()),
         cards: cards(&read, &link),
         more_hours: read.more,
@@ -109,7 +108,6 @@ async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Work
             .map(|phase| PhaseRow::new(phase, &read, &asked, &link))
             .collect(),
         filter,
-        notices,
     })
 }
 

@@ -16,8 +16,8 @@ use super::graph::PhaseDrawing;
 use super::grid::{GridRow, by_hour, cells};
 use super::query::{MOST_ROWS, WorkflowQuery, hour_of};
 use super::slots::{ShownSlot, slots};
+use crate::layout::PageLayout;
 use crate::link::PageLink;
-use crate::read as part;
 
 /// So many of the tasks of an hour are listed.
 const LISTED: usize = 50;
@@ -59,7 +59,7 @@ pub(super) struct ChosenPhase {
 pub(super) async fn read(
     context: &WebContext,
     asked: &WorkflowQuery,
-    notices: &mut Vec<String>,
+    layout: &mut PageLayout<'_>,
 ) -> Result<WorkflowData, Problem> {
     let deps = &context.deps;
     let (current, times, paused) = tokio::join!(
@@ -68,8 +68,8 @@ pub(super) async fn read(
         deps.view_reader.call(ReadPaused),
     );
     let current = current?;
-    let times = part("the next runs", times, notices).unwrap_or_default();
-    let paused = part("which phases are paused", paused, notices).unwrap_or_default();
+    let times = layout.read("the next runs", times).unwrap_or_default();
+    let paused = layout.read("which phases are paused", paused).unwrap_or_default();
     let (keys, more) = scheduled(&current, asked);
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
@@ -81,10 +81,10 @@ pub(super) async fn read(
     Ok(WorkflowData {
         times,
         paused: paused.into_iter().map(|paused| ((paused.workflow, paused.task), paused.since)).collect(),
-        last_day: keys.into_iter().zip(part("the last day", last_day, notices).unwrap_or_default()).collect(),
+        last_day: keys.into_iter().zip(layout.read("the last day", last_day).unwrap_or_default()).collect(),
         more,
-        chosen: part("the phase", chosen, notices).flatten(),
-        newest: part("the last tasks", newest, notices).unwrap_or_default(),
+        chosen: layout.read("the phase", chosen).flatten(),
+        newest: layout.read("the last tasks", newest).unwrap_or_default(),
         current,
     })
 }
