@@ -9,9 +9,9 @@ use flowlord_domain::query::Query;
 use flowlord_domain::{Role, Uid};
 use flowlord_messages::audit::{AuditAction, AuditRecordPage, ListAuditRecords, StoredAuditRecord};
 use flowlord_messages::tokens::ReadTokens;
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::audit_log::list_changes;
 
@@ -19,10 +19,10 @@ use super::calendar::long_date;
 use super::choice::FilterChoice;
 use super::parts::{LongText, Pager};
 use super::when::{ShownTime, long};
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::view("/web/audit", Role::Admin, audit)]
+    vec![Route::view("/web/audit", Role::Admin, rendered(audit_page))]
 }
 
 const PATH: &str = "/web/audit";
@@ -34,8 +34,8 @@ const ROWS: usize = 100;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
-struct AuditPage<'a> {
-    layout: PageLayout<'a>,
+struct AuditPage {
+    layout: PageLayout,
     shown: ShownDay,
     /// What the form of filters keeps of the address.
     kept: PageLink,
@@ -68,11 +68,7 @@ struct ChangeRow {
     status: u16,
 }
 
-pub(crate) async fn audit(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, page(&context, &request)).await
-}
-
-async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AuditPage<'a>, Problem> {
+async fn audit_page(context: &WebContext, request: &HttpRequest) -> Result<AuditPage, Problem> {
     let params = QueryParams::parse(request.query_string(), &["date", "month", "who", "action", "cursor"])?;
     let now = context.deps.kit.now();
     let shown = ShownDay::of(&params, now)?;

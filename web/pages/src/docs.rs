@@ -27,8 +27,8 @@ pub(crate) async fn document(context: ContextRef) -> Answer {
 
 #[derive(Template)]
 #[template(path = "docs.html")]
-struct DocsPage<'a> {
-    layout: PageLayout<'a>,
+struct DocsPage {
+    layout: PageLayout,
 }
 
 /// The same for people: a console that reads the document and sends requests.

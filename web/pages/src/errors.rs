@@ -17,7 +17,7 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Template)]
 #[template(path = "errors.html")]
 struct ErrorsPage<'a> {
-    layout: PageLayout<'a>,
+    layout: PageLayout,
     codes: &'a [Code],
 }
 

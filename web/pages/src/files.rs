@@ -5,17 +5,17 @@ use askama::Template;
 use chrono::DateTime;
 use flowlord_domain::Role;
 use flowlord_messages::files::{FileMatchState, FilePhaseOutcome, ListFileEvents, StoredFileEvent};
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
 use super::parts::{FigureRow, LinkedFigure, Pager};
 use super::when::ShownTime;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::view("/web/files", Role::Viewer, files)]
+    vec![Route::view("/web/files", Role::Viewer, rendered(files_page))]
 }
 
 const PATH: &str = "/web/files";
@@ -27,8 +27,8 @@ const ROWS: usize = 100;
 
 #[derive(Template)]
 #[template(path = "files.html")]
-struct FilesPage<'a> {
-    layout: PageLayout<'a>,
+struct FilesPage {
+    layout: PageLayout,
     shown: ShownDay,
     figures: FigureRow,
     /// Whether there are more than are looked at.
@@ -96,11 +96,7 @@ fn tasks(event: &StoredFileEvent) -> u64 {
     event.phases.iter().filter(|phase| phase.state == FileMatchState::Started).count() as u64
 }
 
-pub(crate) async fn files(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, page(&context, &request)).await
-}
-
-async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<FilesPage<'a>, Problem> {
+async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<FilesPage, Problem> {
     let params = QueryParams::parse(request.query_string(), &["date", "month", "show", "cursor"])?;
     let shown = ShownDay::of(&params, context.deps.kit.now())?;
     let link = PageLink::of(PATH, request.query_string()).without(&["month"]);

@@ -52,15 +52,15 @@ pub(crate) struct NavLink {
 
 /// Everything round a page's own content.
 #[derive(Debug)]
-pub(crate) struct PageLayout<'a> {
+pub(crate) struct PageLayout {
     pub(crate) start: String,
     pub(crate) navigation: Vec<NavLink>,
     pub(crate) picker: Option<DayPicker>,
     pub(crate) notice: Option<Notice>,
     /// A line for each part of the page that could not be read.
     pub(crate) unread: Vec<String>,
-    pub(crate) version: &'a str,
-    pub(crate) host: &'a str,
+    pub(crate) version: String,
+    pub(crate) host: String,
     pub(crate) up: String,
     pub(crate) now: ShownTime,
     /// Whether this browser logged in, and so can log out.
@@ -69,9 +69,9 @@ pub(crate) struct PageLayout<'a> {
     pub(crate) events: Option<String>,
 }
 
-impl<'a> PageLayout<'a> {
+impl PageLayout {
     /// Of a page in a section. The day of the address, if any, goes along to other pages.
-    pub(crate) fn new(context: &'a WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
+    pub(crate) fn new(context: &WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
         let date = PageLink::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
         let to = |path| match date {
             Some(date) => PageLink::to(path).with("date", &date).href(),
@@ -95,8 +95,8 @@ impl<'a> PageLayout<'a> {
             picker: None,
             notice: Notice::of(request),
             unread: Vec::new(),
-            version: &context.config.version,
-            host: &context.config.host,
+            version: context.config.version.clone(),
+            host: context.config.host.clone(),
             up: long(now - context.config.started_at),
             now: ShownTime::date_and_time(now),
             logged_in: request.cookie(COOKIE).is_some(),
@@ -105,7 +105,7 @@ impl<'a> PageLayout<'a> {
     }
 
     /// For those who aren't let in yet.
-    pub(crate) fn bare(context: &'a WebContext, request: &HttpRequest) -> Self {
+    pub(crate) fn bare(context: &WebContext, request: &HttpRequest) -> Self {
         Self {
             navigation: Vec::new(),
             logged_in: false,
@@ -124,7 +124,7 @@ impl<'a> PageLayout<'a> {
     }
 
     /// With parts that change by themselves.
-    pub(crate) fn live(context: &'a WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
+    pub(crate) fn live(context: &WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
         // Before the page reads its parts: a change in between is told twice rather than missed.
         let after = context.hub.here(context.deps.kit.now());
         let all = PageLink::to("/api/v1/events");

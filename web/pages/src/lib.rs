@@ -43,9 +43,9 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
 use flowlord_kernel::Code;
 use flowlord_web_core::auth::wants_page;
-use flowlord_web_core::context::WebContext;
+use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::route::{Route, ServeRoute};
 
 pub(crate) use calendar::ShownDay;
 pub(crate) use layout::{NavigationSection, PageLayout};
@@ -85,6 +85,15 @@ pub(crate) fn html(page: &impl Template) -> Answer {
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, HTML)).body(page))
 }
 
+/// The handler of a page that its address makes.
+pub(crate) fn rendered<T: Template>(
+    page: impl AsyncFn(&WebContext, &HttpRequest) -> Result<T, Problem> + Copy + Send + Sync + 'static,
+) -> impl ServeRoute<(ContextRef, HttpRequest)> {
+    move |context: ContextRef, request: HttpRequest| async move {
+        answer(&context, &request, page(&context, &request)).await
+    }
+}
+
 /// Answers a page, or the problem that keeps it from being made: as a page to a browser, as a document to a program.
 pub(crate) async fn answer<T: Template>(
     context: &WebContext,
@@ -104,7 +113,7 @@ pub(crate) async fn answer<T: Template>(
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
-    layout: PageLayout<'a>,
+    layout: PageLayout,
     status: StatusCode,
     title: &'a str,
     detail: &'a str,

@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage<'a> {
-    layout: PageLayout<'a>,
+    layout: PageLayout,
     next: &'a str,
     problem: &'a str,
 }

@@ -9,18 +9,18 @@ use flowlord_messages::alerts::{AlertFilter, ListAlerts, ReadEscalations};
 use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use flowlord_messages::workflows::ReadLoadedWorkflows;
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
 use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum};
 use super::rows::{AlertRow, OpenIncidentRow, TaskRow, WorkflowTrouble, incidents, troubles};
 use super::when::seconds;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::view("/", Role::Viewer, start)]
+    vec![Route::view("/", Role::Viewer, rendered(start_page))]
 }
 
 /// How many tasks the page shows.
@@ -29,8 +29,8 @@ const ALERTS: usize = 10;
 
 #[derive(Template)]
 #[template(path = "start.html")]
-struct StartPage<'a> {
-    layout: PageLayout<'a>,
+struct StartPage {
+    layout: PageLayout,
     shown: ShownDay,
     day: DayTotalsRow,
     tasks: Vec<TaskRow>,
@@ -45,12 +45,8 @@ struct StartPage<'a> {
     phases: usize,
 }
 
-pub(crate) async fn start(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, page(&context, &request)).await
-}
-
 /// Each part is read on its own, so that one that fails leaves the others.
-async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<StartPage<'a>, Problem> {
+async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<StartPage, Problem> {
     let params = QueryParams::parse(request.query_string(), &["date", "month"])?;
     let now = context.deps.kit.now();
     let shown = ShownDay::of(&params, now)?;

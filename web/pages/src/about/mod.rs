@@ -10,26 +10,26 @@ use flowlord_messages::stats::ReadBacklog;
 use flowlord_messages::tokens::{ReadTokens, StoredToken};
 use flowlord_messages::workflows::ReadLoadedWorkflows;
 use flowlord_web_core::auth::role;
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::health::ping_actors;
 use serde_json::Value;
 
-use super::answer;
 use super::layout::{NavigationSection, PageLayout};
 use super::parts::grouped;
+use super::rendered;
 use super::when::ShownTime;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::view("/web/about", Role::Viewer, page)]
+    vec![Route::view("/web/about", Role::Viewer, rendered(about_page))]
 }
 
 #[derive(Template)]
 #[template(path = "about.html")]
-struct AboutPage<'a> {
-    layout: PageLayout<'a>,
+struct AboutPage {
+    layout: PageLayout,
     /// Names and values, as they are.
     service: Vec<FactLine>,
     /// Whether notifications go to Slack.
@@ -111,12 +111,8 @@ fn fact(name: &'static str, value: impl Into<String>) -> FactLine {
     FactLine { name, value: value.into() }
 }
 
-pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, show(&context, &request)).await
-}
-
 /// Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
-async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
+async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<AboutPage, Problem> {
     QueryParams::parse(request.query_string(), &["date", "month"])?;
     let mut layout = PageLayout::live(context, request, NavigationSection::About);
     let deps = &context.deps;

@@ -16,9 +16,9 @@ use flowlord_messages::alerts::{AlertFilter, ListAlerts, ListIncidents, ReadEsca
 use flowlord_messages::audit::AuditAction;
 use flowlord_messages::silences::ListSilences;
 use flowlord_web_core::auth::may_change;
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
 use self::incidents::{DayIncident, SilenceRow};
@@ -27,13 +27,13 @@ use self::query::{PARAMS, PATH, is_chosen};
 use self::routes::AlertRoute;
 use super::parts::{LongText, Pager, TableHeads, grouped};
 use super::sort::heads;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
 pub(crate) use self::act::act;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/web/alert", Role::Viewer, alerts),
+        Route::view("/web/alert", Role::Viewer, rendered(alerts_page)),
         Route::post("/web/alert", Role::Operator, act).audited_as(action_of_form),
     ]
 }
@@ -57,8 +57,8 @@ const SILENCES: usize = 100;
 
 #[derive(Template)]
 #[template(path = "alerts.html")]
-struct AlertsPage<'a> {
-    layout: PageLayout<'a>,
+struct AlertsPage {
+    layout: PageLayout,
     shown: ShownDay,
     routes: Vec<AlertRoute>,
     /// Leads to how Slack is configured.
@@ -94,11 +94,7 @@ struct AlertCard {
     chosen: bool,
 }
 
-pub(crate) async fn alerts(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, page(&context, &request)).await
-}
-
-async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AlertsPage<'a>, Problem> {
+async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<AlertsPage, Problem> {
     let params = QueryParams::parse(request.query_string(), PARAMS)?;
     let now = context.deps.kit.now();
     let shown = ShownDay::of(&params, now)?;

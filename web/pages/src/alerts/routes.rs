@@ -35,7 +35,7 @@ impl AlertRoute {
         context: &WebContext,
         ladders: Vec<EscalationStatus>,
         now: DateTime<Utc>,
-        layout: &mut PageLayout<'_>,
+        layout: &mut PageLayout,
     ) -> Vec<Self> {
         let open = |ladder: &EscalationStatus| Some((ladder.route.clone(), ladder.incident_since?));
         let incidents: Vec<_> = ladders.iter().filter_map(open).collect();

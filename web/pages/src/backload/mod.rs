@@ -23,16 +23,16 @@ use flowlord_web_core::use_cases::backloads::{
 
 use self::form::BackloadForm;
 use self::one::{BackloadDetails, BackloadRow};
-use super::answer;
 use super::layout::{NavigationSection, PageLayout};
 use super::link::PageLink;
 use super::notice::Notice;
 use super::parts::{LongText, Pager, grouped};
+use super::rendered;
 use super::when::ShownTime;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/web/backload", Role::Viewer, page),
+        Route::view("/web/backload", Role::Viewer, rendered(backload_page)),
         Route::post("/web/backload", Role::Operator, execute).audited(AuditAction::Backload),
         Route::post("/web/backload/{id}/{change:pause|resume|cancel}", Role::Operator, change)
             .audited(AuditAction::Backload),
@@ -50,8 +50,8 @@ const OFFERED: usize = 2_000;
 
 #[derive(Template)]
 #[template(path = "backload.html")]
-struct BackloadPage<'a> {
-    layout: PageLayout<'a>,
+struct BackloadPage {
+    layout: PageLayout,
     form: BackloadForm,
     offer: BackloadChoices,
     /// What is found of the task.
@@ -130,11 +130,7 @@ impl From<NewTask> for PlannedRow {
     }
 }
 
-pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, show(&context, &request)).await
-}
-
-async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<BackloadPage<'a>, Problem> {
+async fn backload_page(context: &WebContext, request: &HttpRequest) -> Result<BackloadPage, Problem> {
     let query = Query::parse_lenient(request.query_string());
     let id = query.first_value("id").map(parse_backload_id).transpose()?;
     let form = BackloadForm::read(&query);

@@ -46,8 +46,8 @@ const LISTED: usize = 200;
 
 #[derive(Template)]
 #[template(path = "task.html")]
-struct TaskPage<'a> {
-    layout: PageLayout<'a>,
+struct TaskPage {
+    layout: PageLayout,
     row: TaskRow,
     task: Attempt,
     name: String,
@@ -97,11 +97,7 @@ pub(crate) async fn task(context: ContextRef, path: Path<String>, request: HttpR
     answer(&context, &request, page(&context, &request, &path)).await
 }
 
-async fn page<'a>(
-    context: &'a WebContext,
-    request: &HttpRequest,
-    path: &str,
-) -> Result<TaskPage<'a>, Problem> {
+async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result<TaskPage, Problem> {
     QueryParams::parse(request.query_string(), &["date"])?;
     let mut layout = PageLayout::live(context, request, NavigationSection::Tasks);
     let uid = parse_uid(path)?;

@@ -10,9 +10,9 @@ use flowlord_domain::Role;
 use flowlord_messages::audit::AuditAction;
 use flowlord_messages::stats::{DayTotals, HourTotals, ReadDayTotals};
 use flowlord_web_core::auth::may_change;
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
 use self::list::{find_tasks, json_href};
@@ -21,13 +21,13 @@ use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum};
 use super::rows::TaskRow;
 use super::sort::{SortColumn, heads};
 use super::when::ShownTime;
-use super::{NavigationSection, PageLayout, PageLink, ShownDay, answer};
+use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
 pub(crate) use self::act::again;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/web/task", Role::Viewer, tasks),
+        Route::view("/web/task", Role::Viewer, rendered(tasks_page)),
         Route::post("/web/task", Role::Operator, again).audited(AuditAction::Rerun),
     ]
 }
@@ -48,8 +48,8 @@ const COLUMNS: [SortColumn; 9] = [
 
 #[derive(Template)]
 #[template(path = "tasks.html")]
-struct TasksPage<'a> {
-    layout: PageLayout<'a>,
+struct TasksPage {
+    layout: PageLayout,
     shown: ShownDay,
     totals: DayCounts,
     q: String,
@@ -83,11 +83,7 @@ struct FilterChip {
     href: String,
 }
 
-pub(crate) async fn tasks(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, page(&context, &request)).await
-}
-
-async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<TasksPage<'a>, Problem> {
+async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<TasksPage, Problem> {
     let params = QueryParams::parse(request.query_string(), filter::PARAMS)?;
     let now = context.deps.kit.now();
     let shown = ShownDay::of(&params, now)?;

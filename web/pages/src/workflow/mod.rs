@@ -15,9 +15,9 @@ use flowlord_domain::Role;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::audit::AuditAction;
 use flowlord_messages::workflows::LoadedWorkflows;
-use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
 use self::file::FilePart;
@@ -26,16 +26,16 @@ use self::grid::SlotGrid;
 use self::phases::{PhaseFilter, PhaseRow};
 use self::query::{PARAMS, PATH, WorkflowQuery};
 use self::read::WorkflowData;
-use super::answer;
 use super::layout::{NavigationSection, PageLayout};
 use super::link::PageLink;
+use super::rendered;
 use super::rows::{self, WorkflowTrouble};
 
 pub(crate) use self::act::{change, refresh};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/web/workflow", Role::Viewer, page),
+        Route::view("/web/workflow", Role::Viewer, rendered(workflow_page)),
         Route::post("/web/workflow/refresh", Role::Operator, refresh).audited(AuditAction::Refresh),
         Route::post("/web/workflow/{change:pause|resume}", Role::Operator, change).audited_as(action_of_path),
     ]
@@ -49,8 +49,8 @@ const MOST_PHASES: usize = 500;
 
 #[derive(Template)]
 #[template(path = "workflow.html")]
-struct WorkflowPage<'a> {
-    layout: PageLayout<'a>,
+struct WorkflowPage {
+    layout: PageLayout,
     /// What the filters offer, and what is chosen.
     filter: PhaseFilter,
     clear: Option<String>,
@@ -74,11 +74,7 @@ struct FileCard {
     paused: usize,
 }
 
-pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
-    answer(&context, &request, show(&context, &request)).await
-}
-
-async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
+async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<WorkflowPage, Problem> {
     let params = QueryParams::parse(request.query_string(), &PARAMS)?;
     let link = PageLink::of(PATH, request.query_string());
     let asked = WorkflowQuery::of(&params, context.deps.kit.now())?;

@@ -59,7 +59,7 @@ pub(super) struct ChosenPhase {
 pub(super) async fn read(
     context: &WebContext,
     asked: &WorkflowQuery,
-    layout: &mut PageLayout<'_>,
+    layout: &mut PageLayout,
 ) -> Result<WorkflowData, Problem> {
     let deps = &context.deps;
     let (current, times, paused) = tokio::join!(
