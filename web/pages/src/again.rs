@@ -8,13 +8,12 @@ use flowlord_web_core::use_cases::tasks::rerun_tasks;
 
 use super::Notice;
 
-/// So many run again by one form.
+/// The most tasks that one form reruns.
 pub(super) const MOST: usize = 500;
 
-/// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct RerunSummary {
-    pub(super) created: usize,
+    created: usize,
     /// Why others can't run again.
     pub(super) refused: Vec<String>,
 }
@@ -34,17 +33,18 @@ impl RerunSummary {
         Ok(())
     }
 
-    /// In words, with the first reason.
-    pub(super) fn notice(&self) -> Notice {
+    /// In words, with the first reason; an error where none was rerun, since then nothing changed.
+    pub(super) fn into_notice(self) -> Result<Notice, Problem> {
         let Self { created, refused } = self;
         let ran = match created {
             1 => "1 task was rerun".to_owned(),
             many => format!("{many} tasks were rerun"),
         };
-        match refused.as_slice() {
+        let notice = match refused.as_slice() {
             [] => Notice::good(format!("{ran}.")),
             [why] => Notice::bad(format!("{ran}, 1 could not be: {why}.")),
             [why, ..] => Notice::bad(format!("{ran}, {} could not be. The first: {why}.", refused.len())),
-        }
+        };
+        if created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
     }
 }

@@ -39,11 +39,14 @@ mod workflow;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
+use flowlord_domain::query::Query;
 use flowlord_kernel::Code;
 use flowlord_web_core::auth::wants_page;
 use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::extract::form_body;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::{Route, ServeRoute};
 
@@ -108,6 +111,12 @@ pub(crate) async fn answer<T: Template>(
         notice::told(&mut answer);
     }
     Ok(answer)
+}
+
+/// The fields of a form that a page sends.
+pub(crate) async fn form_fields(request: &HttpRequest, payload: Payload) -> Result<Query, Problem> {
+    let body = form_body(request, payload).await?;
+    Ok(Query::parse_lenient(&String::from_utf8_lossy(&body)))
 }
 
 #[derive(Template)]

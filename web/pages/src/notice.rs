@@ -5,6 +5,8 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
+use flowlord_web_core::audit_entry::AuditEntry;
+use flowlord_web_core::problem::Problem;
 
 use crate::link::encode;
 
@@ -36,6 +38,14 @@ impl Notice {
         let cookie = request.cookie(COOKIE)?;
         let (good, text) = cookie.value().split_once(' ')?;
         Some(Self { good: good == GOOD, text: text.to_owned() })
+    }
+
+    /// What came of a form. What failed changed nothing, so the audit log has no change to list.
+    pub(crate) fn after(request: &HttpRequest, done: Result<Self, Problem>) -> Self {
+        done.unwrap_or_else(|problem| {
+            AuditEntry::nothing_changed(request);
+            Self::bad(problem.detail())
+        })
     }
 
     /// Leads back to a page of ours, which tells it.

@@ -26,21 +26,13 @@ pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payl
         Some("ack") => acknowledge(&context, &request, &form).await.map(Notice::good),
         Some("silence") => silence(&context, &request, &form).await.map(Notice::good),
         Some("end") => end(&context, &form).await.map(Notice::good),
-        Some("rerun") => again(&context, &request, &form).await.and_then(|done| ran(&done)),
+        Some("rerun") => again(&context, &request, &form).await.and_then(RerunSummary::into_notice),
         _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
     };
-    match &done {
-        Ok(_) => AuditEntry::note(&request, &body),
-        Err(_) => AuditEntry::nothing_changed(&request),
+    if done.is_ok() {
+        AuditEntry::note(&request, &body);
     }
-    let notice = done.unwrap_or_else(|problem| Notice::bad(problem.detail()));
-    Ok(notice.back_to(&PageLink::of(PATH, request.query_string()).href()))
-}
-
-/// Where none runs again, nothing changed.
-fn ran(done: &RerunSummary) -> Result<Notice, Problem> {
-    let notice = done.notice();
-    if done.created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
+    Ok(Notice::after(&request, done).back_to(&PageLink::of(PATH, request.query_string()).href()))
 }
 
 async fn acknowledge(

@@ -12,9 +12,7 @@ use flowlord_domain::{NewTask, Role};
 use flowlord_messages::audit::AuditAction;
 use flowlord_messages::backloads::{BackloadFailure, ChangeBackload, ReadBackloads};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
-use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::extract::form_body;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::backloads::{
@@ -27,8 +25,8 @@ use super::layout::{NavigationSection, PageLayout};
 use super::link::PageLink;
 use super::notice::Notice;
 use super::parts::{LongText, Pager, grouped};
-use super::rendered;
 use super::when::ShownTime;
+use super::{form_fields, rendered};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -202,19 +200,15 @@ async fn preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTab
 
 /// Carries out what was looked at, and leads to how it stands; else back to the form, with what is wrong.
 pub(crate) async fn execute(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    let body = form_body(&request, payload).await?;
-    let form = BackloadForm::read(&Query::parse_lenient(&String::from_utf8_lossy(&body)));
-    Ok(match carry_out(&context, &form).await {
-        Ok(id) => {
-            Notice::good("The backload has started.").back_to(&PageLink::to(PATH).with("id", &id).href())
-        }
-        Err(problem) => {
-            AuditEntry::nothing_changed(&request);
-            let link =
-                form.fields().iter().fold(PageLink::to(PATH), |link, (name, text)| link.with(name, text));
-            Notice::bad(problem.detail()).back_to(&link.href())
-        }
-    })
+    let form = BackloadForm::read(&form_fields(&request, payload).await?);
+    let done = carry_out(&context, &form).await;
+    let page = PageLink::to(PATH);
+    let to = match &done {
+        Ok(id) => page.with("id", id),
+        Err(_) => form.fields().iter().fold(page, |link, (name, text)| link.with(name, text)),
+    };
+    let done = done.map(|_| Notice::good("The backload has started."));
+    Ok(Notice::after(&request, done).back_to(&to.href()))
 }
 
 async fn carry_out(context: &WebContext, form: &BackloadForm) -> Result<i64, Problem> {

@@ -2,16 +2,13 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::{Path, Payload};
-use flowlord_domain::query::Query;
 use flowlord_domain::{TaskState, Uid};
-use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::extract::form_body;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task};
 use flowlord_web_core::values::matching::note;
 
-use crate::Notice;
+use crate::{Notice, form_fields};
 
 /// Does what a button asks for, and leads back to the task.
 pub(crate) async fn act(
@@ -20,19 +17,14 @@ pub(crate) async fn act(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    let body = form_body(&request, payload).await?;
+    let form = form_fields(&request, payload).await?;
     let uid = parse_uid(&path)?;
-    let form = Query::parse_lenient(&String::from_utf8_lossy(&body));
     let done = match form.first_value("do") {
         Some("again") => again(&context, uid).await,
         Some("cancel") => cancel(&context, uid, form.first_value("note")).await,
         _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
     };
-    if done.is_err() {
-        AuditEntry::nothing_changed(&request);
-    }
-    let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), Notice::good);
-    Ok(notice.back_to(&format!("/web/task/{uid}")))
+    Ok(Notice::after(&request, done.map(Notice::good)).back_to(&format!("/web/task/{uid}")))
 }
 
 async fn again(context: &WebContext, uid: Uid) -> Result<String, Problem> {

@@ -7,33 +7,23 @@ use actix_web::web::Payload;
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::tasks::ReadAttempts;
-use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::extract::form_body;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::use_cases::tasks::parse_uid;
 
 use super::PATH;
 use crate::again::{MOST, RerunSummary};
-use crate::{Notice, PageLink};
+use crate::{Notice, PageLink, form_fields};
 
 /// Has the ticked tasks run again, and leads back to where they stood.
 pub(crate) async fn again(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    let body = form_body(&request, payload).await?;
-    let done = match ticked(&String::from_utf8_lossy(&body)) {
-        Ok(uids) => run(&context, uids).await,
-        Err(problem) => Err(problem),
-    };
-    if done.as_ref().map_or(true, |done| done.created == 0) {
-        AuditEntry::nothing_changed(&request);
-    }
-    let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), |done| done.notice());
-    Ok(notice.back_to(&PageLink::of(PATH, request.query_string()).href()))
+    let form = form_fields(&request, payload).await?;
+    let done = rerun_ticked(&context, &form).await.and_then(RerunSummary::into_notice);
+    Ok(Notice::after(&request, done).back_to(&PageLink::of(PATH, request.query_string()).href()))
 }
 
 /// The tasks of a form, each once, oldest first.
-fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
-    let form = Query::parse_lenient(form);
+fn ticked_uids(form: &Query) -> Result<Vec<Uid>, Problem> {
     let uids = form.pairs().filter(|(name, _)| *name == "uid").map(|(_, uid)| parse_uid(uid));
     let uids: BTreeSet<Uid> = uids.collect::<Result<_, _>>()?;
     match uids.len() {
@@ -43,7 +33,8 @@ fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
     }
 }
 
-async fn run(context: &WebContext, uids: Vec<Uid>) -> Result<RerunSummary, Problem> {
+async fn rerun_ticked(context: &WebContext, form: &Query) -> Result<RerunSummary, Problem> {
+    let uids = ticked_uids(form)?;
     let found = context.deps.view_reader.call(ReadAttempts { uids: uids.clone() }).await?;
     let mut done = RerunSummary::default();
     let mut tasks: Vec<Attempt> = Vec::with_capacity(found.len());
