@@ -19,9 +19,7 @@ impl PageLink {
 
     /// A page with the parameters of a request, as far as they have a value.
     pub(crate) fn of(path: &'static str, query: &str) -> Self {
-        let query = Query::parse_lenient(query);
-        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-        Self { path, query: query.pairs().filter(|(_, value)| !value.is_empty()).map(owned).collect() }
+        Self { path, query: owned_pairs(&Query::parse_lenient(query), |_, value| !value.is_empty()) }
     }
 
     /// With this one value of a parameter.
@@ -29,6 +27,12 @@ impl PageLink {
         let mut link = self.clone();
         link.query.set_value(key, value.to_string());
         link
+    }
+
+    /// With the parameters that choose a task.
+    pub(crate) fn with_task(&self, topic: &str, job: &str) -> Self {
+        let link = self.with("type", topic);
+        if job.is_empty() { link } else { link.with("job", job) }
     }
 
     pub(crate) fn without(&self, keys: &[&str]) -> Self {
@@ -39,9 +43,7 @@ impl PageLink {
 
     /// Only with some of the parameters.
     pub(crate) fn only(&self, keys: &[&str]) -> Self {
-        let kept = self.query.pairs().filter(|(key, _)| keys.contains(key));
-        let query = kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { path: self.path, query }
+        Self { path: self.path, query: owned_pairs(&self.query, |key, _| keys.contains(&key)) }
     }
 
     /// With the same parameters elsewhere.
@@ -77,10 +79,16 @@ impl PageLink {
     }
 }
 
+fn owned_pairs(query: &Query, is_kept: impl Fn(&str, &str) -> bool) -> Query {
+    let kept = query.pairs().filter(|(key, value)| is_kept(key, value));
+    kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
 /// Percent-encodes what can't stand in a query as it is.
 pub(crate) fn encode(text: &str, into: &mut String) {
     for byte in text.bytes() {
         match byte {
+            // A colon, a slash and a comma may stand in a query: times and paths stay readable.
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b',' => {
                 into.push(char::from(byte));
             }

@@ -1,6 +1,7 @@
 //! The rows of lists that several pages show.
 
 use chrono::{DateTime, Utc};
+use flowlord_domain::summary::line_key;
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskResult, TaskState};
 use flowlord_messages::alerts::{EscalationStatus, StoredAlert};
@@ -88,15 +89,11 @@ pub(crate) struct AlertRow {
 
 impl AlertRow {
     pub(crate) fn new(alert: StoredAlert) -> Self {
-        let name = match alert.job.as_str() {
-            "" => alert.topic,
-            job => format!("{}:{job}", alert.topic),
-        };
         let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
         Self {
             at: ShownTime::time_of_day(alert.at),
             kind: alert.kind.as_str().replace('_', " "),
-            name,
+            name: line_key(&alert.topic, &alert.job),
             msg: LongText::of_task(alert.msg, alert.is_msg_cut, &uid),
             uid,
         }

@@ -106,15 +106,9 @@ struct TopicRow {
     job: String,
     href: String,
     total: u64,
-    figures: Vec<ColouredCount>,
+    /// Counts with the class that colours each.
+    figures: Vec<(&'static str, u64)>,
     run: String,
-}
-
-/// A count with the class that colours it.
-#[derive(Debug)]
-struct ColouredCount {
-    class: &'static str,
-    count: u64,
 }
 
 impl DayTotalsRow {
@@ -146,17 +140,12 @@ impl TopicRow {
         let ended = counts.total.saturating_sub(counts.without_result());
         #[expect(clippy::cast_precision_loss, reason = "an average for people")]
         let run = (ended > 0).then(|| millis as f64 / ended as f64 / 1e3);
-        let of_topic = link.with("type", topic);
         Self {
             topic: topic.to_owned(),
             job: job.to_owned(),
-            href: if job.is_empty() { of_topic } else { of_topic.with("job", job) }.href(),
+            href: link.with_task(topic, job).href(),
             total: counts.total,
-            figures: STANDINGS
-                .into_iter()
-                .zip(parts(counts))
-                .map(|(class, count)| ColouredCount { class, count })
-                .collect(),
+            figures: STANDINGS.into_iter().zip(parts(counts)).collect(),
             run: run.map(seconds).unwrap_or_default(),
         }
     }

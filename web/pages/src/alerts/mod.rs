@@ -167,10 +167,9 @@ fn cards(alerts: &[StoredAlert], params: &QueryParams, link: &PageLink) -> Vec<A
         .filter_map(|line| {
             let of = alerts.iter().find(|alert| line_key(&alert.topic, &alert.job) == line.key)?;
             let chosen = is_filtered && is_chosen(params, &of.topic, &of.job);
-            let only = all.with("type", &of.topic);
-            let only = if of.job.is_empty() { only } else { only.with("job", &of.job) };
+            let link = if chosen { all.clone() } else { all.with_task(&of.topic, &of.job) };
             Some(AlertCard {
-                href: if chosen { all.href() } else { only.href() },
+                href: link.href(),
                 count: grouped(line.count),
                 range: LongText::from(line.time_range.replace(',', ", ")),
                 name: line.key,

@@ -7,6 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::web::{Path, Payload};
 use askama::Template;
 use flowlord_domain::query::Query;
+use flowlord_domain::summary::line_key;
 use flowlord_domain::template::meta_keys;
 use flowlord_domain::{NewTask, Role};
 use flowlord_messages::audit::AuditAction;
@@ -123,7 +124,7 @@ impl From<&BackloadFailure> for FailureRow {
 
 impl From<NewTask> for PlannedRow {
     fn from(task: NewTask) -> Self {
-        let name = if task.job.is_empty() { task.topic } else { format!("{}:{}", task.topic, task.job) };
+        let name = line_key(&task.topic, &task.job);
         Self { name, info: LongText::from(task.info), meta: LongText::from(task.meta) }
     }
 }

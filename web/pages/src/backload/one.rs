@@ -1,6 +1,7 @@
 //! A backload that was begun: how far it is, and what became of its tasks.
 
 use flowlord_domain::backload::{BackloadOrder, TaskSelection};
+use flowlord_domain::summary::line_key;
 use flowlord_messages::backloads::{BackloadFailure, BackloadState, StoredBackload};
 
 use super::{FailureRow, PATH};
@@ -61,10 +62,7 @@ fn number(number: usize) -> String {
 impl BackloadRow {
     pub(super) fn new(stored: &StoredBackload) -> Self {
         let order: Option<BackloadOrder> = serde_json::from_str(&stored.order).ok();
-        let task = order.as_ref().map(|order| match order.job.as_str() {
-            "" => order.topic.clone(),
-            job => format!("{}:{job}", order.topic),
-        });
+        let task = order.as_ref().map(|order| line_key(&order.topic, &order.job));
         let range = order.map(|order| {
             let text = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M").to_string();
             if order.from == order.to {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use flowlord_domain::summary::line_key;
 use flowlord_domain::{Attempt, Uid};
 
 use crate::rows::status;
@@ -120,10 +121,7 @@ fn line((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32)) -> String {
 
 impl ChainNode {
     fn new(task: &Attempt, (x, y): (u32, u32), current: bool) -> Self {
-        let name = match task.job.as_str() {
-            "" => task.topic.clone(),
-            job => format!("{}:{job}", task.topic),
-        };
+        let name = line_key(&task.topic, &task.job);
         let (status, class) = status(task);
         let again = if task.retry > 0 {
             format!(", attempt {}", task.retry.saturating_add(1))

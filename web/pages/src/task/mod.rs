@@ -8,6 +8,7 @@ use actix_web::web::Path;
 use askama::Template;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
+use flowlord_domain::summary::line_key;
 use flowlord_domain::task_time::task_time;
 use flowlord_domain::{Attempt, Role, TaskLane, TaskState, Uid};
 use flowlord_messages::audit::AuditAction;
@@ -126,7 +127,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         graph: ChainGraph::new(&chain, uid, more),
         more,
         chain: bars(chain, uid, now),
-        name: name(&task),
+        name: line_key(&task.topic, &task.job),
         row: TaskRow::new(task.clone(), now),
         task,
     })
@@ -141,13 +142,6 @@ impl TaskAction {
             _ if may_change => Self::Cancel,
             _ => Self::Nothing,
         }
-    }
-}
-
-fn name(task: &Attempt) -> String {
-    match task.job.as_str() {
-        "" => task.topic.clone(),
-        job => format!("{}:{job}", task.topic),
     }
 }
 

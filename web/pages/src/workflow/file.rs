@@ -146,8 +146,7 @@ fn sum(hours: &[(DateTime<Utc>, ResultCounts)]) -> String {
 }
 
 fn tasks_of(name: &TaskName, at: DateTime<Utc>) -> PageLink {
-    let link = PageLink::to("/web/task").with("date", &at.date_naive()).with("type", &name.topic);
-    if name.job.is_empty() { link } else { link.with("job", &name.job) }
+    PageLink::to("/web/task").with("date", &at.date_naive()).with_task(&name.topic, &name.job)
 }
 
 impl HourPart {

@@ -87,15 +87,13 @@ impl PhaseRow {
                 .find(|times| times.workflow == phase.workflow && times.task == name && times.cron == *cron)
         });
         let to = link.only(&["date", "days"]).with("file", &phase.workflow).with("phase", &name);
-        let tasks = PageLink::to("/web/task").with("type", &phase.task.topic);
-        let tasks = if phase.task.job.is_empty() { tasks } else { tasks.with("job", &phase.task.job) };
         let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == phase.task)
             && phase.workflow == asked.file;
         Self {
             file: phase.workflow.clone(),
             href: to.href() + "#days",
             file_href: to.only(&["date", "days"]).with("file", &phase.workflow).href(),
-            tasks: tasks.href(),
+            tasks: PageLink::to("/web/task").with_task(&phase.task.topic, &phase.task.job).href(),
             line: phase.line,
             starts: phase.to_words(),
             rule: LongText::from(phase.rule_text.clone()),
