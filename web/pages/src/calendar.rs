@@ -8,7 +8,7 @@ use flowlord_web_core::problem::Problem;
 
 use super::link::PageLink;
 
-/// Where the calendar begins and ends: years that people write with four digits.
+/// Years that people write with four digits: the first and the last of the calendar.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
 /// Which day a page shows.
@@ -58,16 +58,12 @@ impl ShownDay {
     /// From `date` and `month`; today unless asked for another.
     pub(crate) fn of(params: &QueryParams, now: DateTime<Utc>) -> Result<Self, Problem> {
         let today = now.date_naive();
-        let leaf = params.one("month")?.map(|text| {
-            let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok();
-            let no_month = || Problem::invalid(format!("`month` is `{text}`: write a month like 2026-01"));
-            first.filter(|first| in_calendar(*first)).ok_or_else(no_month)
-        });
+        let leaf = params.one("month")?.map(first_of_month).transpose()?;
         let date = params.date()?.unwrap_or(today);
         if !in_calendar(date) {
             return Err(Problem::invalid(format!("`date` is {date}: write a day from 1970 to 9999")));
         }
-        Ok(Self { date, today, leaf: leaf.transpose()? })
+        Ok(Self { date, today, leaf })
     }
 
     pub(crate) fn is_today(self) -> bool {
@@ -91,22 +87,19 @@ impl DayPicker {
         // Another day begins at its first page, with all its hours.
         let link = link.without(&["date", "cursor", "month", "hour"]);
         let ShownDay { date, today, leaf } = shown;
-        let to = |day: NaiveDate| in_calendar(day).then(|| link.with("date", &day).href());
         let (first, next) = shown.month();
-        let turn = |month: Option<NaiveDate>| {
-            let month = month.filter(|month| in_calendar(*month))?;
-            Some(link.with("date", &date).with("month", &month.format("%Y-%m")).href())
-        };
+        let day_before = date.checked_sub_days(Days::new(1));
+        let day_after = date.checked_add_days(Days::new(1)).filter(|after| *after <= today);
         Self {
             date,
             is_today: shown.is_today(),
-            before: date.checked_sub_days(Days::new(1)).and_then(to),
-            after: date.checked_add_days(Days::new(1)).filter(|after| *after <= today).and_then(to),
+            before: day_before.and_then(|day| day_href(&link, day)),
+            after: day_after.and_then(|day| day_href(&link, day)),
             today: link.href(),
             open: leaf.is_some(),
             month: first.format("%B %Y").to_string(),
-            month_before: turn(first.checked_sub_months(Months::new(1))),
-            month_after: turn(Some(next)),
+            month_before: month_href(&link, date, first.checked_sub_months(Months::new(1))),
+            month_after: month_href(&link, date, Some(next)),
             weeks: weeks(first, next, |day| {
                 CalendarDay::new(day, &link, shown, marks.iter().find(|marks| marks.day == day))
             }),
@@ -118,6 +111,23 @@ impl DayPicker {
     pub(crate) fn short(&self) -> String {
         self.date.format("%a %-d %b %Y").to_string()
     }
+}
+
+fn first_of_month(text: &str) -> Result<NaiveDate, Problem> {
+    let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok();
+    first
+        .filter(|first| in_calendar(*first))
+        .ok_or_else(|| Problem::invalid(format!("`month` is `{text}`: write a month like 2026-01")))
+}
+
+fn day_href(link: &PageLink, day: NaiveDate) -> Option<String> {
+    in_calendar(day).then(|| link.with("date", &day).href())
+}
+
+/// Leads to the same day with the calendar turned to another month.
+fn month_href(link: &PageLink, date: NaiveDate, month: Option<NaiveDate>) -> Option<String> {
+    let month = month.filter(|month| in_calendar(*month))?;
+    Some(link.with("date", &date).with("month", &month.format("%Y-%m")).href())
 }
 
 /// Whole weeks from Monday; what isn't in the month stays empty.
@@ -132,6 +142,7 @@ fn weeks(
     let mut weeks = Vec::new();
     while cells.peek().is_some() {
         let mut week: Vec<Option<CalendarDay>> = cells.by_ref().take(7).collect();
+        // The template writes a cell for each: a short row would end the table's grid.
         week.resize_with(7, || None);
         weeks.push(week);
     }
@@ -140,21 +151,15 @@ fn weeks(
 
 impl CalendarDay {
     fn new(day: NaiveDate, link: &PageLink, shown: ShownDay, marks: Option<&DayMarks>) -> Self {
-        let has = |of: fn(&DayMarks) -> bool| marks.is_some_and(of);
-        let (tasks, alerts, files) = (has(|m| m.tasks), has(|m| m.alerts), has(|m| m.files));
-        let mut label = long_date(day);
-        for (number, (_, what)) in [(tasks, "tasks"), (alerts, "alerts"), (files, "files")]
-            .iter()
-            .filter(|(has, _)| *has)
-            .enumerate()
-        {
-            label.push_str(if number == 0 { ": " } else { ", " });
-            label.push_str(what);
-        }
+        let (tasks, alerts, files) =
+            marks.map(|marks| (marks.tasks, marks.alerts, marks.files)).unwrap_or_default();
+        let marked = [(tasks, "tasks"), (alerts, "alerts"), (files, "files")].into_iter();
+        let marked: Vec<&str> = marked.filter_map(|(is_marked, what)| is_marked.then_some(what)).collect();
+        let colon = if marked.is_empty() { "" } else { ": " };
         Self {
             number: day.day(),
             href: link.with("date", &day).href(),
-            label,
+            label: format!("{}{colon}{}", long_date(day), marked.join(", ")),
             tasks,
             alerts,
             files,

@@ -6,7 +6,7 @@ use flowlord_web_core::params::QueryParams;
 
 use super::parts::grouped;
 
-/// So many chosen values are named on the button.
+/// The most chosen values that the button names.
 const NAMED: usize = 2;
 
 #[derive(Debug, Template)]
@@ -20,8 +20,7 @@ pub(crate) struct FilterChoice {
 // It escapes what it holds itself.
 impl HtmlSafe for FilterChoice {}
 
-/// One of its values.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct ChoiceValue {
     pub(crate) value: String,
     /// How many there are, where that is known.
@@ -30,7 +29,7 @@ pub(crate) struct ChoiceValue {
 }
 
 impl FilterChoice {
-    /// With the values that there are, and those that are chosen whether there are any or not.
+    /// With the values that there are, and those that are chosen.
     pub(crate) fn new(
         name: &'static str,
         label: &'static str,
@@ -46,6 +45,7 @@ impl FilterChoice {
                 value,
             })
             .collect();
+        // A filter of a bookmark may match nothing today: it must be seen to be taken away.
         for value in chosen {
             if !options.iter().any(|option| option.value == value) {
                 options.push(ChoiceValue { value: value.to_owned(), count: None, chosen: true });

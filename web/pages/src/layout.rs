@@ -41,8 +41,6 @@ const NAVIGATION: [(NavigationSection, &str, &str, &str); 7] = [
     (NavigationSection::About, "/web/about", "About", "i"),
 ];
 
-/// A link of the navigation.
-#[derive(Debug)]
 pub(crate) struct NavLink {
     pub(crate) label: &'static str,
     pub(crate) href: String,
@@ -51,7 +49,6 @@ pub(crate) struct NavLink {
 }
 
 /// Everything round a page's own content.
-#[derive(Debug)]
 pub(crate) struct PageLayout {
     pub(crate) start: String,
     pub(crate) navigation: Vec<NavLink>,
@@ -73,25 +70,20 @@ impl PageLayout {
     /// Of a page in a section. The day of the address, if any, goes along to other pages.
     pub(crate) fn new(context: &WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
         let date = PageLink::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
-        let to = |path| match date {
-            Some(date) => PageLink::to(path).with("date", &date).href(),
-            None => PageLink::to(path).href(),
-        };
-        let link = |(of, path, label, key): (NavigationSection, &'static str, _, _)| NavLink {
-            label,
-            key,
-            href: to(path),
-            current: of == section,
-        };
         let role = role(context, request).unwrap_or(Role::Viewer);
-        let may_see = |path| {
-            let needed = context.routes.find(&Method::GET, path).role;
-            needed != Role::Admin.into() || needed.lets_in(role)
-        };
         let now = context.deps.kit.now();
         Self {
-            start: to("/"),
-            navigation: NAVIGATION.into_iter().filter(|(_, path, ..)| may_see(path)).map(link).collect(),
+            start: href_on_day("/", date),
+            navigation: NAVIGATION
+                .into_iter()
+                .filter(|(_, path, ..)| is_offered(context, path, role))
+                .map(|(of, path, label, key)| NavLink {
+                    label,
+                    key,
+                    href: href_on_day(path, date),
+                    current: of == section,
+                })
+                .collect(),
             picker: None,
             notice: Notice::of(request),
             unread: Vec::new(),
@@ -106,6 +98,7 @@ impl PageLayout {
 
     /// For those who aren't let in yet.
     pub(crate) fn bare(context: &WebContext, request: &HttpRequest) -> Self {
+        // A session that ended still has its cookie: there is nothing to log out of.
         Self {
             navigation: Vec::new(),
             logged_in: false,
@@ -137,13 +130,22 @@ impl PageLayout {
         answer.map_err(|err| self.unread.push(format!("{what} can't be shown now: {}", err.detail))).ok()
     }
 
-    /// The address of an embedded file.
     pub(crate) fn asset(&self, name: &str) -> String {
         assets::url(name)
     }
 
-    /// The addresses of all scripts.
     pub(crate) fn scripts(&self) -> impl Iterator<Item = String> {
         assets::scripts()
     }
+}
+
+fn href_on_day(path: &'static str, date: Option<NaiveDate>) -> String {
+    let link = PageLink::to(path);
+    date.map_or_else(|| link.href(), |date| link.with("date", &date).href())
+}
+
+/// Whether the navigation leads to a page: it leaves out what only administrators may see.
+fn is_offered(context: &WebContext, path: &str, role: Role) -> bool {
+    let needed = context.routes.find(&Method::GET, path).role;
+    needed != Role::Admin.into() || needed.lets_in(role)
 }

@@ -59,7 +59,6 @@ pub use notice::Notice;
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
      style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The routes of all pages.
 pub fn routes() -> Vec<Route> {
     let modules: &[fn() -> Vec<Route>] = &[
         start::routes,
@@ -107,6 +106,7 @@ pub(crate) async fn answer<T: Template>(
         Ok(page) => html(&page)?,
         Err(problem) => tell(context, request, problem)?,
     };
+    // This page told it: the next one must not tell it again.
     if Notice::of(request).is_some() {
         notice::told(&mut answer);
     }
@@ -131,6 +131,7 @@ struct ProblemPage<'a> {
 
 /// A problem, to whoever asked.
 pub fn tell(context: &WebContext, request: &HttpRequest, problem: Problem) -> Answer {
+    // The server makes a problem document of the error.
     if !wants_page(request.method(), request.headers()) {
         return Err(problem);
     }

@@ -10,10 +10,9 @@ use flowlord_web_core::problem::Problem;
 
 use crate::link::encode;
 
-/// The name of the cookie.
 const COOKIE: &str = "flowlord_notice";
 
-/// A cookie is kept small: a longer text is cut.
+/// Browsers drop a cookie of more than 4 KB: a longer text is cut.
 const MAX_TEXT: usize = 1_000;
 
 const GOOD: &str = "good";
@@ -53,7 +52,7 @@ impl Notice {
         let text: String = self.text.chars().take(MAX_TEXT).collect();
         let mut value = String::new();
         encode(&format!("{} {text}", if self.good { GOOD } else { "bad" }), &mut value);
-        // A cookie's value is percent-decoded, but a plus sign in it is one.
+        // A cookie's value is percent-decoded, but a plus sign stays one.
         let cookie = cookie(value.replace('+', "%20"), Duration::MINUTE);
         HttpResponse::SeeOther().insert_header((LOCATION, path)).cookie(cookie).finish()
     }

@@ -13,7 +13,7 @@ use super::when::ShownTime;
 
 /// A text of this many characters or fewer is shown in full.
 const LONG: usize = 160;
-/// So many of a longer one are shown until it is opened.
+/// The characters of a longer one that are shown until it is opened. Fewer than `LONG`: opening it is to be worth it.
 const SHORT: usize = 120;
 
 /// The height of the highest bar.
@@ -68,7 +68,6 @@ impl From<String> for LongText {
     }
 }
 
-/// The heads of a table.
 #[derive(Debug, Default, Template)]
 #[template(path = "parts/heads.html")]
 pub(crate) struct TableHeads {
@@ -92,7 +91,7 @@ impl Pager {
 }
 
 /// A figure that leads to what it counts.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct LinkedFigure {
     pub(crate) label: &'static str,
     /// Its colour in the stylesheet.
@@ -109,7 +108,6 @@ impl LinkedFigure {
     }
 }
 
-/// A row of figures.
 #[derive(Debug, Default, Template)]
 #[template(path = "parts/figures.html")]
 pub(crate) struct FigureRow {
@@ -125,7 +123,6 @@ pub(crate) fn parts(counts: &ResultCounts) -> [u64; 5] {
     [counts.complete, counts.without_result(), counts.warn, counts.error, counts.alert]
 }
 
-/// All of a day.
 pub(crate) fn sum(stats: &DayTotals) -> ResultCounts {
     stats.rows.iter().fold(ResultCounts::default(), |sum, row| sum.add_counts(&row.counts))
 }
@@ -169,7 +166,6 @@ pub(crate) struct ChartBar {
     pub(crate) segments: Vec<BarSegment>,
 }
 
-/// A part of a bar.
 #[derive(Debug)]
 pub(crate) struct BarSegment {
     pub(crate) class: &'static str,
@@ -186,31 +182,36 @@ impl DayChart {
                 *hour = hour.add_counts(&row.counts);
             }
         }
+        // At least one: an empty day must not divide by zero.
         let highest = hours.iter().map(|hour| hour.total).max().unwrap_or(0).max(1);
         let link = link.without(&["cursor"]);
-        let bar = |(hour, counts): (u32, &ResultCounts)| {
-            let chosen = link.first("hour") == hour.to_string();
-            // The chosen hour leads back to all.
-            let href = if chosen { link.without(&["hour"]) } else { link.with("hour", &hour) }.href();
-            let (title, segments) = stack(hour, counts, highest);
-            ChartBar { x: hour * 10, title, href, chosen, segments }
-        };
-        Self { bars: (0..).zip(&hours).map(bar).collect() }
+        Self {
+            bars: (0..)
+                .zip(&hours)
+                .map(|(hour, counts)| ChartBar::new(hour, counts, highest, &link))
+                .collect(),
+        }
     }
 }
 
-fn stack(hour: u32, counts: &ResultCounts, highest: u64) -> (String, Vec<BarSegment>) {
-    let mut y = BAR_HEIGHT;
-    let mut title = format!("{hour:02}:00 UTC, {} tasks", grouped(counts.total));
-    let mut segments = Vec::new();
-    for (class, count) in STANDINGS.into_iter().zip(parts(counts)).filter(|(_, count)| *count > 0) {
-        #[expect(clippy::cast_precision_loss, reason = "a height on the screen")]
-        let height = count as f64 / highest as f64 * BAR_HEIGHT;
-        y -= height;
-        title.push_str(&format!(", {} {class}", grouped(count)));
-        segments.push(BarSegment { class, y: format!("{y:.1}"), height: format!("{height:.1}") });
+impl ChartBar {
+    fn new(hour: u32, counts: &ResultCounts, highest: u64, link: &PageLink) -> Self {
+        // Height grows downwards in a drawing: the first part stands at the bottom.
+        let mut y = BAR_HEIGHT;
+        let mut title = format!("{hour:02}:00 UTC, {} tasks", grouped(counts.total));
+        let mut segments = Vec::new();
+        for (class, count) in STANDINGS.into_iter().zip(parts(counts)).filter(|(_, count)| *count > 0) {
+            #[expect(clippy::cast_precision_loss, reason = "a height on the screen")]
+            let height = count as f64 / highest as f64 * BAR_HEIGHT;
+            y -= height;
+            title.push_str(&format!(", {} {class}", grouped(count)));
+            segments.push(BarSegment { class, y: format!("{y:.1}"), height: format!("{height:.1}") });
+        }
+        let chosen = link.first("hour") == hour.to_string();
+        // The chosen hour leads back to all.
+        let href = if chosen { link.without(&["hour"]) } else { link.with("hour", &hour) }.href();
+        Self { x: hour * 10, title, href, chosen, segments }
     }
-    (title, segments)
 }
 
 /// A number with its thousands apart: `1,234,567`.

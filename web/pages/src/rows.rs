@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::summary::line_key;
 use flowlord_domain::workflow::{Finding, Severity};
-use flowlord_domain::{Attempt, TaskResult, TaskState};
-use flowlord_messages::alerts::{EscalationStatus, StoredAlert};
+use flowlord_domain::{Attempt, TaskState};
+use flowlord_messages::alerts::StoredAlert;
 use flowlord_messages::workflows::LoadedWorkflows;
 
 use super::parts::LongText;
@@ -36,6 +36,7 @@ impl TaskRow {
     pub(crate) fn new(task: Attempt, now: DateTime<Utc>) -> Self {
         let created = task.uid.created_at();
         let (status, class) = status(&task);
+        // A delay until a set time is no queue time.
         let waiting_since = task.not_before.filter(|at| *at > created).unwrap_or(created);
         let waited = match task.started {
             Some(started) => span(started - waiting_since),
@@ -70,15 +71,13 @@ impl TaskRow {
 
 pub(crate) fn status(task: &Attempt) -> (&'static str, &'static str) {
     match (task.result, task.state) {
-        (Some(result), _) => (result.as_str(), TaskResult::as_str(result)),
+        (Some(result), _) => (result.as_str(), result.as_str()),
         (None, TaskState::Leased) => ("running", "running"),
         (None, TaskState::Delayed) => ("delayed", "waiting"),
         (None, _) => ("ready", "waiting"),
     }
 }
 
-/// A row of the list of alerts.
-#[derive(Debug)]
 pub(crate) struct AlertRow {
     pub(crate) at: ShownTime,
     pub(crate) kind: String,
@@ -100,51 +99,33 @@ impl AlertRow {
     }
 }
 
-/// An incident that isn't over.
-#[derive(Debug)]
-pub(crate) struct OpenIncidentRow {
-    pub(crate) route: String,
-    pub(crate) since: ShownTime,
-    pub(crate) next: ShownTime,
-}
-
-pub(crate) fn incidents(ladders: Vec<EscalationStatus>) -> Vec<OpenIncidentRow> {
-    let open = |ladder: EscalationStatus| {
-        let since = ShownTime::date_and_time(ladder.incident_since?);
-        Some(OpenIncidentRow { route: ladder.route, since, next: ShownTime::time_of_day(ladder.next) })
-    };
-    ladders.into_iter().filter_map(open).collect()
-}
-
 /// Something wrong with a workflow file.
-#[derive(Debug)]
 pub(crate) struct WorkflowTrouble {
     pub(crate) place: String,
     pub(crate) message: String,
     pub(crate) class: &'static str,
 }
 
-pub(crate) fn troubles(current: &LoadedWorkflows) -> Vec<WorkflowTrouble> {
-    findings(current).into_iter().map(trouble).collect()
-}
-
 /// Everything found in workflow files, each once, the worst first.
 pub(crate) fn findings(current: &LoadedWorkflows) -> Vec<&Finding> {
     let loaded = current.workflows.files().iter().flat_map(|file| &file.findings);
     let mut findings: Vec<&Finding> = current.broken.iter().chain(loaded).collect();
+    // A file that no longer loads may have one twice: in its content, and in its last good version.
     findings.sort();
     findings.dedup();
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
 
-pub(crate) fn trouble(finding: &Finding) -> WorkflowTrouble {
-    WorkflowTrouble {
-        place: format!("{}:{}:{}", finding.file, finding.line, finding.column),
-        message: finding.message.clone(),
-        class: match finding.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warn",
-        },
+impl From<&Finding> for WorkflowTrouble {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            place: format!("{}:{}:{}", finding.file, finding.line, finding.column),
+            message: finding.message.clone(),
+            class: match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warn",
+            },
+        }
     }
 }

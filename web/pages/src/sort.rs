@@ -2,10 +2,8 @@
 
 use super::link::PageLink;
 
-/// A column that can be sorted by.
-#[derive(Debug, Clone, Copy)]
+/// A column of a table.
 pub(crate) struct SortColumn {
-    /// What stands on it.
     pub(crate) label: &'static str,
     /// Its name in `sort`; empty for one that can't be sorted by.
     pub(crate) key: &'static str,
@@ -13,7 +11,6 @@ pub(crate) struct SortColumn {
     pub(crate) figures: bool,
 }
 
-/// The head of a column.
 #[derive(Debug)]
 pub(crate) struct ColumnHead {
     /// The name of the column, by which the stylesheet knows it.
@@ -32,28 +29,32 @@ pub(crate) fn heads(
     sort: &str,
     descending: bool,
 ) -> Vec<ColumnHead> {
+    // A cursor is a place in one order, and means nothing in another.
     let link = link.without(&["cursor"]);
-    let head = |column: &SortColumn| {
-        let sorted = match (column.key == sort && !sort.is_empty(), descending) {
-            (false, _) => "",
-            (true, true) => "descending",
-            (true, false) => "ascending",
-        };
+    columns
+        .iter()
+        .map(|column| {
+            let sorted = match (column.key == sort && !sort.is_empty(), descending) {
+                (false, _) => "",
+                (true, true) => "descending",
+                (true, false) => "ascending",
+            };
+            ColumnHead::new(column, sorted, &link)
+        })
+        .collect()
+}
+
+impl ColumnHead {
+    fn new(column: &SortColumn, sorted: &'static str, link: &PageLink) -> Self {
+        let SortColumn { label, key, figures } = *column;
         // A second click turns the order round; the first begins where people look first.
-        let order = match (sorted, column.figures) {
+        let order = match (sorted, figures) {
             ("descending", _) | ("", false) => "asc",
             _ => "desc",
         };
-        let to = || link.with("sort", column.key).with("order", order).href();
-        ColumnHead {
-            key: column.key,
-            label: column.label,
-            href: (!column.key.is_empty()).then(to),
-            sorted,
-            figures: column.figures,
-        }
-    };
-    columns.iter().map(head).collect()
+        let href = (!key.is_empty()).then(|| link.with("sort", key).with("order", order).href());
+        Self { key, label, href, sorted, figures }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_messages::alerts::{AlertFilter, ListAlerts, ReadEscalations};
+use flowlord_messages::alerts::{AlertFilter, EscalationStatus, ListAlerts, ReadEscalations};
 use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use flowlord_messages::workflows::ReadLoadedWorkflows;
@@ -15,8 +15,8 @@ use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
 use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum};
-use super::rows::{AlertRow, OpenIncidentRow, TaskRow, WorkflowTrouble, incidents, troubles};
-use super::when::seconds;
+use super::rows::{AlertRow, TaskRow, WorkflowTrouble, findings};
+use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -39,7 +39,7 @@ struct StartPage {
     alerts: Vec<AlertRow>,
     alerts_link: String,
     more_alerts: bool,
-    incidents: Vec<OpenIncidentRow>,
+    incidents: Vec<EscalationStatus>,
     troubles: Vec<WorkflowTrouble>,
     files: usize,
     phases: usize,
@@ -84,14 +84,14 @@ async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<Start
         more_alerts: alerts.len() > ALERTS,
         alerts: alerts.into_iter().take(ALERTS).map(AlertRow::new).collect(),
         alerts_link: PageLink::to("/web/alert").with("date", &shown.date).href(),
-        incidents: incidents(ladders),
-        troubles: current.as_ref().map(troubles).unwrap_or_default(),
+        incidents: ladders.into_iter().filter(|ladder| ladder.incident_since.is_some()).collect(),
+        troubles: current.iter().flat_map(findings).map(WorkflowTrouble::from).collect(),
         files: current.as_ref().map_or(0, |current| current.workflows.files().len()),
         phases: current.as_ref().map_or(0, |current| current.workflows.phases().count()),
     })
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct DayTotalsRow {
     total: u64,
     figures: FigureRow,
@@ -99,8 +99,6 @@ struct DayTotalsRow {
     topics: Vec<TopicRow>,
 }
 
-/// A row of the table by topic and job.
-#[derive(Debug)]
 struct TopicRow {
     topic: String,
     job: String,

@@ -152,5 +152,5 @@ fn cards(read: &WorkflowData, link: &PageLink) -> Vec<FileCard> {
 fn troubles(current: &LoadedWorkflows, asked: &WorkflowQuery) -> Vec<WorkflowTrouble> {
     let all = rows::findings(current);
     let of = |file: &str| asked.file.is_empty() || file == asked.file;
-    all.into_iter().filter(|finding| of(&finding.file)).map(rows::trouble).collect()
+    all.into_iter().filter(|finding| of(&finding.file)).map(WorkflowTrouble::from).collect()
 }
