@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Role, Uid};
 use flowlord_messages::audit::{AuditAction, AuditRecordPage, ListAuditRecords, StoredAuditRecord};
-use flowlord_messages::tokens::ReadTokens;
+use flowlord_messages::tokens::{ReadTokens, StoredToken};
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const PATH: &str = "/web/audit";
 
-/// Those that restrict what is shown, beside the day.
+/// The parameters that restrict what is shown, beside the day.
 const FILTERS: [&str; 2] = ["who", "action"];
 /// How many changes a page of the list has.
 const ROWS: usize = 100;
@@ -49,7 +49,6 @@ struct AuditPage {
     json: String,
 }
 
-/// A row of the list.
 #[derive(Debug)]
 struct ChangeRow {
     id: i64,
@@ -83,28 +82,26 @@ async fn audit_page(context: &WebContext, request: &HttpRequest) -> Result<Audit
         Ok(AuditRecordPage { changes, next: None, .. }) if changes.is_empty() => {
             last_before(context, asked).await
         }
+        // A page of a long search may be empty while the next one is not.
         _ => None,
     };
     let found = layout.read("the changes", found).unwrap_or_default();
     let tokens = layout.read("the tokens", tokens).unwrap_or_default();
-    let names = tokens.into_iter().map(|token| token.name);
     Ok(AuditPage {
         layout,
         shown,
         kept: link.only(&["date"]),
-        choices: choices(&params, names, &found.changes),
-        clear: FILTERS.iter().any(|name| !link.first(name).is_empty()).then(|| clear(&link).href()),
+        choices: filter_choices(&params, tokens, &found.changes),
+        clear: FILTERS
+            .iter()
+            .any(|name| !link.first(name).is_empty())
+            .then(|| link.without(&FILTERS).without(&["cursor"]).href()),
         looked_until: found.looked_until.map(ShownTime::date_and_time),
         before: before.map(|day| (link.without(&["cursor"]).with("date", &day).href(), long_date(day))),
         pager: Pager::new(&link, found.next.map(|next| next.to_string())),
         json: link.without(&["cursor"]).with("date", &shown.date).at("/api/v1/audit").href(),
         changes: found.changes.into_iter().map(|change| ChangeRow::new(change, &link, now)).collect(),
     })
-}
-
-/// The page of the day without filters.
-fn clear(link: &PageLink) -> PageLink {
-    link.without(&FILTERS).without(&["cursor"])
 }
 
 /// The newest day before with a change that fits. Where it can't be read, the page does without.
@@ -115,14 +112,14 @@ async fn last_before(context: &WebContext, asked: ListAuditRecords) -> Option<Na
     page.changes.first().map(|last| last.change.at.date_naive())
 }
 
-/// Who there is: those with a token, and those that are seen. And every kind of change.
-fn choices(
+fn filter_choices(
     params: &QueryParams,
-    names: impl Iterator<Item = String>,
+    tokens: Vec<StoredToken>,
     changes: &[StoredAuditRecord],
 ) -> [FilterChoice; 2] {
+    // A token that was removed left changes behind; where no token is needed, a change has no name.
     let seen = changes.iter().map(|change| change.change.who.clone()).filter(|who| !who.is_empty());
-    let who: BTreeSet<String> = names.chain(seen).collect();
+    let who: BTreeSet<String> = tokens.into_iter().map(|token| token.name).chain(seen).collect();
     let actions = AuditAction::ALL.map(|action| (action.as_str().to_owned(), None));
     [
         FilterChoice::new("who", "Who", params, who.into_iter().map(|who| (who, None))),

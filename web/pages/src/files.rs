@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const PATH: &str = "/web/files";
 
-/// So many of a day's files are looked at, the newest.
+/// The newest files of a day, of which the page shows some: filters and figures work on these, not in the database.
 const MOST: usize = 2_000;
 /// How many a page of the list has.
 const ROWS: usize = 100;
@@ -38,7 +38,6 @@ struct FilesPage {
     pager: Pager,
 }
 
-/// A row of the list.
 #[derive(Debug)]
 struct FileRow {
     event: i64,
@@ -50,12 +49,12 @@ struct FileRow {
     task_time: Option<ShownTime>,
     /// Why it starts nothing; empty when it may.
     ignored: String,
-    phases: Vec<PhaseRow>,
+    phases: Vec<FileOutcomeRow>,
 }
 
-/// What it did to a phase.
+/// What a file did to a phase.
 #[derive(Debug)]
-struct PhaseRow {
+struct FileOutcomeRow {
     task: String,
     workflow: String,
     state: &'static str,
@@ -64,7 +63,6 @@ struct PhaseRow {
     why: String,
 }
 
-/// Which files are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileFilter {
     All,
@@ -85,14 +83,14 @@ impl FileFilter {
     fn has(self, event: &StoredFileEvent) -> bool {
         match self {
             Self::All => true,
-            Self::WithTasks => tasks(event) > 0,
+            Self::WithTasks => count_tasks(event) > 0,
             Self::WithoutMatch => event.phases.is_empty(),
         }
     }
 }
 
 /// How many tasks it is part of.
-fn tasks(event: &StoredFileEvent) -> u64 {
+fn count_tasks(event: &StoredFileEvent) -> u64 {
     event.phases.iter().filter(|phase| phase.state == FileMatchState::Started).count() as u64
 }
 
@@ -110,6 +108,7 @@ async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<Files
     let mut found = layout.read("the files", found).unwrap_or_default();
     let capped = found.len() > MOST;
     found.truncate(MOST);
+    // The figures count the whole day, so they come before the filter.
     let figures = figures(&found, which, &link);
     found.retain(|event| which.has(event));
     let next = (found.len() > skip + ROWS).then(|| (skip + ROWS).to_string());
@@ -126,37 +125,32 @@ async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<Files
 
 fn figures(events: &[StoredFileEvent], which: FileFilter, link: &PageLink) -> FigureRow {
     let all = link.without(&["show", "cursor"]);
-    let count = |which: FileFilter| events.iter().filter(|event| which.has(event)).count() as u64;
-    let (with, without) = (all.with("show", "tasks").href(), all.with("show", "unmatched").href());
-    let figure = |label, class, count, href: &str, chosen| {
-        let href = href.to_owned();
-        LinkedFigure { label, class, count, href, chosen }
-    };
-    FigureRow {
-        label: "Files",
-        figures: vec![
-            figure("files", "all", count(FileFilter::All), &all.href(), which == FileFilter::All),
-            figure(
-                "with tasks",
-                "complete",
-                count(FileFilter::WithTasks),
-                &with,
-                which == FileFilter::WithTasks,
-            ),
-            figure(
-                "no match",
-                "warn",
-                count(FileFilter::WithoutMatch),
-                &without,
-                which == FileFilter::WithoutMatch,
-            ),
-            figure("tasks created", "running", events.iter().map(tasks).sum(), &with, false),
-        ],
-    }
+    let with_tasks = all.with("show", "tasks").href();
+    let mut figures: Vec<LinkedFigure> = [
+        (FileFilter::All, "files", "all", all.href()),
+        (FileFilter::WithTasks, "with tasks", "complete", with_tasks.clone()),
+        (FileFilter::WithoutMatch, "no match", "warn", all.with("show", "unmatched").href()),
+    ]
+    .into_iter()
+    .map(|(filter, label, class, href)| {
+        let count = events.iter().filter(|event| filter.has(event)).count() as u64;
+        LinkedFigure { label, class, count, href, chosen: filter == which }
+    })
+    .collect();
+    figures.push(LinkedFigure {
+        label: "tasks created",
+        class: "running",
+        count: events.iter().map(count_tasks).sum(),
+        href: with_tasks,
+        // It has no filter of its own.
+        chosen: false,
+    });
+    FigureRow { label: "Files", figures }
 }
 
 impl FileRow {
     fn new(event: StoredFileEvent) -> Self {
+        // The reporter of a file writes this as text, which may be no time.
         let modified = DateTime::parse_from_rfc3339(&event.file.created).ok();
         Self {
             event: event.id,
@@ -167,12 +161,12 @@ impl FileRow {
             task_time: event.file.time_of_path().map(ShownTime::date_and_time),
             path: event.file.path,
             ignored: event.ignored,
-            phases: event.phases.into_iter().map(PhaseRow::new).collect(),
+            phases: event.phases.into_iter().map(FileOutcomeRow::new).collect(),
         }
     }
 }
 
-impl PhaseRow {
+impl FileOutcomeRow {
     fn new(outcome: FilePhaseOutcome) -> Self {
         let class = match outcome.state {
             FileMatchState::Started => "complete",
@@ -204,6 +198,7 @@ fn size(bytes: i64) -> String {
         amount /= 1e3;
         unit += 1;
     }
+    // Three digits at most: 9.9, then 10.
     let digits = if amount < 9.95 { 1 } else { 0 };
     format!("{amount:.digits$} {}", UNITS[unit])
 }

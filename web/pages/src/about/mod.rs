@@ -2,13 +2,14 @@
 
 use actix_web::HttpRequest;
 use askama::Template;
-use flowlord_domain::{Role, duration};
+use flowlord_domain::Role;
+use flowlord_domain::duration::print_duration;
 use flowlord_messages::alerts::{EscalationStatus, ReadEscalations};
-use flowlord_messages::database::{DatabaseFacts, ReadDatabase};
-use flowlord_messages::snapshots::{ListSnapshots, StoredSnapshot};
+use flowlord_messages::database::{DatabaseFacts, ReadDatabase, TableSize};
+use flowlord_messages::snapshots::{ListSnapshots, SnapshotList};
 use flowlord_messages::stats::ReadBacklog;
 use flowlord_messages::tokens::{ReadTokens, StoredToken};
-use flowlord_messages::workflows::ReadLoadedWorkflows;
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_web_core::auth::role;
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
@@ -30,39 +31,25 @@ pub(crate) fn routes() -> Vec<Route> {
 #[template(path = "about.html")]
 struct AboutPage {
     layout: PageLayout,
-    /// Names and values, as they are.
     service: Vec<FactLine>,
     /// Whether notifications go to Slack.
     slack: bool,
     started: ShownTime,
-    looks: Option<(ShownTime, ShownTime)>,
+    workflows: Option<LoadedWorkflows>,
     database: Vec<FactLine>,
     sizes: Vec<SizeRow>,
-    measured: Option<MeasuredSizes>,
+    /// When the sizes of tables were counted, and whether all of each was.
+    measured: Option<(ShownTime, bool)>,
     actors: Vec<ActorRow>,
     ladders: Vec<LadderRow>,
-    snapshots: Vec<SnapshotRow>,
-    snapshot_due: Option<ShownTime>,
-    snapshot_problem: Option<String>,
+    snapshots: SnapshotList,
     /// For those who may see them.
-    tokens: Option<Vec<TokenRow>>,
+    tokens: Option<Vec<StoredToken>>,
 }
 
-/// A line of a list.
-#[derive(Debug, PartialEq, Eq)]
-struct FactLine {
-    name: &'static str,
-    value: String,
-}
+/// A name and its value.
+type FactLine = (&'static str, String);
 
-/// When the sizes of tables were counted.
-#[derive(Debug)]
-struct MeasuredSizes {
-    at: ShownTime,
-    complete: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
 struct SizeRow {
     table: String,
     rows: String,
@@ -93,31 +80,13 @@ struct LadderRow {
     acknowledged_by: Option<String>,
 }
 
-#[derive(Debug)]
-struct SnapshotRow {
-    location: String,
-    at: ShownTime,
-    size: String,
-}
-
-#[derive(Debug)]
-struct TokenRow {
-    name: String,
-    role: Role,
-    created: ShownTime,
-}
-
-fn fact(name: &'static str, value: impl Into<String>) -> FactLine {
-    FactLine { name, value: value.into() }
-}
-
-/// Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
 async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<AboutPage, Problem> {
     QueryParams::parse(request.query_string(), &["date", "month"])?;
     let mut layout = PageLayout::live(context, request, NavigationSection::About);
+    // Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
     let deps = &context.deps;
     let may_see_tokens = role(context, request).is_some_and(|role| role.covers_role(Role::Admin));
-    let (database, current, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
+    let (database, workflows, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
         deps.view_reader.call(ReadDatabase),
         deps.library.call(ReadLoadedWorkflows),
         deps.view_reader.call(ReadBacklog),
@@ -126,7 +95,7 @@ async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<About
         ping_actors(context),
     );
     let database = layout.read("the database", database);
-    let current = layout.read("the workflows", current);
+    let workflows = layout.read("the workflows", workflows);
     let backlog = layout.read("the backlog", backlog);
     let ladders = layout.read("the escalation policies", ladders).unwrap_or_default();
     let snapshots = layout.read("the snapshots", snapshots).unwrap_or_default();
@@ -136,49 +105,42 @@ async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<About
     };
     let tables = database.as_ref().map(|facts| facts.tables.clone()).unwrap_or_default();
     let sizes = context.sizes.current(&deps.view_reader, tables, deps.kit.now()).await;
-    let mut service = service(context);
+    let mut service = service_facts(context);
     if let Some(backlog) = &backlog {
-        let ready: u64 = backlog.ready.iter().map(|(_, count, _)| count).sum();
-        let all = |tasks: &[(String, u64)]| grouped(tasks.iter().map(|(_, count)| count).sum());
-        service.push(fact(
-            "Tasks ready, delayed, leased",
-            format!("{}, {}, {}", grouped(ready), all(&backlog.delayed), all(&backlog.leased)),
-        ));
-        service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
+        let ready = grouped(backlog.ready.iter().map(|(_, count, _)| count).sum());
+        let [delayed, leased] = [&backlog.delayed, &backlog.leased]
+            .map(|tasks| grouped(tasks.iter().map(|(_, count)| count).sum()));
+        service.push(("Tasks ready, delayed, leased", format!("{ready}, {delayed}, {leased}")));
+        service.push(("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
     Ok(AboutPage {
         layout,
         service,
         slack: context.config.slack,
         started: ShownTime::full(context.config.started_at),
-        looks: current
-            .map(|current| (ShownTime::full(current.scanned_at), ShownTime::full(current.next_scan))),
+        workflows,
         database: database.map(|facts| database_facts(context, &facts)).unwrap_or_default(),
-        measured: sizes.as_ref().map(|sizes| MeasuredSizes {
-            at: ShownTime::date_and_time(sizes.at),
-            complete: sizes.is_complete(),
-        }),
+        measured: sizes.as_ref().map(|sizes| (ShownTime::date_and_time(sizes.at), sizes.is_complete())),
         sizes: sizes.iter().flat_map(|sizes| &sizes.tables).map(SizeRow::from).collect(),
         actors: actor_rows(&actors, &(context.config.metrics.0)()),
         ladders: ladders.into_iter().map(LadderRow::from).collect(),
-        snapshots: snapshots.items.into_iter().map(SnapshotRow::from).collect(),
-        snapshot_due: snapshots.next.map(ShownTime::date_and_time),
-        snapshot_problem: snapshots.problem,
-        tokens: tokens.map(|tokens| tokens.into_iter().map(TokenRow::from).collect()),
+        snapshots,
+        tokens,
     })
 }
 
-fn service(context: &WebContext) -> Vec<FactLine> {
+fn service_facts(context: &WebContext) -> Vec<FactLine> {
     let config = &context.config;
+    let slack = if config.slack { "configured" } else { "not configured: see Slack notifications" };
     vec![
-        fact("Application", "flowlord"),
-        fact("Version", config.version.as_str()),
-        fact("Machine", config.host.as_str()),
-        fact("Address", config.public_url.clone().unwrap_or_else(|| config.listen.to_string())),
-        fact("History retention", duration::print_duration(config.kept.history)),
-        fact("Alert for unfinished tasks after", duration::print_duration(config.kept.unfinished)),
-        fact("Lease duration", duration::print_duration(config.lease)),
-        fact("Slack", if config.slack { "configured" } else { "not configured: see Slack notifications" }),
+        ("Application", "flowlord".to_owned()),
+        ("Version", config.version.clone()),
+        ("Machine", config.host.clone()),
+        ("Address", config.public_url.clone().unwrap_or_else(|| config.listen.to_string())),
+        ("History retention", print_duration(config.kept.history)),
+        ("Alert for unfinished tasks after", print_duration(config.kept.unfinished)),
+        ("Lease duration", print_duration(config.lease)),
+        ("Slack", slack.to_owned()),
     ]
 }
 
@@ -189,21 +151,21 @@ fn database_facts(context: &WebContext, facts: &DatabaseFacts) -> Vec<FactLine> 
         grouped(facts.page_size),
         grouped(facts.free_pages)
     );
-    let backup =
-        if context.config.kept.backup.is_empty() { "not configured" } else { &context.config.kept.backup };
+    let backup = context.config.kept.backup.as_str();
+    let backup = if backup.is_empty() { "not configured" } else { backup };
     vec![
-        fact("File", facts.path.as_str()),
-        fact("Schema version", facts.schema.to_string()),
-        fact("SQLite", facts.sqlite.as_str()),
-        fact("Size", bytes(facts.pages * facts.page_size)),
-        fact("Pages", pages),
-        fact("Write-ahead log", bytes(facts.log_bytes)),
-        fact("Backup location", backup),
+        ("File", facts.path.clone()),
+        ("Schema version", facts.schema.to_string()),
+        ("SQLite", facts.sqlite.clone()),
+        ("Size", size_text(facts.pages * facts.page_size)),
+        ("Pages", pages),
+        ("Write-ahead log", size_text(facts.log_bytes)),
+        ("Backup location", backup.to_owned()),
     ]
 }
 
 /// `12.3 MB`, by the thousand.
-fn bytes(bytes: u64) -> String {
+fn size_text(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if bytes < 1_000 {
         return format!("{bytes} bytes");
@@ -218,37 +180,38 @@ fn bytes(bytes: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
-/// `metrics` is what is counted so far: how many messages each actor hasn't answered is among it.
 fn actor_rows(actors: &Value, metrics: &str) -> Vec<ActorRow> {
-    let waiting = |name: &str| {
-        let label = format!("flowlord_messages_under_way{{actor=\"{name}\"}} ");
-        metrics.lines().find_map(|line| line.strip_prefix(&label)).unwrap_or("0").to_owned()
-    };
-    let row = |(name, actor): (&String, &Value)| {
-        let status = actor["status"].as_str().unwrap_or("unknown").to_owned();
-        ActorRow {
-            class: if status == "ok" { "complete" } else { "error" },
-            restarts: actor["restarts"].as_u64().unwrap_or_default(),
-            waiting: waiting(name),
-            name: name.clone(),
-            status,
-        }
-    };
-    actors.as_object().into_iter().flatten().map(row).collect()
+    let actors = actors.as_object().into_iter().flatten();
+    actors
+        .map(|(name, actor)| {
+            let status = actor["status"].as_str().unwrap_or("unknown").to_owned();
+            ActorRow {
+                class: if status == "ok" { "complete" } else { "error" },
+                restarts: actor["restarts"].as_u64().unwrap_or_default(),
+                waiting: messages_in_flight(name, metrics),
+                name: name.clone(),
+                status,
+            }
+        })
+        .collect()
 }
 
-impl From<&flowlord_messages::database::TableSize> for SizeRow {
-    fn from(size: &flowlord_messages::database::TableSize) -> Self {
+/// How many messages an actor hasn't answered: the metrics count that, its own answer doesn't say it.
+fn messages_in_flight(actor: &str, metrics: &str) -> String {
+    let label = format!("flowlord_messages_under_way{{actor=\"{actor}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&label)).unwrap_or("0").to_owned()
+}
+
+impl From<&TableSize> for SizeRow {
+    fn from(size: &TableSize) -> Self {
         let more = if size.complete { "" } else { "more than " };
+        let [bytes, index_bytes] =
+            [size.bytes, size.index_bytes].map(|bytes| format!("{more}{}", size_text(bytes)));
         Self {
             table: size.table.clone(),
             rows: format!("{more}{}", grouped(size.rows)),
-            bytes: format!("{more}{}", bytes(size.bytes)),
-            index_bytes: if size.index_bytes == 0 {
-                String::new()
-            } else {
-                format!("{more}{}", bytes(size.index_bytes))
-            },
+            bytes,
+            index_bytes: if size.index_bytes == 0 { String::new() } else { index_bytes },
         }
     }
 }
@@ -258,9 +221,9 @@ impl From<EscalationStatus> for LadderRow {
         let policy = ladder.policy;
         Self {
             route: ladder.route,
-            interval: duration::print_duration(ladder.interval),
-            min: duration::print_duration(policy.min_interval),
-            max: duration::print_duration(policy.max_interval),
+            interval: print_duration(ladder.interval),
+            min: print_duration(policy.min_interval),
+            max: print_duration(policy.max_interval),
             factors: format!("×{} up, ÷{} down", policy.factor_up, policy.factor_down),
             quiet_ticks: policy.quiet_checks,
             next: ShownTime::time_of_day(ladder.next),
@@ -271,25 +234,14 @@ impl From<EscalationStatus> for LadderRow {
     }
 }
 
-impl From<StoredSnapshot> for SnapshotRow {
-    fn from(snapshot: StoredSnapshot) -> Self {
-        Self { location: snapshot.location, at: ShownTime::full(snapshot.at), size: bytes(snapshot.bytes) }
-    }
-}
-
-impl From<StoredToken> for TokenRow {
-    fn from(token: StoredToken) -> Self {
-        Self { name: token.name, role: token.role, created: ShownTime::date_and_time(token.created) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn sizes_are_told_by_the_thousand() {
-        let told = [0, 999, 1_000, 12_345, 999_949, 999_950, 3_200_000_000, 7_000_000_000_000_000].map(bytes);
+        let told =
+            [0, 999, 1_000, 12_345, 999_949, 999_950, 3_200_000_000, 7_000_000_000_000_000].map(size_text);
         assert_eq!(
             told,
             ["0 bytes", "999 bytes", "1.0 kB", "12.3 kB", "999.9 kB", "1.0 MB", "3.2 GB", "7000.0 TB"]
