@@ -69,6 +69,14 @@ impl FilterChoice {
     }
 }
 
+/// Whether the chosen types and jobs include those of a task. Where none is chosen, all are.
+pub(crate) fn is_task_chosen(params: &QueryParams, topic: &str, job: &str) -> bool {
+    [("type", topic), ("job", job)].into_iter().all(|(name, value)| {
+        let mut chosen = params.many(name).peekable();
+        chosen.peek().is_none() || chosen.any(|chosen| chosen == value)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

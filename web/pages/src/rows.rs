@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::summary::line_key;
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskState};
-use flowlord_messages::alerts::StoredAlert;
+use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
 use flowlord_messages::workflows::LoadedWorkflows;
 
 use super::parts::LongText;
@@ -84,6 +84,11 @@ pub(crate) struct AlertRow {
     pub(crate) name: String,
     pub(crate) msg: LongText,
     pub(crate) uid: String,
+}
+
+/// Asks for the newest alerts of a time: one more than are shown tells that there are more.
+pub(crate) fn newest_alerts((from, to): (DateTime<Utc>, DateTime<Utc>), shown: usize) -> ListAlerts {
+    ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: shown + 1 }
 }
 
 impl AlertRow {

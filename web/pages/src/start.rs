@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_messages::alerts::{AlertFilter, EscalationStatus, ListAlerts, ReadEscalations};
+use flowlord_messages::alerts::{EscalationStatus, ReadEscalations};
 use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use flowlord_messages::workflows::ReadLoadedWorkflows;
@@ -15,7 +15,7 @@ use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
 use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum};
-use super::rows::{AlertRow, TaskRow, WorkflowTrouble, findings};
+use super::rows::{AlertRow, TaskRow, WorkflowTrouble, findings, newest_alerts};
 use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
@@ -45,7 +45,6 @@ struct StartPage {
     phases: usize,
 }
 
-/// Each part is read on its own, so that one that fails leaves the others.
 async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<StartPage, Problem> {
     let params = QueryParams::parse(request.query_string(), &["date", "month"])?;
     let now = context.deps.kit.now();
@@ -54,17 +53,12 @@ async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<Start
     let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
     let deps = &context.deps;
     let link = PageLink::of("/", request.query_string());
+    // Each part is read on its own, so that one that fails leaves the others.
     let (mut layout, stats, tasks, alerts, current, ladders) = tokio::join!(
         PageLayout::live(context, request, NavigationSection::Start).with_picker(context, &link, shown),
         deps.view_reader.call(ReadDayTotals { day: shown.date }),
         deps.view_reader.call(FindTasks::newest_first(filter, TASKS).for_list()),
-        deps.view_reader.call(ListAlerts {
-            from,
-            to,
-            filter: AlertFilter::default(),
-            after: None,
-            limit: ALERTS + 1
-        }),
+        deps.view_reader.call(newest_alerts((from, to), ALERTS)),
         deps.library.call(ReadLoadedWorkflows),
         deps.alerts.call(ReadEscalations),
     );

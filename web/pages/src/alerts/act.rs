@@ -13,7 +13,7 @@ use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::values::matching::{HOLDS, by, note, until};
 use flowlord_web_core::values::required;
 
-use super::again::again;
+use super::again::rerun_failed;
 use super::query::{AlertForm, PATH};
 use crate::again::RerunSummary;
 use crate::{Notice, PageLink};
@@ -24,9 +24,9 @@ pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payl
     let form = AlertForm(Query::parse_lenient(&String::from_utf8_lossy(&body)));
     let done = match form.text("do").as_deref() {
         Some("ack") => acknowledge(&context, &request, &form).await.map(Notice::good),
-        Some("silence") => silence(&context, &request, &form).await.map(Notice::good),
-        Some("end") => end(&context, &form).await.map(Notice::good),
-        Some("rerun") => again(&context, &request, &form).await.and_then(RerunSummary::into_notice),
+        Some("silence") => add_silence(&context, &request, &form).await.map(Notice::good),
+        Some("end") => end_silence(&context, &form).await.map(Notice::good),
+        Some("rerun") => rerun_failed(&context, &request, &form).await.and_then(RerunSummary::into_notice),
         _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
     };
     if done.is_ok() {
@@ -63,7 +63,11 @@ async fn acknowledge(
     })
 }
 
-async fn silence(context: &WebContext, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
+async fn add_silence(
+    context: &WebContext,
+    request: &HttpRequest,
+    form: &AlertForm,
+) -> Result<String, Problem> {
     let now = context.deps.kit.now();
     let silence = AddSilence {
         now,
@@ -82,7 +86,7 @@ async fn silence(context: &WebContext, request: &HttpRequest, form: &AlertForm) 
     Ok(format!("No notifications for {} until {until} UTC.", made.matcher))
 }
 
-async fn end(context: &WebContext, form: &AlertForm) -> Result<String, Problem> {
+async fn end_silence(context: &WebContext, form: &AlertForm) -> Result<String, Problem> {
     let id = form.text("id").and_then(|id| id.parse().ok());
     let id = required("id", id, "the number of the silence")?;
     let ended = context.deps.writer.call(RemoveSilence { now: context.deps.kit.now(), id }).await?;

@@ -1,24 +1,20 @@
-//! Incidents step by step, and silences.
+//! Incidents step by step.
 
 use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::{IncidentStep, StoredIncident};
-use flowlord_messages::silences::Silence;
 
 use crate::when::{ShownTime, long};
 
-/// An incident of the day.
 #[derive(Debug)]
 pub(super) struct DayIncident {
     pub(super) route: String,
     pub(super) opened: ShownTime,
-    /// When it was over.
     pub(super) closed: Option<ShownTime>,
     pub(super) lasted: String,
     pub(super) alerts: u64,
     pub(super) steps: Vec<DayIncidentStep>,
 }
 
-/// One step of it.
 #[derive(Debug)]
 pub(super) struct DayIncidentStep {
     pub(super) at: ShownTime,
@@ -61,28 +57,6 @@ impl DayIncidentStep {
             headline: step.headline,
             details: step.details,
             sent: step.sent.map(ShownTime::time_of_day),
-        }
-    }
-}
-
-/// A silence that isn't over.
-#[derive(Debug)]
-pub(super) struct SilenceRow {
-    pub(super) id: i64,
-    pub(super) what: String,
-    pub(super) until: ShownTime,
-    pub(super) by: String,
-    pub(super) reason: String,
-}
-
-impl SilenceRow {
-    pub(super) fn new(silence: Silence) -> Self {
-        Self {
-            id: silence.id,
-            what: silence.matcher.to_string(),
-            until: ShownTime::date_and_time(silence.until),
-            by: silence.by,
-            reason: silence.reason,
         }
     }
 }

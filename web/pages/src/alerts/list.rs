@@ -68,8 +68,6 @@ impl AlertOrder {
     }
 }
 
-/// A row of the list.
-#[derive(Debug)]
 pub(super) struct AlertLine {
     pub(super) row: i64,
     pub(super) at: ShownTime,

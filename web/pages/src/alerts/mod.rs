@@ -12,21 +12,24 @@ use askama::Template;
 use flowlord_domain::Role;
 use flowlord_domain::query::Query;
 use flowlord_domain::summary::{SummaryItem, line_key, summarize_alerts};
-use flowlord_messages::alerts::{AlertFilter, ListAlerts, ListIncidents, ReadEscalations, StoredAlert};
+use flowlord_messages::alerts::{ListIncidents, ReadEscalations, StoredAlert};
 use flowlord_messages::audit::AuditAction;
-use flowlord_messages::silences::ListSilences;
+use flowlord_messages::silences::{ListSilences, Silence};
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
-use self::incidents::{DayIncident, SilenceRow};
+use self::incidents::DayIncident;
 use self::list::{AlertLine, AlertOrder, COLUMNS};
-use self::query::{PARAMS, PATH, is_chosen};
+use self::query::{PARAMS, PATH};
 use self::routes::AlertRoute;
+use super::choice::is_task_chosen;
 use super::parts::{LongText, Pager, TableHeads, grouped};
+use super::rows::newest_alerts;
 use super::sort::heads;
+use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
 pub(crate) use self::act::act;
@@ -47,7 +50,8 @@ fn action_of_form(_: &str, form: &str) -> AuditAction {
     }
 }
 
-/// So many of a day's alerts are looked at, the newest.
+/// The newest alerts of a day, of which the page shows some: cards, filter and order work on these, not in the
+/// database.
 const MOST: usize = 1_000;
 /// How many a page of the list has.
 const ROWS: usize = 100;
@@ -61,11 +65,10 @@ struct AlertsPage {
     layout: PageLayout,
     shown: ShownDay,
     routes: Vec<AlertRoute>,
-    /// Leads to how Slack is configured.
     slack: String,
     incidents: Vec<DayIncident>,
-    silences: Vec<SilenceRow>,
-    /// The type and job that are chosen, for a new silence.
+    silences: Vec<Silence>,
+    /// The chosen type and job, for a new silence.
     type_: String,
     job: String,
     /// The address of the page, to come back to.
@@ -104,13 +107,7 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
     let (from, to) = day(shown.date);
     let (mut layout, found, ladders, incidents, silences) = tokio::join!(
         PageLayout::live(context, request, NavigationSection::Alerts).with_picker(context, &link, shown),
-        context.deps.view_reader.call(ListAlerts {
-            from,
-            to,
-            filter: AlertFilter::default(),
-            after: None,
-            limit: MOST + 1
-        }),
+        context.deps.view_reader.call(newest_alerts((from, to), MOST)),
         context.deps.alerts.call(ReadEscalations),
         context.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
         context.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
@@ -122,8 +119,9 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
     let routes = AlertRoute::all(context, ladders, now, &mut layout).await;
     let capped = found.len() > MOST;
     found.truncate(MOST);
-    let cards = cards(&found, &params, &link);
-    found.retain(|alert| is_chosen(&params, &alert.topic, &alert.job));
+    // Before the filter: a card leads to its alerts also from those of another.
+    let cards = alert_cards(&found, &params, &link);
+    found.retain(|alert| is_task_chosen(&params, &alert.topic, &alert.job));
     order.sort(&mut found);
     let total = found.len();
     let next = (total > skip + ROWS).then(|| (skip + ROWS).to_string());
@@ -131,11 +129,11 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
         layout,
         shown,
         incidents: incidents.into_iter().map(|incident| DayIncident::new(incident, now)).collect(),
-        silences: silences.into_iter().map(SilenceRow::new).collect(),
+        silences,
         type_: link.first("type").to_owned(),
         job: link.first("job").to_owned(),
         here: link.href(),
-        failed: failed(&link, shown),
+        failed: failed_href(&link, shown),
         may: may_change(context, request),
         routes,
         slack: PageLink::to("/web/about").href() + "#slack",
@@ -153,20 +151,20 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
 }
 
 /// Where the failed tasks of a day, of the chosen type and job, are ticked to run again.
-fn failed(link: &PageLink, shown: ShownDay) -> String {
+fn failed_href(link: &PageLink, shown: ShownDay) -> String {
     let chosen = link.only(&["type", "job"]).at("/web/task").with("date", &shown.date);
     chosen.with("result", "error").with("retry", "failed").href()
 }
 
 /// A card for each task and job, which leads to its alerts only, and from there back to all.
-fn cards(alerts: &[StoredAlert], params: &QueryParams, link: &PageLink) -> Vec<AlertCard> {
+fn alert_cards(alerts: &[StoredAlert], params: &QueryParams, link: &PageLink) -> Vec<AlertCard> {
     let all = link.without(&["type", "job", "cursor"]);
     let is_filtered = !link.first("type").is_empty();
-    let lines = summarize_alerts(alerts.iter().map(item)).into_iter();
+    let lines = summarize_alerts(alerts.iter().map(summary_item)).into_iter();
     lines
         .filter_map(|line| {
             let of = alerts.iter().find(|alert| line_key(&alert.topic, &alert.job) == line.key)?;
-            let chosen = is_filtered && is_chosen(params, &of.topic, &of.job);
+            let chosen = is_filtered && is_task_chosen(params, &of.topic, &of.job);
             let link = if chosen { all.clone() } else { all.with_task(&of.topic, &of.job) };
             Some(AlertCard {
                 href: link.href(),
@@ -179,7 +177,7 @@ fn cards(alerts: &[StoredAlert], params: &QueryParams, link: &PageLink) -> Vec<A
         .collect()
 }
 
-fn item(alert: &StoredAlert) -> SummaryItem<'_> {
+fn summary_item(alert: &StoredAlert) -> SummaryItem<'_> {
     let StoredAlert { topic, job, workflow, task_time, .. } = alert;
     SummaryItem { topic, job, workflow, task_time: *task_time, raised: None }
 }

@@ -3,7 +3,6 @@
 use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::duration;
 use flowlord_domain::query::Query;
-use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::values::BodyDuration;
 use flowlord_web_core::values::matching::MatchText;
@@ -11,14 +10,6 @@ use flowlord_web_core::values::matching::MatchText;
 pub(super) const PATH: &str = "/web/alert";
 
 pub(super) const PARAMS: &[&str] = &["date", "month", "type", "job", "sort", "order", "cursor"];
-
-pub(super) fn is_chosen(params: &QueryParams, topic: &str, job: &str) -> bool {
-    let fits = |name: &'static str, value: &str| {
-        let mut chosen = params.many(name).peekable();
-        chosen.peek().is_none() || chosen.any(|chosen| chosen == value)
-    };
-    fits("type", topic) && fits("job", job)
-}
 
 /// The fields of a form; an empty one isn't there.
 pub(super) struct AlertForm(pub(super) Query);

@@ -37,22 +37,26 @@ impl AlertRoute {
         now: DateTime<Utc>,
         layout: &mut PageLayout,
     ) -> Vec<Self> {
-        let open = |ladder: &EscalationStatus| Some((ladder.route.clone(), ladder.incident_since?));
-        let incidents: Vec<_> = ladders.iter().filter_map(open).collect();
+        let incidents: Vec<_> = ladders
+            .iter()
+            .filter_map(|ladder| Some((ladder.route.clone(), ladder.incident_since?)))
+            .collect();
         let counted = if incidents.is_empty() {
             Vec::new()
         } else {
             let answer = context.deps.view_reader.call(CountNotifications { incidents }).await;
             layout.read("the notifications sent", answer).unwrap_or_default()
         };
+        // They come in the order of the question, which left out the routes without an open incident.
         let mut counted = counted.into_iter();
-        let route = |ladder: EscalationStatus| {
+        let mut routes = Vec::with_capacity(ladders.len());
+        for ladder in ladders {
             let notifications = ladder.incident_since.and_then(|_| counted.next());
             // A named route is refused at the start unless it leads somewhere.
             let is_configured = context.config.slack || ladder.route != DEFAULT_ROUTE;
-            Self::new(ladder, notifications, is_configured, now)
-        };
-        ladders.into_iter().map(route).collect()
+            routes.push(Self::new(ladder, notifications, is_configured, now));
+        }
+        routes
     }
 
     fn new(
@@ -62,14 +66,14 @@ impl AlertRoute {
         now: DateTime<Utc>,
     ) -> Self {
         let notifications = notifications.filter(|_| is_configured);
-        let refused =
-            |of: &NotificationCounts| Some((of.error.clone()?, ShownTime::time_of_day(of.retry_at?)));
         Self {
             since: ladder.incident_since.map(ShownTime::date_and_time),
             lasts: ladder.incident_since.map(|since| long(now - since)).unwrap_or_default(),
             alerts: grouped(ladder.alerts),
-            sent: notifications.as_ref().map(|of| sent(of, ladder.steps)),
-            refused: notifications.as_ref().and_then(refused),
+            sent: notifications.as_ref().map(|of| sent_words(of, ladder.steps)),
+            refused: notifications
+                .as_ref()
+                .and_then(|of| Some((of.error.clone()?, ShownTime::time_of_day(of.retry_at?)))),
             tasks: LongText::from(ladder.tasks.join(", ")),
             next: ShownTime::time_of_day(ladder.next),
             every: long(ladder.interval),
@@ -81,7 +85,7 @@ impl AlertRoute {
 }
 
 /// `2 notifications sent, 1 waiting`.
-fn sent(notifications: &NotificationCounts, steps: u32) -> String {
+fn sent_words(notifications: &NotificationCounts, steps: u32) -> String {
     let NotificationCounts { sent, waiting, .. } = notifications;
     let is_cut = usize::try_from(steps).is_ok_and(|steps| steps > MAX_COUNTED_STEPS);
     let at_least = if is_cut { "at least " } else { "" };
