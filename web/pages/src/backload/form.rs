@@ -11,7 +11,6 @@ use serde::Serialize;
 const META: &str = "meta.";
 
 /// What was filled in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct BackloadForm {
     pub(super) task: String,
     pub(super) workflow: String,
@@ -34,7 +33,6 @@ pub(super) struct BackloadForm {
 }
 
 /// A day and an hour of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DayHour {
     pub(super) day: String,
     pub(super) hour: String,
@@ -61,33 +59,31 @@ impl DayHour {
 
 impl BackloadForm {
     pub(super) fn read(query: &Query) -> Self {
-        let text = |name: &str| query.first_value(name).unwrap_or_default().trim().to_owned();
         let keys = query.pairs().filter_map(|(name, value)| {
             let key = name.strip_prefix(META).filter(|key| !key.is_empty())?;
             Some((key.to_owned(), value.trim().to_owned()))
         });
+        let when = field_text(query, "when");
         Self {
-            task: text("task"),
-            workflow: text("workflow"),
-            one_time: text("when") == "at" || (text("when").is_empty() && !text("at").is_empty()),
+            task: field_text(query, "task"),
+            workflow: field_text(query, "workflow"),
+            // A link may give a time without saying that it is the only one.
+            one_time: when == "at" || (when.is_empty() && !field_text(query, "at").is_empty()),
             at: DayHour::read(query, "at"),
             from: DayHour::read(query, "from"),
             to: DayHour::read(query, "to"),
-            by: text("by"),
-            only: text("only"),
-            template: text("template"),
+            by: field_text(query, "by"),
+            only: field_text(query, "only"),
+            template: field_text(query, "template"),
             keys: keys.collect(),
-            more: text("meta").replace("\r\n", "\n"),
-            meta_file: text("meta-file"),
-            background: !text("background").is_empty(),
-            preview: !text("preview").is_empty(),
+            // Browsers end the lines of a text field with CR LF.
+            more: field_text(query, "meta").replace("\r\n", "\n"),
+            meta_file: field_text(query, "meta-file"),
+            background: !field_text(query, "background").is_empty(),
+            preview: !field_text(query, "preview").is_empty(),
         }
     }
 
-    /// The request that it makes.
-    ///
-    /// # Errors
-    /// What to fill in otherwise.
     pub(super) fn request(&self) -> Result<BackloadRequest, Problem> {
         let only = match self.only.as_str() {
             "" | "all" => TaskSelection::All,
@@ -97,13 +93,16 @@ impl BackloadForm {
                 return Err(Problem::invalid(format!("only is `{other}`: choose all, missing or failed")));
             }
         };
-        let time = |wanted: bool, point: &DayHour| if wanted { point.text() } else { String::new() };
+        let (at, from, to) = match self.one_time {
+            true => (self.at.text(), String::new(), String::new()),
+            false => (String::new(), self.from.text(), self.to.text()),
+        };
         Ok(BackloadRequest {
             task: self.task.clone(),
             workflow: self.workflow.clone(),
-            at: time(self.one_time, &self.at),
-            from: time(!self.one_time, &self.from),
-            to: time(!self.one_time, &self.to),
+            at,
+            from,
+            to,
             by: self.by.clone(),
             template: self.template.clone(),
             meta: MetaLists(self.meta()?),
@@ -112,6 +111,13 @@ impl BackloadForm {
             background: self.background,
             ..BackloadRequest::default()
         })
+    }
+
+    /// The same, refused where it may not mean what it says.
+    pub(super) fn checked_request(&self) -> Result<BackloadRequest, Problem> {
+        let request = self.request()?;
+        request.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
+        Ok(request)
     }
 
     fn meta(&self) -> Result<BTreeMap<String, MetaValues>, Problem> {
@@ -151,6 +157,10 @@ impl BackloadForm {
         let keys = self.keys.iter().map(|(key, value)| (format!("{META}{key}"), value.clone()));
         texts.chain(keys).filter(|(_, text)| !text.is_empty()).collect()
     }
+}
+
+fn field_text(query: &Query, name: &str) -> String {
+    query.first_value(name).unwrap_or_default().trim().to_owned()
 }
 
 /// Values with commas between them are one for each row.

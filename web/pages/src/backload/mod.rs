@@ -9,6 +9,7 @@ use askama::Template;
 use flowlord_domain::query::Query;
 use flowlord_domain::summary::line_key;
 use flowlord_domain::template::meta_keys;
+use flowlord_domain::workflow::Phase;
 use flowlord_domain::{NewTask, Role};
 use flowlord_messages::audit::AuditAction;
 use flowlord_messages::backloads::{BackloadFailure, ChangeBackload, ReadBackloads};
@@ -40,11 +41,11 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const PATH: &str = "/web/backload";
 
-/// So many tasks of a dry run are shown.
+/// How many tasks of a preview are shown.
 const SHOWN: usize = 100;
-/// So many earlier ones.
+/// How many earlier backloads a page of their list has.
 const EARLIER: usize = 20;
-/// So many names are offered.
+/// How many names of tasks and of files are offered: all of them are in every answer.
 const OFFERED: usize = 2_000;
 
 #[derive(Template)]
@@ -53,7 +54,7 @@ struct BackloadPage {
     layout: PageLayout,
     form: BackloadForm,
     offer: BackloadChoices,
-    /// What is found of the task.
+    /// The phase of the task, if there is one.
     found: Option<FoundPhase>,
     problem: Option<String>,
     preview: Option<PreviewTable>,
@@ -64,20 +65,14 @@ struct BackloadPage {
 }
 
 /// What there is to choose from.
-#[derive(Debug, Default)]
 struct BackloadChoices {
     tasks: Vec<String>,
     files: Vec<String>,
 }
 
 /// The phase that a backload is of.
-#[derive(Debug)]
 struct FoundPhase {
-    name: String,
-    workflow: String,
-    template: String,
-    rule: String,
-    starts: String,
+    phase: Phase,
     /// The keys of meta that its template asks for, and what is filled in.
     keys: Vec<(String, String)>,
     /// Where rows come from when none are given.
@@ -85,13 +80,12 @@ struct FoundPhase {
 }
 
 /// What a backload comes to.
-#[derive(Debug)]
 struct PreviewTable {
     count: String,
     many: bool,
     message: String,
     tasks: Vec<PlannedRow>,
-    failed: Vec<FailureRow>,
+    failed: Vec<BackloadFailure>,
     skipped: usize,
     /// How many of them were not looked at.
     more: usize,
@@ -100,26 +94,10 @@ struct PreviewTable {
 }
 
 /// A task that would be created.
-#[derive(Debug)]
 struct PlannedRow {
     name: String,
     info: LongText,
     meta: LongText,
-}
-
-/// A task that can't be.
-#[derive(Debug)]
-struct FailureRow {
-    number: usize,
-    time: Option<ShownTime>,
-    why: String,
-}
-
-impl From<&BackloadFailure> for FailureRow {
-    fn from(failure: &BackloadFailure) -> Self {
-        let BackloadFailure { index, time, why } = failure;
-        Self { number: index + 1, time: time.map(ShownTime::date_and_time), why: why.clone() }
-    }
 }
 
 impl From<NewTask> for PlannedRow {
@@ -131,28 +109,30 @@ impl From<NewTask> for PlannedRow {
 
 async fn backload_page(context: &WebContext, request: &HttpRequest) -> Result<BackloadPage, Problem> {
     let query = Query::parse_lenient(request.query_string());
-    let id = query.first_value("id").map(parse_backload_id).transpose()?;
+    let query_id = query.first_value("id").map(parse_backload_id).transpose()?;
     let form = BackloadForm::read(&query);
     let layout = PageLayout::live(context, request, NavigationSection::Backload);
     let current = context.deps.library.call(ReadLoadedWorkflows).await?;
+    // What is wrong with the form stands beside it, so that it can be mended: it is no problem of the page.
     let (preview, problem) = match form.preview {
-        true => match preview(context, &form).await {
+        true => match plan_preview(context, &form).await {
             Ok(preview) => (Some(preview), None),
             Err(problem) => (None, Some(problem.detail().to_owned())),
         },
         false => (None, None),
     };
-    let (earlier, pager) = earlier(context, request).await?;
+    let (earlier, pager) = read_earlier(context, request).await?;
+    let one = match query_id {
+        Some(id) => Some(read_backload(context, id).await?),
+        None => None,
+    };
     Ok(BackloadPage {
         layout,
         offer: BackloadChoices::new(&current),
         found: FoundPhase::new(&current, &form),
         problem,
         preview,
-        one: match id {
-            Some(id) => Some(one(context, id).await?),
-            None => None,
-        },
+        one: one.map(|(stored, failures)| BackloadDetails::new(&stored, failures)),
         earlier,
         pager,
         hours: (0..24).map(|hour| format!("{hour:02}")).collect(),
@@ -160,12 +140,10 @@ async fn backload_page(context: &WebContext, request: &HttpRequest) -> Result<Ba
     })
 }
 
-async fn one(context: &WebContext, id: i64) -> Result<BackloadDetails, Problem> {
-    let (stored, failures) = read_backload(context, id).await?;
-    Ok(BackloadDetails::new(&stored, &failures))
-}
-
-async fn earlier(context: &WebContext, request: &HttpRequest) -> Result<(Vec<BackloadRow>, Pager), Problem> {
+async fn read_earlier(
+    context: &WebContext,
+    request: &HttpRequest,
+) -> Result<(Vec<BackloadRow>, Pager), Problem> {
     let link = PageLink::of(PATH, request.query_string());
     let after = match link.first("cursor") {
         "" => None,
@@ -179,9 +157,8 @@ async fn earlier(context: &WebContext, request: &HttpRequest) -> Result<(Vec<Bac
     Ok((stored.iter().map(BackloadRow::new).collect(), Pager::new(&link, next)))
 }
 
-async fn preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTable, Problem> {
-    let wanted = form.request()?;
-    wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
+async fn plan_preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTable, Problem> {
+    let wanted = form.checked_request()?;
     let body = form::body(&wanted);
     let planned = plan_backload(context, wanted).await?;
     let page = preview_backload(context, &planned, 0, SHOWN).await?;
@@ -193,7 +170,7 @@ async fn preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTab
         skipped: page.skipped,
         more: count.saturating_sub(page.next),
         tasks: page.tasks.into_iter().map(PlannedRow::from).collect(),
-        failed: page.failed.iter().map(FailureRow::from).collect(),
+        failed: page.failed,
         body,
         fields: form.fields(),
     })
@@ -213,8 +190,7 @@ pub(crate) async fn execute(context: ContextRef, request: HttpRequest, payload: 
 }
 
 async fn carry_out(context: &WebContext, form: &BackloadForm) -> Result<i64, Problem> {
-    let wanted = form.request()?;
-    wanted.refuse_doubtful().map_err(|err| Problem::invalid(err.to_string()))?;
+    let wanted = form.checked_request()?;
     let background = wanted.background;
     let planned = plan_backload(context, wanted).await?;
     Ok(execute_backload(context, planned, background).await?.id)
@@ -234,8 +210,7 @@ pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) ->
 
 impl BackloadChoices {
     fn new(current: &LoadedWorkflows) -> Self {
-        let mut tasks: Vec<String> =
-            current.workflows.phases().map(flowlord_domain::workflow::Phase::task_name).collect();
+        let mut tasks: Vec<String> = current.workflows.phases().map(Phase::task_name).collect();
         tasks.sort_unstable();
         tasks.dedup();
         tasks.truncate(OFFERED);
@@ -257,20 +232,18 @@ impl FoundPhase {
         let mut keys = meta_keys(&phase.template);
         keys.sort_unstable();
         keys.dedup();
-        let filled = |key: String| {
+        let filled = keys.into_iter().map(|key| {
             let value = form.keys.get(&key).cloned().unwrap_or_default();
             (key, value)
-        };
-        let rows = phase.rule.meta_file.as_ref().map(|path| format!("each row of {path}"));
-        let listed = || (!phase.rule.meta.is_empty()).then(|| "the lists in its rule".to_owned());
+        });
         Some(Self {
-            name: phase.task_name(),
-            workflow: phase.workflow.clone(),
-            template: phase.template.clone(),
-            rule: phase.rule_text.clone(),
-            starts: phase.to_words(),
-            keys: keys.into_iter().map(filled).collect(),
-            rows: rows.or_else(listed),
+            phase: phase.clone(),
+            keys: filled.collect(),
+            rows: match &phase.rule.meta_file {
+                Some(path) => Some(format!("each row of {path}")),
+                None if phase.rule.meta.is_empty() => None,
+                None => Some("the lists in its rule".to_owned()),
+            },
         })
     }
 }

@@ -4,13 +4,12 @@ use flowlord_domain::backload::{BackloadOrder, TaskSelection};
 use flowlord_domain::summary::line_key;
 use flowlord_messages::backloads::{BackloadFailure, BackloadState, StoredBackload};
 
-use super::{FailureRow, PATH};
+use super::PATH;
 use crate::link::PageLink;
 use crate::parts::grouped;
 use crate::when::ShownTime;
 
-/// A row of those that were begun.
-#[derive(Debug)]
+/// A row of the list of backloads.
 pub(super) struct BackloadRow {
     pub(super) id: i64,
     pub(super) href: String,
@@ -27,8 +26,7 @@ pub(super) struct BackloadRow {
     pub(super) problem: String,
 }
 
-/// One of them with all that is known.
-#[derive(Debug)]
+/// A backload with all that is known.
 pub(super) struct BackloadDetails {
     pub(super) row: BackloadRow,
     pub(super) message: String,
@@ -36,12 +34,11 @@ pub(super) struct BackloadDetails {
     pub(super) template: String,
     pub(super) by: String,
     pub(super) only: &'static str,
-    pub(super) failures: Vec<FailureRow>,
+    pub(super) failures: Vec<BackloadFailure>,
     /// How many failures aren't remembered.
     pub(super) more: usize,
     pub(super) running: bool,
     pub(super) paused: bool,
-    /// Leads to its tasks.
     pub(super) tasks: String,
 }
 
@@ -61,15 +58,12 @@ fn number(number: usize) -> String {
 
 impl BackloadRow {
     pub(super) fn new(stored: &StoredBackload) -> Self {
+        // An order of another version may not read: the row shows the rest.
         let order: Option<BackloadOrder> = serde_json::from_str(&stored.order).ok();
         let task = order.as_ref().map(|order| line_key(&order.topic, &order.job));
         let range = order.map(|order| {
-            let text = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M").to_string();
-            if order.from == order.to {
-                text(order.from)
-            } else {
-                format!("{} to {}", text(order.from), text(order.to))
-            }
+            let [from, to] = [order.from, order.to].map(|at| at.format("%Y-%m-%d %H:%M").to_string());
+            if order.from == order.to { from } else { format!("{from} to {to}") }
         });
         Self {
             id: stored.id,
@@ -90,7 +84,7 @@ impl BackloadRow {
 }
 
 impl BackloadDetails {
-    pub(super) fn new(stored: &StoredBackload, failures: &[BackloadFailure]) -> Self {
+    pub(super) fn new(stored: &StoredBackload, failures: Vec<BackloadFailure>) -> Self {
         let order: Option<BackloadOrder> = serde_json::from_str(&stored.order).ok();
         let tasks = order.as_ref().map(|order| {
             let link = PageLink::to("/web/task")
@@ -110,8 +104,8 @@ impl BackloadDetails {
             template: order.as_ref().map(|order| order.template.clone()).unwrap_or_default(),
             by: order.map(|order| format!("{:?}", order.by).to_lowercase()).unwrap_or_default(),
             only,
-            failures: failures.iter().map(FailureRow::from).collect(),
             more: stored.failed.saturating_sub(failures.len()),
+            failures,
             running: stored.state == BackloadState::Running,
             paused: stored.state == BackloadState::Paused,
             tasks: tasks.unwrap_or_default(),
