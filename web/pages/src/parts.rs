@@ -4,7 +4,7 @@ use std::fmt;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use flowlord_messages::stats::{DayTotals, ResultCounts};
+use flowlord_messages::stats::{DayTotals, HourTotals, ResultCounts};
 
 use super::calendar::DayPicker;
 use super::link::PageLink;
@@ -123,8 +123,8 @@ pub(crate) fn parts(counts: &ResultCounts) -> [u64; 5] {
     [counts.complete, counts.without_result(), counts.warn, counts.error, counts.alert]
 }
 
-pub(crate) fn sum(stats: &DayTotals) -> ResultCounts {
-    stats.rows.iter().fold(ResultCounts::default(), |sum, row| sum.add_counts(&row.counts))
+pub(crate) fn sum_counts<'a>(rows: impl IntoIterator<Item = &'a HourTotals>) -> ResultCounts {
+    rows.into_iter().fold(ResultCounts::default(), |sum, row| sum.add_counts(&row.counts))
 }
 
 impl FigureRow {
@@ -229,8 +229,6 @@ pub(crate) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_messages::stats::HourTotals;
-
     use super::*;
 
     #[test]
@@ -273,7 +271,10 @@ mod tests {
 
     #[test]
     fn figures_lead_to_what_they_count() {
-        let figures = FigureRow::of_day(&sum(&stats()), &PageLink::of("/web/task", "type=load&result=error"));
+        let figures = FigureRow::of_day(
+            &sum_counts(&stats().rows),
+            &PageLink::of("/web/task", "type=load&result=error"),
+        );
         let text = figures.to_string();
         assert!(text.contains("<b>3,000</b><span>tasks</span>"), "{text}");
         let error = figures.figures.iter().find(|figure| figure.label == "error").unwrap();

@@ -14,7 +14,7 @@ use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
-use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum};
+use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum_counts};
 use super::rows::{AlertRow, TaskRow, WorkflowTrouble, findings, newest_alerts};
 use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
@@ -117,7 +117,7 @@ impl DayTotalsRow {
             .map(|((topic, job), (counts, millis))| TopicRow::new(topic, job, &counts, millis, link))
             .collect();
         topics.sort_by_key(|row| std::cmp::Reverse(row.total));
-        let counts = sum(stats);
+        let counts = sum_counts(&stats.rows);
         Self {
             total: counts.total,
             figures: FigureRow::of_day(&counts, link),

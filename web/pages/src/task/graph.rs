@@ -1,6 +1,6 @@
 //! A chain, drawn: what followed from what, from left to right.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -13,7 +13,7 @@ use crate::rows::status;
 const CELL: (u32, u32) = (216, 54);
 const NODE: (u32, u32) = (176, 40);
 const MARGIN: u32 = 6;
-/// So many attempts are drawn.
+/// How many attempts are drawn; the list below the drawing goes further.
 const DRAWN: usize = 80;
 
 #[derive(Debug, Template)]
@@ -53,20 +53,17 @@ impl ChainGraph {
     /// Of a chain, oldest first, which has `more` attempts. `current` is the one that is looked at.
     pub(super) fn new(chain: &[Attempt], current: Uid, more: usize) -> Self {
         let (drawn, left_out) = (&chain[..chain.len().min(DRAWN)], chain.len().saturating_sub(DRAWN) + more);
-        let places = places(drawn);
-        let at = |uid: Uid| places.get(&uid).map(|(column, row)| corner(*column, *row));
-        let node = |task: &Attempt| Some(ChainNode::new(task, at(task.uid)?, task.uid == current));
-        let edge = |task: &Attempt| {
-            let parent = drawn.iter().find(|parent| Some(parent.uid) == task.parent)?;
-            let again = (&parent.topic, &parent.job) == (&task.topic, &task.job);
-            Some(ChainEdge { path: line(at(parent.uid)?, at(task.uid)?), again })
-        };
-        let size = |step: u32, most: Option<u32>| most.map_or(0, |most| (most + 1) * step);
+        let corners = chain_corners(drawn);
+        let right = corners.values().map(|(x, _)| *x).max().unwrap_or_default();
+        let bottom = corners.values().map(|(_, y)| *y).max().unwrap_or_default();
         Self {
-            width: size(CELL.0, places.values().map(|place| place.0).max()) + 2 * MARGIN + NODE.0 - CELL.0,
-            height: size(CELL.1, places.values().map(|place| place.1).max()) + 2 * MARGIN + NODE.1 - CELL.1,
-            nodes: drawn.iter().filter_map(node).collect(),
-            edges: drawn.iter().filter_map(edge).collect(),
+            width: right + NODE.0 + MARGIN,
+            height: bottom + NODE.1 + MARGIN,
+            nodes: drawn
+                .iter()
+                .filter_map(|task| Some(ChainNode::new(task, *corners.get(&task.uid)?, task.uid == current)))
+                .collect(),
+            edges: drawn.iter().filter_map(|task| ChainEdge::to(task, drawn, &corners)).collect(),
             left_out,
         }
     }
@@ -79,37 +76,40 @@ impl ChainGraph {
 
 /// Column and row of each attempt: a column to the right of what it followed from, and the first that followed in
 /// the same row.
-fn places(chain: &[Attempt]) -> HashMap<Uid, (u32, u32)> {
+fn chain_places(chain: &[Attempt]) -> HashMap<Uid, (u32, u32)> {
+    let known: HashSet<Uid> = chain.iter().map(|task| task.uid).collect();
     let mut children: HashMap<Option<Uid>, Vec<Uid>> = HashMap::new();
-    let known = |uid: &Uid| chain.iter().any(|task| task.uid == *uid);
     for task in chain {
         // A parent is always older: there are no circles.
-        let parent = task.parent.filter(|parent| *parent < task.uid && known(parent));
+        let parent = task.parent.filter(|parent| *parent < task.uid && known.contains(parent));
         children.entry(parent).or_default().push(task.uid);
     }
     let (mut places, mut next_row) = (HashMap::new(), 0);
-    // The last is taken first.
-    let mut open: Vec<(Uid, u32, Option<u32>)> = Vec::new();
-    let mut push = |open: &mut Vec<_>, parent: Option<Uid>, column: u32, row: Option<u32>| {
-        let followed = children.remove(&parent).unwrap_or_default();
-        for (number, uid) in followed.into_iter().enumerate().rev() {
-            open.push((uid, column, row.filter(|_| number == 0)));
-        }
-    };
-    push(&mut open, None, 0, None);
+    // A stack, not a call per generation: a chain of retries is as deep as it is long.
+    let mut open: Vec<(Option<Uid>, u32, Option<u32>)> = vec![(None, 0, None)];
     while let Some((uid, column, row)) = open.pop() {
-        let row = row.unwrap_or_else(|| {
-            next_row += 1;
-            next_row - 1
-        });
-        places.insert(uid, (column, row));
-        push(&mut open, Some(uid), column + 1, Some(row));
+        let (mut next_column, mut own_row) = (column, None);
+        if let Some(uid) = uid {
+            let row = row.unwrap_or_else(|| {
+                next_row += 1;
+                next_row - 1
+            });
+            places.insert(uid, (column, row));
+            (next_column, own_row) = (column + 1, Some(row));
+        }
+        let followed = children.remove(&uid).unwrap_or_default();
+        // The last on the stack is taken first: the first that followed, which goes on in the same row.
+        for (number, follower) in followed.into_iter().enumerate().rev() {
+            open.push((Some(follower), next_column, own_row.filter(|_| number == 0)));
+        }
     }
     places
 }
 
-fn corner(column: u32, row: u32) -> (u32, u32) {
-    (MARGIN + column * CELL.0, MARGIN + row * CELL.1)
+/// The upper left corner of each attempt.
+fn chain_corners(chain: &[Attempt]) -> HashMap<Uid, (u32, u32)> {
+    let places = chain_places(chain).into_iter();
+    places.map(|(uid, (column, row))| (uid, (MARGIN + column * CELL.0, MARGIN + row * CELL.1))).collect()
 }
 
 /// From the right side of one node to the left side of another.
@@ -119,16 +119,24 @@ fn line((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32)) -> String {
     format!("M{x} {y}C{middle} {y} {middle} {end} {to_x} {end}")
 }
 
+impl ChainEdge {
+    /// To an attempt from its parent, where that is drawn.
+    fn to(task: &Attempt, drawn: &[Attempt], corners: &HashMap<Uid, (u32, u32)>) -> Option<Self> {
+        let parent = drawn.iter().find(|parent| Some(parent.uid) == task.parent)?;
+        let again = (&parent.topic, &parent.job) == (&task.topic, &task.job);
+        Some(Self { path: line(*corners.get(&parent.uid)?, *corners.get(&task.uid)?), again })
+    }
+}
+
 impl ChainNode {
     fn new(task: &Attempt, (x, y): (u32, u32), current: bool) -> Self {
         let name = line_key(&task.topic, &task.job);
         let (status, class) = status(task);
-        let again = if task.retry > 0 {
-            format!(", attempt {}", task.retry.saturating_add(1))
-        } else {
-            String::new()
+        let sub = match task.retry {
+            0 => status.to_owned(),
+            retry => format!("{status}, attempt {}", retry.saturating_add(1)),
         };
-        Self { uid: task.uid, x, y, class, name, sub: format!("{status}{again}"), current }
+        Self { uid: task.uid, x, y, class, name, sub, current }
     }
 }
 
@@ -149,14 +157,14 @@ mod tests {
 
     #[test]
     fn what_followed_stands_to_the_right_and_the_first_in_the_same_row() {
-        let places = places(&chain());
+        let places = chain_places(&chain());
         let of = |n| places[&attempt(n).uid];
         assert_eq!([1, 2, 3, 4, 5].map(of), [(0, 0), (1, 0), (2, 0), (2, 1), (3, 0)]);
     }
 
     #[test]
     fn attempts_whose_parent_is_gone_begin_anew() {
-        let places = places(&[child(7, 1, "a"), attempt(8)]);
+        let places = chain_places(&[child(7, 1, "a"), attempt(8)]);
         assert_eq!((places[&attempt(7).uid], places[&attempt(8).uid]), ((0, 0), (0, 1)));
     }
 

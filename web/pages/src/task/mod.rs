@@ -52,9 +52,7 @@ struct TaskPage {
     row: TaskRow,
     task: Attempt,
     name: String,
-    /// What can be done about it by the one who looks.
     offer: TaskAction,
-    /// `Label`, and what stands there.
     facts: Vec<(&'static str, TaskFact)>,
     meta: Vec<(String, String)>,
     workflow_link: String,
@@ -77,15 +75,23 @@ enum TaskAction {
 }
 
 /// A value of a task.
-#[derive(Debug)]
 enum TaskFact {
     Text(String),
     Time(ShownTime),
     Task(Uid),
 }
 
+impl TaskFact {
+    fn full_time(at: DateTime<Utc>) -> Self {
+        Self::Time(ShownTime::full(at))
+    }
+
+    fn length_of(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<Self> {
+        Some(Self::Text(span(to? - from?)))
+    }
+}
+
 /// An attempt of the chain with its bar.
-#[derive(Debug)]
 struct ChainRow {
     row: TaskRow,
     current: bool,
@@ -112,11 +118,12 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         more = more.saturating_sub(1);
     }
     let now = context.deps.kit.now();
+    let scale = TimeScale::of_chain(&chain, now);
     let day = task.uid.created_at().date_naive();
     Ok(TaskPage {
         layout,
         offer: TaskAction::of(&task, may_change(context, request)),
-        facts: facts(&task, now),
+        facts: task_facts(&task, now),
         meta: Query::parse_lenient(&task.meta)
             .pairs()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -126,7 +133,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         day,
         graph: ChainGraph::new(&chain, uid, more),
         more,
-        chain: bars(chain, uid, now),
+        chain: chain.into_iter().map(|task| ChainRow::new(task, uid, &scale, now)).collect(),
         name: line_key(&task.topic, &task.job),
         row: TaskRow::new(task.clone(), now),
         task,
@@ -145,72 +152,80 @@ impl TaskAction {
     }
 }
 
-fn facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, TaskFact)> {
+fn task_facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, TaskFact)> {
     let created = task.uid.created_at();
-    let time = |at: DateTime<Utc>| TaskFact::Time(ShownTime::full(at));
-    let length =
-        |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| Some(TaskFact::Text(span(to? - from?)));
-    let running = (task.state == TaskState::Leased).then_some(now);
+    // A delay until a set time is no queue time.
+    let queued = task.not_before.map_or(created, |at| at.max(created));
+    let until = task.ended.or((task.state == TaskState::Leased).then_some(now));
     let about = task_time(&task.info, &Query::parse_lenient(&task.meta));
     let all = [
         ("Task time", about.map(|at| TaskFact::Time(ShownTime::date_and_time(at)))),
-        ("Created", Some(time(created))),
-        ("Not before", task.not_before.map(time)),
-        ("Started", task.started.map(time)),
-        ("Ended", task.ended.map(time)),
-        ("Queue time", length(Some(task.not_before.map_or(created, |at| at.max(created))), task.started)),
-        ("Run time", length(task.started, task.ended.or(running))),
+        ("Created", Some(TaskFact::full_time(created))),
+        ("Not before", task.not_before.map(TaskFact::full_time)),
+        ("Started", task.started.map(TaskFact::full_time)),
+        ("Ended", task.ended.map(TaskFact::full_time)),
+        ("Queue time", TaskFact::length_of(Some(queued), task.started)),
+        ("Run time", TaskFact::length_of(task.started, until)),
         ("Worker", Some(task.worker.clone()).filter(|worker| !worker.is_empty()).map(TaskFact::Text)),
         ("Attempt", Some(TaskFact::Text(task.retry.saturating_add(1).to_string()))),
-        ("Leased", (task.delivery != 1).then(|| TaskFact::Text(times(task.delivery)))),
-        ("Lease until", task.lease_expires.filter(|_| task.state == TaskState::Leased).map(time)),
+        // Once is what people expect.
+        ("Leased", (task.delivery != 1).then(|| TaskFact::Text(times_leased(task.delivery)))),
+        (
+            "Lease until",
+            task.lease_expires.filter(|_| task.state == TaskState::Leased).map(TaskFact::full_time),
+        ),
         ("Parent", task.parent.map(TaskFact::Task)),
         ("Lane", (task.lane == TaskLane::Backload).then(|| TaskFact::Text("backload".to_owned()))),
     ];
     all.into_iter().filter_map(|(label, fact)| Some((label, fact?))).collect()
 }
 
-fn times(count: u32) -> String {
+fn times_leased(count: u32) -> String {
     match count {
         0 => "never".to_owned(),
         count => format!("{count} times"),
     }
 }
 
-/// The attempts on the scale from the first one's creation to the last one's end.
-fn bars(chain: Vec<Attempt>, current: Uid, now: DateTime<Utc>) -> Vec<ChainRow> {
-    let end_of = |task: &Attempt| task.ended.or(task.started).unwrap_or_else(|| task.uid.created_at());
-    let open = chain.iter().any(|task| task.state != TaskState::Done);
-    let first = chain.iter().map(|task| task.uid.created_at()).min().unwrap_or(now);
-    let last = chain.iter().map(end_of).max().unwrap_or(now).max(if open { now } else { first });
-    let scale = TimeScale { first, length: (last - first).max(TimeDelta::milliseconds(1)) };
-    let row = |task: Attempt| {
-        let created = task.uid.created_at();
-        let end = task.ended.unwrap_or(if task.state == TaskState::Done { created } else { now });
-        let started = task.started.unwrap_or(end);
-        ChainRow {
-            current: task.uid == current,
-            waiting: scale.part(created, started),
-            running: scale.part(started, end),
-            row: TaskRow::new(task, now),
-        }
-    };
-    chain.into_iter().map(row).collect()
-}
-
-#[derive(Debug, Clone, Copy)]
+/// The scale of a chain's time, from the first attempt's creation to the last one's end.
 struct TimeScale {
     first: DateTime<Utc>,
     length: TimeDelta,
 }
 
 impl TimeScale {
+    fn of_chain(chain: &[Attempt], now: DateTime<Utc>) -> Self {
+        let first = chain.iter().map(|task| task.uid.created_at()).min().unwrap_or(now);
+        let ends =
+            chain.iter().map(|task| task.ended.or(task.started).unwrap_or_else(|| task.uid.created_at()));
+        let open = chain.iter().any(|task| task.state != TaskState::Done);
+        let last = ends.max().unwrap_or(now).max(if open { now } else { first });
+        // Parts are divided by it: a task that came with its result takes no time.
+        Self { first, length: (last - first).max(TimeDelta::milliseconds(1)) }
+    }
+
     /// Where a span begins and how long it is, in thousandths.
-    fn part(self, from: DateTime<Utc>, to: DateTime<Utc>) -> (String, String) {
+    fn part(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> (String, String) {
+        (self.thousandths(from - self.first), self.thousandths(to - from))
+    }
+
+    fn thousandths(&self, span: TimeDelta) -> String {
         #[expect(clippy::cast_precision_loss, reason = "a place on the screen")]
-        let place = |span: TimeDelta| {
-            span.num_milliseconds().max(0) as f64 / self.length.num_milliseconds() as f64 * 1e3
-        };
-        (format!("{:.1}", place(from - self.first)), format!("{:.1}", place(to - from)))
+        let place = span.num_milliseconds().max(0) as f64 / self.length.num_milliseconds() as f64 * 1e3;
+        format!("{place:.1}")
+    }
+}
+
+impl ChainRow {
+    fn new(task: Attempt, current: Uid, scale: &TimeScale, now: DateTime<Utc>) -> Self {
+        let created = task.uid.created_at();
+        let end = task.ended.unwrap_or(if task.state == TaskState::Done { created } else { now });
+        let started = task.started.unwrap_or(end);
+        Self {
+            current: task.uid == current,
+            waiting: scale.part(created, started),
+            running: scale.part(started, end),
+            row: TaskRow::new(task, now),
+        }
     }
 }

@@ -8,7 +8,7 @@ use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
 use flowlord_messages::audit::AuditAction;
-use flowlord_messages::stats::{DayTotals, HourTotals, ReadDayTotals};
+use flowlord_messages::stats::{DayTotals, ReadDayTotals};
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
@@ -17,7 +17,7 @@ use flowlord_web_core::route::Route;
 
 use self::list::{find_tasks, json_href};
 use super::choice::FilterChoice;
-use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum};
+use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum_counts};
 use super::rows::TaskRow;
 use super::sort::{SortColumn, heads};
 use super::when::ShownTime;
@@ -67,7 +67,6 @@ struct TasksPage {
 }
 
 /// What the rollups say of the day.
-#[derive(Debug)]
 struct DayCounts {
     figures: FigureRow,
     /// Whether the chart has anything to show.
@@ -77,7 +76,6 @@ struct DayCounts {
 }
 
 /// A filter that stands for itself and is taken away by a click.
-#[derive(Debug)]
 struct FilterChip {
     label: String,
     href: String,
@@ -103,8 +101,8 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
         totals: DayCounts::of(&stats, &params, &link)?,
         q: params.one("q")?.unwrap_or_default().to_owned(),
         kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),
-        chips: chips(&params, &link)?,
-        clear: clear(&link),
+        chips: filter_chips(&params, &link)?,
+        clear: unfiltered_href(&link),
         again: may_change(context, request).then(|| link.href()),
         heads: TableHeads { heads: heads(&COLUMNS, &link, sort, descending) },
         tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
@@ -117,38 +115,39 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
 impl DayCounts {
     /// Of the chosen types and jobs; the figures also of the chosen hour.
     fn of(stats: &DayTotals, params: &QueryParams, link: &PageLink) -> Result<Self, Problem> {
-        let narrowed = filter::narrowed(stats, params);
-        let hour = filter::hour(params)?;
-        let in_hour = |row: &&HourTotals| hour.is_none_or(|hour| row.hour == hour);
-        let of_hour = DayTotals { rows: narrowed.rows.iter().filter(in_hour).cloned().collect() };
-        let counts = sum(&of_hour);
+        let narrowed = filter::narrowed_totals(stats, params);
+        let hour = filter::shown_hour(params)?;
+        let of_hour = narrowed.rows.iter().filter(|row| hour.is_none_or(|hour| row.hour == hour));
+        let counts = sum_counts(of_hour);
         Ok(Self {
             figures: FigureRow::of_day(&counts, link),
-            any: sum(&narrowed).total > 0,
+            any: sum_counts(&narrowed.rows).total > 0,
             chart: DayChart::of_day(&narrowed, link),
-            choices: filter::choices(stats, params, &counts),
+            choices: filter::task_choices(stats, params, &counts),
         })
     }
 }
 
 /// Filters of which there is no list: the hour, a chain, those that are not tried again.
-fn chips(params: &QueryParams, link: &PageLink) -> Result<Vec<FilterChip>, Problem> {
+fn filter_chips(params: &QueryParams, link: &PageLink) -> Result<Vec<FilterChip>, Problem> {
     let link = link.without(&["cursor"]);
-    let hour = filter::hour(params)?.map(|hour| FilterChip {
+    let hour = filter::shown_hour(params)?.map(|hour| FilterChip {
         label: format!("{hour:02}:00 to {:02}:00 UTC", hour + 1),
         href: link.without(&["hour"]).href(),
     });
     let ids: Vec<&str> = params.many("id").collect();
-    let chain =
-        || FilterChip { label: format!("chain {}", ids.join(", ")), href: link.without(&["id"]).href() };
+    let chain = (!ids.is_empty()).then(|| FilterChip {
+        label: format!("chain {}", ids.join(", ")),
+        href: link.without(&["id"]).href(),
+    });
     let failed = params
         .one("retry")?
         .map(|_| FilterChip { label: "no retry left".to_owned(), href: link.without(&["retry"]).href() });
-    Ok(hour.into_iter().chain((!ids.is_empty()).then(chain)).chain(failed).collect())
+    Ok(hour.into_iter().chain(chain).chain(failed).collect())
 }
 
 /// The page without any filter; none where there is none.
-fn clear(link: &PageLink) -> Option<String> {
+fn unfiltered_href(link: &PageLink) -> Option<String> {
     let filtered = filter::FILTERS.iter().any(|name| !link.first(name).is_empty());
     filtered.then(|| link.without(filter::FILTERS).without(&["cursor"]).href())
 }
