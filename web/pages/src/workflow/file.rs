@@ -5,8 +5,8 @@ use flowlord_domain::workflow::TaskName;
 use flowlord_messages::stats::ResultCounts;
 
 use super::graph::{PhaseDrawing, PhaseFigures};
-use super::grid::{SlotGrid, by_creation, by_hour, days, heads, summary};
-use super::query::WorkflowQuery;
+use super::grid::{SlotGrid, by_creation, by_hour, day_rows, hour_heads, slot_summary};
+use super::query::{WorkflowQuery, slot_href};
 use super::read::{ChosenPhase, WorkflowData};
 use super::slots::{ShownSlot, SlotState, state_of};
 use crate::link::PageLink;
@@ -14,8 +14,6 @@ use crate::parts::grouped;
 use crate::rows::TaskRow;
 use crate::when::ShownTime;
 
-/// What is shown of a file.
-#[derive(Debug)]
 pub(super) struct FilePart {
     pub(super) name: String,
     /// The file as it is written.
@@ -24,23 +22,19 @@ pub(super) struct FilePart {
     pub(super) days: Option<PhaseDays>,
 }
 
-/// The days of a phase.
-#[derive(Debug)]
 pub(super) struct PhaseDays {
     pub(super) name: String,
     pub(super) scheduled: bool,
     pub(super) summary: String,
     pub(super) grid: SlotGrid,
     pub(super) legend: Vec<SlotState>,
-    /// Before this, nothing was looked at: there was too much.
+    /// Nothing before this was read: there was too much.
     pub(super) cut: Option<ShownTime>,
     pub(super) earlier: String,
     pub(super) later: Option<String>,
     pub(super) hour: Option<HourPart>,
 }
 
-/// The slots of an hour.
-#[derive(Debug)]
 pub(super) struct HourPart {
     pub(super) title: String,
     pub(super) slots: Vec<ShownSlot>,
@@ -53,37 +47,46 @@ pub(super) struct HourPart {
 impl FilePart {
     pub(super) fn new(read: &WorkflowData, asked: &WorkflowQuery, link: &PageLink) -> Option<Self> {
         let file = read.current.workflows.file_at(&asked.file)?;
-        let told = |name: &TaskName| told(name, read, asked.now.date_naive(), link);
         Some(Self {
             name: file.path.clone(),
-            raw: format!("/workflow/{}", path(&file.path)),
-            drawing: PhaseDrawing::new(file, told),
+            raw: format!("/workflow/{}", encoded_path(&file.path)),
+            drawing: PhaseDrawing::new(file, |name| {
+                PhaseFigures::of_task(name, read, asked.now.date_naive(), link)
+            }),
             days: read.chosen.as_ref().map(|chosen| PhaseDays::new(chosen, read, asked, link)),
         })
     }
 }
 
 /// A path within an address.
-fn path(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(encode).collect()
+fn encoded_path(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
-fn told(name: &TaskName, read: &WorkflowData, today: NaiveDate, link: &PageLink) -> PhaseFigures {
-    let (state, note) = match read.newest.get(name) {
-        Some((at, counts)) => {
-            let form = if at.date_naive() == today { "%H:00" } else { "%-d %b %H:00" };
-            (state_of(counts), format!("{}: {}", at.format(form), in_words(counts)))
-        }
-        None => (SlotState::Due, "no task this week".to_owned()),
-    };
-    let href = link.without(&["slot"]).with("phase", name).href() + "#days";
-    let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == *name);
-    PhaseFigures { state, note, href, chosen }
+impl PhaseFigures {
+    fn of_task(name: &TaskName, read: &WorkflowData, today: NaiveDate, link: &PageLink) -> Self {
+        let (state, note) = match read.newest.get(name) {
+            Some((at, counts)) => {
+                let form = if at.date_naive() == today { "%H:00" } else { "%-d %b %H:00" };
+                (state_of(counts), format!("{}: {}", at.format(form), count_words(counts)))
+            }
+            None => (SlotState::Due, "no task this week".to_owned()),
+        };
+        let href = link.without(&["slot"]).with("phase", name).href() + "#days";
+        let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == *name);
+        Self { state, note, href, chosen }
+    }
 }
 
-fn in_words(counts: &ResultCounts) -> String {
+/// The two worst kinds: a box of the drawing has no room for more.
+fn count_words(counts: &ResultCounts) -> String {
     let failed = counts.error + counts.alert;
     let parts = [
         (failed, "failed"),
@@ -103,11 +106,12 @@ impl PhaseDays {
         let name = chosen.name.to_string();
         let here = link.without(&["slot"]).with("phase", &name);
         let slots = read.slots((&asked.file, &name), &chosen.slots, (from, to), asked.now);
-        let tasks = |at: DateTime<Utc>| tasks_of(&chosen.name, at).with("hour", &at.hour()).href();
-        let slot = |at: DateTime<Utc>| here.with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot";
         let rows = match chosen.scheduled {
-            true => days(&by_hour(&slots), asked.date, asked.days, asked.slot, slot),
-            false => days(&by_creation(&chosen.hours), asked.date, asked.days, None, tasks),
+            true => day_rows(&by_hour(&slots), asked.date, asked.days, asked.slot, |at| slot_href(&here, at)),
+            // What other tasks start has no slots: its tasks are counted by the hour of their creation.
+            false => day_rows(&by_creation(&chosen.hours), asked.date, asked.days, None, |at| {
+                tasks_href(&chosen.name, at)
+            }),
         };
         let step = TimeDelta::days(i64::try_from(asked.days).unwrap_or(1));
         let earlier = asked.date.checked_sub_signed(step).unwrap_or(asked.date);
@@ -115,11 +119,11 @@ impl PhaseDays {
         let mut seen: Vec<SlotState> = slots.iter().map(|slot| slot.state).collect();
         seen.extend(chosen.hours.iter().map(|(_, counts)| state_of(counts)));
         Self {
-            summary: if chosen.scheduled { summary(&slots) } else { sum(&chosen.hours) },
+            summary: if chosen.scheduled { slot_summary(&slots) } else { task_summary(&chosen.hours) },
             grid: SlotGrid {
                 label: format!("Hours of {name}, by day"),
                 corner: "Day",
-                heads: heads(from, 24),
+                heads: hour_heads(from, 24),
                 rows,
             },
             legend: SlotState::ALL.into_iter().filter(|state| seen.contains(state)).collect(),
@@ -136,17 +140,19 @@ impl PhaseDays {
     }
 }
 
-fn sum(hours: &[(DateTime<Utc>, ResultCounts)]) -> String {
+fn task_summary(hours: &[(DateTime<Utc>, ResultCounts)]) -> String {
     let all = hours.iter().fold(ResultCounts::default(), |sum, (_, counts)| sum.add_counts(counts));
     match all.total {
         0 => "No task in this time.".to_owned(),
-        1 => format!("1 task: {}.", in_words(&all)),
-        total => format!("{} tasks: {}.", grouped(total), in_words(&all)),
+        1 => format!("1 task: {}.", count_words(&all)),
+        total => format!("{} tasks: {}.", grouped(total), count_words(&all)),
     }
 }
 
-fn tasks_of(name: &TaskName, at: DateTime<Utc>) -> PageLink {
-    PageLink::to("/web/task").with("date", &at.date_naive()).with_task(&name.topic, &name.job)
+/// Leads to the tasks that were created in an hour.
+fn tasks_href(name: &TaskName, at: DateTime<Utc>) -> String {
+    let day = PageLink::to("/web/task").with("date", &at.date_naive());
+    day.with_task(&name.topic, &name.job).with("hour", &at.hour()).href()
 }
 
 impl HourPart {
@@ -164,7 +170,7 @@ impl HourPart {
             slots,
             tasks: chosen.tasks.iter().cloned().map(|task| TaskRow::new(task, asked.now)).collect(),
             close: here.href() + "#days",
-            all: tasks_of(&chosen.name, at).with("hour", &at.hour()).href(),
+            all: tasks_href(&chosen.name, at),
         }
     }
 }

@@ -6,9 +6,9 @@ use flowlord_domain::workflow::{Phase, TaskName, WorkflowFile};
 
 use super::slots::SlotState;
 
-/// So many tasks are drawn; more could not be read.
+/// How many tasks are drawn; more could not be read.
 const MOST: usize = 200;
-/// And so many arrows: where many follow any job of a task, each has one from each.
+/// How many arrows are drawn: where many follow any job of a task, each has one from each.
 const MOST_ARROWS: usize = 1_000;
 
 const WIDTH: usize = 224;
@@ -50,7 +50,6 @@ pub(crate) struct PhaseArrow {
 }
 
 /// What is told of a task.
-#[derive(Debug, Clone)]
 pub(crate) struct PhaseFigures {
     pub(crate) state: SlotState,
     pub(crate) note: String,
@@ -63,26 +62,21 @@ impl PhaseDrawing {
     pub(crate) const BOX_HEIGHT: usize = HEIGHT;
 
     pub(crate) fn new(file: &WorkflowFile, told: impl Fn(&TaskName) -> PhaseFigures) -> Self {
-        let names = names(&file.phases);
+        let names = task_names(&file.phases);
         let shown = &names[..names.len().min(MOST)];
         let (edges, broken) = edges(&file.phases, shown);
-        let places = places(shown.len(), &edges);
-        let point = |place: (usize, usize)| {
-            let (layer, row) = place;
-            (MARGIN + layer * (WIDTH + GAP), MARGIN + row * STEP / 2)
-        };
-        let boxes = shown.iter().zip(&places).map(|(name, place)| {
-            let (x, y) = point(*place);
-            drawn(name, told(name), x, y)
-        });
-        let boxes: Vec<PhaseBox> = boxes.collect();
-        let arrow = |(from, to): &(usize, usize), broken| {
-            let (from, to) = (point(places[*from]), point(places[*to]));
-            PhaseArrow { path: curve(from, to), broken }
-        };
+        let corners = box_corners(shown.len(), &edges);
+        let boxes: Vec<PhaseBox> = shown
+            .iter()
+            .zip(&corners)
+            .map(|(name, corner)| PhaseBox::new(name, told(name), *corner))
+            .collect();
         // What is wrong comes first: it isn't left out.
-        let arrows = broken.iter().map(|edge| arrow(edge, true));
-        let arrows = arrows.chain(edges.iter().map(|edge| arrow(edge, false))).take(MOST_ARROWS).collect();
+        let arrows = broken.iter().map(|edge| (edge, true)).chain(edges.iter().map(|edge| (edge, false)));
+        let arrows = arrows
+            .take(MOST_ARROWS)
+            .map(|((from, to), broken)| PhaseArrow { path: curve(corners[*from], corners[*to]), broken });
+        let arrows = arrows.collect();
         Self {
             width: boxes.iter().map(|drawn| drawn.x + WIDTH).max().unwrap_or_default() + MARGIN,
             height: boxes.iter().map(|drawn| drawn.y + HEIGHT).max().unwrap_or_default() + MARGIN,
@@ -95,17 +89,25 @@ impl PhaseDrawing {
 
     /// The tasks of a file that find room.
     pub(super) fn drawn(file: &WorkflowFile) -> Vec<&TaskName> {
-        names(&file.phases).into_iter().take(MOST).collect()
+        task_names(&file.phases).into_iter().take(MOST).collect()
     }
 }
 
-fn drawn(name: &TaskName, told: PhaseFigures, x: usize, y: usize) -> PhaseBox {
-    let PhaseFigures { state, note, href, chosen } = told;
-    PhaseBox { x, y, name: name.to_string(), href, class: state.class(), note, chosen }
+impl PhaseBox {
+    fn new(name: &TaskName, told: PhaseFigures, (x, y): (usize, usize)) -> Self {
+        let PhaseFigures { state, note, href, chosen } = told;
+        Self { x, y, name: name.to_string(), href, class: state.class(), note, chosen }
+    }
+}
+
+/// The upper left corner of each box.
+fn box_corners(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let places = layers_and_rows(count, edges).into_iter();
+    places.map(|(layer, row)| (MARGIN + layer * (WIDTH + GAP), MARGIN + row * STEP / 2)).collect()
 }
 
 /// Each task once, in the order of the file.
-fn names(phases: &[Phase]) -> Vec<&TaskName> {
+fn task_names(phases: &[Phase]) -> Vec<&TaskName> {
     let mut seen = HashSet::new();
     phases.iter().map(|phase| &phase.task).filter(|name| seen.insert(*name)).collect()
 }
@@ -135,7 +137,7 @@ fn edges(phases: &[Phase], names: &[&TaskName]) -> (Edges, Edges) {
 
 /// Layer and half row of each node. A node's layer is after those of all that it follows; its row is in the middle
 /// of those that follow it. The edges have no circle.
-fn places(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
+fn layers_and_rows(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let mut followers = vec![Vec::new(); count];
     let mut open = vec![0_usize; count];
     for (from, to) in edges {
@@ -154,17 +156,18 @@ fn places(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
             }
         }
     }
-    let rows = rows(&roots, &followers);
+    let rows = half_rows(&roots, &followers);
     layers.into_iter().zip(rows).collect()
 }
 
 /// Half rows, by a walk in depth: what nothing follows takes the next row, all else the middle of its followers'.
 /// So whatever hangs on one node has rows of its own, and no two boxes share a place.
-fn rows(roots: &[usize], followers: &[Vec<usize>]) -> Vec<usize> {
-    let mut rows: Vec<Option<usize>> = vec![None; followers.len()];
+fn half_rows(roots: &[usize], followers: &[Vec<usize>]) -> Vec<usize> {
+    let mut rows = vec![0; followers.len()];
     let mut entered = vec![false; followers.len()];
     let mut next = 0;
     for root in roots {
+        // No recursion: a chain of phases may be as long as the file.
         let mut stack = vec![(*root, Vec::new())];
         entered[*root] = true;
         while let Some((node, own)) = stack.last_mut() {
@@ -176,19 +179,20 @@ fn rows(roots: &[usize], followers: &[Vec<usize>]) -> Vec<usize> {
                 stack.push((follower, Vec::new()));
                 continue;
             }
-            let of = |follower: Option<&usize>| follower.and_then(|follower| rows[*follower]);
-            let row = match of(own.first()).zip(of(own.last())) {
-                Some((first, last)) => usize::midpoint(first, last),
-                None => {
+            // All that it entered have their rows by now: the walk leaves a node last.
+            let row = match own.as_slice() {
+                [first, .., last] => usize::midpoint(rows[*first], rows[*last]),
+                [only] => rows[*only],
+                [] => {
                     next += 2;
                     next - 2
                 }
             };
-            rows[node] = Some(row);
+            rows[node] = row;
             stack.pop();
         }
     }
-    rows.into_iter().map(Option::unwrap_or_default).collect()
+    rows
 }
 
 /// From the right of one box to the left of the next.

@@ -10,7 +10,6 @@ use flowlord_messages::stats::ResultCounts;
 use super::slots::{ShownSlot, SlotState, state_of};
 use crate::parts::grouped;
 
-/// A grid. It knows how it is written.
 #[derive(Debug, Default, Template)]
 #[template(path = "workflow/grid.html")]
 pub(crate) struct SlotGrid {
@@ -21,9 +20,10 @@ pub(crate) struct SlotGrid {
     pub(crate) rows: Vec<GridRow>,
 }
 
+// It escapes what it holds itself.
 impl HtmlSafe for SlotGrid {}
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct GridRow {
     pub(crate) label: String,
     /// The workflow file that it is of; empty where the page shows only one.
@@ -33,7 +33,7 @@ pub(crate) struct GridRow {
     pub(crate) cells: Vec<GridCell>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct GridCell {
     pub(crate) class: &'static str,
     pub(crate) sign: &'static str,
@@ -45,7 +45,6 @@ pub(crate) struct GridCell {
 }
 
 /// What happened in an hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SlotHour {
     state: SlotState,
     /// How many slots, or none where tasks are counted.
@@ -75,10 +74,10 @@ impl SlotHour {
             1 => ", 1 task".to_owned(),
             tasks => format!(", {} tasks", grouped(tasks)),
         };
-        let failed = if self.failed > 0 && self.tasks > 1 {
-            format!(", {} failed", self.failed)
-        } else {
-            String::new()
+        // Of one task, the state says it.
+        let failed = match self.tasks {
+            2.. if self.failed > 0 => format!(", {} failed", self.failed),
+            _ => String::new(),
         };
         format!("{time}:{slots} {}{tasks}{failed}{due}", self.state.label())
     }
@@ -102,6 +101,7 @@ pub(crate) fn by_hour(slots: &[ShownSlot]) -> Hours {
         hours
             .entry(begin)
             .and_modify(|hour| {
+                // States are in the order of what people should see first.
                 hour.state = hour.state.min(one.state);
                 hour.slots += 1;
                 hour.due += one.due;
@@ -115,40 +115,47 @@ pub(crate) fn by_hour(slots: &[ShownSlot]) -> Hours {
 
 /// The hours of tasks that no schedule starts.
 pub(crate) fn by_creation(hours: &[(DateTime<Utc>, ResultCounts)]) -> Hours {
-    let hour = |(at, counts): &(DateTime<Utc>, ResultCounts)| {
-        let failed = counts.error + counts.alert;
-        (*at, SlotHour { state: state_of(counts), slots: 0, due: 0, tasks: counts.total, failed })
-    };
-    hours.iter().map(hour).collect()
+    hours
+        .iter()
+        .map(|(at, counts)| {
+            let failed = counts.error + counts.alert;
+            (*at, SlotHour { state: state_of(counts), slots: 0, due: 0, tasks: counts.total, failed })
+        })
+        .collect()
 }
 
 /// A cell for each of some hours.
-pub(crate) fn cells(
+pub(crate) fn hour_cells(
     hours: &Hours,
     from: DateTime<Utc>,
     count: i64,
     chosen: Option<DateTime<Utc>>,
     href: impl Fn(DateTime<Utc>) -> String,
 ) -> Vec<GridCell> {
-    let cell = |n| {
-        let at = from + TimeDelta::hours(n);
-        let Some(hour) = hours.get(&at) else {
-            let label = format!("{}: nothing due", at.format("%-d %B, %H:00"));
-            return GridCell { class: "none", sign: "", label, href: String::new(), chosen: false };
-        };
-        GridCell {
-            class: hour.state.class(),
-            sign: hour.state.sign(),
-            label: hour.label(at),
-            href: href(at),
-            chosen: chosen == Some(at),
-        }
-    };
-    (0..count).map(cell).collect()
+    (0..count)
+        .map(|n| {
+            let at = from + TimeDelta::hours(n);
+            let Some(hour) = hours.get(&at) else { return GridCell::nothing_due(at) };
+            GridCell {
+                class: hour.state.class(),
+                sign: hour.state.sign(),
+                label: hour.label(at),
+                href: href(at),
+                chosen: chosen == Some(at),
+            }
+        })
+        .collect()
+}
+
+impl GridCell {
+    fn nothing_due(at: DateTime<Utc>) -> Self {
+        let label = format!("{}: nothing due", at.format("%-d %B, %H:00"));
+        Self { class: "none", sign: "", label, href: String::new(), chosen: false }
+    }
 }
 
 /// A row for each day up to `last`, the newest first.
-pub(crate) fn days(
+pub(crate) fn day_rows(
     hours: &Hours,
     last: NaiveDate,
     count: u64,
@@ -156,36 +163,42 @@ pub(crate) fn days(
     href: impl Fn(DateTime<Utc>) -> String,
 ) -> Vec<GridRow> {
     let days = last.iter_days().rev().take(usize::try_from(count).unwrap_or(1));
-    let row = |day: NaiveDate| GridRow {
+    days.map(|day| GridRow {
         label: day.format("%a %-d %b").to_string(),
         file: String::new(),
         href: String::new(),
-        cells: cells(hours, day.and_time(chrono::NaiveTime::MIN).and_utc(), 24, chosen, &href),
-    };
-    days.map(row).collect()
+        cells: hour_cells(hours, day.and_time(chrono::NaiveTime::MIN).and_utc(), 24, chosen, &href),
+    })
+    .collect()
 }
 
-/// The hours of a clock over some columns, each second or third one written.
-pub(crate) fn heads(from: DateTime<Utc>, count: i64) -> Vec<String> {
+/// The hours of a clock over some columns.
+pub(crate) fn hour_heads(from: DateTime<Utc>, count: i64) -> Vec<String> {
     (0..count).map(|n| format!("{:02}", (from + TimeDelta::hours(n)).hour())).collect()
 }
 
 /// In one sentence: how many slots, and how they stand.
-pub(crate) fn summary(slots: &[ShownSlot]) -> String {
-    let count = |state| slots.iter().filter(|slot| slot.state == state).count();
-    let text = |count: usize| grouped(u64::try_from(count).unwrap_or(u64::MAX));
-    let past = slots.len() - count(SlotState::Due);
+pub(crate) fn slot_summary(slots: &[ShownSlot]) -> String {
+    let due = count_slots(slots, SlotState::Due);
+    let past = slots.len() as u64 - due;
     let parts: Vec<String> = SlotState::ALL
         .into_iter()
-        .filter(|state| *state != SlotState::Due && count(*state) > 0)
-        .map(|state| format!("{} {}", text(count(state)), state.label()))
+        .filter(|state| *state != SlotState::Due)
+        .map(|state| (state, count_slots(slots, state)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{} {}", grouped(count), state.label()))
         .collect();
-    match (past, count(SlotState::Due)) {
+    let parts = parts.join(", ");
+    match (past, due) {
         (0, 0) => "No slot in this time.".to_owned(),
-        (0, due) => format!("No slot yet; {} upcoming.", text(due)),
-        (_, 0) => format!("{} slots: {}.", text(past), parts.join(", ")),
-        (_, due) => format!("{} slots: {}; {} upcoming.", text(past), parts.join(", "), text(due)),
+        (0, due) => format!("No slot yet; {} upcoming.", grouped(due)),
+        (past, 0) => format!("{} slots: {parts}.", grouped(past)),
+        (past, due) => format!("{} slots: {parts}; {} upcoming.", grouped(past), grouped(due)),
     }
+}
+
+fn count_slots(slots: &[ShownSlot], state: SlotState) -> u64 {
+    slots.iter().filter(|slot| slot.state == state).count() as u64
 }
 
 #[cfg(test)]
@@ -209,8 +222,9 @@ mod tests {
             slot("09:20", SlotState::Due),
             slot("11:05", SlotState::Due),
         ];
-        let cells =
-            cells(&by_hour(&slots), at("08:00"), 4, Some(at("09:00")), |at| at.format("/%H").to_string());
+        let cells = hour_cells(&by_hour(&slots), at("08:00"), 4, Some(at("09:00")), |at| {
+            at.format("/%H").to_string()
+        });
         let told: Vec<_> =
             cells.iter().map(|cell| (cell.class, cell.label.as_str(), cell.href.as_str())).collect();
         assert_eq!(
@@ -223,18 +237,18 @@ mod tests {
             ]
         );
         assert!(cells[1].chosen && !cells[0].chosen);
-        assert_eq!(summary(&slots), "3 slots: 2 complete, 1 failed; 2 upcoming.");
-        assert_eq!(summary(&[]), "No slot in this time.");
+        assert_eq!(slot_summary(&slots), "3 slots: 2 complete, 1 failed; 2 upcoming.");
+        assert_eq!(slot_summary(&[]), "No slot in this time.");
     }
 
     #[test]
     fn days_come_newest_first() {
         let counts = ResultCounts { total: 3, complete: 3, ..ResultCounts::default() };
         let hours = by_creation(&[(at("23:00"), counts)]);
-        let rows = days(&hours, at("23:00").date_naive(), 2, None, |_| "/x".to_owned());
+        let rows = day_rows(&hours, at("23:00").date_naive(), 2, None, |_| "/x".to_owned());
         assert_eq!(rows.iter().map(|row| row.label.as_str()).collect::<Vec<_>>(), ["Mon 2 Mar", "Sun 1 Mar"]);
         assert_eq!(rows[0].cells[23].label, "2 March, 23:00: complete, 3 tasks");
         assert_eq!(rows[1].cells.len(), 24);
-        assert_eq!(heads(at("22:00"), 3), ["22", "23", "00"]);
+        assert_eq!(hour_heads(at("22:00"), 3), ["22", "23", "00"]);
     }
 }

@@ -9,12 +9,13 @@ mod query;
 mod read;
 mod slots;
 
+use std::collections::BTreeMap;
+
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_domain::workflow::Phase;
+use flowlord_domain::workflow::{Phase, Severity, WorkflowFile};
 use flowlord_messages::audit::AuditAction;
-use flowlord_messages::workflows::LoadedWorkflows;
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
@@ -45,13 +46,13 @@ fn action_of_path(path: &str, _: &str) -> AuditAction {
     if path.ends_with("/pause") { AuditAction::Pause } else { AuditAction::Resume }
 }
 
+/// How many rows the table of phases has.
 const MOST_PHASES: usize = 500;
 
 #[derive(Template)]
 #[template(path = "workflow.html")]
 struct WorkflowPage {
     layout: PageLayout,
-    /// What the filters offer, and what is chosen.
     filter: PhaseFilter,
     clear: Option<String>,
     cards: Vec<FileCard>,
@@ -64,7 +65,6 @@ struct WorkflowPage {
     more_phases: usize,
 }
 
-#[derive(Debug)]
 struct FileCard {
     name: String,
     href: String,
@@ -82,75 +82,58 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
     let read = read::read(context, &asked, &mut layout).await?;
     let current = &read.current;
     let filter = PhaseFilter::new(current, &asked);
-    let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| filter.shows(phase)).collect();
+    let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| asked.shows(phase)).collect();
     let hours = SlotGrid {
         label: "Slots of the last 24 hours by phase".to_owned(),
         corner: "Phase",
-        heads: grid::heads(asked.day_from(), 24),
+        heads: grid::hour_heads(asked.day_from(), 24),
         rows: read.last_day(&asked, &link),
     };
     Ok(WorkflowPage {
         layout,
         clear: (!asked.is_open()).then(|| PageLink::to(PATH).href()),
-        cards: cards(&read, &link),
+        cards: file_cards(&read, &link),
         more_hours: read.more,
         hours,
-        troubles: troubles(current, &asked),
+        troubles: rows::findings(current)
+            .into_iter()
+            .filter(|finding| asked.file.is_empty() || finding.file == asked.file)
+            .map(WorkflowTrouble::from)
+            .collect(),
         file: FilePart::new(&read, &asked, &link),
         more_phases: shown.len().saturating_sub(MOST_PHASES),
         phases: shown
             .into_iter()
             .take(MOST_PHASES)
-            .map(|phase| PhaseRow::new(phase, &read, &asked, &link))
+            .map(|row| PhaseRow::new(row, &read, &asked, &link))
             .collect(),
         filter,
     })
 }
 
-fn cards(read: &WorkflowData, link: &PageLink) -> Vec<FileCard> {
+/// A card for each file, by name.
+fn file_cards(read: &WorkflowData, link: &PageLink) -> Vec<FileCard> {
     let current = &read.current;
     let link = link.only(&["date", "days"]);
-    let mut cards: Vec<FileCard> = current
-        .workflows
-        .files()
-        .iter()
-        .map(|file| FileCard {
-            name: file.path.clone(),
-            href: link.with("file", &file.path).href(),
-            phases: file.phases.len(),
-            errors: 0,
-            warnings: 0,
-            paused: read.paused.keys().filter(|(workflow, _)| *workflow == file.path).count(),
-        })
-        .collect();
-    // Files of which no version ever loaded have no phases.
-    for finding in current.broken.iter() {
-        if !cards.iter().any(|card| card.name == finding.file) {
-            cards.push(FileCard {
-                name: finding.file.clone(),
-                href: link.with("file", &finding.file).href(),
-                phases: 0,
-                errors: 0,
-                warnings: 0,
-                paused: 0,
+    let findings = rows::findings(current);
+    // Files of which no version ever loaded have findings, but no phases.
+    let mut files: BTreeMap<&str, Option<&WorkflowFile>> =
+        current.broken.iter().map(|finding| (finding.file.as_str(), None)).collect();
+    files.extend(current.workflows.files().iter().map(|file| (file.path.as_str(), Some(&**file))));
+    files
+        .into_iter()
+        .map(|(name, file)| {
+            let [errors, warnings] = [Severity::Error, Severity::Warning].map(|severity| {
+                findings.iter().filter(|found| found.file == name && found.severity == severity).count()
             });
-        }
-    }
-    let all = rows::findings(current);
-    for card in &mut cards {
-        let count = |severity| all.iter().filter(|f| f.file == card.name && f.severity == severity).count();
-        (card.errors, card.warnings) = (
-            count(flowlord_domain::workflow::Severity::Error),
-            count(flowlord_domain::workflow::Severity::Warning),
-        );
-    }
-    cards.sort_by(|a, b| a.name.cmp(&b.name));
-    cards
-}
-
-/// What is wrong, with lines: of the chosen file, or of all.
-fn troubles(current: &LoadedWorkflows, asked: &WorkflowQuery) -> Vec<WorkflowTrouble> {
-    let all = rows::findings(current);
-    let of = |file: &str| asked.file.is_empty() || file == asked.file;
-    all.into_iter().filter(|finding| of(&finding.file)).map(WorkflowTrouble::from).collect()
+            FileCard {
+                name: name.to_owned(),
+                href: link.with("file", name).href(),
+                phases: file.map_or(0, |file| file.phases.len()),
+                errors,
+                warnings,
+                paused: file.map_or(0, |_| read.paused.keys().filter(|(of, _)| of == name).count()),
+            }
+        })
+        .collect()
 }

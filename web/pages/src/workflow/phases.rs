@@ -5,17 +5,16 @@ use std::collections::BTreeSet;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::workflows::LoadedWorkflows;
 
-use super::query::{WorkflowQuery, fits};
+use super::query::{WorkflowQuery, is_shown};
 use super::read::WorkflowData;
 use crate::link::PageLink;
 use crate::parts::LongText;
 use crate::when::ShownTime;
 
-/// So many names are offered.
+/// How many names are offered.
 const OFFERED: usize = 1_000;
 
-/// What there is to choose from.
-#[derive(Debug, Default)]
+/// What there is to choose from, and what is chosen.
 pub(super) struct PhaseFilter {
     pub(super) file: String,
     pub(super) task: String,
@@ -28,34 +27,29 @@ pub(super) struct PhaseFilter {
 impl PhaseFilter {
     pub(super) fn new(current: &LoadedWorkflows, asked: &WorkflowQuery) -> Self {
         let workflows = &current.workflows;
-        let of_file = |phase: &&Phase| asked.file.is_empty() || phase.workflow == asked.file;
-        let of_task = |phase: &&Phase| asked.task.is_empty() || phase.task.topic == asked.task;
-        let tasks: BTreeSet<&str> =
-            workflows.phases().filter(of_file).map(|phase| phase.task.topic.as_str()).collect();
-        let jobs: BTreeSet<&str> =
-            workflows.phases().filter(of_file).filter(of_task).map(|phase| phase.task.job.as_str()).collect();
-        // What the address names stays to be seen, though there is none.
-        let offer = |names: BTreeSet<&str>, chosen: &str| {
-            let mut names: BTreeSet<String> = names.into_iter().take(OFFERED).map(str::to_owned).collect();
-            names.insert(chosen.to_owned());
-            names.into_iter().filter(|name| !name.is_empty()).collect()
-        };
+        let files = workflows.files().iter().map(|file| &file.path);
+        // Each filter offers what those before it leave.
+        let of_file = workflows.phases().filter(|phase| is_shown(phase, &asked.file, "", ""));
+        let of_task = workflows.phases().filter(|phase| is_shown(phase, &asked.file, &asked.task, ""));
         Self {
-            files: offer(workflows.files().iter().map(|file| file.path.as_str()).collect(), &asked.file),
-            tasks: offer(tasks, &asked.task),
-            jobs: offer(jobs, &asked.job),
+            files: offered_names(files, &asked.file),
+            tasks: offered_names(of_file.map(|phase| &phase.task.topic), &asked.task),
+            jobs: offered_names(of_task.map(|phase| &phase.task.job), &asked.job),
             file: asked.file.clone(),
             task: asked.task.clone(),
             job: asked.job.clone(),
         }
     }
-
-    pub(super) fn shows(&self, phase: &Phase) -> bool {
-        fits(phase, &self.file, &self.task, &self.job)
-    }
 }
 
-#[derive(Debug)]
+fn offered_names<'a>(names: impl Iterator<Item = &'a String>, chosen: &str) -> Vec<String> {
+    let names: BTreeSet<&str> = names.map(String::as_str).collect();
+    let mut offered: BTreeSet<&str> = names.into_iter().take(OFFERED).collect();
+    // What the address names stays to be seen, though there is none.
+    offered.insert(chosen);
+    offered.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 pub(super) struct PhaseRow {
     pub(super) file: String,
     pub(super) name: String,

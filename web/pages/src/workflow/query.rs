@@ -5,6 +5,8 @@ use flowlord_domain::workflow::Phase;
 use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 
+use crate::link::PageLink;
+
 pub(super) const PATH: &str = "/web/workflow";
 
 pub(super) const MOST_ROWS: usize = 60;
@@ -15,8 +17,6 @@ pub(super) const MOST_DAYS: u64 = 31;
 
 pub(super) const PARAMS: [&str; 8] = ["file", "task", "job", "phase", "date", "days", "slot", "month"];
 
-/// What the address says.
-#[derive(Debug)]
 pub(super) struct WorkflowQuery {
     pub(super) file: String,
     pub(super) task: String,
@@ -32,7 +32,6 @@ pub(super) struct WorkflowQuery {
 
 impl WorkflowQuery {
     pub(super) fn of(params: &QueryParams, now: DateTime<Utc>) -> Result<Self, Problem> {
-        let text = |name| params.one(name).map(|text| text.unwrap_or_default().to_owned());
         let days = match params.one("days")? {
             None => DAYS,
             Some(text) => {
@@ -44,10 +43,10 @@ impl WorkflowQuery {
             }
         };
         Ok(Self {
-            file: text("file")?,
-            task: text("task")?,
-            job: text("job")?,
-            phase: text("phase")?,
+            file: text_of(params, "file")?,
+            task: text_of(params, "task")?,
+            job: text_of(params, "job")?,
+            phase: text_of(params, "phase")?,
             date: params.date()?.unwrap_or_else(|| now.date_naive()),
             days,
             slot: params.time("slot")?.map(hour_of),
@@ -70,17 +69,26 @@ impl WorkflowQuery {
         let to = self.date.succ_opt().unwrap_or(self.date).and_time(chrono::NaiveTime::MIN).and_utc();
         (to - TimeDelta::days(i64::try_from(self.days).unwrap_or(1)), to)
     }
-}
 
-impl WorkflowQuery {
     pub(super) fn shows(&self, phase: &Phase) -> bool {
-        fits(phase, &self.file, &self.task, &self.job)
+        is_shown(phase, &self.file, &self.task, &self.job)
     }
 }
 
-pub(super) fn fits(phase: &Phase, file: &str, task: &str, job: &str) -> bool {
-    let is = |wanted: &str, text: &str| wanted.is_empty() || wanted == text;
-    is(file, &phase.workflow) && is(task, &phase.task.topic) && is(job, &phase.task.job)
+fn text_of(params: &QueryParams, name: &str) -> Result<String, Problem> {
+    Ok(params.one(name)?.unwrap_or_default().to_owned())
+}
+
+/// Whether a phase is of a file, a task and a job, as far as each is named.
+pub(super) fn is_shown(phase: &Phase, file: &str, task: &str, job: &str) -> bool {
+    [(file, &phase.workflow), (task, &phase.task.topic), (job, &phase.task.job)]
+        .into_iter()
+        .all(|(wanted, text)| wanted.is_empty() || wanted == text)
+}
+
+/// Leads to the slots of an hour, on the page of their phase.
+pub(super) fn slot_href(page: &PageLink, at: DateTime<Utc>) -> String {
+    page.with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot"
 }
 
 /// The beginning of an hour.

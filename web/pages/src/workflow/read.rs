@@ -13,13 +13,13 @@ use flowlord_web_core::context::WebContext;
 use flowlord_web_core::problem::Problem;
 
 use super::graph::PhaseDrawing;
-use super::grid::{GridRow, by_hour, cells};
-use super::query::{MOST_ROWS, WorkflowQuery, hour_of};
-use super::slots::{ShownSlot, slots};
+use super::grid::{GridRow, by_hour, hour_cells};
+use super::query::{MOST_ROWS, WorkflowQuery, hour_of, slot_href};
+use super::slots::{ShownSlot, all_slots};
 use crate::layout::PageLayout;
 use crate::link::PageLink;
 
-/// So many of the tasks of an hour are listed.
+/// How many of the tasks of an hour are listed.
 const LISTED: usize = 50;
 
 /// How far back the last hour of a task is looked for.
@@ -45,7 +45,7 @@ pub(crate) struct WorkflowData {
 }
 
 /// The phase whose days are shown.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct ChosenPhase {
     pub(super) name: TaskName,
     pub(super) scheduled: bool,
@@ -70,13 +70,13 @@ pub(super) async fn read(
     let current = current?;
     let times = layout.read("the next runs", times).unwrap_or_default();
     let paused = layout.read("which phases are paused", paused).unwrap_or_default();
-    let (keys, more) = scheduled(&current, asked);
+    let (keys, more) = scheduled_phases(&current, asked);
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
     let (last_day, chosen, newest) = tokio::join!(
         deps.view_reader.call(last_day),
-        choose(context, asked, &current),
-        newest(context, asked, &current),
+        choose_phase(context, asked, &current),
+        newest_hours(context, asked, &current),
     );
     Ok(WorkflowData {
         times,
@@ -90,7 +90,7 @@ pub(super) async fn read(
 }
 
 /// The phases of the grid of the last day.
-fn scheduled(current: &LoadedWorkflows, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
+fn scheduled_phases(current: &LoadedWorkflows, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
     let mut keys: Vec<Key> = Vec::new();
     for phase in
         current.workflows.phases().filter(|phase| phase.rule.schedule.is_some() && asked.shows(phase))
@@ -108,15 +108,15 @@ fn scheduled(current: &LoadedWorkflows, asked: &WorkflowQuery) -> (Vec<Key>, usi
 type Answered<T> = flowlord_kernel::Result<T>;
 
 /// The phase that the address names, else the first of the file that a schedule starts, else the first.
-async fn choose(
+async fn choose_phase(
     context: &WebContext,
     asked: &WorkflowQuery,
     current: &LoadedWorkflows,
 ) -> Answered<Option<ChosenPhase>> {
     let Some(file) = current.workflows.file_at(&asked.file) else { return Ok(None) };
     let named = file.phases.iter().find(|phase| phase.task_name() == asked.phase);
-    let first = || file.phases.iter().find(|phase| phase.rule.schedule.is_some()).or(file.phases.first());
-    let Some(phase) = named.or_else(first) else { return Ok(None) };
+    let scheduled = file.phases.iter().find(|phase| phase.rule.schedule.is_some());
+    let Some(phase) = named.or(scheduled).or(file.phases.first()) else { return Ok(None) };
     let scheduled = file.phases.iter().any(|other| other.task == phase.task && other.rule.schedule.is_some());
     let mut chosen = ChosenPhase { name: phase.task.clone(), scheduled, ..ChosenPhase::default() };
     let (from, to) = asked.grid();
@@ -141,7 +141,7 @@ async fn choose(
 }
 
 /// When each task that is drawn of the chosen file had any last, and how those ended.
-async fn newest(
+async fn newest_hours(
     context: &WebContext,
     asked: &WorkflowQuery,
     current: &LoadedWorkflows,
@@ -179,26 +179,27 @@ impl WorkflowData {
             .flat_map(|file| &file.phases)
             .filter(|phase| phase.task_name() == task)
             .collect();
-        slots(&phases, read, self.paused_since(workflow, task), range, now)
+        all_slots(&phases, read, self.paused_since(workflow, task), range, now)
     }
 
     /// The grid of the last day.
     pub(super) fn last_day(&self, asked: &WorkflowQuery, link: &PageLink) -> Vec<GridRow> {
         let from = asked.day_from();
         let range = (from, hour_of(asked.now) + TimeDelta::hours(1));
-        let row = |((workflow, task), read): &(Key, PhaseSlots)| {
-            let to = link.only(&[]).with("file", workflow).with("phase", task);
-            let slots = self.slots((workflow, task), read, range, asked.now);
-            let href = |at: DateTime<Utc>| {
-                to.with("date", &at.date_naive()).with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot"
-            };
-            GridRow {
-                label: task.clone(),
-                file: if asked.file.is_empty() { workflow.clone() } else { String::new() },
-                href: to.href() + "#days",
-                cells: cells(&by_hour(&slots), from, 24, None, href),
-            }
-        };
-        self.last_day.iter().map(row).collect()
+        let phases = self.last_day.iter();
+        phases
+            .map(|((workflow, task), read)| {
+                let to = link.only(&[]).with("file", workflow).with("phase", task);
+                let slots = self.slots((workflow, task), read, range, asked.now);
+                GridRow {
+                    label: task.clone(),
+                    file: if asked.file.is_empty() { workflow.clone() } else { String::new() },
+                    href: to.href() + "#days",
+                    cells: hour_cells(&by_hour(&slots), from, 24, None, |at| {
+                        slot_href(&to.with("date", &at.date_naive()), at)
+                    }),
+                }
+            })
+            .collect()
     }
 }

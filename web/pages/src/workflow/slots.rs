@@ -8,7 +8,7 @@ use flowlord_messages::stats::ResultCounts;
 use crate::parts::grouped;
 use crate::when::ShownTime;
 
-/// Slots that should be there are looked for up to this many.
+/// The most slots of a schedule that are looked for: a cron by the second has 86,400 a day.
 const MOST_DUE: usize = 50_000;
 
 /// A slot that isn't there after this time was not started. Until then it may be on its way.
@@ -46,51 +46,32 @@ impl SlotState {
         Self::Due,
     ];
 
-    /// The name that the stylesheet colours.
-    pub(crate) fn class(self) -> &'static str {
+    /// The class that the stylesheet colours, the sign that tells it apart without colour, and what it is called.
+    fn looks(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Failed => "error",
-            Self::Absent => "absent",
-            Self::Missed => "missed",
-            Self::Running => "running",
-            Self::Warned => "warn",
-            Self::Paused => "paused",
-            Self::Started => "started",
-            Self::Empty => "nothing",
-            Self::Complete => "complete",
-            Self::Due => "due",
+            Self::Failed => ("error", "!", "failed"),
+            Self::Absent => ("absent", "?", "expected, but missing"),
+            Self::Missed => ("missed", "×", "missed"),
+            Self::Running => ("running", "…", "running"),
+            Self::Warned => ("warn", "~", "warned"),
+            Self::Paused => ("paused", "‖", "paused"),
+            Self::Started => ("started", "•", "started"),
+            Self::Empty => ("nothing", "0", "nothing to start"),
+            Self::Complete => ("complete", "✓", "complete"),
+            Self::Due => ("due", "", "upcoming"),
         }
     }
 
-    /// What tells it apart without colour.
+    pub(crate) fn class(self) -> &'static str {
+        self.looks().0
+    }
+
     pub(crate) fn sign(self) -> &'static str {
-        match self {
-            Self::Failed => "!",
-            Self::Absent => "?",
-            Self::Missed => "×",
-            Self::Running => "…",
-            Self::Warned => "~",
-            Self::Paused => "‖",
-            Self::Started => "•",
-            Self::Empty => "0",
-            Self::Complete => "✓",
-            Self::Due => "",
-        }
+        self.looks().1
     }
 
     pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Absent => "expected, but missing",
-            Self::Missed => "missed",
-            Self::Running => "running",
-            Self::Warned => "warned",
-            Self::Paused => "paused",
-            Self::Started => "started",
-            Self::Empty => "nothing to start",
-            Self::Complete => "complete",
-            Self::Due => "upcoming",
-        }
+        self.looks().2
     }
 }
 
@@ -132,7 +113,7 @@ pub(crate) fn state_of(counts: &ResultCounts) -> SlotState {
     }
 }
 
-fn recorded(outcome: &SlotOutcome) -> ShownSlot {
+fn recorded_slot(outcome: &SlotOutcome) -> ShownSlot {
     let state = match (outcome.started, outcome.tasks) {
         (None, None) => SlotState::Missed,
         (None, Some(_)) => SlotState::Empty,
@@ -148,14 +129,14 @@ fn recorded(outcome: &SlotOutcome) -> ShownSlot {
 
 /// The slots of a task of a workflow, oldest first: recorded ones, and those that its phases should have had from
 /// `from` up to `to`. `paused` is since when it is paused.
-pub(crate) fn slots(
+pub(crate) fn all_slots(
     phases: &[&Phase],
     read: &PhaseSlots,
     paused: Option<DateTime<Utc>>,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     now: DateTime<Utc>,
 ) -> Vec<ShownSlot> {
-    let mut slots: Vec<ShownSlot> = read.slots.iter().map(recorded).collect();
+    let mut slots: Vec<ShownSlot> = read.slots.iter().map(recorded_slot).collect();
     slots.sort_by_key(|slot| slot.at);
     let known: Vec<DateTime<Utc>> = slots.iter().map(|slot| slot.at).collect();
     for phase in phases {
@@ -179,6 +160,7 @@ pub(crate) fn slots(
             slots.push(ShownSlot { at, state, tasks: 0, failed: 0 });
         }
     }
+    // Phases of one task share its slots: the same time may come from two schedules.
     slots.sort_by_key(|slot| slot.at);
     slots.dedup_by_key(|slot| slot.at);
     slots
@@ -205,7 +187,7 @@ mod tests {
         let text: String = crons.iter().map(phase).collect();
         let file = WorkflowFile::parse("w.toml", &text, "", "UTC".parse().ok().unwrap()).unwrap();
         let phases: Vec<&Phase> = file.phases.iter().collect();
-        let slots = slots(&phases, read, paused.map(at), (at("00:00"), at("15:00")), at("12:30"));
+        let slots = all_slots(&phases, read, paused.map(at), (at("00:00"), at("15:00")), at("12:30"));
         slots.iter().map(|slot| format!("{} {}", slot.at.format("%H:%M"), slot.state.class())).collect()
     }
 
