@@ -11,7 +11,7 @@ use super::Notice;
 /// The most tasks that one form reruns.
 pub(super) const MOST: usize = 500;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct RerunSummary {
     created: usize,
     /// Why others can't run again.

@@ -49,7 +49,6 @@ struct AuditPage {
     json: String,
 }
 
-#[derive(Debug)]
 struct ChangeRow {
     id: i64,
     at: ShownTime,

@@ -21,7 +21,7 @@ pub(crate) struct ShownDay {
 }
 
 /// The picker of a day.
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "parts/picker.html")]
 pub(crate) struct DayPicker {
     pub(crate) date: NaiveDate,

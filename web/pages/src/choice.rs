@@ -9,7 +9,7 @@ use super::parts::grouped;
 /// The most chosen values that the button names.
 const NAMED: usize = 2;
 
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "parts/choice.html")]
 pub(crate) struct FilterChoice {
     pub(crate) name: &'static str,
@@ -20,7 +20,6 @@ pub(crate) struct FilterChoice {
 // It escapes what it holds itself.
 impl HtmlSafe for FilterChoice {}
 
-#[derive(Debug)]
 pub(crate) struct ChoiceValue {
     pub(crate) value: String,
     /// How many there are, where that is known.

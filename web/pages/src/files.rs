@@ -38,7 +38,6 @@ struct FilesPage {
     pager: Pager,
 }
 
-#[derive(Debug)]
 struct FileRow {
     event: i64,
     path: String,
@@ -53,7 +52,6 @@ struct FileRow {
 }
 
 /// What a file did to a phase.
-#[derive(Debug)]
 struct FileOutcomeRow {
     task: String,
     workflow: String,

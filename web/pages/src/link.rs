@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use flowlord_domain::query::Query;
 
 /// A page and its parameters, from which links are made.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct PageLink {
     path: &'static str,
     query: Query,

@@ -68,7 +68,7 @@ impl From<String> for LongText {
     }
 }
 
-#[derive(Debug, Default, Template)]
+#[derive(Default, Template)]
 #[template(path = "parts/heads.html")]
 pub(crate) struct TableHeads {
     pub(crate) heads: Vec<ColumnHead>,
@@ -91,7 +91,6 @@ impl Pager {
 }
 
 /// A figure that leads to what it counts.
-#[derive(Debug)]
 pub(crate) struct LinkedFigure {
     pub(crate) label: &'static str,
     /// Its colour in the stylesheet.
@@ -108,7 +107,7 @@ impl LinkedFigure {
     }
 }
 
-#[derive(Debug, Default, Template)]
+#[derive(Default, Template)]
 #[template(path = "parts/figures.html")]
 pub(crate) struct FigureRow {
     pub(crate) label: &'static str,
@@ -151,13 +150,12 @@ impl FigureRow {
 }
 
 /// A day's tasks by hour, stacked by result.
-#[derive(Debug, Default, Template)]
+#[derive(Default, Template)]
 #[template(path = "parts/chart.html")]
 pub(crate) struct DayChart {
     pub(crate) bars: Vec<ChartBar>,
 }
 
-#[derive(Debug)]
 pub(crate) struct ChartBar {
     pub(crate) x: u32,
     pub(crate) title: String,
@@ -166,7 +164,6 @@ pub(crate) struct ChartBar {
     pub(crate) segments: Vec<BarSegment>,
 }
 
-#[derive(Debug)]
 pub(crate) struct BarSegment {
     pub(crate) class: &'static str,
     pub(crate) y: String,

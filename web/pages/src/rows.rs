@@ -11,7 +11,6 @@ use super::parts::LongText;
 use super::when::{ShownTime, span};
 
 /// A row of the table of tasks.
-#[derive(Debug)]
 pub(crate) struct TaskRow {
     pub(crate) uid: String,
     /// Whether it has a result, and so can run again.

@@ -11,7 +11,6 @@ pub(crate) struct SortColumn {
     pub(crate) figures: bool,
 }
 
-#[derive(Debug)]
 pub(crate) struct ColumnHead {
     /// The name of the column, by which the stylesheet knows it.
     pub(crate) key: &'static str,

@@ -57,7 +57,6 @@ struct SizeRow {
     index_bytes: String,
 }
 
-#[derive(Debug)]
 struct ActorRow {
     name: String,
     status: String,
@@ -66,7 +65,6 @@ struct ActorRow {
     waiting: String,
 }
 
-#[derive(Debug)]
 struct LadderRow {
     route: String,
     interval: String,

@@ -5,7 +5,6 @@ use flowlord_messages::alerts::{IncidentStep, StoredIncident};
 
 use crate::when::{ShownTime, long};
 
-#[derive(Debug)]
 pub(super) struct DayIncident {
     pub(super) route: String,
     pub(super) opened: ShownTime,
@@ -15,7 +14,6 @@ pub(super) struct DayIncident {
     pub(super) steps: Vec<DayIncidentStep>,
 }
 
-#[derive(Debug)]
 pub(super) struct DayIncidentStep {
     pub(super) at: ShownTime,
     pub(super) kind: String,

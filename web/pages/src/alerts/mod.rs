@@ -88,7 +88,6 @@ struct AlertsPage {
 }
 
 /// What fails, how often, for which times.
-#[derive(Debug)]
 struct AlertCard {
     name: String,
     count: String,

@@ -10,7 +10,6 @@ use crate::layout::PageLayout;
 use crate::parts::{LongText, grouped};
 use crate::when::{ShownTime, long};
 
-#[derive(Debug)]
 pub(super) struct AlertRoute {
     pub(super) name: String,
     /// Since when its incident is open.

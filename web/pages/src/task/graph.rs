@@ -16,7 +16,7 @@ const MARGIN: u32 = 6;
 /// How many attempts are drawn; the list below the drawing goes further.
 const DRAWN: usize = 80;
 
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "parts/graph.html")]
 pub(super) struct ChainGraph {
     width: u32,
@@ -30,7 +30,6 @@ pub(super) struct ChainGraph {
 // It escapes what it holds itself.
 impl HtmlSafe for ChainGraph {}
 
-#[derive(Debug)]
 struct ChainNode {
     uid: Uid,
     x: u32,
@@ -42,7 +41,6 @@ struct ChainNode {
 }
 
 /// A line from an attempt to one that followed.
-#[derive(Debug)]
 struct ChainEdge {
     path: String,
     /// Whether the same task was tried again.

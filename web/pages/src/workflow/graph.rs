@@ -18,7 +18,7 @@ const STEP: usize = HEIGHT + 16;
 /// Room round the drawing, for the focus ring.
 const MARGIN: usize = 4;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct PhaseDrawing {
     pub(crate) width: usize,
     pub(crate) height: usize,
@@ -30,7 +30,6 @@ pub(crate) struct PhaseDrawing {
     pub(crate) arrows_left_out: usize,
 }
 
-#[derive(Debug)]
 pub(crate) struct PhaseBox {
     pub(crate) x: usize,
     pub(crate) y: usize,

@@ -10,7 +10,7 @@ use flowlord_messages::stats::ResultCounts;
 use super::slots::{ShownSlot, SlotState, state_of};
 use crate::parts::grouped;
 
-#[derive(Debug, Default, Template)]
+#[derive(Default, Template)]
 #[template(path = "workflow/grid.html")]
 pub(crate) struct SlotGrid {
     pub(crate) label: String,
@@ -23,7 +23,6 @@ pub(crate) struct SlotGrid {
 // It escapes what it holds itself.
 impl HtmlSafe for SlotGrid {}
 
-#[derive(Debug)]
 pub(crate) struct GridRow {
     pub(crate) label: String,
     /// The workflow file that it is of; empty where the page shows only one.
@@ -33,7 +32,6 @@ pub(crate) struct GridRow {
     pub(crate) cells: Vec<GridCell>,
 }
 
-#[derive(Debug)]
 pub(crate) struct GridCell {
     pub(crate) class: &'static str,
     pub(crate) sign: &'static str,
