@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use askama::Template;
 use chrono::DateTime;
 use flowlord_domain::Role;
-use flowlord_messages::files::{FileMatchState, FilePhaseOutcome, ListFileEvents, StoredFileEvent};
+use flowlord_messages::files::{FileMatchState, ListFileEvents, StoredFileEvent};
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::Problem;
@@ -34,31 +34,8 @@ struct FilesPage {
     /// Whether there are more than are looked at.
     capped: bool,
     filtered: bool,
-    files: Vec<FileRow>,
+    files: Vec<StoredFileEvent>,
     pager: Pager,
-}
-
-struct FileRow {
-    event: i64,
-    path: String,
-    size: String,
-    received: ShownTime,
-    source: &'static str,
-    modified: Option<ShownTime>,
-    task_time: Option<ShownTime>,
-    /// Why it starts nothing; empty when it may.
-    ignored: String,
-    phases: Vec<FileOutcomeRow>,
-}
-
-/// What a file did to a phase.
-struct FileOutcomeRow {
-    task: String,
-    workflow: String,
-    state: &'static str,
-    class: &'static str,
-    uid: String,
-    why: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +93,7 @@ async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<Files
         figures,
         capped,
         filtered: which != FileFilter::All,
-        files: found.into_iter().skip(skip).take(ROWS).map(FileRow::new).collect(),
+        files: found.into_iter().skip(skip).take(ROWS).collect(),
         pager: Pager::new(&link, next),
     })
 }
@@ -146,45 +123,24 @@ fn figures(events: &[StoredFileEvent], which: FileFilter, link: &PageLink) -> Fi
     FigureRow { label: "Files", figures }
 }
 
-impl FileRow {
-    fn new(event: StoredFileEvent) -> Self {
-        // The reporter of a file writes this as text, which may be no time.
-        let modified = DateTime::parse_from_rfc3339(&event.file.created).ok();
-        Self {
-            event: event.id,
-            size: size(event.file.size),
-            received: ShownTime::time_of_day(event.at),
-            source: event.source.as_str(),
-            modified: modified.map(|at| ShownTime::full(at.to_utc())),
-            task_time: event.file.time_of_path().map(ShownTime::date_and_time),
-            path: event.file.path,
-            ignored: event.ignored,
-            phases: event.phases.into_iter().map(FileOutcomeRow::new).collect(),
-        }
-    }
+/// When a file was last modified.
+fn modified_at(event: &StoredFileEvent) -> Option<ShownTime> {
+    // The reporter of a file writes this as text, which may be no time.
+    let modified = DateTime::parse_from_rfc3339(&event.file.created).ok()?;
+    Some(ShownTime::full(modified.to_utc()))
 }
 
-impl FileOutcomeRow {
-    fn new(outcome: FilePhaseOutcome) -> Self {
-        let class = match outcome.state {
-            FileMatchState::Started => "complete",
-            FileMatchState::Waiting => "running",
-            FileMatchState::Repeated => "waiting",
-            FileMatchState::Failed => "error",
-        };
-        Self {
-            task: outcome.phase.task,
-            workflow: outcome.phase.workflow,
-            state: outcome.state.as_str(),
-            class,
-            uid: outcome.uid.map(|uid| uid.to_string()).unwrap_or_default(),
-            why: outcome.why,
-        }
+fn state_class(state: &FileMatchState) -> &'static str {
+    match state {
+        FileMatchState::Started => "complete",
+        FileMatchState::Waiting => "running",
+        FileMatchState::Repeated => "waiting",
+        FileMatchState::Failed => "error",
     }
 }
 
 /// A number of bytes in the unit that people read.
-fn size(bytes: i64) -> String {
+fn size_text(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1_000 {
         return format!("{bytes} B");
@@ -217,7 +173,7 @@ mod tests {
             (52_000_000_000, "52 GB"),
             (i64::MAX, "9223 PB"),
         ] {
-            assert_eq!(size(bytes), text);
+            assert_eq!(size_text(bytes), text);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use flowlord_messages::alerts::StoredAlert;
 use flowlord_messages::stats::{DayTotals, HourTotals, ResultCounts};
 
 use super::calendar::DayPicker;
@@ -52,6 +53,12 @@ impl LongText {
     pub(crate) fn of_task(text: String, is_cut: bool, uid: &str) -> Self {
         let whole = (is_cut && !uid.is_empty()).then(|| format!("/web/task/{uid}"));
         Self { text, whole }
+    }
+
+    /// What an alert says; where it is cut, its task has all of it.
+    pub(crate) fn of_alert(alert: &StoredAlert) -> Self {
+        let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
+        Self::of_task(alert.msg.clone(), alert.is_msg_cut, &uid)
     }
 
     /// The beginning and the rest of a text that is too long to be shown.

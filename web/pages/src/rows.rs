@@ -1,7 +1,6 @@
 //! The rows of lists that several pages show.
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::summary::line_key;
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
@@ -77,30 +76,14 @@ pub(crate) fn status(task: &Attempt) -> (&'static str, &'static str) {
     }
 }
 
-pub(crate) struct AlertRow {
-    pub(crate) at: ShownTime,
-    pub(crate) kind: String,
-    pub(crate) name: String,
-    pub(crate) msg: LongText,
-    pub(crate) uid: String,
-}
-
 /// Asks for the newest alerts of a time: one more than are shown tells that there are more.
 pub(crate) fn newest_alerts((from, to): (DateTime<Utc>, DateTime<Utc>), shown: usize) -> ListAlerts {
     ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: shown + 1 }
 }
 
-impl AlertRow {
-    pub(crate) fn new(alert: StoredAlert) -> Self {
-        let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
-        Self {
-            at: ShownTime::time_of_day(alert.at),
-            kind: alert.kind.as_str().replace('_', " "),
-            name: line_key(&alert.topic, &alert.job),
-            msg: LongText::of_task(alert.msg, alert.is_msg_cut, &uid),
-            uid,
-        }
-    }
+/// `unknown phase`.
+pub(crate) fn kind_words(alert: &StoredAlert) -> String {
+    alert.kind.as_str().replace('_', " ")
 }
 
 /// Something wrong with a workflow file.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_messages::alerts::{EscalationStatus, ReadEscalations};
+use flowlord_domain::summary::line_key;
+use flowlord_messages::alerts::{EscalationStatus, ReadEscalations, StoredAlert};
 use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use flowlord_messages::workflows::ReadLoadedWorkflows;
@@ -14,8 +15,8 @@ use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
-use super::parts::{DayChart, FigureRow, STANDINGS, parts, sum_counts};
-use super::rows::{AlertRow, TaskRow, WorkflowTrouble, findings, newest_alerts};
+use super::parts::{DayChart, FigureRow, LongText, STANDINGS, parts, sum_counts};
+use super::rows::{TaskRow, WorkflowTrouble, findings, kind_words, newest_alerts};
 use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
@@ -36,7 +37,7 @@ struct StartPage {
     tasks: Vec<TaskRow>,
     tasks_link: String,
     more_tasks: bool,
-    alerts: Vec<AlertRow>,
+    alerts: Vec<StoredAlert>,
     alerts_link: String,
     more_alerts: bool,
     incidents: Vec<EscalationStatus>,
@@ -76,7 +77,7 @@ async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<Start
         tasks: tasks.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         tasks_link: tasks_link.href(),
         more_alerts: alerts.len() > ALERTS,
-        alerts: alerts.into_iter().take(ALERTS).map(AlertRow::new).collect(),
+        alerts: alerts.into_iter().take(ALERTS).collect(),
         alerts_link: PageLink::to("/web/alert").with("date", &shown.date).href(),
         incidents: ladders.into_iter().filter(|ladder| ladder.incident_since.is_some()).collect(),
         troubles: current.iter().flat_map(findings).map(WorkflowTrouble::from).collect(),

@@ -41,7 +41,7 @@ struct AboutPage {
     /// When the sizes of tables were counted, and whether all of each was.
     measured: Option<(ShownTime, bool)>,
     actors: Vec<ActorRow>,
-    ladders: Vec<LadderRow>,
+    ladders: Vec<EscalationStatus>,
     snapshots: SnapshotList,
     /// For those who may see them.
     tokens: Option<Vec<StoredToken>>,
@@ -63,19 +63,6 @@ struct ActorRow {
     class: &'static str,
     restarts: u64,
     waiting: String,
-}
-
-struct LadderRow {
-    route: String,
-    interval: String,
-    min: String,
-    max: String,
-    factors: String,
-    quiet_ticks: u32,
-    next: ShownTime,
-    since: Option<ShownTime>,
-    alerts: u64,
-    acknowledged_by: Option<String>,
 }
 
 async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<AboutPage, Problem> {
@@ -121,7 +108,7 @@ async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<About
         measured: sizes.as_ref().map(|sizes| (ShownTime::date_and_time(sizes.at), sizes.is_complete())),
         sizes: sizes.iter().flat_map(|sizes| &sizes.tables).map(SizeRow::from).collect(),
         actors: actor_rows(&actors, &(context.config.metrics.0)()),
-        ladders: ladders.into_iter().map(LadderRow::from).collect(),
+        ladders,
         snapshots,
         tokens,
     })
@@ -210,24 +197,6 @@ impl From<&TableSize> for SizeRow {
             rows: format!("{more}{}", grouped(size.rows)),
             bytes,
             index_bytes: if size.index_bytes == 0 { String::new() } else { index_bytes },
-        }
-    }
-}
-
-impl From<EscalationStatus> for LadderRow {
-    fn from(ladder: EscalationStatus) -> Self {
-        let policy = ladder.policy;
-        Self {
-            route: ladder.route,
-            interval: print_duration(ladder.interval),
-            min: print_duration(policy.min_interval),
-            max: print_duration(policy.max_interval),
-            factors: format!("×{} up, ÷{} down", policy.factor_up, policy.factor_down),
-            quiet_ticks: policy.quiet_checks,
-            next: ShownTime::time_of_day(ladder.next),
-            since: ladder.incident_since.map(ShownTime::date_and_time),
-            alerts: ladder.alerts,
-            acknowledged_by: ladder.acknowledged_by,
         }
     }
 }

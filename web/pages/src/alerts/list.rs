@@ -7,9 +7,7 @@ use flowlord_messages::alerts::StoredAlert;
 use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 
-use crate::parts::LongText;
 use crate::sort::SortColumn;
-use crate::when::ShownTime;
 
 pub(super) const COLUMNS: [SortColumn; 7] = [
     SortColumn { label: "Alerted", key: "at", figures: true },
@@ -68,46 +66,14 @@ impl AlertOrder {
     }
 }
 
-pub(super) struct AlertLine {
-    pub(super) row: i64,
-    pub(super) at: ShownTime,
-    pub(super) kind: String,
-    /// Whether it was told at once rather than in a summary.
-    pub(super) at_once: bool,
-    pub(super) topic: String,
-    pub(super) job: String,
-    pub(super) msg: LongText,
-    pub(super) task_time: Option<ShownTime>,
-    pub(super) id: String,
-    pub(super) uid: String,
-    pub(super) workflow: String,
-    /// Whether it tells that its task failed for good.
-    pub(super) failed: bool,
+/// Whether an alert tells that its task failed for good.
+pub(super) fn is_failure(alert: &StoredAlert) -> bool {
+    alert.uid.is_some()
+        && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result)
 }
 
-impl AlertLine {
-    pub(super) fn new(alert: StoredAlert) -> Self {
-        let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
-        Self {
-            row: alert.row,
-            failed: alert.uid.is_some()
-                && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result),
-            at: ShownTime::time_of_day(alert.at),
-            kind: alert.kind.as_str().replace('_', " "),
-            at_once: alert.at_once,
-            topic: alert.topic,
-            job: alert.job,
-            msg: LongText::of_task(alert.msg, alert.is_msg_cut, &uid),
-            task_time: alert.task_time.map(ShownTime::date_and_time),
-            id: alert.id,
-            uid,
-            workflow: alert.workflow,
-        }
-    }
-
-    /// The beginning of the chain's id, as far as it tells chains apart.
-    pub(super) fn short_id(&self) -> String {
-        let length = self.id.chars().count();
-        self.id.chars().skip(length.saturating_sub(12)).collect()
-    }
+/// The end of the chain's id, as far as it tells chains apart.
+pub(super) fn short_id(alert: &StoredAlert) -> String {
+    let length = alert.id.chars().count();
+    alert.id.chars().skip(length.saturating_sub(12)).collect()
 }

@@ -9,10 +9,11 @@ mod routes;
 
 use actix_web::HttpRequest;
 use askama::Template;
+use chrono::{DateTime, Utc};
 use flowlord_domain::Role;
 use flowlord_domain::query::Query;
 use flowlord_domain::summary::{SummaryItem, line_key, summarize_alerts};
-use flowlord_messages::alerts::{ListIncidents, ReadEscalations, StoredAlert};
+use flowlord_messages::alerts::{ListIncidents, ReadEscalations, StoredAlert, StoredIncident};
 use flowlord_messages::audit::AuditAction;
 use flowlord_messages::silences::{ListSilences, Silence};
 use flowlord_web_core::auth::may_change;
@@ -21,13 +22,12 @@ use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
-use self::incidents::DayIncident;
-use self::list::{AlertLine, AlertOrder, COLUMNS};
+use self::list::{AlertOrder, COLUMNS};
 use self::query::{PARAMS, PATH};
 use self::routes::AlertRoute;
 use super::choice::is_task_chosen;
 use super::parts::{LongText, Pager, TableHeads, grouped};
-use super::rows::newest_alerts;
+use super::rows::{kind_words, newest_alerts};
 use super::sort::heads;
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
@@ -66,7 +66,8 @@ struct AlertsPage {
     shown: ShownDay,
     routes: Vec<AlertRoute>,
     slack: String,
-    incidents: Vec<DayIncident>,
+    incidents: Vec<StoredIncident>,
+    now: DateTime<Utc>,
     silences: Vec<Silence>,
     /// The chosen type and job, for a new silence.
     type_: String,
@@ -80,7 +81,7 @@ struct AlertsPage {
     may: bool,
     clear: Option<String>,
     heads: TableHeads,
-    alerts: Vec<AlertLine>,
+    alerts: Vec<StoredAlert>,
     total: String,
     /// Whether there are more than are looked at.
     capped: bool,
@@ -127,7 +128,8 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
     Ok(AlertsPage {
         layout,
         shown,
-        incidents: incidents.into_iter().map(|incident| DayIncident::new(incident, now)).collect(),
+        incidents,
+        now,
         silences,
         type_: link.first("type").to_owned(),
         job: link.first("job").to_owned(),
@@ -142,7 +144,7 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
             .any(|name| !link.first(name).is_empty())
             .then(|| link.without(&["type", "job", "cursor"]).href()),
         heads: TableHeads { heads: heads(&COLUMNS, &link, order.key(), order.descending) },
-        alerts: found.into_iter().skip(skip).take(ROWS).map(AlertLine::new).collect(),
+        alerts: found.into_iter().skip(skip).take(ROWS).collect(),
         total: grouped(total as u64),
         capped,
         pager: Pager::new(&link, next),

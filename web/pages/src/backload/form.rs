@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use flowlord_domain::backload::{BackloadRequest, MetaLists, MetaValues, TaskSelection};
 use flowlord_domain::query::Query;
 use flowlord_web_core::problem::Problem;
-use serde::Serialize;
+use serde::Serializer as _;
+use serde_json::json;
 
 /// What the names of fields for keys of meta begin with.
 const META: &str = "meta.";
@@ -171,50 +172,30 @@ fn values(text: &str) -> MetaValues {
     MetaValues::One(text.to_owned())
 }
 
-/// A request in the order in which people write it.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct RequestJson<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    task: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    workflow: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    at: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    from: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    to: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    by: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    template: &'a str,
-    #[serde(skip_serializing_if = "MetaLists::is_empty")]
-    meta: &'a MetaLists,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    meta_file: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    only: Option<TaskSelection>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    background: bool,
-}
-
-/// The body that the same asks for over REST.
-pub(super) fn body(request: &BackloadRequest) -> String {
-    let body = RequestJson {
-        task: &request.task,
-        workflow: &request.workflow,
-        at: &request.at,
-        from: &request.from,
-        to: &request.to,
-        by: &request.by,
-        template: &request.template,
-        meta: &request.meta,
-        meta_file: &request.meta_file,
-        only: Some(request.only).filter(|only| *only != TaskSelection::All),
-        background: request.background,
-    };
-    serde_json::to_string_pretty(&body).unwrap_or_default()
+/// The body that the same asks for over REST, in the order in which people write it.
+pub(super) fn rest_body(request: &BackloadRequest) -> String {
+    let only = Some(request.only).filter(|only| *only != TaskSelection::All);
+    let fields = [
+        ("task", json!(request.task)),
+        ("workflow", json!(request.workflow)),
+        ("at", json!(request.at)),
+        ("from", json!(request.from)),
+        ("to", json!(request.to)),
+        ("by", json!(request.by)),
+        ("template", json!(request.template)),
+        ("meta", json!(request.meta)),
+        ("meta-file", json!(request.meta_file)),
+        ("only", json!(only)),
+        ("background", json!(request.background)),
+    ];
+    // What is left out of a request means the same as these.
+    let left_out = [json!(""), json!({}), json!(null), json!(false)];
+    let mut body = Vec::new();
+    let mut json = serde_json::Serializer::pretty(&mut body);
+    match json.collect_map(fields.iter().filter(|(_, value)| !left_out.contains(value)).cloned()) {
+        Ok(()) => String::from_utf8(body).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -241,7 +222,7 @@ mod tests {
             [("file", many(["a", "b"])), ("k", MetaValues::One("v".to_owned())), ("l", many(["1", "2"]))];
         assert_eq!(request.meta.0, meta.map(|(key, value)| (key.to_owned(), value)).into());
         assert_eq!((request.only, request.execute), (TaskSelection::Missing, false));
-        insta::assert_snapshot!(body(&request), @r#"
+        insta::assert_snapshot!(rest_body(&request), @r#"
         {
           "task": "load:daily",
           "from": "2026-01-01T03",

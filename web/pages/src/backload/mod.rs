@@ -159,7 +159,7 @@ async fn read_earlier(
 
 async fn plan_preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTable, Problem> {
     let wanted = form.checked_request()?;
-    let body = form::body(&wanted);
+    let body = form::rest_body(&wanted);
     let planned = plan_backload(context, wanted).await?;
     let page = preview_backload(context, &planned, 0, SHOWN).await?;
     let count = planned.plan.count();
