@@ -3,12 +3,9 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
-use flowlord_domain::query::Query;
 use flowlord_messages::alerts::AcknowledgeAlerts;
 use flowlord_messages::silences::{AddSilence, RemoveSilence};
-use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::extract::form_body;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::values::matching::{HOLDS, by, note, until};
 use flowlord_web_core::values::required;
@@ -16,12 +13,10 @@ use flowlord_web_core::values::required;
 use super::again::rerun_failed;
 use super::query::{AlertForm, PATH};
 use crate::again::RerunSummary;
-use crate::{Notice, PageLink};
+use crate::{Notice, PageLink, form_fields};
 
-/// Does what a form asks for, and leads back to where it stood.
 pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    let body = form_body(&request, payload).await?;
-    let form = AlertForm(Query::parse_lenient(&String::from_utf8_lossy(&body)));
+    let form = AlertForm(form_fields(&request, payload).await?);
     let done = match form.text("do").as_deref() {
         Some("ack") => acknowledge(&context, &request, &form).await.map(Notice::good),
         Some("silence") => add_silence(&context, &request, &form).await.map(Notice::good),
@@ -29,9 +24,6 @@ pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payl
         Some("rerun") => rerun_failed(&context, &request, &form).await.and_then(RerunSummary::into_notice),
         _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
     };
-    if done.is_ok() {
-        AuditEntry::note(&request, &body);
-    }
     Ok(Notice::after(&request, done).back_to(&PageLink::of(PATH, request.query_string()).href()))
 }
 
