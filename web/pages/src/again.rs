@@ -14,12 +14,10 @@ pub(super) const MOST: usize = 500;
 #[derive(Default)]
 pub(super) struct RerunSummary {
     created: usize,
-    /// Why others can't run again.
     pub(super) refused: Vec<String>,
 }
 
 impl RerunSummary {
-    /// Has these run again, each judged alone.
     pub(super) async fn add(&mut self, context: &WebContext, tasks: &[Attempt]) -> Result<(), Problem> {
         if tasks.is_empty() {
             return Ok(());

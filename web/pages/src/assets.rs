@@ -27,7 +27,6 @@ struct EmbeddedFile {
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// Where pages find a file.
 pub(crate) fn url(name: &str) -> String {
     format!("/assets/{BUILD}/{name}")
 }

@@ -29,7 +29,6 @@ const PATH: &str = "/web/audit";
 
 /// The parameters that restrict what is shown, beside the day.
 const FILTERS: [&str; 2] = ["who", "action"];
-/// How many changes a page of the list has.
 const ROWS: usize = 100;
 
 #[derive(Template)]
@@ -37,7 +36,6 @@ const ROWS: usize = 100;
 struct AuditPage {
     layout: PageLayout,
     shown: ShownDay,
-    /// What the form of filters keeps of the address.
     kept: PageLink,
     choices: [FilterChoice; 2],
     clear: Option<String>,
@@ -54,13 +52,11 @@ struct ChangeRow {
     at: ShownTime,
     ago: String,
     who: String,
-    /// Leads to all of the day that they changed.
     who_link: String,
     from: String,
     action: &'static str,
     action_link: String,
     what: String,
-    /// The task that it is about.
     task: Option<Uid>,
     detail: LongText,
     status: u16,

@@ -11,7 +11,6 @@ use super::link::PageLink;
 /// Years that people write with four digits: the first and the last of the calendar.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
-/// Which day a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ShownDay {
     pub(crate) date: NaiveDate,
@@ -20,7 +19,6 @@ pub(crate) struct ShownDay {
     pub(crate) leaf: Option<NaiveDate>,
 }
 
-/// The picker of a day.
 #[derive(Template)]
 #[template(path = "parts/picker.html")]
 pub(crate) struct DayPicker {
@@ -39,7 +37,6 @@ pub(crate) struct DayPicker {
     pub(crate) weeks: Vec<Vec<Option<CalendarDay>>>,
 }
 
-/// A day of the calendar.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CalendarDay {
     pub(crate) number: u32,

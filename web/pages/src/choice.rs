@@ -6,7 +6,6 @@ use flowlord_web_core::params::QueryParams;
 
 use super::parts::grouped;
 
-/// The most chosen values that the button names.
 const NAMED: usize = 2;
 
 #[derive(Template)]

@@ -22,7 +22,6 @@ const PATH: &str = "/web/files";
 
 /// The newest files of a day, of which the page shows some: filters and figures work on these, not in the database.
 const MOST: usize = 2_000;
-/// How many a page of the list has.
 const ROWS: usize = 100;
 
 #[derive(Template)]
@@ -31,7 +30,6 @@ struct FilesPage {
     layout: PageLayout,
     shown: ShownDay,
     figures: FigureRow,
-    /// Whether there are more than are looked at.
     capped: bool,
     filtered: bool,
     files: Vec<StoredFileEvent>,
@@ -64,7 +62,6 @@ impl FileFilter {
     }
 }
 
-/// How many tasks it is part of.
 fn count_tasks(event: &StoredFileEvent) -> u64 {
     event.phases.iter().filter(|phase| phase.state == FileMatchState::Started).count() as u64
 }
@@ -123,7 +120,6 @@ fn figures(events: &[StoredFileEvent], which: FileFilter, link: &PageLink) -> Fi
     FigureRow { label: "Files", figures }
 }
 
-/// When a file was last modified.
 fn modified_at(event: &StoredFileEvent) -> Option<ShownTime> {
     // The reporter of a file writes this as text, which may be no time.
     let modified = DateTime::parse_from_rfc3339(&event.file.created).ok()?;

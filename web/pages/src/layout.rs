@@ -15,7 +15,6 @@ use super::notice::Notice;
 use super::when::{ShownTime, long};
 use crate::assets;
 
-/// The places of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NavigationSection {
     Start,

@@ -113,7 +113,6 @@ pub(crate) async fn answer<T: Template>(
     Ok(answer)
 }
 
-/// The fields of a form that a page sends.
 pub(crate) async fn form_fields(request: &HttpRequest, payload: Payload) -> Result<Query, Problem> {
     let body = form_body(request, payload).await?;
     Ok(Query::parse_lenient(&String::from_utf8_lossy(&body)))
@@ -129,7 +128,6 @@ struct ProblemPage<'a> {
     code: &'a str,
 }
 
-/// A problem, to whoever asked.
 pub fn tell(context: &WebContext, request: &HttpRequest, problem: Problem) -> Answer {
     // The server makes a problem document of the error.
     if !wants_page(request.method(), request.headers()) {

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use flowlord_domain::query::Query;
 
-/// A page and its parameters, from which links are made.
 #[derive(Clone, Default)]
 pub(crate) struct PageLink {
     path: &'static str,
@@ -12,7 +11,6 @@ pub(crate) struct PageLink {
 }
 
 impl PageLink {
-    /// A page without parameters.
     pub(crate) fn to(path: &'static str) -> Self {
         Self { path, query: Query::default() }
     }
@@ -51,7 +49,6 @@ impl PageLink {
         Self { path, query: self.query.clone() }
     }
 
-    /// Where a form goes.
     pub(crate) fn path(&self) -> &'static str {
         self.path
     }

@@ -59,7 +59,6 @@ pub(crate) async fn login(context: ContextRef, request: HttpRequest, payload: Pa
     Ok(leave(next, cookie(context.is_https(&request), session, Duration::seconds(LASTS.num_seconds()))))
 }
 
-/// Ends the session of this browser.
 pub(crate) async fn logout(context: ContextRef, request: HttpRequest) -> HttpResponse {
     leave("/login", cookie(context.is_https(&request), String::new(), Duration::ZERO))
 }

@@ -32,7 +32,6 @@ impl Notice {
         Self { good: false, text: text.into() }
     }
 
-    /// What the request brings along.
     pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
         let cookie = request.cookie(COOKIE)?;
         let (good, text) = cookie.value().split_once(' ')?;

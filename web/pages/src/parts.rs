@@ -17,7 +17,6 @@ const LONG: usize = 160;
 /// The characters of a longer one that are shown until it is opened. Fewer than `LONG`: opening it is to be worth it.
 const SHORT: usize = 120;
 
-/// The height of the highest bar.
 const BAR_HEIGHT: f64 = 60.0;
 
 macro_rules! safe {
@@ -81,7 +80,6 @@ pub(crate) struct TableHeads {
     pub(crate) heads: Vec<ColumnHead>,
 }
 
-/// The ways to other pages of a list.
 #[derive(Debug, Default, PartialEq, Eq, Template)]
 #[template(path = "parts/pager.html")]
 pub(crate) struct Pager {
@@ -156,7 +154,6 @@ impl FigureRow {
     }
 }
 
-/// A day's tasks by hour, stacked by result.
 #[derive(Default, Template)]
 #[template(path = "parts/chart.html")]
 pub(crate) struct DayChart {

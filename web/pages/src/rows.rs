@@ -9,7 +9,6 @@ use flowlord_messages::workflows::LoadedWorkflows;
 use super::parts::LongText;
 use super::when::{ShownTime, span};
 
-/// A row of the table of tasks.
 pub(crate) struct TaskRow {
     pub(crate) uid: String,
     /// Whether it has a result, and so can run again.
@@ -86,7 +85,6 @@ pub(crate) fn kind_words(alert: &StoredAlert) -> String {
     alert.kind.as_str().replace('_', " ")
 }
 
-/// Something wrong with a workflow file.
 pub(crate) struct WorkflowTrouble {
     pub(crate) place: String,
     pub(crate) message: String,

@@ -2,7 +2,6 @@
 
 use super::link::PageLink;
 
-/// A column of a table.
 pub(crate) struct SortColumn {
     pub(crate) label: &'static str,
     /// Its name in `sort`; empty for one that can't be sorted by.

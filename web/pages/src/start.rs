@@ -24,7 +24,6 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/", Role::Viewer, rendered(start_page))]
 }
 
-/// How many tasks the page shows.
 const TASKS: usize = 25;
 const ALERTS: usize = 10;
 

@@ -18,7 +18,6 @@ use crate::ShownDay;
 use crate::again::{MOST, RerunSummary};
 use crate::choice::is_task_chosen;
 
-/// Reruns what the form means.
 pub(super) async fn rerun_failed(
     context: &WebContext,
     request: &HttpRequest,

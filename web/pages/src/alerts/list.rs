@@ -21,7 +21,6 @@ pub(super) const COLUMNS: [SortColumn; 7] = [
 
 type Compare = fn(&StoredAlert, &StoredAlert) -> Ordering;
 
-/// By what the list is sorted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AlertOrder {
     column: usize,
@@ -51,7 +50,6 @@ impl AlertOrder {
         COLUMNS.get(self.column).map_or("", |column| column.key)
     }
 
-    /// Alerts that are alike stay as they are, the newest first.
     pub(super) fn sort(self, alerts: &mut [StoredAlert]) {
         let compare: Compare = match self.key() {
             "kind" => |a, b| a.kind.as_str().cmp(b.kind.as_str()),
@@ -66,7 +64,6 @@ impl AlertOrder {
     }
 }
 
-/// Whether an alert tells that its task failed for good.
 pub(super) fn is_failure(alert: &StoredAlert) -> bool {
     alert.uid.is_some()
         && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result)

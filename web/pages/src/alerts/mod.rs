@@ -53,7 +53,6 @@ fn action_of_form(_: &str, form: &str) -> AuditAction {
 /// The newest alerts of a day, of which the page shows some: cards, filter and order work on these, not in the
 /// database.
 const MOST: usize = 1_000;
-/// How many a page of the list has.
 const ROWS: usize = 100;
 /// How many incidents and silences are shown.
 const INCIDENTS: usize = 20;
@@ -69,21 +68,17 @@ struct AlertsPage {
     incidents: Vec<StoredIncident>,
     now: DateTime<Utc>,
     silences: Vec<Silence>,
-    /// The chosen type and job, for a new silence.
     type_: String,
     job: String,
-    /// The address of the page, to come back to.
     here: String,
     cards: Vec<AlertCard>,
     /// The tasks of the day, and of the chosen type and job, that failed for good: there they are ticked to run again.
     failed: String,
-    /// Whether who looks may have them run again.
     may: bool,
     clear: Option<String>,
     heads: TableHeads,
     alerts: Vec<StoredAlert>,
     total: String,
-    /// Whether there are more than are looked at.
     capped: bool,
     pager: Pager,
 }

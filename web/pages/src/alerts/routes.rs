@@ -12,7 +12,6 @@ use crate::when::{ShownTime, long};
 
 pub(super) struct AlertRoute {
     pub(super) name: String,
-    /// Since when its incident is open.
     pub(super) since: Option<ShownTime>,
     pub(super) lasts: String,
     pub(super) alerts: String,

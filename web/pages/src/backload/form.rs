@@ -11,11 +11,9 @@ use serde_json::json;
 /// What the names of fields for keys of meta begin with.
 const META: &str = "meta.";
 
-/// What was filled in.
 pub(super) struct BackloadForm {
     pub(super) task: String,
     pub(super) workflow: String,
-    /// One time, instead of a range.
     pub(super) one_time: bool,
     pub(super) at: DayHour,
     pub(super) from: DayHour,
@@ -29,11 +27,9 @@ pub(super) struct BackloadForm {
     pub(super) more: String,
     pub(super) meta_file: String,
     pub(super) background: bool,
-    /// Whether somebody wants to see what it comes to.
     pub(super) preview: bool,
 }
 
-/// A day and an hour of it.
 pub(super) struct DayHour {
     pub(super) day: String,
     pub(super) hour: String,
@@ -48,7 +44,6 @@ impl DayHour {
         Self { day: day.to_owned(), hour: hour.to_owned() }
     }
 
-    /// As a request has it.
     fn text(&self) -> String {
         match (self.day.as_str(), self.hour.as_str()) {
             ("", _) => String::new(),

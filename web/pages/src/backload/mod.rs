@@ -54,7 +54,6 @@ struct BackloadPage {
     layout: PageLayout,
     form: BackloadForm,
     offer: BackloadChoices,
-    /// The phase of the task, if there is one.
     found: Option<FoundPhase>,
     problem: Option<String>,
     preview: Option<PreviewTable>,
@@ -64,13 +63,11 @@ struct BackloadPage {
     hours: Vec<String>,
 }
 
-/// What there is to choose from.
 struct BackloadChoices {
     tasks: Vec<String>,
     files: Vec<String>,
 }
 
-/// The phase that a backload is of.
 struct FoundPhase {
     phase: Phase,
     /// The keys of meta that its template asks for, and what is filled in.
@@ -79,7 +76,6 @@ struct FoundPhase {
     rows: Option<String>,
 }
 
-/// What a backload comes to.
 struct PreviewTable {
     count: String,
     many: bool,
@@ -93,7 +89,6 @@ struct PreviewTable {
     fields: Vec<(String, String)>,
 }
 
-/// A task that would be created.
 struct PlannedRow {
     name: String,
     info: LongText,
@@ -196,7 +191,6 @@ async fn carry_out(context: &WebContext, form: &BackloadForm) -> Result<i64, Pro
     Ok(execute_backload(context, planned, background).await?.id)
 }
 
-/// Pauses, resumes or cancels one.
 pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let id = parse_backload_id(&number)?;

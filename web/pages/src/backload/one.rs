@@ -9,7 +9,6 @@ use crate::link::PageLink;
 use crate::parts::grouped;
 use crate::when::ShownTime;
 
-/// A row of the list of backloads.
 pub(super) struct BackloadRow {
     pub(super) id: i64,
     pub(super) href: String,
@@ -26,7 +25,6 @@ pub(super) struct BackloadRow {
     pub(super) problem: String,
 }
 
-/// A backload with all that is known.
 pub(super) struct BackloadDetails {
     pub(super) row: BackloadRow,
     pub(super) message: String,

@@ -10,7 +10,6 @@ use flowlord_web_core::values::matching::note;
 
 use crate::{Notice, form_fields};
 
-/// Does what a button asks for, and leads back to the task.
 pub(crate) async fn act(
     context: ContextRef,
     path: Path<String>,

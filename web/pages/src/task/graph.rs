@@ -23,7 +23,6 @@ pub(super) struct ChainGraph {
     height: u32,
     nodes: Vec<ChainNode>,
     edges: Vec<ChainEdge>,
-    /// How many attempts are left out.
     left_out: usize,
 }
 
@@ -66,7 +65,6 @@ impl ChainGraph {
         }
     }
 
-    /// Whether there is more than one attempt to draw.
     pub(super) fn is_worth_it(&self) -> bool {
         self.nodes.len() > 1
     }
@@ -104,7 +102,6 @@ fn chain_places(chain: &[Attempt]) -> HashMap<Uid, (u32, u32)> {
     places
 }
 
-/// The upper left corner of each attempt.
 fn chain_corners(chain: &[Attempt]) -> HashMap<Uid, (u32, u32)> {
     let places = chain_places(chain).into_iter();
     places.map(|(uid, (column, row))| (uid, (MARGIN + column * CELL.0, MARGIN + row * CELL.1))).collect()

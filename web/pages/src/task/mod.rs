@@ -42,7 +42,6 @@ fn action_of_form(_: &str, form: &str) -> AuditAction {
     }
 }
 
-/// How many attempts of the chain are listed.
 const LISTED: usize = 200;
 
 #[derive(Template)]
@@ -57,14 +56,12 @@ struct TaskPage {
     meta: Vec<(String, String)>,
     workflow_link: String,
     chain_link: String,
-    /// The day of that link.
     day: NaiveDate,
     graph: ChainGraph,
     chain: Vec<ChainRow>,
     more: usize,
 }
 
-/// What a form of the page can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TaskAction {
     Nothing,
@@ -74,7 +71,6 @@ enum TaskAction {
     Cancelled,
 }
 
-/// A value of a task.
 enum TaskFact {
     Text(String),
     Time(ShownTime),
@@ -91,7 +87,6 @@ impl TaskFact {
     }
 }
 
-/// An attempt of the chain with its bar.
 struct ChainRow {
     row: TaskRow,
     current: bool,

@@ -15,7 +15,6 @@ use super::PATH;
 use crate::again::{MOST, RerunSummary};
 use crate::{Notice, PageLink, form_fields};
 
-/// Has the ticked tasks run again, and leads back to where they stood.
 pub(crate) async fn again(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let form = form_fields(&request, payload).await?;
     let done = rerun_ticked(&context, &form).await.and_then(RerunSummary::into_notice);

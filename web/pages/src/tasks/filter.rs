@@ -28,7 +28,6 @@ pub(crate) fn shown_hour(params: &QueryParams) -> Result<Option<u8>, Problem> {
     hour.map(Some).ok_or_else(|| Problem::invalid(format!("`hour` is `{text}`: write 0 to 23")))
 }
 
-/// The day, or the hour of it, that is shown.
 pub(crate) fn shown_span(shown: ShownDay, hour: Option<u8>) -> (DateTime<Utc>, DateTime<Utc>) {
     let (from, to) = day(shown.date);
     match hour {

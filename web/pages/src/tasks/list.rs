@@ -9,7 +9,6 @@ use flowlord_web_core::task_query;
 use super::filter::{shown_hour, shown_span};
 use crate::{PageLink, ShownDay};
 
-/// How many tasks a page of the list has.
 const ROWS: usize = 100;
 
 pub(super) fn find_tasks(params: &QueryParams, shown: ShownDay) -> Result<FindTasks, Problem> {

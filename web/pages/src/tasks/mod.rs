@@ -53,7 +53,6 @@ struct TasksPage {
     shown: ShownDay,
     totals: DayCounts,
     q: String,
-    /// What the form of filters keeps of the address.
     kept: PageLink,
     chips: Vec<FilterChip>,
     clear: Option<String>,
@@ -66,10 +65,8 @@ struct TasksPage {
     json: String,
 }
 
-/// What the rollups say of the day.
 struct DayCounts {
     figures: FigureRow,
-    /// Whether the chart has anything to show.
     any: bool,
     chart: DayChart,
     choices: Vec<FilterChoice>,

@@ -10,7 +10,6 @@ use flowlord_web_core::problem::{Answer, Problem};
 use super::query::PATH;
 use crate::{Notice, PageLink, form_fields};
 
-/// Reloads the workflow files now.
 pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
     let done = context.deps.library.call(ReloadWorkflows).await;
     let done = done.map(|found| Notice::good(format!("Workflows reloaded: {}.", reload_words(&found))));
@@ -29,7 +28,6 @@ fn reload_words(found: &ReloadReport) -> String {
     if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") }
 }
 
-/// Pauses or resumes a phase.
 pub(crate) async fn change(
     context: ContextRef,
     request: HttpRequest,

@@ -40,7 +40,6 @@ pub(super) struct HourPart {
     pub(super) slots: Vec<ShownSlot>,
     pub(super) tasks: Vec<TaskRow>,
     pub(super) close: String,
-    /// Leads to all tasks that were created then.
     pub(super) all: String,
 }
 

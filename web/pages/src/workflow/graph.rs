@@ -48,7 +48,6 @@ pub(crate) struct PhaseArrow {
     pub(crate) broken: bool,
 }
 
-/// What is told of a task.
 pub(crate) struct PhaseFigures {
     pub(crate) state: SlotState,
     pub(crate) note: String,
@@ -99,7 +98,6 @@ impl PhaseBox {
     }
 }
 
-/// The upper left corner of each box.
 fn box_corners(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let places = layers_and_rows(count, edges).into_iter();
     places.map(|(layer, row)| (MARGIN + layer * (WIDTH + GAP), MARGIN + row * STEP / 2)).collect()

@@ -27,7 +27,6 @@ pub(crate) struct GridRow {
     pub(crate) label: String,
     /// The workflow file that it is of; empty where the page shows only one.
     pub(crate) file: String,
-    /// Where the label leads, if anywhere.
     pub(crate) href: String,
     pub(crate) cells: Vec<GridCell>,
 }
@@ -35,14 +34,12 @@ pub(crate) struct GridRow {
 pub(crate) struct GridCell {
     pub(crate) class: &'static str,
     pub(crate) sign: &'static str,
-    /// What it says without being seen.
     pub(crate) label: String,
     /// Where it leads; empty where nothing was due.
     pub(crate) href: String,
     pub(crate) chosen: bool,
 }
 
-/// What happened in an hour.
 pub(crate) struct SlotHour {
     state: SlotState,
     /// How many slots, or none where tasks are counted.
@@ -81,10 +78,8 @@ impl SlotHour {
     }
 }
 
-/// Hours by their beginning.
 pub(crate) type Hours = BTreeMap<DateTime<Utc>, SlotHour>;
 
-/// The hours of slots.
 pub(crate) fn by_hour(slots: &[ShownSlot]) -> Hours {
     let mut hours = Hours::new();
     for slot in slots {
@@ -122,7 +117,6 @@ pub(crate) fn by_creation(hours: &[(DateTime<Utc>, ResultCounts)]) -> Hours {
         .collect()
 }
 
-/// A cell for each of some hours.
 pub(crate) fn hour_cells(
     hours: &Hours,
     from: DateTime<Utc>,

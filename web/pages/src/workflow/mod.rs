@@ -46,7 +46,6 @@ fn action_of_path(path: &str, _: &str) -> AuditAction {
     if path.ends_with("/pause") { AuditAction::Pause } else { AuditAction::Resume }
 }
 
-/// How many rows the table of phases has.
 const MOST_PHASES: usize = 500;
 
 #[derive(Template)]
@@ -111,7 +110,6 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
     })
 }
 
-/// A card for each file, by name.
 fn file_cards(read: &WorkflowData, link: &PageLink) -> Vec<FileCard> {
     let current = &read.current;
     let link = link.only(&["date", "days"]);

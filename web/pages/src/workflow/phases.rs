@@ -11,10 +11,8 @@ use crate::link::PageLink;
 use crate::parts::LongText;
 use crate::when::ShownTime;
 
-/// How many names are offered.
 const OFFERED: usize = 1_000;
 
-/// What there is to choose from, and what is chosen.
 pub(super) struct PhaseFilter {
     pub(super) file: String,
     pub(super) task: String,
@@ -67,7 +65,6 @@ pub(super) struct PhaseRow {
     pub(super) next: Option<ShownTime>,
     pub(super) previous: Option<ShownTime>,
     pub(super) paused: Option<ShownTime>,
-    /// Where pausing leads back to.
     pub(super) back: String,
     pub(super) chosen: bool,
 }

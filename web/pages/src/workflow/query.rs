@@ -54,7 +54,6 @@ impl WorkflowQuery {
         })
     }
 
-    /// Whether everything is shown.
     pub(super) fn is_open(&self) -> bool {
         [&self.file, &self.task, &self.job].iter().all(|text| text.is_empty())
     }
@@ -64,7 +63,6 @@ impl WorkflowQuery {
         hour_of(self.now) - TimeDelta::hours(23)
     }
 
-    /// The time of the grid of a phase.
     pub(super) fn grid(&self) -> (DateTime<Utc>, DateTime<Utc>) {
         let to = self.date.succ_opt().unwrap_or(self.date).and_time(chrono::NaiveTime::MIN).and_utc();
         (to - TimeDelta::days(i64::try_from(self.days).unwrap_or(1)), to)
@@ -91,7 +89,6 @@ pub(super) fn slot_href(page: &PageLink, at: DateTime<Utc>) -> String {
     page.with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot"
 }
 
-/// The beginning of an hour.
 pub(super) fn hour_of(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
 }

@@ -28,11 +28,9 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(7);
 /// Workflow file and `topic:job`.
 pub(super) type Key = (String, String);
 
-/// All that was read.
 pub(crate) struct WorkflowData {
     pub(super) current: LoadedWorkflows,
     pub(super) times: Vec<PhaseTimes>,
-    /// Since when phases are paused.
     pub(super) paused: HashMap<Key, DateTime<Utc>>,
     /// The slots of the last day, by phase in the order of the page.
     pub(super) last_day: Vec<(Key, PhaseSlots)>,
@@ -89,7 +87,6 @@ pub(super) async fn read(
     })
 }
 
-/// The phases of the grid of the last day.
 fn scheduled_phases(current: &LoadedWorkflows, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
     let mut keys: Vec<Key> = Vec::new();
     for phase in
@@ -160,7 +157,6 @@ async fn newest_hours(
 }
 
 impl WorkflowData {
-    /// When phases of a task are paused since.
     pub(super) fn paused_since(&self, workflow: &str, task: &str) -> Option<DateTime<Utc>> {
         self.paused.get(&(workflow.to_owned(), task.to_owned())).copied()
     }
@@ -182,7 +178,6 @@ impl WorkflowData {
         all_slots(&phases, read, self.paused_since(workflow, task), range, now)
     }
 
-    /// The grid of the last day.
     pub(super) fn last_day(&self, asked: &WorkflowQuery, link: &PageLink) -> Vec<GridRow> {
         let from = asked.day_from();
         let range = (from, hour_of(asked.now) + TimeDelta::hours(1));

@@ -98,7 +98,6 @@ impl ShownSlot {
     }
 }
 
-/// How the tasks of an hour or a slot stand together.
 pub(crate) fn state_of(counts: &ResultCounts) -> SlotState {
     if counts.error + counts.alert > 0 {
         SlotState::Failed
