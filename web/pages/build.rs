@@ -88,6 +88,7 @@ fn hash(files: &BTreeMap<String, Vec<u8>>) -> String {
     let mut hash = Sha256::new();
     for (name, content) in files {
         hash.update(name.as_bytes());
+        // Else bytes could move from one file to the next with the same hash.
         hash.update(content.len().to_be_bytes());
         hash.update(content);
     }

@@ -39,13 +39,16 @@ pub(crate) fn scripts() -> impl Iterator<Item = String> {
 /// One asset, in the smallest form that the browser takes.
 pub(crate) async fn asset(request: HttpRequest, path: Path<(String, String)>) -> Answer {
     let (build, name) = path.into_inner();
+    // A file of another build may not fit the page that named it.
     let file = FILES.iter().find(|file| build == BUILD && file.name == name).ok_or_else(|| {
         Problem::new(Code::NotFound, "there is no such asset: reload the page that named it")
     })?;
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(media_type(file.name))))
+        // The hash in the address changes with the content: nobody needs to ask again.
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")))
+        // A cache between must not give gzip to a client that takes none.
         .insert_header((VARY, HeaderValue::from_static("accept-encoding")));
     let brotli = file.brotli.filter(|_| accepts(request.headers(), "br"));
     let gzip = Some(file.gzip).filter(|_| accepts(request.headers(), "gzip"));

@@ -157,6 +157,7 @@ fn readable(what: &str, detail: &str) -> String {
         return detail.to_owned();
     }
     let form = Query::parse_lenient(detail);
+    // `do` is told as the action, and `back` is only where the form leads back to.
     let told = form.pairs().filter(|(name, value)| !value.is_empty() && !matches!(*name, "do" | "back"));
     told.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }

@@ -86,12 +86,14 @@ impl DayPicker {
         let ShownDay { date, today, leaf } = shown;
         let (first, next) = shown.month();
         let day_before = date.checked_sub_days(Days::new(1));
+        // Nothing was created after today: the arrow ends there.
         let day_after = date.checked_add_days(Days::new(1)).filter(|after| *after <= today);
         Self {
             date,
             is_today: shown.is_today(),
             before: day_before.and_then(|day| day_href(&link, day)),
             after: day_after.and_then(|day| day_href(&link, day)),
+            // A link without a date leads to the day that it is then.
             today: link.href(),
             open: leaf.is_some(),
             month: first.format("%B %Y").to_string(),

@@ -71,6 +71,7 @@ async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<Files
     let shown = ShownDay::of(&params, context.deps.kit.now())?;
     let link = PageLink::of(PATH, request.query_string()).without(&["month"]);
     let which = FileFilter::of(&params)?;
+    // The page filters after reading, so its cursor counts rows.
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (mut layout, found) = tokio::join!(

@@ -68,6 +68,7 @@ pub(crate) struct PageLayout {
 impl PageLayout {
     /// Of a page in a section. The day of the address, if any, goes along to other pages.
     pub(crate) fn new(context: &WebContext, request: &HttpRequest, section: NavigationSection) -> Self {
+        // Only a day that can be read: the page itself refuses others.
         let date = PageLink::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
         let role = role(context, request).unwrap_or(Role::Viewer);
         let now = context.deps.kit.now();
@@ -105,9 +106,10 @@ impl PageLayout {
         }
     }
 
-    /// With a picker of the day that is shown. Where the days can't be read, none is marked.
+    /// With a picker of the day that is shown.
     pub(crate) async fn with_picker(self, context: &WebContext, link: &PageLink, shown: ShownDay) -> Self {
         let (from, to) = shown.month();
+        // Where the days can't be read, none is marked: the page is worth more than its marks.
         let marks = context.deps.view_reader.call(ReadDayMarks { from, to }).await.unwrap_or_else(|err| {
             log::warn!("event=days_not_read error={err}");
             Vec::new()

@@ -91,6 +91,7 @@ pub(crate) fn html(page: &impl Template) -> Answer {
 pub(crate) fn rendered<T: Template>(
     page: impl AsyncFn(&WebContext, &HttpRequest) -> Result<T, Problem> + Copy + Send + Sync + 'static,
 ) -> impl ServeRoute<(ContextRef, HttpRequest)> {
+    // A handler owns what it is given, so that the page can borrow it.
     move |context: ContextRef, request: HttpRequest| async move {
         answer(&context, &request, page(&context, &request)).await
     }

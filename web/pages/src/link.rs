@@ -17,6 +17,7 @@ impl PageLink {
 
     /// A page with the parameters of a request, as far as they have a value.
     pub(crate) fn of(path: &'static str, query: &str) -> Self {
+        // A browser sends the empty fields of a form, too.
         Self { path, query: owned_pairs(&Query::parse_lenient(query), |_, value| !value.is_empty()) }
     }
 

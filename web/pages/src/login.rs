@@ -45,7 +45,9 @@ pub(crate) async fn login(context: ContextRef, request: HttpRequest, payload: Pa
         .map_err(|err| Problem::invalid(format!("the form: {err}")))?;
     let next = own_path(fields.first_value("next").unwrap_or_default());
     let (now, from) = (context.deps.kit.now(), context.client(&request));
+    // Before the lookup: an address that failed too often learns nothing of its next token.
     context.failures.check(from, now)?;
+    // A token that was copied may bring a space along. Only hashes are stored.
     let hash = hash_of(fields.first_value("token").unwrap_or_default().trim());
     let Some(who) = context.tokens.by_hash(&hash).await? else {
         context.failures.count(from, now);
@@ -84,6 +86,7 @@ fn cookie<'a>(by_https: bool, value: String, max_age: Duration) -> Cookie<'a> {
 
 /// A path of this service, whatever was asked for: a link to the login page must not lead elsewhere.
 fn own_path(next: &str) -> &str {
+    // Browsers read a backslash as a slash, and drop tabs and line ends: `/\evil` would lead elsewhere.
     let own = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
     if own { next } else { "/" }
 }

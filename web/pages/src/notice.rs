@@ -53,6 +53,7 @@ impl Notice {
         encode(&format!("{} {text}", if self.good { GOOD } else { "bad" }), &mut value);
         // A cookie's value is percent-decoded, but a plus sign stays one.
         let cookie = cookie(value.replace('+', "%20"), Duration::MINUTE);
+        // The browser goes on by GET, so that loading the page again sends no form again.
         HttpResponse::SeeOther().insert_header((LOCATION, path)).cookie(cookie).finish()
     }
 }

@@ -62,6 +62,7 @@ impl LongText {
 
     /// The beginning and the rest of a text that is too long to be shown.
     fn cut(&self) -> Option<(&str, &str)> {
+        // By characters: a cut at a number of bytes could be within one, and panic.
         self.text.char_indices().nth(LONG)?;
         let at = self.text.char_indices().nth(SHORT)?.0;
         Some(self.text.split_at(at))

@@ -98,6 +98,7 @@ pub(crate) fn findings(current: &LoadedWorkflows) -> Vec<&Finding> {
     // A file that no longer loads may have one twice: in its content, and in its last good version.
     findings.sort();
     findings.dedup();
+    // A stable sort: those of one severity stay in the order of files and lines.
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

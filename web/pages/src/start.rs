@@ -116,6 +116,7 @@ impl DayTotalsRow {
             .into_iter()
             .map(|((topic, job), (counts, millis))| TopicRow::new(topic, job, &counts, millis, link))
             .collect();
+        // A stable sort: those with as many tasks stay by name.
         topics.sort_by_key(|row| std::cmp::Reverse(row.total));
         let counts = sum_counts(&stats.rows);
         Self {
@@ -129,6 +130,7 @@ impl DayTotalsRow {
 
 impl TopicRow {
     fn new(topic: &str, job: &str, counts: &ResultCounts, millis: u64, link: &PageLink) -> Self {
+        // The average is over those that ended: the others add nothing to the time yet.
         let ended = counts.total.saturating_sub(counts.without_result());
         #[expect(clippy::cast_precision_loss, reason = "an average for people")]
         let run = (ended > 0).then(|| millis as f64 / ended as f64 / 1e3);

@@ -60,6 +60,7 @@ impl AlertOrder {
             "id" => |a, b| a.id.cmp(&b.id),
             _ => |a, b| a.at.cmp(&b.at),
         };
+        // A stable sort: alerts that are alike stay as they came, the newest first.
         alerts.sort_by(|a, b| if self.descending { compare(b, a) } else { compare(a, b) });
     }
 }

@@ -98,6 +98,7 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
     let shown = ShownDay::of(&params, now)?;
     let link = PageLink::of(PATH, request.query_string()).without(&["month"]);
     let order = AlertOrder::of(&params)?;
+    // The page filters and sorts after reading, so its cursor counts rows.
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (mut layout, found, ladders, incidents, silences) = tokio::join!(
@@ -111,6 +112,7 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
     let ladders = layout.read("the incidents", ladders).unwrap_or_default();
     let incidents = layout.read("the notifications", incidents).unwrap_or_default();
     let silences = layout.read("the silences", silences).unwrap_or_default();
+    // After the ladders: they say which incidents are open.
     let routes = AlertRoute::all(context, ladders, now, &mut layout).await;
     let capped = found.len() > MOST;
     found.truncate(MOST);
@@ -155,10 +157,12 @@ fn failed_href(link: &PageLink, shown: ShownDay) -> String {
 /// A card for each task and job, which leads to its alerts only, and from there back to all.
 fn alert_cards(alerts: &[StoredAlert], params: &QueryParams, link: &PageLink) -> Vec<AlertCard> {
     let all = link.without(&["type", "job", "cursor"]);
+    // Without a filter each card's alerts are shown, and none is the chosen one.
     let is_filtered = !link.first("type").is_empty();
     let lines = summarize_alerts(alerts.iter().map(summary_item)).into_iter();
     lines
         .filter_map(|line| {
+            // A line has only its key; the link needs type and job.
             let of = alerts.iter().find(|alert| line_key(&alert.topic, &alert.job) == line.key)?;
             let chosen = is_filtered && is_task_chosen(params, &of.topic, &of.job);
             let link = if chosen { all.clone() } else { all.with_task(&of.topic, &of.job) };

@@ -151,6 +151,7 @@ impl BackloadForm {
         ];
         let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), text));
         let keys = self.keys.iter().map(|(key, value)| (format!("{META}{key}"), value.clone()));
+        // An empty field means the same as none, and would lengthen the address.
         texts.chain(keys).filter(|(_, text)| !text.is_empty()).collect()
     }
 }

@@ -144,6 +144,7 @@ async fn read_earlier(
         "" => None,
         cursor => Some(parse_backload_id(cursor)?),
     };
+    // One more than is shown tells whether there is a next page.
     let read = ReadBackloads { running: false, after, limit: EARLIER + 1 };
     let mut stored = context.deps.view_reader.call(read).await?;
     let more = stored.len() > EARLIER;

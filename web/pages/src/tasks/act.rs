@@ -24,6 +24,7 @@ pub(crate) async fn again(context: ContextRef, request: HttpRequest, payload: Pa
 /// The tasks of a form, each once, oldest first.
 fn ticked_uids(form: &Query) -> Result<Vec<Uid>, Problem> {
     let uids = form.pairs().filter(|(name, _)| *name == "uid").map(|(_, uid)| parse_uid(uid));
+    // A form can name a task twice: it is to be rerun once.
     let uids: BTreeSet<Uid> = uids.collect::<Result<_, _>>()?;
     match uids.len() {
         0 => Err(Problem::invalid("no task is selected: select the tasks to rerun")),
@@ -37,6 +38,7 @@ async fn rerun_ticked(context: &WebContext, form: &Query) -> Result<RerunSummary
     let found = context.deps.view_reader.call(ReadAttempts { uids: uids.clone() }).await?;
     let mut done = RerunSummary::default();
     let mut tasks: Vec<Attempt> = Vec::with_capacity(found.len());
+    // They come in the order of the question; a task that was removed meanwhile is none.
     for (uid, task) in uids.into_iter().zip(found) {
         match task {
             Some(task) => tasks.push(task),

@@ -52,6 +52,7 @@ pub(crate) fn task_choices(
     counts: &ResultCounts,
 ) -> Vec<FilterChoice> {
     let (mut types, mut jobs) = (BTreeMap::new(), BTreeMap::new());
+    // Jobs of other types would find nothing.
     let of_types: Vec<&str> = params.many("type").collect();
     for row in &stats.rows {
         *types.entry(row.topic.clone()).or_insert(0) += row.counts.total;

@@ -118,6 +118,7 @@ impl DayCounts {
         let counts = sum_counts(of_hour);
         Ok(Self {
             figures: FigureRow::of_day(&counts, link),
+            // The chart has all hours, also where one is chosen: another is chosen there.
             any: sum_counts(&narrowed.rows).total > 0,
             chart: DayChart::of_day(&narrowed, link),
             choices: filter::task_choices(stats, params, &counts),

@@ -121,6 +121,7 @@ fn edges(phases: &[Phase], names: &[&TaskName]) -> (Edges, Edges) {
     let (mut edges, mut broken, mut seen) = (Edges::new(), Edges::new(), HashSet::new());
     for phase in phases {
         let (Some(parent), Some(to)) = (&phase.depends_on, place.get(&phase.task)) else { continue };
+        // Without a job, a phase follows each job of the task.
         let parents = match parent.job.as_str() {
             "" => topics.get(parent.topic.as_str()).cloned().unwrap_or_default(),
             _ => place.get(parent).copied().into_iter().collect(),
@@ -142,6 +143,7 @@ fn layers_and_rows(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)
         open[*to] += 1;
     }
     let roots: Vec<usize> = (0..count).filter(|node| open[*node] == 0).collect();
+    // In the order in which nodes have nothing left to wait for: each edge is looked at once.
     let mut layers = vec![0; count];
     let mut queue: VecDeque<usize> = roots.iter().copied().collect();
     while let Some(node) = queue.pop_front() {
@@ -200,6 +202,7 @@ fn curve((x, y): (usize, usize), (to_x, to_y): (usize, usize)) -> String {
         "M{x} {y}C{} {y} {} {to_y} {} {to_y}",
         x + bend,
         to_x.saturating_sub(bend),
+        // The tip of the arrow takes the rest.
         to_x.saturating_sub(7)
     )
 }

@@ -72,6 +72,7 @@ pub(super) struct PhaseRow {
 impl PhaseRow {
     pub(super) fn new(phase: &Phase, read: &WorkflowData, asked: &WorkflowQuery, link: &PageLink) -> Self {
         let name = phase.task_name();
+        // A task of a file may have several schedules: its cron tells a phase apart.
         let times = phase.rule.cron.as_ref().and_then(|cron| {
             read.times
                 .iter()

@@ -60,6 +60,7 @@ impl WorkflowQuery {
 
     /// The first hour of the last day up to now.
     pub(super) fn day_from(&self) -> DateTime<Utc> {
+        // With the hour that has begun, these are 24.
         hour_of(self.now) - TimeDelta::hours(23)
     }
 

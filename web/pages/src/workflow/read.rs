@@ -60,11 +60,13 @@ pub(super) async fn read(
     layout: &mut PageLayout,
 ) -> Result<WorkflowData, Problem> {
     let deps = &context.deps;
+    // Two rounds: the second asks about phases that the first one names.
     let (current, times, paused) = tokio::join!(
         deps.library.call(ReadLoadedWorkflows),
         deps.scheduler.call(ReadNextRuns),
         deps.view_reader.call(ReadPaused),
     );
+    // There is no page without the workflows; without the rest there is.
     let current = current?;
     let times = layout.read("the next runs", times).unwrap_or_default();
     let paused = layout.read("which phases are paused", paused).unwrap_or_default();
@@ -93,6 +95,7 @@ fn scheduled_phases(current: &LoadedWorkflows, asked: &WorkflowQuery) -> (Vec<Ke
         current.workflows.phases().filter(|phase| phase.rule.schedule.is_some() && asked.shows(phase))
     {
         let key = (phase.workflow.clone(), phase.task_name());
+        // Bounded, since each is compared with all before it.
         if !keys.contains(&key) && keys.len() <= MOST_ROWS * 10 {
             keys.push(key);
         }
@@ -116,6 +119,7 @@ async fn choose_phase(
     let Some(phase) = named.or(scheduled).or(file.phases.first()) else { return Ok(None) };
     let scheduled = file.phases.iter().any(|other| other.task == phase.task && other.rule.schedule.is_some());
     let mut chosen = ChosenPhase { name: phase.task.clone(), scheduled, ..ChosenPhase::default() };
+    // What only other tasks start has no slots: its tasks are counted by hour.
     let (from, to) = asked.grid();
     if !scheduled {
         let queues = vec![(phase.task.topic.clone(), phase.task.job.clone())];

@@ -114,6 +114,7 @@ pub(crate) fn state_of(counts: &ResultCounts) -> SlotState {
 
 fn recorded_slot(outcome: &SlotOutcome) -> ShownSlot {
     let state = match (outcome.started, outcome.tasks) {
+        // A slot that was passed over has no number of tasks; one whose list was empty has zero.
         (None, None) => SlotState::Missed,
         (None, Some(_)) => SlotState::Empty,
         (Some(_), _) => state_of(&outcome.counts),
