@@ -22,7 +22,7 @@ use flowlord_web_core::use_cases::backloads::{
 };
 
 use self::form::BackloadForm;
-use self::one::{BackloadDetails, BackloadRow};
+use self::one::BackloadRow;
 use super::layout::{NavigationSection, PageLayout};
 use super::link::PageLink;
 use super::notice::Notice;
@@ -57,7 +57,7 @@ struct BackloadPage {
     found: Option<FoundPhase>,
     problem: Option<String>,
     preview: Option<PreviewTable>,
-    one: Option<BackloadDetails>,
+    one: Option<(BackloadRow, Vec<BackloadFailure>)>,
     earlier: Vec<BackloadRow>,
     pager: Pager,
     hours: Vec<String>,
@@ -127,7 +127,7 @@ async fn backload_page(context: &WebContext, request: &HttpRequest) -> Result<Ba
         found: FoundPhase::new(&current, &form),
         problem,
         preview,
-        one: one.map(|(stored, failures)| BackloadDetails::new(&stored, failures)),
+        one: one.map(|(stored, failures)| (BackloadRow::new(stored), failures)),
         earlier,
         pager,
         hours: (0..24).map(|hour| format!("{hour:02}")).collect(),
@@ -150,7 +150,7 @@ async fn read_earlier(
     let more = stored.len() > EARLIER;
     stored.truncate(EARLIER);
     let next = stored.last().filter(|_| more).map(|stored| stored.id.to_string());
-    Ok((stored.iter().map(BackloadRow::new).collect(), Pager::new(&link, next)))
+    Ok((stored.into_iter().map(BackloadRow::new).collect(), Pager::new(&link, next)))
 }
 
 async fn plan_preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTable, Problem> {
