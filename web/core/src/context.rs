@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use actix_web::{HttpRequest, web};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,6 +23,7 @@ use crate::base_path::BasePath;
 use crate::connections::ConnectionCount;
 use crate::hosts::OwnHosts;
 use crate::live_events::EventHub;
+use crate::locked::Locked;
 use crate::long_poll_limit::LongPolls;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;
@@ -146,7 +147,7 @@ pub struct WebContext {
     pub sizes: TableSizes,
     stopping: Arc<AtomicBool>,
     /// Topics that `/metrics` ever showed.
-    topics: Mutex<BTreeSet<String>>,
+    topics: Locked<BTreeSet<String>>,
 }
 
 /// As handlers get it.
@@ -173,12 +174,12 @@ impl WebContext {
             long_polls: LongPolls::default(),
             sizes: TableSizes::default(),
             stopping,
-            topics: Mutex::default(),
+            topics: Locked::default(),
         }
     }
 
     pub fn topics_shown(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        self.topics.lock()
     }
 
     pub fn is_stopping(&self) -> bool {

@@ -1,15 +1,16 @@
 //! How many requests each caller has that wait for tasks.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use flowlord_kernel::Code;
 
+use crate::locked::Locked;
 use crate::problem::Problem;
 
 /// Requests that wait, by caller.
 #[derive(Debug, Clone, Default)]
-pub struct LongPolls(Arc<Mutex<HashMap<String, usize>>>);
+pub struct LongPolls(Arc<Locked<HashMap<String, usize>>>);
 
 /// One of them; it ends with its drop, also when its client hangs up.
 #[derive(Debug)]
@@ -19,13 +20,9 @@ pub struct LongPoll {
 }
 
 impl LongPolls {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// One more, unless the caller has as many as it may.
     pub fn begin(&self, caller: String, most: usize) -> Result<LongPoll, Problem> {
-        let mut all = self.all();
+        let mut all = self.0.lock();
         let open = all.entry(caller.clone()).or_insert(0);
         if *open >= most {
             let detail = format!(
@@ -35,17 +32,17 @@ impl LongPolls {
             return Err(Problem::new(Code::TooManyRequests, detail));
         }
         *open += 1;
-        drop(all);
         Ok(LongPoll { long_polls: self.clone(), caller })
     }
 }
 
 impl Drop for LongPoll {
     fn drop(&mut self) {
-        let mut all = self.long_polls.all();
+        let mut all = self.long_polls.0.lock();
         if let Some(open) = all.get_mut(&self.caller) {
             *open -= 1;
             if *open == 0 {
+                // Callers come and go by their addresses: an entry left behind would stay for good.
                 all.remove(&self.caller);
             }
         }
@@ -66,6 +63,6 @@ mod tests {
         drop(long_polls.begin("other".to_owned(), 1).unwrap());
         drop(first);
         drop(long_polls.begin("etl".to_owned(), 1).unwrap());
-        assert!(long_polls.all().is_empty());
+        assert!(long_polls.0.lock().is_empty());
     }
 }

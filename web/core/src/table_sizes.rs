@@ -1,11 +1,13 @@
 //! Rows and bytes of each table. Counting reads a little of every page, which takes a second for each gigabyte or so:
 //! it is done beside, a table at a time, at most once an hour and only when somebody looks.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::database::{MeasureTable, TableSize};
+
+use crate::locked::Locked;
 
 /// So long what was counted is good enough.
 const FRESH: TimeDelta = TimeDelta::hours(1);
@@ -16,9 +18,8 @@ const MOST_PAGES: u64 = 100_000;
 /// Whoever looks waits this long for a first count: most databases are small.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
 
-/// What was counted last.
 #[derive(Debug, Clone, Default)]
-pub struct TableSizes(Arc<Mutex<CountState>>);
+pub struct TableSizes(Arc<Locked<CountState>>);
 
 #[derive(Debug, Default)]
 struct CountState {
@@ -39,13 +40,9 @@ impl CountedTables {
 }
 
 impl TableSizes {
-    fn state(&self) -> MutexGuard<'_, CountState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What is known, and whether the caller is to count anew.
     fn look(&self, now: DateTime<Utc>) -> (Option<CountedTables>, bool) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let fresh = state.counted.as_ref().is_some_and(|counted| now - counted.at < FRESH);
         let begin = !fresh && !state.counting;
         state.counting |= begin;
@@ -53,15 +50,13 @@ impl TableSizes {
     }
 
     fn put(&self, counted: Option<CountedTables>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.counting = false;
         if counted.is_some() {
             state.counted = counted;
         }
     }
-}
 
-impl TableSizes {
     /// What was counted last; a count is begun where that is old.
     pub async fn current(
         &self,
@@ -73,6 +68,7 @@ impl TableSizes {
         if !begin {
             return known;
         }
+        // In a task of its own: the count goes on when its patience or the request ends, and the next one finds it.
         let (sizes, reader) = (self.clone(), reader.clone());
         let count = actix_web::rt::spawn(async move {
             let counted = count(&reader, tables, now).await;

@@ -1,11 +1,12 @@
 //! TLS with a certificate that may be renewed while the service runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use flowlord_domain::bom;
 use flowlord_web_core::context::TlsFiles;
+use flowlord_web_core::locked::Locked;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -48,7 +49,7 @@ pub(crate) fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 #[derive(Debug)]
 struct RenewedCertificate {
     files: TlsFiles,
-    current: Mutex<CurrentCertificate>,
+    current: Locked<CurrentCertificate>,
 }
 
 #[derive(Debug)]
@@ -64,12 +65,8 @@ type Changed = [Option<SystemTime>; 2];
 impl RenewedCertificate {
     fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let (changed, certified) = (changed(files), Arc::new(load(files)?));
-        let current = Mutex::new(CurrentCertificate { certified, changed, looked: Instant::now() });
+        let current = Locked::new(CurrentCertificate { certified, changed, looked: Instant::now() });
         Ok(Self { files: files.clone(), current })
-    }
-
-    fn current(&self) -> MutexGuard<'_, CurrentCertificate> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Two looks at file times; a new certificate is read once. One that can't be used yet, as between the renewal of
@@ -92,7 +89,7 @@ impl RenewedCertificate {
 
 impl ResolvesServerCert for RenewedCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let mut current = self.current();
+        let mut current = self.current.lock();
         if current.looked.elapsed() >= LOOK_AGAIN {
             self.look(&mut current);
         }
@@ -161,13 +158,13 @@ mod tests {
         write(&files, &old);
         let renewing = RenewedCertificate::load(&files).unwrap();
         // Changed within the same instant of the file system's clock it would look the same.
-        renewing.current().changed = [None, None];
-        let served = |renewing: &RenewedCertificate| renewing.current().certified.cert[0].clone();
+        renewing.current.lock().changed = [None, None];
+        let served = |renewing: &RenewedCertificate| renewing.current.lock().certified.cert[0].clone();
         std::fs::write(&files.cert, new.cert.pem()).unwrap();
-        renewing.look(&mut renewing.current());
+        renewing.look(&mut renewing.current.lock());
         assert_eq!(served(&renewing), *old.cert.der(), "its key isn't there yet");
         write(&files, &new);
-        renewing.look(&mut renewing.current());
+        renewing.look(&mut renewing.current.lock());
         assert_eq!(served(&renewing), *new.cert.der());
     }
 

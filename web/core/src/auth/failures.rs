@@ -2,33 +2,29 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::Code;
 
+use crate::locked::Locked;
 use crate::problem::Problem;
 
 /// Wrong tokens within [`WINDOW`] before an address has to wait.
 const ALLOWED: u32 = 10;
 const WINDOW: TimeDelta = TimeDelta::minutes(1);
 
-/// Addresses remembered at most; a flood from more forgets all, which lets each guess ten times more.
+/// Addresses remembered at most.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// Wrong tokens by address.
+/// By address, when its first wrong token within [`WINDOW`] came, and how many did.
 #[derive(Debug, Default)]
-pub struct TokenFailures(Mutex<HashMap<IpAddr, (DateTime<Utc>, u32)>>);
+pub struct TokenFailures(Locked<HashMap<IpAddr, (DateTime<Utc>, u32)>>);
 
 impl TokenFailures {
-    fn all(&self) -> MutexGuard<'_, HashMap<IpAddr, (DateTime<Utc>, u32)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Refuses an address that guessed too often lately.
     pub fn check(&self, peer: Option<IpAddr>, now: DateTime<Utc>) -> Result<(), Problem> {
         let Some(peer) = peer else { return Ok(()) };
-        match self.all().get(&peer) {
+        match self.0.lock().get(&peer) {
             Some((begun, count)) if *count >= ALLOWED && is_recent(*begun, now) => Err(Problem::new(
                 Code::TooManyAttempts,
                 format!("{ALLOWED} wrong tokens came from {peer} within a minute: wait a minute"),
@@ -37,14 +33,14 @@ impl TokenFailures {
         }
     }
 
-    /// One more wrong token.
     pub fn count(&self, peer: Option<IpAddr>, now: DateTime<Utc>) {
         let Some(peer) = peer else { return };
-        let mut all = self.all();
+        let mut all = self.0.lock();
         if all.len() >= MAX_ADDRESSES {
             all.retain(|_, (begun, _)| is_recent(*begun, now));
         }
         if all.len() >= MAX_ADDRESSES {
+            // A flood from more addresses lets each guess ten times more, rather than take all memory.
             all.clear();
         }
         let (begun, count) = all.entry(peer).or_insert((now, 0));
@@ -59,6 +55,7 @@ impl TokenFailures {
 }
 
 fn is_recent(begun: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    // A clock that was set back must not lock an address out until it has caught up.
     (now - begun).abs() < WINDOW
 }
 
@@ -89,6 +86,6 @@ mod tests {
         for n in 0..(MAX_ADDRESSES as u32 * 2) {
             failures.count(Some(IpAddr::from(n.to_be_bytes())), now);
         }
-        assert!(failures.all().len() <= MAX_ADDRESSES);
+        assert!(failures.0.lock().len() <= MAX_ADDRESSES);
     }
 }

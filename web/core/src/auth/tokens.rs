@@ -1,7 +1,6 @@
 //! The tokens as last read. They are rows; this copy is at most a few seconds old.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{IdSource, Role};
@@ -12,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::caller::TokenHolder;
 use super::session::hex;
+use crate::locked::Locked;
 use crate::problem::Problem;
 
 /// How old the copy may be: a removed token is refused after this long.
@@ -42,73 +42,69 @@ struct TokenCopy {
     by_hash: HashMap<TokenHash, TokenOwner>,
 }
 
-/// All tokens, as far as the copy knows them.
+impl TokenCopy {
+    fn new(tokens: Vec<StoredToken>, read_at: DateTime<Utc>) -> Self {
+        let owners =
+            tokens.into_iter().map(|StoredToken { name, role, hash, .. }| TokenOwner { name, role, hash });
+        Self { read_at: Some(read_at), by_hash: owners.map(|owner| (owner.hash, owner)).collect() }
+    }
+}
+
 #[derive(Debug)]
 pub struct TokenRegistry {
     clock: SharedClock,
     reader: DatabaseReader,
     /// The hash of the token of programs that can read the data folder.
     local: Option<TokenHash>,
-    copy: Mutex<TokenCopy>,
+    copy: Locked<TokenCopy>,
 }
 
 impl TokenRegistry {
     pub fn new(clock: SharedClock, reader: DatabaseReader, local: Option<TokenHash>) -> Self {
-        Self { clock, reader, local, copy: Mutex::default() }
+        Self { clock, reader, local, copy: Locked::default() }
     }
 
-    fn copy(&self) -> MutexGuard<'_, TokenCopy> {
-        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whose token it is. Looked up by its hash, so what an attacker can time says nothing about a token.
+    /// Whose token it is.
     pub async fn by_hash(&self, hash: &TokenHash) -> Result<Option<TokenHolder>, Problem> {
+        // Hashes are compared, not tokens: what an attacker can time says nothing about a token.
         if self.local.as_ref() == Some(hash) {
             return Ok(Some(TokenHolder { name: LOCAL.to_owned(), role: Role::Admin }));
         }
-        let find = |copy: &TokenCopy| copy.by_hash.get(hash).map(TokenOwner::who);
-        self.find(find).await
+        self.find(|copy| copy.by_hash.get(hash).map(TokenOwner::who)).await
     }
 
-    /// The token of this name.
     pub async fn by_name(&self, name: &str) -> Result<Option<TokenOwner>, Problem> {
-        let find = |copy: &TokenCopy| copy.by_hash.values().find(|owner| owner.name == name).cloned();
-        self.find(find).await
+        self.find(|copy| copy.by_hash.values().find(|owner| owner.name == name).cloned()).await
     }
 
     /// The copy is out of date: the next request reads anew.
     pub fn changed(&self) {
-        self.copy().read_at = None;
+        self.copy.lock().read_at = None;
     }
 
     async fn find<T>(&self, find: impl Fn(&TokenCopy) -> Option<T>) -> Result<Option<T>, Problem> {
         let now = self.clock.now();
+        // The guard goes before the read below: no request waits for another's database.
         let (found, age) = {
-            let copy = self.copy();
+            let copy = self.copy.lock();
             (find(&copy), copy.read_at.map(|read_at| (now - read_at).abs()))
         };
         let bound = if found.is_some() { FRESH } else { FRESH_FOR_UNKNOWN };
         if age.is_some_and(|age| age < bound) {
             return Ok(found);
         }
-        self.replace(self.reader.call(ReadTokens).await?, now);
-        Ok(find(&self.copy()))
-    }
-
-    fn replace(&self, tokens: Vec<StoredToken>, now: DateTime<Utc>) {
-        let owner = |token: StoredToken| TokenOwner { name: token.name, role: token.role, hash: token.hash };
-        let by_hash = tokens.into_iter().map(|token| (token.hash, owner(token))).collect();
-        *self.copy() = TokenCopy { read_at: Some(now), by_hash };
+        let tokens = self.reader.call(ReadTokens).await?;
+        let mut copy = self.copy.lock();
+        *copy = TokenCopy::new(tokens, now);
+        Ok(find(&copy))
     }
 }
 
-/// What is stored of a token.
 pub fn hash_of(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
 /// A new token, of 256 random bits, and its hash.
-#[must_use]
 pub fn new_token(ids: &mut dyn IdSource) -> (String, TokenHash) {
     let bits: Vec<u8> = (0..4).flat_map(|_| ids.random_bits().to_be_bytes()).collect();
     let token = format!("flw_{}", hex(&bits));

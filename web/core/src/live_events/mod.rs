@@ -6,7 +6,7 @@
 mod stream;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +14,7 @@ use flowlord_kernel::{Code, SharedClock};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+use crate::locked::Locked;
 use crate::problem::Problem;
 
 pub use stream::{EventKinds, stream};
@@ -102,10 +103,10 @@ pub struct EventFrame {
 pub struct EventHub {
     /// Tells ids of this process from those of an earlier one.
     epoch: String,
-    state: Mutex<HubState>,
+    state: Locked<HubState>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct HubState {
     /// None once the service stops.
     out: Option<broadcast::Sender<Arc<EventFrame>>>,
@@ -132,19 +133,8 @@ pub struct Subscription {
 
 impl EventHub {
     pub fn new(started_at: DateTime<Utc>) -> Self {
-        let state = HubState {
-            out: Some(broadcast::Sender::new(KEPT)),
-            kept: VecDeque::new(),
-            last: 0,
-            complete_since: 0,
-            subscribers: 0,
-            watched_until: None,
-        };
-        Self { epoch: format!("{:x}", started_at.timestamp_micros()), state: Mutex::new(state) }
-    }
-
-    fn state(&self) -> MutexGuard<'_, HubState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = HubState { out: Some(broadcast::Sender::new(KEPT)), ..HubState::default() };
+        Self { epoch: format!("{:x}", started_at.timestamp_micros()), state: Locked::new(state) }
     }
 
     fn id(&self, number: u64) -> String {
@@ -153,13 +143,13 @@ impl EventHub {
 
     /// Whether anybody looks on, or may come back soon.
     pub fn is_watched(&self, now: DateTime<Utc>) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.subscribers > 0 || state.watched_until.is_some_and(|until| now < until)
     }
 
     /// Tells what is new.
     pub fn tell(&self, news: Vec<LiveEvent>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         for LiveEvent { kind, json } in news {
             let number = state.last + 1;
             let (kind, json) =
@@ -175,7 +165,7 @@ impl EventHub {
 
     /// Something was not told: nobody can go on from before, and whoever looks on begins anew.
     pub fn break_off(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let number = state.last + 1;
         let text = self.text(number, EventKind::Reset, "{}");
         state.push(Arc::new(EventFrame { number, kind: EventKind::Reset, text }));
@@ -185,12 +175,12 @@ impl EventHub {
 
     /// Ends all that look on: the service stops.
     pub fn close(&self) {
-        self.state().out = None;
+        self.state.lock().out = None;
     }
 
     /// What a subscriber gets that fell behind.
     fn reset(&self) -> Bytes {
-        let last = self.state().last;
+        let last = self.state.lock().last;
         self.text(last, EventKind::Reset, "{}")
     }
 }
@@ -220,7 +210,7 @@ impl EventHub {
     /// Begins to gather: what changed before anybody looked is of no use.
     pub fn begin(&self, now: DateTime<Utc>) {
         self.break_off();
-        self.state().watched_until = Some(now + COMES_BACK);
+        self.state.lock().watched_until = Some(now + COMES_BACK);
     }
 
     /// The id from which somebody who reads a list now can go on: `after` of a later subscription. None while nobody
@@ -229,7 +219,7 @@ impl EventHub {
         if !self.is_watched(now) {
             return None;
         }
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.watched_until = Some(now + COMES_BACK);
         Some(self.id(state.last))
     }
@@ -243,7 +233,7 @@ impl EventHub {
         clock: &SharedClock,
         after: Option<&str>,
     ) -> Result<Subscription, Problem> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let Some(out) = &state.out else {
             return Err(Problem::new(Code::Stopping, "the service is stopping: nothing more changes"));
         };
@@ -281,7 +271,7 @@ impl EventHub {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut state = self.hub.state();
+        let mut state = self.hub.state.lock();
         state.subscribers = state.subscribers.saturating_sub(1);
         state.watched_until = Some(self.clock.now() + COMES_BACK);
     }

@@ -10,8 +10,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_http::Request;
@@ -26,6 +26,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpResponse};
 use flowlord_kernel::{Code, lower_priority};
 use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::locked::Locked;
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::RouteClass;
 use tokio::sync::{Semaphore, oneshot};
@@ -68,7 +69,7 @@ pub(crate) struct ViewPool {
 /// What waits to be begun.
 #[derive(Debug)]
 struct ViewQueue {
-    waiting: Mutex<WaitingViews>,
+    waiting: Locked<WaitingViews>,
     /// One for each of them.
     begin: Semaphore,
     /// How many requests of workers there were.
@@ -122,7 +123,7 @@ pub(crate) async fn hand_over(
 impl ViewPool {
     /// Starts them, within an actix system.
     pub(crate) fn start(context: &ContextRef, threads: usize) -> Self {
-        let (waiting, begin) = (Mutex::default(), Semaphore::new(0));
+        let (waiting, begin) = (Locked::default(), Semaphore::new(0));
         let queue = Arc::new(ViewQueue { waiting, begin, worked: AtomicU64::new(0) });
         let thread = || {
             let (context, queue) = (context.clone(), Arc::clone(&queue));
@@ -225,13 +226,9 @@ fn rest(took: Duration, answers: u32) -> Duration {
 }
 
 impl ViewQueue {
-    fn waiting(&self) -> MutexGuard<'_, WaitingViews> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn ask(&self, asked: ViewRequest) -> Result<ViewAnswer, Problem> {
         let (answer, answered) = oneshot::channel();
-        if self.waiting().add(asked, answer)? {
+        if self.waiting.lock().add(asked, answer)? {
             self.begin.add_permits(1);
         }
         let lost = |_| Problem::new(Code::Internal, "the answer was lost; send the request again");
@@ -239,7 +236,7 @@ impl ViewQueue {
     }
 
     fn next(&self) -> Option<(Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>)> {
-        self.waiting().next()
+        self.waiting.lock().next()
     }
 }
 
