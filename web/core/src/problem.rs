@@ -40,9 +40,13 @@ impl Problem {
         Self { code, detail: detail.into(), allow: None, more: None, hang_up: false, asked: None }
     }
 
-    /// A value that can't be.
     pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// The value `given` for `name` can't be; `expected` says what to write.
+    pub fn wrong_value(name: &str, given: &str, expected: impl fmt::Display) -> Self {
+        Self::invalid(format!("`{name}` is `{given}`: write {expected}"))
     }
 
     pub fn allowing(mut self, methods: impl Into<String>) -> Self {

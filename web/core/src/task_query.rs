@@ -7,13 +7,11 @@ use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskSort, TextExtent};
 use crate::params::QueryParams;
 use crate::problem::Problem;
 
-/// What a query string may hold.
 pub const PARAMETERS: &[&str] = &[
     "date", "from", "to", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "limit",
     "cursor",
 ];
 
-/// Reads a query string.
 pub fn query(params: &QueryParams) -> Result<FindTasks, Problem> {
     Ok(FindTasks {
         filter: filter(params)?,
@@ -35,8 +33,7 @@ pub fn filter(params: &QueryParams) -> Result<TaskFilter, Problem> {
             Ok(result) => results.push(result),
             Err(_) if text == "running" => running = true,
             Err(_) => {
-                let detail = format!("`result` is `{text}`: write complete, error, warn, alert or running");
-                return Err(Problem::invalid(detail));
+                return Err(Problem::wrong_value("result", text, "complete, error, warn, alert or running"));
             }
         }
     }
@@ -58,10 +55,7 @@ fn given_up(params: &QueryParams) -> Result<bool, Problem> {
     match params.one("retry")? {
         None => Ok(false),
         Some("failed") => Ok(true),
-        Some(other) => {
-            let detail = format!("`retry` is `{other}`: write failed for tasks without retries left");
-            Err(Problem::invalid(detail))
-        }
+        Some(other) => Err(Problem::wrong_value("retry", other, "failed for tasks without retries left")),
     }
 }
 
@@ -69,10 +63,9 @@ fn state(text: &str) -> Result<TaskState, Problem> {
     let all = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
     all.into_iter()
         .find(|state| state.as_str() == text)
-        .ok_or_else(|| Problem::invalid(format!("`state` is `{text}`: write ready, delayed, leased or done")))
+        .ok_or_else(|| Problem::wrong_value("state", text, "ready, delayed, leased or done"))
 }
 
-/// What the search box holds.
 pub fn search(params: &QueryParams) -> Result<TaskSearch, Problem> {
     let Some(text) = params.one("q")? else { return Ok(TaskSearch::default()) };
     text.parse().map_err(|err| Problem::invalid(format!("`q`: {err}")))
@@ -82,7 +75,7 @@ fn sort(params: &QueryParams) -> Result<TaskSort, Problem> {
     let Some(text) = params.one("sort")? else { return Ok(TaskSort::default()) };
     TaskSort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or_else(|| {
         let known = TaskSort::ALL.map(TaskSort::as_str).join(", ");
-        Problem::invalid(format!("`sort` is `{text}`: write one of {known}"))
+        Problem::wrong_value("sort", text, format_args!("one of {known}"))
     })
 }
 
@@ -90,6 +83,6 @@ fn ascending(params: &QueryParams) -> Result<bool, Problem> {
     match params.one("order")? {
         None | Some("desc") => Ok(false),
         Some("asc") => Ok(true),
-        Some(other) => Err(Problem::invalid(format!("`order` is `{other}`: write asc or desc"))),
+        Some(other) => Err(Problem::wrong_value("order", other, "asc or desc")),
     }
 }

@@ -14,31 +14,32 @@ use crate::problem::Problem;
 /// A line at least this often, so that a proxy doesn't take the connection for dead, nor the service a client.
 const HEARTBEAT: TimeDelta = TimeDelta::seconds(15);
 
-/// Then the client comes back by itself, and shows again that it may look.
+/// Then the client comes back by itself, and shows again that it may look: its token may be removed by now.
 const LASTS: TimeDelta = TimeDelta::minutes(15);
 
-/// How long a browser waits before it comes back, milliseconds.
-const RETRY: u32 = 2_000;
+/// How long a browser waits before it comes back.
+const RETRY_MILLIS: u32 = 2_000;
 
 /// Which events a subscriber wants; all unless it says so.
 #[derive(Debug, Clone, Default)]
 pub struct EventKinds(Vec<EventKind>);
 
 impl EventKinds {
-    /// Reads the names of events.
     pub fn parse<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, Problem> {
-        let kind = |name: &str| {
-            EventKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
-                let known = EventKind::ALL.map(EventKind::as_str).join(", ");
-                Problem::invalid(format!("`kind` is `{name}`: write any of {known}"))
-            })
-        };
-        names.map(kind).collect::<Result<_, _>>().map(Self)
+        names.map(event_kind).collect::<Result<_, _>>().map(Self)
     }
 
     fn wants(&self, event: &EventFrame) -> bool {
+        // Without a reset a subscriber would go on from a gap that it doesn't know of.
         self.0.is_empty() || event.kind == EventKind::Reset || self.0.contains(&event.kind)
     }
+}
+
+fn event_kind(name: &str) -> Result<EventKind, Problem> {
+    EventKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+        let known = EventKind::ALL.map(EventKind::as_str).join(", ");
+        Problem::wrong_value("kind", name, format_args!("any of {known}"))
+    })
 }
 
 struct FeedReader {
@@ -66,7 +67,7 @@ impl FeedReader {
         if !self.begun {
             self.begun = true;
             // An id without data is remembered by the client and tells it nothing.
-            return Some(Bytes::from(format!("retry: {RETRY}\nid: {}\n\n", self.subscription.from)));
+            return Some(Bytes::from(format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.subscription.from)));
         }
         while let Some(event) = self.subscription.missed.pop_front() {
             if self.kinds.wants(&event) {
@@ -80,6 +81,7 @@ impl FeedReader {
                     Ok(event) if self.kinds.wants(&event) => return Some(event.text.clone()),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => {
+                        // To the end of the queue: what lies in between is read anew with the lists.
                         self.subscription.events = self.subscription.events.resubscribe();
                         return Some(self.subscription.hub.reset());
                     }

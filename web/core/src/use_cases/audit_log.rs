@@ -25,6 +25,6 @@ pub fn list_changes(
 fn action(name: &str) -> Result<AuditAction, Problem> {
     AuditAction::from_name(name).ok_or_else(|| {
         let known = AuditAction::ALL.map(AuditAction::as_str).join(", ");
-        Problem::invalid(format!("`action` is `{name}`: write one of {known}"))
+        Problem::wrong_value("action", name, format_args!("one of {known}"))
     })
 }
