@@ -14,8 +14,9 @@ use crate::limits;
 use crate::problem::Problem;
 use crate::values::{BodyText, MetaQuery, required};
 
-/// The fields of Task JSON and what goes with them in requests; texts are borrowed from the body. Names may be
-/// in any case, null is as if left out, others are passed over: as workers of the reference system write it.
+const RESULTS: &str = "complete, error, warn or alert";
+
+/// The fields of Task JSON and what goes with them in requests; texts are borrowed from the body.
 #[derive(Debug, Clone, Default)]
 pub struct BorrowedTaskDoc<'a> {
     fields: [Option<Cow<'a, str>>; DocField::COUNT],
@@ -61,15 +62,9 @@ pub struct ResultDoc {
 #[schema(as = ResultItem)]
 #[expect(dead_code, reason = "the document of a `Doc` that is one of many; a test compares their fields")]
 pub struct ResultItemDoc {
-    #[schema(schema_with = limits::task_result)]
-    result: String,
-    msg: Option<String>,
-    #[schema(nullable = false)]
-    meta: Option<MetaQuery<'static>>,
-    #[schema(schema_with = limits::time)]
-    started: Option<String>,
-    #[schema(schema_with = limits::time)]
-    ended: Option<String>,
+    #[serde(flatten)]
+    #[schema(inline)]
+    outcome: ResultDoc,
     lease: Option<String>,
     #[schema(schema_with = limits::uid)]
     uid: Option<String>,
@@ -85,7 +80,6 @@ pub struct ResultItemDoc {
     info: Option<String>,
 }
 
-/// A field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocField {
     Type,
@@ -101,7 +95,6 @@ pub enum DocField {
     Ended,
     NotBefore,
     Lease,
-    Other,
 }
 
 impl DocField {
@@ -123,9 +116,9 @@ impl DocField {
         ("lease", Self::Lease),
     ];
 
-    fn named(name: &str) -> Self {
+    fn named(name: &str) -> Option<Self> {
         let found = Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map_or(Self::Other, |(_, field)| *field)
+        found.map(|(_, field)| *field)
     }
 }
 
@@ -145,19 +138,17 @@ impl<'a> BorrowedTaskDoc<'a> {
     pub fn time(&self, field: DocField, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         match self.get(field) {
             None | Some("") => Ok(None),
-            Some(text) => parse_time(text).map(Some).map_err(|_| {
-                Problem::invalid(format!("`{name}` is `{text}`: write a time like 2026-01-15T03:00:00Z"))
-            }),
+            Some(text) => parse_time(text)
+                .map(Some)
+                .map_err(|_| Problem::wrong_value(name, text, "a time like 2026-01-15T03:00:00Z")),
         }
     }
 
     /// What a worker says about how its task ended.
     pub fn into_outcome(mut self) -> Result<WorkerOutcome, Problem> {
         let text = self.get(DocField::Result).filter(|text| !text.is_empty());
-        let text = required("result", text, "complete, error, warn or alert")?;
-        let result: TaskResult = text.parse().map_err(|_| {
-            Problem::invalid(format!("`result` is `{text}`: write complete, error, warn or alert"))
-        })?;
+        let text = required("result", text, RESULTS)?;
+        let result: TaskResult = text.parse().map_err(|_| Problem::wrong_value("result", text, RESULTS))?;
         Ok(WorkerOutcome {
             result,
             started: self.time(DocField::Started, "started")?,
@@ -185,38 +176,18 @@ impl<'de> Visitor<'de> for DocVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BorrowedTaskDoc<'de>, A::Error> {
         let mut doc = BorrowedTaskDoc::default();
-        while let Some(field) = map.next_key::<DocField>()? {
-            let value = match field {
-                DocField::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
+        while let Some(BodyText(name)) = map.next_key()? {
+            // In any case, and others are passed over: so workers of the reference system write it, in Go.
+            let Some(field) = DocField::named(&name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            doc.fields[field as usize] = match field {
                 DocField::Meta => map.next_value::<Option<MetaQuery<'de>>>()?.map(|MetaQuery(meta)| meta),
                 _ => map.next_value::<Option<BodyText<'de>>>()?.map(|BodyText(text)| text),
             };
-            doc.fields[field as usize] = value;
         }
         Ok(doc)
-    }
-}
-
-impl<'de> Deserialize<'de> for DocField {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(FieldVisitor)
-    }
-}
-
-struct FieldVisitor;
-
-impl Visitor<'_> for FieldVisitor {
-    type Value = DocField;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a field")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<DocField, E> {
-        Ok(DocField::named(name))
     }
 }
 
@@ -227,6 +198,7 @@ mod tests {
     use utoipa::PartialSchema as _;
 
     use super::*;
+    use crate::openapi::json_of;
 
     #[test]
     fn names_come_in_any_case_and_null_is_nothing() {
@@ -241,7 +213,7 @@ mod tests {
     fn the_document_has_every_field_and_no_other() {
         let mut documented = BTreeSet::new();
         for schema in [NewTaskDoc::schema(), ResultDoc::schema(), ResultItemDoc::schema()] {
-            let schema = serde_json::to_value(schema).unwrap();
+            let schema = json_of(schema);
             documented.extend(schema["properties"].as_object().unwrap().keys().cloned());
         }
         assert_eq!(documented, BTreeSet::from(DocField::NAMES.map(|(name, _)| name.to_owned())));
