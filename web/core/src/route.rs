@@ -94,11 +94,18 @@ impl AuditedAction {
 }
 
 /// A handler of actix-web that every thread can be given.
-pub trait ServeRoute<Args>: Handler<Args, Output: Responder + 'static> + Send + Sync {}
+pub trait ServeRoute<Args>: Send + Sync + 'static {
+    fn serve(&self, route: actix_web::Route) -> actix_web::Route;
+}
 
-impl<Args, Serving> ServeRoute<Args> for Serving where
-    Serving: Handler<Args, Output: Responder + 'static> + Send + Sync
+impl<Args, Serving> ServeRoute<Args> for Serving
+where
+    Args: FromRequest + 'static,
+    Serving: Handler<Args, Output: Responder + 'static> + Send + Sync,
 {
+    fn serve(&self, route: actix_web::Route) -> actix_web::Route {
+        route.to(self.clone())
+    }
 }
 
 pub struct Route {
@@ -124,13 +131,12 @@ impl fmt::Debug for Route {
 }
 
 impl Route {
-    fn new<Args: FromRequest + 'static>(
+    fn new<A>(
         methods: &'static [Method],
         path: &'static str,
         role: impl Into<RequiredRole>,
-        handler: impl ServeRoute<Args>,
+        handler: impl ServeRoute<A>,
     ) -> Self {
-        let is_mine = move |request: &guard::GuardContext<'_>| methods.contains(&request.head().method);
         Self {
             path,
             methods,
@@ -139,50 +145,37 @@ impl Route {
             audited: None,
             is_long_poll: false,
             documentation: None,
-            handler: Box::new(move || web::route().guard(guard::fn_guard(is_mine)).to(handler.clone())),
+            handler: Box::new(move || {
+                let takes = guard::fn_guard(|request| methods.contains(&request.head().method));
+                handler.serve(web::route().guard(takes))
+            }),
         }
     }
 
-    /// Reads something, and so also answers HEAD.
-    pub fn get<Args: FromRequest + 'static>(
-        path: &'static str,
-        role: impl Into<RequiredRole>,
-        handler: impl ServeRoute<Args>,
-    ) -> Self {
+    /// Takes HEAD, too.
+    pub fn get<A>(path: &'static str, role: impl Into<RequiredRole>, handler: impl ServeRoute<A>) -> Self {
         Self::new(READ, path, role, handler)
     }
 
-    /// Reads something that the view pool renders.
-    pub fn view<Args: FromRequest + 'static>(
-        path: &'static str,
-        role: impl Into<RequiredRole>,
-        handler: impl ServeRoute<Args>,
-    ) -> Self {
+    /// Is rendered by the view pool.
+    pub fn view<A>(path: &'static str, role: impl Into<RequiredRole>, handler: impl ServeRoute<A>) -> Self {
         Self::get(path, role, handler).class(RouteClass::View)
     }
 
-    pub fn post<Args: FromRequest + 'static>(
-        path: &'static str,
-        role: impl Into<RequiredRole>,
-        handler: impl ServeRoute<Args>,
-    ) -> Self {
+    pub fn post<A>(path: &'static str, role: impl Into<RequiredRole>, handler: impl ServeRoute<A>) -> Self {
         Self::new(POST, path, role, handler)
     }
 
     /// Changes something by GET, too, as in the reference system.
-    pub fn get_or_post<Args: FromRequest + 'static>(
+    pub fn get_or_post<A>(
         path: &'static str,
         role: impl Into<RequiredRole>,
-        handler: impl ServeRoute<Args>,
+        handler: impl ServeRoute<A>,
     ) -> Self {
         Self::new(GET_OR_POST, path, role, handler)
     }
 
-    pub fn delete<Args: FromRequest + 'static>(
-        path: &'static str,
-        role: impl Into<RequiredRole>,
-        handler: impl ServeRoute<Args>,
-    ) -> Self {
+    pub fn delete<A>(path: &'static str, role: impl Into<RequiredRole>, handler: impl ServeRoute<A>) -> Self {
         Self::new(DELETE, path, role, handler)
     }
 
