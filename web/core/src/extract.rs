@@ -8,6 +8,7 @@ use actix_web::web::{Bytes, BytesMut, Payload};
 use flowlord_kernel::Code;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::audit_entry::AuditEntry;
 use crate::params::meant;
@@ -22,14 +23,16 @@ pub const MAX_RESULTS: usize = 8 * 1024 * 1024;
 /// A body may pause this long.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Of a body that is too large this much more is read and thrown away, so that a client that sends before it
-/// listens gets its answer.
+/// Of a body that is too large this much more is read and thrown away.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
 /// By these SNS and Pub/Sub tell that they send a message: SNS as `text/plain`, Pub/Sub without an envelope as anything.
 const MESSAGE_HEADERS: [&str; 2] = ["x-amz-sns-message-type", "x-goog-pubsub-message-id"];
 
-/// How a body is written.
+/// The last is what curl says of every body unless told otherwise.
+const JSON_TYPES: [&str; 3] = ["application/json", "", "application/x-www-form-urlencoded"];
+const LINES_TYPES: [&str; 3] = ["application/x-ndjson", "application/jsonl", "application/ndjson"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFormat {
     /// JSON, or not said.
@@ -38,21 +41,20 @@ pub enum BodyFormat {
     Lines,
 }
 
-/// Reads a JSON body.
 pub async fn json_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
-    let body = json_up_to(request, payload, MAX_BODY).await?;
-    AuditEntry::note(request, &body);
-    Ok(body)
+    require_json(request)?;
+    read_noted(request, payload, MAX_BODY).await
 }
 
 /// Reads a JSON body of one result.
 pub async fn result_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
-    json_up_to(request, payload, MAX_RESULTS).await
+    require_json(request)?;
+    read(request, payload, MAX_RESULTS).await
 }
 
-async fn json_up_to(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    match form(request)? {
-        BodyFormat::Json => read(request, payload, limit).await,
+fn require_json(request: &HttpRequest) -> Result<(), Problem> {
+    match body_format(request)? {
+        BodyFormat::Json => Ok(()),
         BodyFormat::Lines => Err(unsupported("application/x-ndjson", "application/json")),
     }
 }
@@ -63,15 +65,13 @@ pub async fn event_body(request: &HttpRequest, payload: Payload) -> Result<Bytes
         return json_body(request, payload).await;
     }
     refuse_packed(request)?;
-    let body = read(request, payload, MAX_BODY).await?;
-    AuditEntry::note(request, &body);
-    Ok(body)
+    read_noted(request, payload, MAX_BODY).await
 }
 
 /// Reads a body of JSON or of lines of JSON.
 pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(BodyFormat, Bytes), Problem> {
-    let form = form(request)?;
-    Ok((form, read(request, payload, MAX_RESULTS).await?))
+    let format = body_format(request)?;
+    Ok((format, read(request, payload, MAX_RESULTS).await?))
 }
 
 /// Reads results that a message bus pushes: whatever it calls them, they are JSON.
@@ -80,15 +80,13 @@ pub async fn pushed_results_body(
     payload: Payload,
 ) -> Result<(BodyFormat, Bytes), Problem> {
     refuse_packed(request)?;
-    let form = form(request).unwrap_or(BodyFormat::Json);
-    Ok((form, read(request, payload, MAX_RESULTS).await?))
+    let format = body_format(request).unwrap_or(BodyFormat::Json);
+    Ok((format, read(request, payload, MAX_RESULTS).await?))
 }
 
 /// Reads the body of a form on a page.
 pub async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
-    let body = read(request, payload, MAX_FORM).await?;
-    AuditEntry::note(request, &body);
-    Ok(body)
+    read_noted(request, payload, MAX_FORM).await
 }
 
 /// Reads the body of what Slack posts: a form that holds the message clicked at, so it may be long.
@@ -96,8 +94,8 @@ pub async fn slack_body(request: &HttpRequest, payload: Payload) -> Result<Bytes
     read(request, payload, MAX_BODY).await
 }
 
-/// A small body that unpacks to a large one would get round every limit.
 fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
+    // A small body that unpacks to a large one would get round every limit.
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
@@ -107,27 +105,33 @@ fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-fn form(request: &HttpRequest) -> Result<BodyFormat, Problem> {
+fn body_format(request: &HttpRequest) -> Result<BodyFormat, Problem> {
     refuse_packed(request)?;
     let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(BodyFormat::Json) };
     let value = value.to_str().unwrap_or("?");
     let kind = value.split(';').next().unwrap_or_default().trim();
-    let is = |known: &str| kind.eq_ignore_ascii_case(known);
-    if is("application/json") || kind.is_empty() {
+    if is_any(kind, &JSON_TYPES) || kind.to_ascii_lowercase().ends_with("+json") {
         Ok(BodyFormat::Json)
-    } else if is("application/x-ndjson") || is("application/jsonl") || is("application/ndjson") {
+    } else if is_any(kind, &LINES_TYPES) {
         Ok(BodyFormat::Lines)
-    } else if kind.to_ascii_lowercase().ends_with("+json") || is("application/x-www-form-urlencoded") {
-        // The latter is what curl says of every body unless told otherwise.
-        Ok(BodyFormat::Json)
     } else {
         Err(unsupported(value, "application/json"))
     }
 }
 
+fn is_any(kind: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| kind.eq_ignore_ascii_case(known))
+}
+
 fn unsupported(given: &str, wanted: &str) -> Problem {
     let detail = format!("the body is `{}`: send `Content-Type: {wanted}`", given.escape_default());
     Problem::new(Code::UnsupportedMediaType, detail)
+}
+
+async fn read_noted(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    let body = read(request, payload, limit).await?;
+    AuditEntry::note(request, &body);
+    Ok(body)
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
@@ -145,11 +149,10 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
             None => return Ok(body.freeze()),
         }
     }
+    // A client that sends all of its body before it listens gets its answer, too.
     discard(&mut payload).await;
-    Err(Problem::new(
-        Code::TooLarge,
-        format!("the body is larger than {} MiB: send it in smaller pieces", limit / (1024 * 1024)),
-    ))
+    let detail = format!("the body is larger than {} MiB: send it in smaller pieces", limit >> 20);
+    Err(Problem::new(Code::TooLarge, detail))
 }
 
 async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
@@ -178,17 +181,15 @@ async fn discard(payload: &mut Payload) {
 /// Reads an object; an empty body is one without fields.
 pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Problem> {
     let text = if first_byte(body).is_none() { b"{}" } else { body };
-    if first_byte(text).is_some_and(|byte| byte != b'{') && serde_json::from_slice::<Skip>(text).is_ok() {
+    if first_byte(text).is_some_and(|byte| byte != b'{') && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+    {
         return Err(Problem::new(Code::InvalidJson, format!("this must be an object, like {example}")));
     }
     from_json(text)
 }
 
-/// Any one JSON value.
-type Skip = serde::de::IgnoredAny;
-
-/// Reads JSON. The way that names the place of a mistake is slower, and taken only when there is one.
 pub fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
+    // The reader that names the place of a mistake is slower: it reads only what the first one refused.
     serde_json::from_slice(text).map_err(|_| explain::<T>(text))
 }
 
