@@ -72,11 +72,14 @@ pub struct PlannedView<'a> {
 
 impl<'a> From<&'a NewTask> for PlannedView<'a> {
     fn from(task: &'a NewTask) -> Self {
-        let part = |text: &'a str| text.get(..text.floor_char_boundary(LISTED_BYTES)).unwrap_or_default();
-        let (info, meta) = (part(&task.info), part(&task.meta));
+        let (info, meta) = (listed_part(&task.info), listed_part(&task.meta));
         let (info_truncated, meta_truncated) = (info.len() < task.info.len(), meta.len() < task.meta.len());
         Self { r#type: &task.topic, job: &task.job, info, meta, info_truncated, meta_truncated }
     }
+}
+
+fn listed_part(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LISTED_BYTES)).unwrap_or_default()
 }
 
 /// A task that can't be created.

@@ -45,14 +45,9 @@ pub struct TaskMembers {
 }
 
 /// A task in a list or on its own: Task JSON, and where it stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(into = "TaskFields<'a>")]
 pub struct TaskView<'a>(pub &'a Attempt);
-
-impl Serialize for TaskView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        TaskFields::from(self.0).serialize(serializer)
-    }
-}
 
 impl ToSchema for TaskView<'_> {
     fn name() -> Cow<'static, str> {
@@ -116,8 +111,8 @@ fn parent() -> ObjectBuilder {
     limits::uid().description(Some("the attempt that led to this one"))
 }
 
-impl<'a> From<&'a Attempt> for TaskFields<'a> {
-    fn from(task: &'a Attempt) -> Self {
+impl<'a> From<TaskView<'a>> for TaskFields<'a> {
+    fn from(TaskView(task): TaskView<'a>) -> Self {
         Self {
             doc: AttemptDoc(task),
             state: task.state.as_str(),

@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
 use super::time::TimeStamp;
+use crate::limits;
 
 /// The next and the last run of a phase.
 pub type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
-use crate::limits;
 
 /// When phases run.
 #[derive(Debug)]
@@ -29,16 +29,17 @@ pub struct NextPhaseTimes {
 }
 
 impl NextPhaseTimes {
-    /// The next and the last run of a phase.
     pub fn runs(&self, phase: &Phase) -> PhaseRuns {
         let Some(cron) = &phase.rule.cron else { return (None, None) };
         let name = phase.task_name();
-        let is_it = |times: &&PhaseTimes| {
-            times.workflow == phase.workflow && times.task == name && times.cron == *cron
-        };
-        let times = self.scheduled.iter().find(is_it);
-        let stored = || self.last.get(&(phase.workflow.clone(), name.clone())).copied();
-        let previous = times.and_then(|times| times.previous).or_else(stored);
+        let times = self
+            .scheduled
+            .iter()
+            .find(|times| times.workflow == phase.workflow && times.task == name && times.cron == *cron);
+        // The scheduler knows only what it started itself; the database knows it from before a restart, too.
+        let previous = times
+            .and_then(|times| times.previous)
+            .or_else(|| self.last.get(&(phase.workflow.clone(), name)).copied());
         (times.and_then(|times| times.next), previous)
     }
 }
