@@ -12,7 +12,6 @@ const MAX_CHARS: usize = 1_000;
 #[derive(Debug, Clone, Default)]
 pub struct AuditEntry(Rc<RefCell<AuditNotes>>);
 
-/// What is known of the change by now.
 #[derive(Debug, Default)]
 pub struct AuditNotes {
     /// The body of the request.
@@ -21,7 +20,6 @@ pub struct AuditNotes {
 }
 
 impl AuditEntry {
-    /// Notes the body of the request.
     pub fn note(request: &HttpRequest, body: &[u8]) {
         if let Some(Self(notes)) = request.extensions().get() {
             notes.borrow_mut().detail = shortened(&String::from_utf8_lossy(body));
@@ -40,7 +38,6 @@ impl AuditEntry {
     }
 }
 
-/// A text as an entry has it.
 pub fn shortened(text: &str) -> String {
     let mut shown: String = text.trim().chars().take(MAX_CHARS).collect();
     if shown.len() < text.trim().len() {

@@ -21,9 +21,6 @@ pub const OWN_PARTS: &[&str] = &[
 ];
 
 /// Reads the address in links that people click: without a slash at its end, and without parts that are empty.
-///
-/// # Errors
-/// What can't be such an address, and what to write.
 pub fn public_url(text: &str) -> Result<String, String> {
     let wrong = |what: &str| Err(format!("`{text}`: {what}, like https://flow.example.org/flowlord"));
     let Some((scheme, rest)) =
@@ -63,19 +60,16 @@ fn is_plain(byte: u8) -> bool {
 pub struct BasePath(String);
 
 impl BasePath {
-    /// That of the public address.
     pub fn of(public_url: Option<&str>) -> Self {
         let rest = public_url.and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
         let path = rest.find('/').map_or("", |at| &rest[at..]);
         Self(path.trim_end_matches('/').to_owned())
     }
 
-    /// Whether links begin at the root.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// A path of the service as browsers find it.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Counts the open connections.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionCount(Arc<watch::Sender<usize>>);
 
@@ -17,12 +16,10 @@ impl ConnectionCount {
         CountedConnection(self.clone())
     }
 
-    /// How many there are.
     pub fn open(&self) -> usize {
         *self.0.borrow()
     }
 
-    /// Waits until there are none.
     pub async fn none(&self) {
         let mut open = self.0.subscribe();
         let _sender_is_ours = open.wait_for(|open| *open == 0).await;

@@ -43,7 +43,6 @@ impl fmt::Debug for MetricsWriter {
 /// What the operator chose about the history, for people to see.
 #[derive(Debug, Clone, Default)]
 pub struct HistoryPolicy {
-    /// How long it is kept.
     pub history: TimeDelta,
     /// A task without a result raises an alert after this time.
     pub unfinished: TimeDelta,
@@ -51,7 +50,6 @@ pub struct HistoryPolicy {
     pub backup: String,
 }
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
@@ -62,18 +60,12 @@ pub struct Config {
     pub lease: TimeDelta,
     /// The address in links that people click, if one was given.
     pub public_url: Option<String>,
-    /// The name of the machine.
     pub host: String,
     pub version: String,
-    /// Whether messages go to Slack.
     pub slack: bool,
-    /// When the service was started.
     pub started_at: DateTime<Utc>,
-    /// What is kept for how long, and where.
     pub kept: HistoryPolicy,
-    /// How requests are let in.
     pub access: AccessRules,
-    /// How much at once.
     pub limits: WebLimits,
     /// The certificate; none for plain HTTP.
     pub tls: Option<TlsFiles>,
@@ -81,7 +73,6 @@ pub struct Config {
     pub metrics: MetricsWriter,
 }
 
-/// How much at once.
 #[derive(Debug, Clone, Copy)]
 pub struct WebLimits {
     /// Connections; requests of more are answered 503.
@@ -93,7 +84,6 @@ pub struct WebLimits {
 /// What it works with: a client of each actor below.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
     pub writer: DatabaseWriter,
     /// Reads for workers and logins.
@@ -101,22 +91,16 @@ pub struct Deps {
     /// Reads what people look at, with lower priority.
     pub view_reader: DatabaseReader,
     pub library: LibraryClient,
-    /// Knows what starts when.
     pub scheduler: SchedulerClient,
     pub dispatch: DispatchClient,
     pub ingest: IngestClient,
-    /// Knows the state of escalation.
     pub alerts: AlertsClient,
-    /// Knows what became of a message.
     pub notifier: NotifierClient,
-    /// Takes calls of Slack.
     pub buttons: ButtonsClient,
     pub backup: BackupClient,
-    /// Ships the change log.
     pub shipper: ShipperClient,
     pub retention: RetentionClient,
     pub backload: BackloadClient,
-    /// Starts tasks for files.
     pub files: FilesClient,
     /// Every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
@@ -130,7 +114,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// Shared by all requests.
 #[derive(Debug)]
 pub struct WebContext {
     pub config: Config,
@@ -150,7 +133,6 @@ pub struct WebContext {
     topics: Locked<BTreeSet<String>>,
 }
 
-/// As handlers get it.
 pub type ContextRef = web::Data<WebContext>;
 
 impl WebContext {
@@ -200,7 +182,6 @@ impl WebContext {
             || self.config.access.proxies.is_https(peer, request.headers())
     }
 
-    /// Refuses a request when there are too many connections.
     pub fn check_connections(&self) -> Result<(), Problem> {
         let (open, most) = (self.connections.open(), self.config.limits.connections);
         if open <= most {
@@ -211,7 +192,6 @@ impl WebContext {
         Err(Problem::new(Code::Busy, detail).hanging_up())
     }
 
-    /// Refuses what would begin new work.
     pub fn refuse_when_stopping(&self) -> Result<(), Problem> {
         if self.is_stopping() {
             return Err(Problem::new(Code::Stopping, "the service is stopping and leases no more tasks"));

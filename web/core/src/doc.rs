@@ -144,7 +144,6 @@ impl<'a> BorrowedTaskDoc<'a> {
         }
     }
 
-    /// What a worker says about how its task ended.
     pub fn into_outcome(mut self) -> Result<WorkerOutcome, Problem> {
         let text = self.get(DocField::Result).filter(|text| !text.is_empty());
         let text = required("result", text, RESULTS)?;

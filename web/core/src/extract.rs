@@ -15,9 +15,7 @@ use crate::params::meant;
 use crate::problem::Problem;
 
 pub const MAX_BODY: usize = 1024 * 1024;
-/// The largest body of a form.
 const MAX_FORM: usize = 16 * 1024;
-/// The largest body of results.
 pub const MAX_RESULTS: usize = 8 * 1024 * 1024;
 
 /// A body may pause this long.
@@ -46,7 +44,6 @@ pub async fn json_body(request: &HttpRequest, payload: Payload) -> Result<Bytes,
     read_noted(request, payload, MAX_BODY).await
 }
 
-/// Reads a JSON body of one result.
 pub async fn result_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     require_json(request)?;
     read(request, payload, MAX_RESULTS).await
@@ -68,7 +65,6 @@ pub async fn event_body(request: &HttpRequest, payload: Payload) -> Result<Bytes
     read_noted(request, payload, MAX_BODY).await
 }
 
-/// Reads a body of JSON or of lines of JSON.
 pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(BodyFormat, Bytes), Problem> {
     let format = body_format(request)?;
     Ok((format, read(request, payload, MAX_RESULTS).await?))
@@ -84,7 +80,6 @@ pub async fn pushed_results_body(
     Ok((format, read(request, payload, MAX_RESULTS).await?))
 }
 
-/// Reads the body of a form on a page.
 pub async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     read_noted(request, payload, MAX_FORM).await
 }
@@ -214,7 +209,6 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Problem {
     Problem::new(Code::InvalidJson, detail)
 }
 
-/// The first byte that isn't white space.
 pub fn first_byte(body: &[u8]) -> Option<u8> {
     body.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }

@@ -13,7 +13,6 @@ impl HangUp {
         request.conn_data::<Self>().cloned()
     }
 
-    /// Waits until the client hung up.
     pub async fn wait(mut self) {
         let _a_closed_socket_is_one_too = self.0.wait_for(|has_ended| *has_ended).await;
     }

@@ -12,21 +12,14 @@ pub const MAX_WORKER_CHARACTERS: usize = 200;
 /// The longest chain id that a client may choose.
 pub const MAX_CHAIN_BYTES: usize = 200;
 pub const MAX_IDEMPOTENCY_KEY_CHARACTERS: usize = 255;
-/// Topics in one request for tasks.
 pub const MAX_TOPICS: usize = 256;
-/// Tasks in one answer to a worker.
 pub const MAX_LEASED_TASKS: u64 = 100;
-/// The longest pattern of a silence or an acknowledgement.
 pub const MAX_PATTERN_CHARACTERS: usize = 200;
-/// The longest name of a person.
 pub const MAX_PERSON_CHARACTERS: usize = 200;
-/// The longest note or reason.
 pub const MAX_NOTE_CHARACTERS: usize = 1_000;
 pub const MAX_TOKEN_NAME_CHARACTERS: usize = 64;
-/// Items of one page of a list.
 pub const MAX_PAGE_ITEMS: usize = 1_000;
 pub const DEFAULT_PAGE_ITEMS: usize = 100;
-/// Values of one filter.
 pub const MAX_FILTER_VALUES: usize = 64;
 /// Tasks of a dry run in one answer.
 pub const MAX_PLANNED_TASKS: usize = 1_000;
@@ -52,7 +45,6 @@ pub const HOLD_RANGE: DurationRange =
 /// Matches text on one line, as `char::is_control` has it.
 const ONE_LINE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
-/// Whether a byte may stand in the name of a topic or a job.
 pub fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
 }
@@ -172,12 +164,10 @@ pub fn truncated() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).description(Some(says))
 }
 
-/// One attempt of a task.
 pub fn uid() -> ObjectBuilder {
     text().pattern(Some("^[0-9a-f]{14}$"))
 }
 
-/// One of these texts.
 pub fn one_of<const N: usize>(values: [&'static str; N]) -> ObjectBuilder {
     text().enum_values(Some(values))
 }
@@ -190,12 +180,10 @@ pub fn role() -> ObjectBuilder {
     one_of(Role::ALL.map(Role::as_str))
 }
 
-/// A time in RFC 3339.
 pub fn time() -> ObjectBuilder {
     text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
 }
 
-/// The same where there may be none.
 pub fn time_or_null() -> ObjectBuilder {
     time().schema_type([Type::String, Type::Null].into_iter().collect::<SchemaType>())
 }

@@ -8,7 +8,6 @@ use flowlord_kernel::Code;
 use crate::locked::Locked;
 use crate::problem::Problem;
 
-/// Requests that wait, by caller.
 #[derive(Debug, Clone, Default)]
 pub struct LongPolls(Arc<Locked<HashMap<String, usize>>>);
 

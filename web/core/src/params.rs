@@ -13,7 +13,6 @@ use crate::problem::Problem;
 /// From and up to but without; each may be open.
 pub type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// The parameters of a request.
 #[derive(Debug)]
 pub struct QueryParams(Query);
 
@@ -81,7 +80,6 @@ impl QueryParams {
         cursor.map(Some)
     }
 
-    /// The UTC day of `date`.
     pub fn date(&self) -> Result<Option<NaiveDate>, Problem> {
         let Some(text) = self.one("date")? else { return Ok(None) };
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);

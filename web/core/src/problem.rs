@@ -17,7 +17,6 @@ use crate::request_id::X_REQUEST_ID;
 /// Where the codes are explained; the code follows.
 const DOCS: &str = "/api/docs/errors#";
 
-/// A failed request.
 #[derive(Debug)]
 pub struct Problem {
     code: Code,
@@ -32,7 +31,6 @@ pub struct Problem {
     asked: Option<Box<(HeaderValue, BasePath)>>,
 }
 
-/// What a handler answers.
 pub type Answer = Result<HttpResponse, Problem>;
 
 impl Problem {
@@ -74,7 +72,6 @@ impl Problem {
         self.code
     }
 
-    /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
         self.code.retry_after().is_some() || matches!(self.code.status(), 408 | 429 | 500..)
     }

@@ -70,13 +70,11 @@ pub enum RouteClass {
     Direct,
     /// What workers ask all day: its path is looked up first, and it counts as load.
     Work,
-    /// Rendered by the view pool.
     View,
     /// Health and metrics: answered however many connections are open.
     Watch,
 }
 
-/// What the audit log says of a change.
 #[derive(Debug, Clone, Copy)]
 pub enum AuditedAction {
     Fixed(AuditAction),
@@ -93,7 +91,6 @@ impl AuditedAction {
     }
 }
 
-/// A handler of actix-web that every thread can be given.
 pub trait ServeRoute<Args>: Send + Sync + 'static {
     fn serve(&self, route: actix_web::Route) -> actix_web::Route;
 }
@@ -157,7 +154,6 @@ impl Route {
         Self::new(READ, path, role, handler)
     }
 
-    /// Is rendered by the view pool.
     pub fn view<A>(path: &'static str, role: impl Into<RequiredRole>, handler: impl ServeRoute<A>) -> Self {
         Self::get(path, role, handler).class(RouteClass::View)
     }
@@ -183,7 +179,6 @@ impl Route {
         Self { class, ..self }
     }
 
-    /// What workers ask all day.
     pub fn work(self) -> Self {
         self.class(RouteClass::Work)
     }
@@ -220,14 +215,12 @@ impl Route {
     }
 }
 
-/// A path with all its routes.
 #[derive(Debug)]
 struct RoutedPath {
     pattern: &'static str,
     definition: ResourceDef,
     /// Their places in the table.
     routes: Vec<usize>,
-    /// The methods that it takes.
     allow: String,
 }
 
@@ -240,7 +233,6 @@ pub struct RouteTable {
     paths: Vec<RoutedPath>,
 }
 
-/// What the table knows of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct RouteMatch<'a> {
     /// None where no path fits.
@@ -296,7 +288,6 @@ impl RouteTable {
         self.routes.iter().flat_map(Route::operations).collect()
     }
 
-    /// The schemas that the operations refer to, by name.
     pub fn schemas(&self) -> Value {
         let mut schemas = SchemaRegistry::default();
         (self.add_schemas)(&mut schemas);
@@ -319,7 +310,6 @@ impl RouteTable {
         RouteMatch { pattern: Some(found.pattern), route, role }
     }
 
-    /// Registers all routes with a server's thread.
     pub fn register(&self, config: &mut ServiceConfig) {
         for path in &self.paths {
             config.service(self.resource(path));

@@ -24,7 +24,6 @@ pub fn query(params: &QueryParams) -> Result<FindTasks, Problem> {
     })
 }
 
-/// Which tasks, without the search.
 pub fn filter(params: &QueryParams) -> Result<TaskFilter, Problem> {
     let (from, to) = params.period()?;
     let (mut results, mut running) = (Vec::new(), false);

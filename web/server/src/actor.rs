@@ -25,21 +25,15 @@ use crate::tls::{self, TlsError};
 /// Changes are told no more often than this.
 const PACE: TimeDelta = TimeDelta::milliseconds(500);
 
-/// Why it doesn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address can't be used.
     #[error("can't listen on {address}: {source}; choose another address with --listen")]
     Address { address: SocketAddr, source: io::Error },
-    /// The certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
 /// Takes an address, within an actix system. Connections wait until a server is started on it.
-///
-/// # Errors
-/// When the address can't be used.
 pub fn bind(address: SocketAddr) -> std::result::Result<TcpListener, StartError> {
     http_server::listen(address).map_err(|source| StartError::Address { address, source })
 }
@@ -65,11 +59,8 @@ pub struct WebActor {
     running: Option<RunningServer>,
     view_pool: ViewPool,
     context: ContextRef,
-    /// When changes are told next.
     timer: Timer,
-    /// When they were told last.
     told: Option<DateTime<Utc>>,
-    /// They are being read.
     telling: bool,
     snapshots_changed: bool,
 }
@@ -88,9 +79,6 @@ impl fmt::Debug for WebActor {
 
 impl WebActor {
     /// Listens, and serves in `arbiter`. Answers the address, which tells the port that was free.
-    ///
-    /// # Errors
-    /// When the address can't be used.
     pub fn start(
         arbiter: &ArbiterHandle,
         config: Config,
@@ -102,9 +90,6 @@ impl WebActor {
     }
 
     /// Serves in `arbiter` what comes to a listener of [`bind`], for those who must know the address before.
-    ///
-    /// # Errors
-    /// When the listener can't be used.
     pub fn start_on(
         arbiter: &ArbiterHandle,
         listener: TcpListener,

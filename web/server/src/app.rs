@@ -9,7 +9,6 @@ use flowlord_web_core::context::ContextRef;
 use crate::middleware::request_guard::guard;
 use crate::routes;
 
-/// All that is served, with what goes round it.
 pub(crate) fn app(
     context: ContextRef,
 ) -> App<

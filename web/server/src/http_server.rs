@@ -37,7 +37,6 @@ const DISCONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How many connections may wait to be accepted: more than a fleet of workers that come back at once.
 const BACKLOG: u32 = 4_096;
 
-/// Listens on an address.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A service that was just stopped leaves its address in use for a while otherwise.
@@ -108,7 +107,6 @@ impl ServedApp {
         accepted.and_then(self.http().map_err(TlsError::Service))
     }
 
-    /// What answers the requests of a connection.
     fn http<IO>(
         &self,
     ) -> impl ServiceFactory<

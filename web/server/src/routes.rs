@@ -13,7 +13,6 @@ pub(crate) fn table() -> RouteTable {
     RouteTable::new(rooms.into_iter().flatten().collect(), flowlord_web_api::add_schemas)
 }
 
-/// Registers everything with a thread of the server.
 pub(crate) fn configure(table: &RouteTable, config: &mut ServiceConfig) {
     let unreadable = PathConfig::default()
         .error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into());

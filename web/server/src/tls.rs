@@ -18,24 +18,18 @@ use rustls::sign::CertifiedKey;
 /// nobody needs it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// A certificate that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file can't be read, or isn't PEM.
     #[error("{path}: {source}; write the path of a PEM file that the service may read")]
     File { path: PathBuf, source: pem::Error },
-    /// There is no certificate in it.
     #[error("{0}: the file has no certificate; write the path of a PEM file with one")]
     Empty(PathBuf),
-    /// The two don't fit, or can't be used.
     #[error("{cert} with {key}: {source}; the key must be that of the first certificate")]
     Pair { cert: PathBuf, key: PathBuf, source: rustls::Error },
-    /// TLS itself doesn't start.
     #[error("TLS can't be used: {0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// TLS 1.2 and 1.3 with these files.
 pub(crate) fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let renewing = RenewedCertificate::load(files)?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -45,7 +39,6 @@ pub(crate) fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-/// The certificate that counts now.
 #[derive(Debug)]
 struct RenewedCertificate {
     files: TlsFiles,
@@ -59,7 +52,6 @@ struct CurrentCertificate {
     looked: Instant,
 }
 
-/// When the two files changed last.
 type Changed = [Option<SystemTime>; 2];
 
 impl RenewedCertificate {

@@ -4,12 +4,10 @@ use flowlord_messages::tokens::TokenHash;
 
 use super::proxies::TrustedProxies;
 
-/// How requests are let in.
 #[derive(Debug, Clone, Default)]
 pub struct AccessRules {
     /// Requests without a token may do everything: this machine only, or the operator meant it.
     pub anonymous: bool,
-    /// `/metrics` needs no token.
     pub open_metrics: bool,
     /// The hash of the token that is good for programs that can read the data folder, while the service runs.
     pub local: Option<TokenHash>,

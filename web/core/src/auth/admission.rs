@@ -18,7 +18,6 @@ use crate::context::WebContext;
 use crate::problem::Problem;
 use crate::route::{ANYONE, RouteMatch};
 
-/// Lets a request in, or says why not.
 pub async fn admit(
     context: &WebContext,
     request: &ServiceRequest,
@@ -78,7 +77,6 @@ async fn admit_push(context: &WebContext, token: &str, from: Option<IpAddr>) -> 
     Ok(Caller { who: Some(who), from })
 }
 
-/// What the one who asks may do.
 pub fn role(context: &WebContext, request: &HttpRequest) -> Option<Role> {
     let known = request.extensions().get::<Caller>().and_then(|caller| Some(caller.who.as_ref()?.role));
     known.or_else(|| context.config.access.anonymous.then_some(Role::Admin))
@@ -89,7 +87,6 @@ pub fn may_change(context: &WebContext, request: &HttpRequest) -> bool {
     role(context, request).is_some_and(|role| role.covers_role(Role::Operator))
 }
 
-/// What a request shows for itself.
 enum PresentedProof {
     Token(TokenHash),
     Session(Session),

@@ -5,14 +5,12 @@ use std::net::IpAddr;
 use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
 
-/// Someone with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenHolder {
     pub name: String,
     pub role: Role,
 }
 
-/// Who asks, and from where.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     /// None where nobody has to say who they are.

@@ -21,7 +21,6 @@ const MAX_ADDRESSES: usize = 10_000;
 pub struct TokenFailures(Locked<HashMap<IpAddr, (DateTime<Utc>, u32)>>);
 
 impl TokenFailures {
-    /// Refuses an address that guessed too often lately.
     pub fn check(&self, peer: Option<IpAddr>, now: DateTime<Utc>) -> Result<(), Problem> {
         let Some(peer) = peer else { return Ok(()) };
         match self.0.lock().get(&peer) {

@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-/// The token in the address of a hook.
 pub fn token(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/hooks/")?;
     Some(rest.split_once('/').map_or(rest, |(token, _)| token))
 }
 
-/// A path as it may be shown.
 pub fn shown(path: &str) -> Cow<'_, str> {
     match token(path) {
         Some(token) => {

@@ -14,9 +14,6 @@ pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
     /// Reads addresses and networks, like `127.0.0.1` or `10.0.0.0/8`.
-    ///
-    /// # Errors
-    /// Which of them is neither, and what to write.
     pub fn parse(items: &[String]) -> Result<Self, String> {
         let one = |text: &String| {
             let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -46,7 +43,6 @@ impl TrustedProxies {
         Some(client)
     }
 
-    /// Whether a trusted proxy says that the browser came by HTTPS.
     pub fn is_https(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
         let said = headers.get(FORWARDED_PROTO).is_some_and(|value| value.as_bytes() == b"https");
         said && peer.is_some_and(|peer| self.trusts(peer))

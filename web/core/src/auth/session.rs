@@ -6,13 +6,10 @@ use flowlord_messages::tokens::TokenHash;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The name of the cookie.
 pub const COOKIE: &str = "flowlord_session";
 
-/// How long a login lasts.
 pub const LASTS: TimeDelta = TimeDelta::hours(12);
 
-/// What the cookie says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub name: String,
@@ -21,7 +18,6 @@ pub struct Session {
 }
 
 impl Session {
-    /// A login with a token.
     pub fn new(name: &str, hash: &TokenHash, now: DateTime<Utc>) -> Self {
         let expires = (now + LASTS).timestamp();
         let signature = signing(hash, name, expires).finalize().into_bytes().to_vec();
@@ -36,7 +32,6 @@ impl Session {
         Some(Self { name: parts.next()?.to_owned(), expires, signature })
     }
 
-    /// The value of the cookie.
     pub fn text(&self) -> String {
         format!("{}.{}.{}", self.name, self.expires, hex(&self.signature))
     }

@@ -19,7 +19,6 @@ use crate::problem::Problem;
 
 pub use stream::{EventKinds, stream};
 
-/// How many may look on at the same time.
 pub const MAX_SUBSCRIBERS: usize = 256;
 
 /// How many events are kept for those who come back, and how far behind a subscriber may be.
@@ -31,7 +30,6 @@ const MAX_BYTES: usize = 16 * 1024;
 /// How long events are still kept when the last one went: a browser comes back within seconds.
 const COMES_BACK: TimeDelta = TimeDelta::seconds(60);
 
-/// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     Task,
@@ -76,7 +74,6 @@ impl EventKind {
     }
 }
 
-/// Something to be told: its kind and its JSON.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LiveEvent {
     kind: EventKind,
@@ -90,7 +87,6 @@ impl LiveEvent {
     }
 }
 
-/// An event as it goes over the wire.
 #[derive(Debug)]
 pub struct EventFrame {
     number: u64,
@@ -98,7 +94,6 @@ pub struct EventFrame {
     text: Bytes,
 }
 
-/// Tells events to subscribers.
 #[derive(Debug)]
 pub struct EventHub {
     /// Tells ids of this process from those of an earlier one.
@@ -111,7 +106,6 @@ struct HubState {
     /// None once the service stops.
     out: Option<broadcast::Sender<Arc<EventFrame>>>,
     kept: VecDeque<Arc<EventFrame>>,
-    /// The last event's number.
     last: u64,
     /// Whoever knows all up to this number can go on from there.
     complete_since: u64,
@@ -141,13 +135,11 @@ impl EventHub {
         format!("{}-{number}", self.epoch)
     }
 
-    /// Whether anybody looks on, or may come back soon.
     pub fn is_watched(&self, now: DateTime<Utc>) -> bool {
         let state = self.state.lock();
         state.subscribers > 0 || state.watched_until.is_some_and(|until| now < until)
     }
 
-    /// Tells what is new.
     pub fn tell(&self, news: Vec<LiveEvent>) {
         let mut state = self.state.lock();
         for LiveEvent { kind, json } in news {
@@ -225,9 +217,6 @@ impl EventHub {
     }
 
     /// Looks on from now, or from after the event that was seen last.
-    ///
-    /// # Errors
-    /// `busy` when too many do, and `stopping`.
     pub fn subscribe(
         self: &Arc<Self>,
         clock: &SharedClock,
@@ -262,7 +251,6 @@ impl EventHub {
         Some((number, state.since(number)?))
     }
 
-    /// The number of an id of this process.
     fn number(&self, id: &str) -> Option<u64> {
         let (epoch, number) = id.split_once('-')?;
         number.parse().ok().filter(|_| epoch == self.epoch)

@@ -17,7 +17,6 @@ const HEARTBEAT: TimeDelta = TimeDelta::seconds(15);
 /// Then the client comes back by itself, and shows again that it may look: its token may be removed by now.
 const LASTS: TimeDelta = TimeDelta::minutes(15);
 
-/// How long a browser waits before it comes back.
 const RETRY_MILLIS: u32 = 2_000;
 
 /// Which events a subscriber wants; all unless it says so.
@@ -49,7 +48,6 @@ struct FeedReader {
     until: DateTime<Utc>,
 }
 
-/// The events of a subscription, as they come.
 pub fn stream(
     subscription: Subscription,
     kinds: EventKinds,

@@ -10,7 +10,6 @@ use crate::extract::MAX_BODY;
 use crate::limits;
 use crate::route::{ANYONE, RequiredRole};
 
-/// Where a parameter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterPlace {
     Path,
@@ -37,7 +36,6 @@ pub struct Parameter {
     pub example: Option<&'static str>,
 }
 
-/// What a request carries.
 #[derive(Debug, Clone)]
 pub struct RequestBody {
     pub says: &'static str,
@@ -58,7 +56,6 @@ pub struct SuccessAnswer {
     pub example: Value,
 }
 
-/// A method of a path.
 #[derive(Debug, Clone)]
 pub struct Operation {
     pub method: &'static str,
@@ -77,19 +74,15 @@ pub struct Operation {
 
 /// What any request may be answered that needs a token.
 const GUARDED: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::ForbiddenOrigin, Code::TooManyAttempts];
-/// What a request may be answered that asks an actor.
 const ASKS: &[Code] = &[Code::Internal, Code::Busy, Code::Timeout, Code::Stopping, Code::Storage];
-/// What a request with a body may be answered.
 const READS_BODY: &[Code] =
     &[Code::InvalidJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
 
-/// A reference to a schema of the document.
 pub fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
 impl Operation {
-    /// A method of a route.
     pub fn new(method: &Method, pattern: &str, role: RequiredRole) -> Self {
         let method = match *method {
             Method::POST => "post",
@@ -187,7 +180,6 @@ impl Operation {
         self
     }
 
-    /// A body that may be larger than others.
     pub fn up_to(mut self, max_bytes: usize) -> Self {
         if let Some(body) = &mut self.body {
             body.max_bytes = Some(max_bytes);
@@ -195,7 +187,6 @@ impl Operation {
         self
     }
 
-    /// A body that may be left out.
     pub fn optional_body(self, says: &'static str, schema: Value, example: Value) -> Self {
         let mut this = self.body(says, schema, example);
         if let Some(body) = &mut this.body {
@@ -210,7 +201,6 @@ impl Operation {
         self
     }
 
-    /// Something else than JSON.
     pub fn answers_text(
         mut self,
         status: u16,
@@ -231,7 +221,6 @@ impl Operation {
         self
     }
 
-    /// Its path with its examples.
     pub fn example_path(&self) -> String {
         self.parameters.iter().filter(|parameter| parameter.place == ParameterPlace::Path).fold(
             self.path.clone(),
@@ -250,7 +239,6 @@ impl Operation {
         all
     }
 
-    /// As the document has it.
     pub fn document(&self) -> Value {
         let mut answers = Map::new();
         for status in self.statuses() {

@@ -9,14 +9,12 @@ use super::operation::schema;
 use crate::answer::List;
 use crate::view::task::TaskView;
 
-/// A page of a list.
 pub fn list_of(name: &str) -> Value {
     let mut list = json_of(List::<TaskView<'_>>::schema());
     list["properties"]["items"]["items"] = schema(name);
     list
 }
 
-/// The schemas of the document, by name.
 #[derive(Debug, Default)]
 pub struct SchemaRegistry(Map<String, Value>);
 
@@ -61,7 +59,6 @@ fn flatten(json: &mut Value) {
     }
 }
 
-/// Adds the members of one object to those of another, and the items of their lists.
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {

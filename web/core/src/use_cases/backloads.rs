@@ -21,7 +21,6 @@ use crate::values::check_name;
 /// How many tasks are written at a time where all are.
 pub const STEP: usize = 500;
 
-/// How long a request waits for its tasks.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub async fn plan_backload(
@@ -38,7 +37,6 @@ pub async fn plan_backload(
     Ok(planned)
 }
 
-/// Some tasks of a plan as they would be created.
 pub struct BackloadPreview {
     pub tasks: Vec<NewTask>,
     pub failed: Vec<BackloadFailure>,
@@ -84,7 +82,6 @@ pub fn broken_off(problem: &Problem) -> std::io::Error {
     std::io::Error::other(problem.to_string())
 }
 
-/// A backload that was begun.
 pub struct ExecutedBackload {
     pub id: i64,
     pub planned: Arc<PlannedBackload>,
@@ -185,7 +182,6 @@ pub fn state_after(change: &str) -> BackloadState {
     }
 }
 
-/// A backload and what of it failed.
 pub async fn read_backload(
     context: &WebContext,
     id: i64,

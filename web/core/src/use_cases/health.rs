@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::context::WebContext;
 
-/// How long an actor may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Those that don't answer well, with what they say, and how each is.

@@ -7,9 +7,6 @@ use crate::live_events::Subscription;
 use crate::problem::Problem;
 
 /// Looks on from now, or from after the event that was seen last.
-///
-/// # Errors
-/// `busy` when too many do, `stopping`, and whatever the DB owner answers.
 pub async fn subscribe(context: &WebContext, after: Option<&str>) -> Result<Subscription, Problem> {
     let now = context.deps.kit.now();
     if !context.hub.is_watched(now) {

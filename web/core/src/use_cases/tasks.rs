@@ -10,12 +10,10 @@ use flowlord_messages::tasks::{CancelTask, ReadAttempts, RerunTasks};
 use crate::context::WebContext;
 use crate::problem::Problem;
 
-/// The task that a path names.
 pub fn parse_uid(path: &str) -> Result<Uid, Problem> {
     path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is not a task: {err}")))
 }
 
-/// The task, if it is there.
 fn found_task(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
     task.ok_or_else(|| {
         Problem::new(
@@ -25,7 +23,6 @@ fn found_task(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
     })
 }
 
-/// The new attempt of a task.
 pub async fn rerun_task(context: &WebContext, task: &Attempt) -> Result<Attempt, Problem> {
     let answer = rerun_tasks(context, slice::from_ref(task)).await?.pop();
     Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
@@ -45,7 +42,6 @@ pub async fn rerun_tasks(
     Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
 }
 
-/// A task as it stands.
 pub async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Problem> {
     found_task(uid, context.deps.view_reader.call(ReadAttempts { uids: vec![uid] }).await?.pop().flatten())
 }

@@ -10,13 +10,10 @@ use crate::context::WebContext;
 use crate::problem::Problem;
 use crate::view::workflow::NextPhaseTimes;
 
-/// How far back the last run of a phase is looked for.
 const LOOK_BACK: TimeDelta = TimeDelta::days(7);
 
-/// A time for each phase, by its file and task.
 type TimeByPhase = HashMap<(String, String), DateTime<Utc>>;
 
-/// The files, and when their phases run.
 pub async fn read_workflows(context: &WebContext) -> Result<(LoadedWorkflows, NextPhaseTimes), Problem> {
     let to = context.deps.kit.now();
     let from = to - LOOK_BACK;

@@ -13,7 +13,6 @@ use crate::limits::{
 };
 use crate::problem::Problem;
 
-/// How long an acknowledgement holds unless it says so.
 pub const HOLDS: TimeDelta = TimeDelta::hours(4);
 
 /// Which alerts; what isn't there matches all.
@@ -51,7 +50,6 @@ impl MatchText {
     }
 }
 
-/// Until when something holds that was said now.
 pub fn until(
     span: Option<BodyDuration>,
     until: Option<&str>,

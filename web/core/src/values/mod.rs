@@ -170,7 +170,6 @@ impl<'de> Visitor<'de> for MetaVisitor {
     }
 }
 
-/// Refuses names that can't be of a topic or a job.
 pub fn check_name(what: &str, name: &str) -> Result<(), Problem> {
     if (1..=MAX_NAME_CHARACTERS).contains(&name.len()) && name.bytes().all(is_name_byte) {
         return Ok(());
@@ -190,7 +189,6 @@ pub fn check_name(what: &str, name: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::InvalidTopic, detail))
 }
 
-/// Reads `topic` or `topic:job`.
 pub fn topic_filter(mut text: String) -> Result<TopicFilter, Problem> {
     let job = text.find(':').map(|at| {
         let job = text.split_off(at);
@@ -213,7 +211,6 @@ pub fn check_worker(name: &str) -> Result<(), Problem> {
     )))
 }
 
-/// The value of a field that is needed.
 pub fn required<T>(name: &str, value: Option<T>, example: &str) -> Result<T, Problem> {
     value.ok_or_else(|| Problem::invalid(format!("`{name}` is missing: write {example}")))
 }

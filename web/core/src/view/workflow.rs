@@ -13,10 +13,8 @@ use utoipa::openapi::schema::ObjectBuilder;
 use super::time::TimeStamp;
 use crate::limits;
 
-/// The next and the last run of a phase.
 pub type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// When phases run.
 #[derive(Debug)]
 pub struct NextPhaseTimes {
     pub scheduled: Vec<PhaseTimes>,

@@ -9,14 +9,12 @@ use flowlord_web_core::auth::{Caller, hooks};
 use flowlord_web_core::context::WebContext;
 use flowlord_web_core::route::{AuditedAction, Route, RouteMatch};
 
-/// An entry for a request that is the change of a person.
 pub(crate) struct OpenEntry {
     action: AuditedAction,
     entry: AuditEntry,
 }
 
 impl OpenEntry {
-    /// Opens an entry if the request is a person's change.
     pub(crate) fn of(request: &ServiceRequest, found: &RouteMatch<'_>, caller: &Caller) -> Option<Self> {
         let action = change(found.route?, caller)?;
         let entry = AuditEntry::default();
@@ -24,7 +22,6 @@ impl OpenEntry {
         Some(Self { action, entry })
     }
 
-    /// Stores the entry of a request that was carried out.
     pub(crate) async fn store<B>(self, context: &WebContext, caller: &Caller, answer: &ServiceResponse<B>) {
         let noted = self.entry.take();
         if noted.nothing_changed || answer.status().as_u16() >= 400 {

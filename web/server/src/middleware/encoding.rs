@@ -54,7 +54,6 @@ pub(crate) fn encode(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBod
     answer
 }
 
-/// What a client can read, and what it has already.
 struct AcceptedEncoding {
     encoding: Option<ContentCoding>,
     known: Vec<String>,

@@ -15,7 +15,6 @@ thread_local! {
     static KNOWN: RefCell<RequestMeters> = RefCell::default();
 }
 
-/// One request was answered.
 pub(crate) fn count_request(method: &Method, found: &RouteMatch<'_>, status: u16, took: Duration) {
     let method = match *method {
         Method::GET => "GET",

@@ -42,7 +42,6 @@ const AT_ONCE: usize = 2;
 /// An answer that takes longer waits for something else, and holds up no other.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// How many requests may wait.
 const MOST: usize = 1_024;
 
 /// With so many requests of workers a second they are busy.
@@ -66,7 +65,6 @@ pub(crate) struct ViewPool {
     threads: Vec<ArbiterHandle>,
 }
 
-/// What waits to be begun.
 #[derive(Debug)]
 struct ViewQueue {
     waiting: Locked<WaitingViews>,
@@ -99,7 +97,6 @@ struct ViewAnswer {
     body: Bytes,
 }
 
-/// Hands over what people look at; everything else goes its way.
 pub(crate) async fn hand_over(
     view_pool: Data<ViewPool>,
     context: ContextRef,
@@ -121,7 +118,6 @@ pub(crate) async fn hand_over(
 }
 
 impl ViewPool {
-    /// Starts them, within an actix system.
     pub(crate) fn start(context: &ContextRef, threads: usize) -> Self {
         let (waiting, begin) = (Locked::default(), Semaphore::new(0));
         let queue = Arc::new(ViewQueue { waiting, begin, worked: AtomicU64::new(0) });
@@ -138,7 +134,6 @@ impl ViewPool {
         Self { queue, threads }
     }
 
-    /// Ends them where they stand.
     pub(crate) fn stop(&self) {
         for thread in &self.threads {
             thread.stop();
@@ -146,7 +141,6 @@ impl ViewPool {
     }
 }
 
-/// Answers, some at a time, until the thread ends.
 async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
     let service = match app(context).into_factory().new_service(AppConfig::default()).await {
         Ok(service) => Rc::new(service),
