@@ -21,15 +21,18 @@ pub struct AuditNotes {
 
 impl AuditEntry {
     pub fn note(request: &HttpRequest, body: &[u8]) {
-        if let Some(Self(notes)) = request.extensions().get() {
-            notes.borrow_mut().detail = shortened(&String::from_utf8_lossy(body));
-        }
+        Self::change(request, |notes| notes.detail = shortened(&String::from_utf8_lossy(body)));
     }
 
     /// Says that the request was only a question, like a dry run.
     pub fn nothing_changed(request: &HttpRequest) {
+        Self::change(request, |notes| notes.nothing_changed = true);
+    }
+
+    fn change(request: &HttpRequest, change: impl FnOnce(&mut AuditNotes)) {
+        // There is none where the route isn't audited, or a worker asks.
         if let Some(Self(notes)) = request.extensions().get() {
-            notes.borrow_mut().nothing_changed = true;
+            change(&mut notes.borrow_mut());
         }
     }
 

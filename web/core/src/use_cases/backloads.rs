@@ -13,6 +13,7 @@ use flowlord_messages::backloads::{
     BackloadFailure, BackloadState, CheckBackload, ExecuteBackload, FinishedBackload, MAX_AWAITED_TASKS,
     PlanBackload, PlannedBackload, ReadBackload, StoredBackload,
 };
+use tokio::sync::oneshot::Receiver;
 
 use crate::context::WebContext;
 use crate::problem::Problem;
@@ -66,15 +67,9 @@ pub async fn preview_backload(
         let mut wanted = context.deps.view_reader.call(check).await?.wanted.into_iter();
         tasks.retain(|_| wanted.next().unwrap_or(true));
     }
-    let failed = chunk.unmade.into_iter();
-    Ok(BackloadPreview {
-        skipped: all - tasks.len(),
-        tasks,
-        failed: failed
-            .map(|(index, unmade)| BackloadFailure { index, time: unmade.time, why: unmade.why })
-            .collect(),
-        next: chunk.next,
-    })
+    let unmade = chunk.unmade.into_iter();
+    let failed = unmade.map(|(index, unmade)| BackloadFailure { index, time: unmade.time, why: unmade.why });
+    Ok(BackloadPreview { skipped: all - tasks.len(), tasks, failed: failed.collect(), next: chunk.next })
 }
 
 pub fn broken_off(problem: &Problem) -> std::io::Error {
@@ -99,28 +94,25 @@ pub async fn execute_backload(
     let wait = !background && planned.plan.count() <= MAX_AWAITED_TASKS;
     let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
     let started = context.deps.backload.call(execute).await?;
-    let Some(done) = started.done else {
-        return Ok(ExecutedBackload {
-            id: started.id,
-            planned,
-            finished: FinishedBackload::default(),
-            goes_on: true,
-        });
-    };
-    let problem = match tokio::time::timeout(PATIENCE, done).await {
-        Ok(Ok(finished)) => {
-            return Ok(ExecutedBackload {
-                id: started.id,
-                planned,
-                goes_on: finished.problem.is_some(),
-                finished,
-            });
+    let (finished, goes_on) = match started.done {
+        None => (FinishedBackload::default(), true),
+        Some(done) => {
+            let finished = wait_for_tasks(done).await;
+            let goes_on = finished.problem.is_some();
+            (finished, goes_on)
         }
+    };
+    Ok(ExecutedBackload { id: started.id, planned, finished, goes_on })
+}
+
+async fn wait_for_tasks(done: Receiver<FinishedBackload>) -> FinishedBackload {
+    let problem = match tokio::time::timeout(PATIENCE, done).await {
+        Ok(Ok(finished)) => return finished,
+        // The rows of a backload outlive its actor, which goes on with them.
         Ok(Err(_)) => "the backload actor was restarted meanwhile",
         Err(_) => "they are not all stored yet",
     };
-    let finished = FinishedBackload { problem: Some(problem.to_owned()), ..FinishedBackload::default() };
-    Ok(ExecutedBackload { id: started.id, planned, finished, goes_on: true })
+    FinishedBackload { problem: Some(problem.to_owned()), ..FinishedBackload::default() }
 }
 
 fn unknown_backload(id: &str) -> Problem {

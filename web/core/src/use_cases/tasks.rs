@@ -14,15 +14,6 @@ pub fn parse_uid(path: &str) -> Result<Uid, Problem> {
     path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is not a task: {err}")))
 }
 
-fn found_task(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
-    task.ok_or_else(|| {
-        Problem::new(
-            Code::TaskUnknown,
-            format!("there is no task {uid}; tasks are kept for `history.retention`"),
-        )
-    })
-}
-
 pub async fn rerun_task(context: &WebContext, task: &Attempt) -> Result<Attempt, Problem> {
     let answer = rerun_tasks(context, slice::from_ref(task)).await?.pop();
     Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
@@ -36,6 +27,7 @@ pub async fn rerun_tasks(
     let now = context.deps.kit.now();
     let mut ids = context.deps.kit.ids();
     let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun::rerun_task(task, &mut ids, now)).collect();
+    // The writer answers ids only: it may have found another free microsecond for a task.
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let answers = context.deps.writer.call(RerunTasks { now, tasks }).await?;
     let stored = expected.into_iter().zip(answers);
@@ -43,7 +35,11 @@ pub async fn rerun_tasks(
 }
 
 pub async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Problem> {
-    found_task(uid, context.deps.view_reader.call(ReadAttempts { uids: vec![uid] }).await?.pop().flatten())
+    let found = context.deps.view_reader.call(ReadAttempts { uids: vec![uid] }).await?.pop().flatten();
+    found.ok_or_else(|| {
+        let detail = format!("there is no task {uid}; tasks are kept for `history.retention`");
+        Problem::new(Code::TaskUnknown, detail)
+    })
 }
 
 /// Cancels a task, for a reason that may be given; and how it stands then.
