@@ -22,33 +22,38 @@ pub const OWN_PARTS: &[&str] = &[
 
 /// Reads the address in links that people click: without a slash at its end, and without parts that are empty.
 pub fn public_url(text: &str) -> Result<String, String> {
-    let wrong = |what: &str| Err(format!("`{text}`: {what}, like https://flow.example.org/flowlord"));
-    let Some((scheme, rest)) =
-        text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
-    else {
-        return wrong("write an address that begins with http:// or https://");
-    };
-    if rest.contains(['?', '#']) {
-        return wrong("links continue after it, so write it without `?` and `#`");
-    }
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if host.is_empty()
-        || !host.bytes().all(|byte| is_plain(byte) || !byte.is_ascii() || b":[]".contains(&byte))
-    {
-        return wrong("name the host after http:// or https://, without a user");
-    }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let plain = |part: &&str| !matches!(*part, "." | "..") && part.bytes().all(is_plain);
-    if !parts.iter().all(plain) {
-        return wrong("write its path with letters, digits and `-._~` between the slashes");
-    }
+    let (origin, parts) = split_url(text)
+        .map_err(|what| format!("`{text}`: {what}, like https://flow.example.org/flowlord"))?;
     match parts.first() {
         Some(first) if OWN_PARTS.contains(first) => Err(format!(
             "`{text}`: paths of the service itself begin with /{first}, so write another path, like /flowlord/{first}"
         )),
-        Some(_) => Ok(format!("{scheme}://{host}/{}", parts.join("/"))),
-        None => Ok(format!("{scheme}://{host}")),
+        Some(_) => Ok(format!("{origin}/{}", parts.join("/"))),
+        None => Ok(origin),
     }
+}
+
+/// Scheme with host, and the parts of the path; else what to write.
+fn split_url(text: &str) -> Result<(String, Vec<&str>), &'static str> {
+    let split = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
+    let (scheme, rest) = split.ok_or("write an address that begins with http:// or https://")?;
+    if rest.contains(['?', '#']) {
+        return Err("links continue after it, so write it without `?` and `#`");
+    }
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if host.is_empty() || !host.bytes().all(is_host_byte) {
+        return Err("name the host after http:// or https://, without a user");
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    // A browser would resolve dots before it asks, and so never find what is below them.
+    if parts.iter().any(|part| matches!(*part, "." | "..") || !part.bytes().all(is_plain)) {
+        return Err("write its path with letters, digits and `-._~` between the slashes");
+    }
+    Ok((format!("{scheme}://{host}"), parts))
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    is_plain(byte) || !byte.is_ascii() || b":[]".contains(&byte)
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -96,8 +101,7 @@ impl BasePath {
         self.put_location(answer.headers_mut());
         self.put_cookies(answer.headers_mut());
         answer.map_body(|head, body| {
-            let is_page = |value: &HeaderValue| value.as_bytes().starts_with(b"text/html");
-            if !head.headers.get(CONTENT_TYPE).is_some_and(is_page) {
+            if !head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
                 return body;
             }
             match body.try_into_bytes() {
@@ -107,10 +111,11 @@ impl BasePath {
         })
     }
 
-    /// A page whose links begin with it. Templates escape quotes in texts, so none of these can look like a link.
+    /// A page whose links begin with it.
     fn page(&self, page: Bytes) -> Bytes {
         let Ok(text) = std::str::from_utf8(&page) else { return page };
         let mut out = String::with_capacity(text.len() + text.len() / 8);
+        // Templates escape quotes in texts, so none of these can look like a link.
         for piece in text.split_inclusive("=\"") {
             if piece.starts_with('/') && LINKS.iter().any(|link| out.ends_with(link)) {
                 out.push_str(&self.0);
@@ -135,9 +140,9 @@ impl BasePath {
         }
     }
 
-    /// A cookie that counts below the base path only: other services of the host don't get it.
     fn cookie(&self, value: &HeaderValue) -> Option<HeaderValue> {
         let mut cookie = Cookie::parse(value.to_str().ok()?.to_owned()).ok()?;
+        // Other services of the host, beside the base path, don't get it.
         cookie.set_path(self.0.clone());
         HeaderValue::from_str(&cookie.to_string()).ok()
     }

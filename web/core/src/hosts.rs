@@ -32,9 +32,7 @@ impl OwnHosts {
     /// Refuses requests that a foreign page makes a browser send. A program that somebody set up brings a token of its
     /// own, or watches the service.
     pub fn check(&self, request: &ServiceRequest, is_watch: bool) -> Result<(), Problem> {
-        let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-        let host = header(HOST);
-        if let Some(host) = host
+        if let Some(host) = text_of(request.headers(), HOST)
             && self.only_own_names
             && !self.is_own(host)
         {
@@ -51,11 +49,11 @@ impl OwnHosts {
     /// Refuses what a page of another site makes a browser send. For the few paths that change something by GET,
     /// too: a link or an image on such a page is enough for one.
     pub fn may_change(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-        let host = header(HOST);
-        match (header(SEC_FETCH_SITE), header(ORIGIN)) {
+        match (text_of(headers, SEC_FETCH_SITE), text_of(headers, ORIGIN)) {
+            // Programs send neither.
             (Some("same-origin" | "none"), _) | (None, None) => Ok(()),
-            (None, Some(origin)) if self.is_same(origin, host) => Ok(()),
+            // Old browsers send the origin only.
+            (None, Some(origin)) if self.is_same(origin, text_of(headers, HOST)) => Ok(()),
             _ => Err(foreign("a page of another site may not change anything here".to_owned())),
         }
     }
@@ -92,9 +90,14 @@ impl OwnHosts {
 
     fn is_same(&self, origin: &str, host: Option<&str>) -> bool {
         let Some(origin) = authority(origin) else { return false };
-        let same = |own: &str| own.eq_ignore_ascii_case(origin);
-        host.is_some_and(same) || self.public.as_deref().is_some_and(same)
+        // Behind a proxy `Host` may be the proxy's name for the service: the public address counts, too.
+        [host, self.public.as_deref()].into_iter().flatten().any(|own| own.eq_ignore_ascii_case(origin))
     }
+}
+
+fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    // What isn't ASCII must not pass as a header that is missing.
+    headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
 fn foreign(detail: String) -> Problem {

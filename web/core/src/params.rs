@@ -17,10 +17,9 @@ pub type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 pub struct QueryParams(Query);
 
 impl QueryParams {
-    /// Reads a query string; a parameter that isn't `known` is an error, since a mistyped filter would show
-    /// everything.
     pub fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
         let query = Query::parse(text).map_err(|err| Problem::invalid(format!("the query string: {err}")))?;
+        // Passed over, a mistyped filter would show everything.
         if let Some((name, _)) = query.pairs().find(|(name, _)| !known.contains(name)) {
             let hint = meant(name, known);
             return Err(Problem::invalid(format!("there is no parameter `{name}`: {hint}")));
@@ -67,7 +66,7 @@ impl QueryParams {
     pub fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.one("limit")? else { return Ok(DEFAULT_PAGE_ITEMS) };
         text.parse().ok().filter(|limit| (1..=MAX_PAGE_ITEMS).contains(limit)).ok_or_else(|| {
-            Problem::invalid(format!("`limit` is `{text}`: write a whole number from 1 to {MAX_PAGE_ITEMS}"))
+            Problem::wrong_value("limit", text, format_args!("a whole number from 1 to {MAX_PAGE_ITEMS}"))
         })
     }
 
@@ -82,22 +81,18 @@ impl QueryParams {
 
     pub fn date(&self) -> Result<Option<NaiveDate>, Problem> {
         let Some(text) = self.one("date")? else { return Ok(None) };
+        // chrono reads `2026-1-5`, too; a day is written in one way.
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);
-        let no_date = || Problem::invalid(format!("`date` is `{text}`: write a day like 2026-01-15"));
-        date.map(Some).ok_or_else(no_date)
+        date.map(Some).ok_or_else(|| Problem::wrong_value("date", text, "a day like 2026-01-15"))
     }
 
     /// A time: RFC 3339, a day, or an hour of a day.
     pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(text) = self.one(name)? else { return Ok(None) };
-        let instant = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
-        let hour = || NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").ok();
-        let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(midnight);
-        instant().or_else(|| hour().map(|at| at.and_utc())).or_else(day).map(Some).ok_or_else(|| {
-            Problem::invalid(format!(
-                "`{name}` is `{text}`: write a time like 2026-01-15T03:00:00Z, or a day like 2026-01-15{}",
-                lost_plus(text)
-            ))
+        parse_instant(text).map(Some).ok_or_else(|| {
+            let plus = lost_plus(text);
+            let expected = format_args!("a time like 2026-01-15T03:00:00Z, or a day like 2026-01-15{plus}");
+            Problem::wrong_value(name, text, expected)
         })
     }
 
@@ -132,7 +127,7 @@ impl QueryParams {
         match self.one(name)? {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(text) => Err(Problem::invalid(format!("`{name}` is `{text}`: write true or false"))),
+            Some(text) => Err(Problem::wrong_value(name, text, "true or false")),
         }
     }
 }
@@ -150,6 +145,17 @@ pub fn meant(name: &str, known: &[&str]) -> String {
 pub fn day(date: NaiveDate) -> (DateTime<Utc>, DateTime<Utc>) {
     let from = midnight(date);
     (from, from.checked_add_signed(TimeDelta::days(1)).unwrap_or(from))
+}
+
+fn parse_instant(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        return Some(instant.to_utc());
+    }
+    // chrono reads no time of hours alone.
+    if let Ok(hour) = NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M") {
+        return Some(hour.and_utc());
+    }
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(midnight)
 }
 
 fn midnight(date: NaiveDate) -> DateTime<Utc> {

@@ -15,24 +15,22 @@ pub struct TrustedProxies(Vec<IpNet>);
 impl TrustedProxies {
     /// Reads addresses and networks, like `127.0.0.1` or `10.0.0.0/8`.
     pub fn parse(items: &[String]) -> Result<Self, String> {
-        let one = |text: &String| {
-            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            network.map_err(|_| format!("`{text}`: write an address or a network, like 10.0.0.0/8"))
-        };
-        items.iter().map(one).collect::<Result<_, _>>().map(Self)
+        items.iter().map(|item| parse_network(item)).collect::<Result<_, _>>().map(Self)
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
+        // On a socket for both versions an IPv4 peer comes as `::ffff:10.0.0.1`.
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Who asks: the peer, or whom a trusted one names. The last name in the header is the one that the nearest proxy
-    /// saw; names before it count only as far as they are proxies of ours, too.
+    /// Who asks: the peer, or whom a trusted one names.
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = peer?.to_canonical();
         let named = headers.get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok());
         let named: Vec<_> = named.flat_map(|value| value.split(',')).map(str::trim).collect();
+        // The last name is the one that the nearest proxy saw; those before it count only as far as they are proxies
+        // of ours, too: the client can write any name there.
         for name in named.into_iter().rev() {
             if !self.trusts(client) {
                 break;
@@ -47,6 +45,11 @@ impl TrustedProxies {
         let said = headers.get(FORWARDED_PROTO).is_some_and(|value| value.as_bytes() == b"https");
         said && peer.is_some_and(|peer| self.trusts(peer))
     }
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| format!("`{text}`: write an address or a network, like 10.0.0.0/8"))
 }
 
 /// An address as proxies write it, with or without a port.
