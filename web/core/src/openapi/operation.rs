@@ -3,6 +3,7 @@
 use actix_web::http::Method;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::schemas::json_of;
@@ -10,21 +11,12 @@ use crate::extract::MAX_BODY;
 use crate::limits;
 use crate::route::{ANYONE, RequiredRole};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ParameterPlace {
     Path,
     Query,
     Header,
-}
-
-impl ParameterPlace {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Query => "query",
-            Self::Header => "header",
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -39,10 +31,9 @@ pub struct Parameter {
 #[derive(Debug, Clone)]
 pub struct RequestBody {
     pub says: &'static str,
-    pub content_type: &'static str,
     schema: Value,
     pub example: Value,
-    required: bool,
+    is_required: bool,
     /// None where nothing that is sent is refused.
     max_bytes: Option<usize>,
 }
@@ -104,14 +95,13 @@ impl Operation {
         }
     }
 
-    /// What it is about, one of [`super::TAGS`], and what it does.
+    /// Its tag is one of [`super::TAGS`].
     pub fn about(self, tag: &'static str, summary: &'static str) -> Self {
         Self { tag, summary, ..self }
     }
 
-    pub fn says(mut self, says: &'static str) -> Self {
-        self.says = says;
-        self
+    pub fn says(self, says: &'static str) -> Self {
+        Self { says, ..self }
     }
 
     /// It asks an actor, which may have too much to do.
@@ -120,8 +110,11 @@ impl Operation {
     }
 
     pub fn fails(mut self, codes: &[Code]) -> Self {
-        self.codes
-            .extend(codes.iter().filter(|code| !self.codes.contains(code)).copied().collect::<Vec<_>>());
+        for code in codes {
+            if !self.codes.contains(code) {
+                self.codes.push(*code);
+            }
+        }
         self
     }
 
@@ -155,44 +148,25 @@ impl Operation {
             .fails(&[Code::InvalidRequest])
     }
 
-    pub fn body(mut self, says: &'static str, schema: Value, example: Value) -> Self {
-        self.body = Some(RequestBody {
-            says,
-            content_type: "application/json",
-            schema,
-            example,
-            required: true,
-            max_bytes: Some(MAX_BODY),
-        });
-        self.fails(READS_BODY)
+    pub fn body(self, says: &'static str, schema: Value, example: Value) -> Self {
+        let body = RequestBody { max_bytes: Some(MAX_BODY), ..RequestBody::new(says, schema, example) };
+        Self { body: Some(body), ..self }.fails(READS_BODY)
     }
 
     /// A body of which nothing is refused, but for the time that it takes.
-    pub fn pushed_body(mut self, says: &'static str, example: Value) -> Self {
-        self.body = Some(RequestBody {
-            says,
-            content_type: "application/json",
-            schema: json!({}),
-            example,
-            required: true,
-            max_bytes: None,
-        });
-        self
+    pub fn pushed_body(self, says: &'static str, example: Value) -> Self {
+        Self { body: Some(RequestBody::new(says, json!({}), example)), ..self }
     }
 
-    pub fn up_to(mut self, max_bytes: usize) -> Self {
-        if let Some(body) = &mut self.body {
-            body.max_bytes = Some(max_bytes);
-        }
-        self
+    pub fn up_to(self, max_bytes: usize) -> Self {
+        let body = self.body.map(|body| RequestBody { max_bytes: Some(max_bytes), ..body });
+        Self { body, ..self }
     }
 
     pub fn optional_body(self, says: &'static str, schema: Value, example: Value) -> Self {
-        let mut this = self.body(says, schema, example);
-        if let Some(body) = &mut this.body {
-            body.required = false;
-        }
-        this
+        let this = self.body(says, schema, example);
+        let body = this.body.map(|body| RequestBody { is_required: false, ..body });
+        Self { body, ..this }
     }
 
     pub fn answers(mut self, status: u16, says: &'static str, schema: Value, example: Value) -> Self {
@@ -222,12 +196,10 @@ impl Operation {
     }
 
     pub fn example_path(&self) -> String {
-        self.parameters.iter().filter(|parameter| parameter.place == ParameterPlace::Path).fold(
-            self.path.clone(),
-            |path, parameter| {
-                path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
-            },
-        )
+        // Only those of the path have braces in it.
+        self.parameters.iter().fold(self.path.clone(), |path, parameter| {
+            path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
+        })
     }
 
     /// Every status that it may answer.
@@ -253,13 +225,10 @@ impl Operation {
             "operationId": format!("{}_{}", self.method, id.join("_")),
             "responses": answers,
         });
-        let role = (self.role != ANYONE).then(|| format!("Needs the role {}.", self.role));
-        let says: Vec<&str> = [self.says, role.as_deref().unwrap_or_default()]
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect();
-        if !says.is_empty() {
-            document["description"] = json!(says.join(" "));
+        let role = self.role.map(|role| format!("Needs the role {role}.")).unwrap_or_default();
+        let description = format!("{} {role}", self.says);
+        if !description.trim().is_empty() {
+            document["description"] = json!(description.trim());
         }
         if !self.parameters.is_empty() {
             document["parameters"] = self.parameters.iter().map(Parameter::document).collect();
@@ -322,7 +291,7 @@ impl Parameter {
     fn document(&self) -> Value {
         let mut document = json!({
             "name": self.name,
-            "in": self.place.as_str(),
+            "in": self.place,
             "description": self.says,
             "required": self.place == ParameterPlace::Path,
             "schema": self.schema,
@@ -340,11 +309,15 @@ impl Parameter {
 }
 
 impl RequestBody {
+    fn new(says: &'static str, schema: Value, example: Value) -> Self {
+        Self { says, schema, example, is_required: true, max_bytes: None }
+    }
+
     fn document(&self) -> Value {
         let mut document = json!({
             "description": self.says,
-            "required": self.required,
-            "content": {self.content_type: {"schema": self.schema, "example": self.example}},
+            "required": self.is_required,
+            "content": {"application/json": {"schema": self.schema, "example": self.example}},
         });
         if let Some(max_bytes) = self.max_bytes {
             document["description"] = json!(format!("{}; at most {} MiB", self.says, max_bytes >> 20));
@@ -356,18 +329,14 @@ impl RequestBody {
 
 impl SuccessAnswer {
     fn document(&self) -> Value {
-        let content: Map<String, Value> = self
-            .content
-            .iter()
-            .enumerate()
-            .map(|(index, (kind, schema))| {
-                let mut media = json!({"schema": schema});
-                if index == 0 {
-                    media["example"] = self.example.clone();
-                }
-                ((*kind).to_owned(), media)
-            })
-            .collect();
+        let mut content = Map::new();
+        for (kind, schema) in &self.content {
+            content.insert((*kind).to_owned(), json!({"schema": schema}));
+        }
+        // The example is of the first form.
+        if let Some((kind, _)) = self.content.first() {
+            content[*kind]["example"] = self.example.clone();
+        }
         json!({"description": self.says, "content": content})
     }
 }

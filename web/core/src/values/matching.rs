@@ -61,14 +61,13 @@ pub fn until(
         }
         (Some(BodyDuration(span)), None) => Ok(Some(now + between("for", span, HOLD_RANGE)?)),
         (None, Some(text)) => {
-            let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).map_err(|_| {
-                Problem::invalid(format!("`until` is `{text}`: write a time like 2026-01-15T03:00:00Z"))
-            })?;
-            if at <= now || at - now > HOLD_RANGE.most.0 {
-                return Err(Problem::invalid(format!(
-                    "`until` is `{text}`: write a time in the future, at most {} ahead",
-                    HOLD_RANGE.most.1
-                )));
+            let at = DateTime::parse_from_rfc3339(text)
+                .map_err(|_| Problem::wrong_value("until", text, "a time like 2026-01-15T03:00:00Z"))?
+                .to_utc();
+            let (most, most_text) = HOLD_RANGE.most;
+            if at <= now || at - now > most {
+                let expected = format_args!("a time in the future, at most {most_text} ahead");
+                return Err(Problem::wrong_value("until", text, expected));
             }
             Ok(Some(at))
         }
