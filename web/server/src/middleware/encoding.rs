@@ -13,6 +13,12 @@ use actix_web::web::Bytes;
 /// A smaller answer fits into a packet or two as it is.
 const MIN_COMPRESSED: usize = 1_400;
 
+/// A function that compresses; none where it can't.
+type Compress = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// In the order in which they are chosen.
+const CODINGS: [(&str, Compress); 2] = [("br", brotli), ("gzip", gzip)];
+
 /// Fast: an answer is made once and sent once.
 const GZIP_LEVEL: u32 = 3;
 const BROTLI_LEVEL: u32 = 3;
@@ -55,47 +61,40 @@ pub(crate) fn encode(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBod
 }
 
 struct AcceptedEncoding {
-    encoding: Option<ContentCoding>,
-    known: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ContentCoding {
-    Brotli,
-    Gzip,
+    coding: Option<(&'static str, Compress)>,
+    known_tags: Vec<String>,
 }
 
 impl AcceptedEncoding {
     fn of(headers: &HeaderMap) -> Self {
-        let texts = |name| headers.get_all(name).filter_map(|value| value.to_str().ok());
-        let accepted: Vec<String> = texts(header::ACCEPT_ENCODING)
-            .flat_map(|value| value.split(','))
-            .filter_map(|one| {
-                let mut parts = one.split(';').map(str::trim);
-                let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-                let refused = parts.any(|part| {
-                    part.strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
-                });
-                (!refused).then_some(name)
-            })
-            .collect();
-        let takes = |name: &str| accepted.iter().any(|one| one == name);
-        let encoding = if takes("br") {
-            Some(ContentCoding::Brotli)
-        } else {
-            takes("gzip").then_some(ContentCoding::Gzip)
-        };
-        let known = texts(header::IF_NONE_MATCH)
-            .flat_map(|value| value.split(','))
-            .map(|tag| tag.trim().to_owned())
-            .collect();
-        Self { encoding, known }
+        let accepted: Vec<&str> = items(headers, header::ACCEPT_ENCODING).filter_map(accepted_name).collect();
+        let coding =
+            CODINGS.into_iter().find(|(name, _)| accepted.iter().any(|one| one.eq_ignore_ascii_case(name)));
+        Self { coding, known_tags: items(headers, header::IF_NONE_MATCH).map(str::to_owned).collect() }
     }
 
     fn knows(&self, tag: &str) -> bool {
-        let weak = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
-        self.known.iter().any(|known| known == "*" || weak(known) == weak(tag))
+        self.known_tags.iter().any(|known| known == "*" || without_weakness(known) == without_weakness(tag))
     }
+}
+
+/// The items of all lines of a header.
+fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
+}
+
+/// The name of a coding, unless a quality of zero refuses it.
+fn accepted_name(item: &str) -> Option<&str> {
+    let mut parts = item.split(';').map(str::trim);
+    let name = parts.next();
+    let qualities = parts.filter_map(|part| part.strip_prefix("q="));
+    name.filter(|_| !qualities.into_iter().any(|quality| quality.trim_matches(['0', '.']).is_empty()))
+}
+
+fn without_weakness(tag: &str) -> &str {
+    // `If-None-Match` compares weakly (RFC 9110), whatever a proxy made of the mark.
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 /// Weak: the same content may be sent compressed or not.
@@ -111,12 +110,9 @@ fn compressed(asked: &AcceptedEncoding, headers: &mut HeaderMap, bytes: Bytes) -
     if bytes.len() < MIN_COMPRESSED || !texts.iter().any(|kind| is(headers, kind)) {
         return BoxBody::new(bytes);
     }
+    // Also of what isn't compressed: a cache must not hand it to those who can read less, or more.
     headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    let smaller = match asked.encoding {
-        None => None,
-        Some(ContentCoding::Brotli) => brotli(&bytes).map(|bytes| ("br", bytes)),
-        Some(ContentCoding::Gzip) => gzip(&bytes).map(|bytes| ("gzip", bytes)),
-    };
+    let smaller = asked.coding.and_then(|(name, compress)| Some((name, compress(&bytes)?)));
     let Some((name, smaller)) = smaller else { return BoxBody::new(bytes) };
     set(headers, header::CONTENT_ENCODING, name);
     BoxBody::new(Bytes::from(smaller))
