@@ -16,9 +16,9 @@ use flowlord_web_core::view::stats::{HourView, ResultSum, StatsView};
 use flowlord_web_core::view::task::TaskView;
 use futures_util::future::try_join_all;
 use serde::Serialize;
+use serde_json::json;
 
-/// Takes what changed, reads it and tells it. What can't be read is not kept back for later: whoever looks on
-/// begins anew, and so sees what is.
+/// Takes what changed, reads it and tells it.
 pub(crate) async fn tell_changes(context: &WebContext, snapshots: bool) {
     let told = async {
         let changes = context.deps.writer.call(TakeChanges).await?;
@@ -27,23 +27,16 @@ pub(crate) async fn tell_changes(context: &WebContext, snapshots: bool) {
     match told.await {
         Ok(mut news) => {
             if snapshots {
-                news.push(LiveEvent::new(EventKind::Snapshot, &EmptyEvent {}));
+                news.push(LiveEvent::new(EventKind::Snapshot, &json!({})));
             }
             context.hub.tell(news);
         }
         Err(Error { code, detail }) => {
             log::warn!("event=changes_not_read code={} detail={detail:?}", code.as_str());
+            // Not kept for later: those who look on begin anew, and so see what is.
             context.hub.break_off();
         }
     }
-}
-
-#[derive(Serialize)]
-struct EmptyEvent {}
-
-#[derive(Serialize)]
-struct ChangedTables {
-    changed: u64,
 }
 
 #[derive(Serialize)]
@@ -51,16 +44,6 @@ struct CountsNews<'a> {
     date: NaiveDate,
     totals: ResultSum,
     hours: &'a [HourView],
-}
-
-#[derive(Serialize)]
-struct WorkflowNews<'a> {
-    file: &'a str,
-}
-
-#[derive(Serialize)]
-struct FileNews {
-    event: i64,
 }
 
 async fn news(context: &WebContext, changes: DatabaseChanges, now: DateTime<Utc>) -> Result<Vec<LiveEvent>> {
@@ -72,21 +55,19 @@ async fn news(context: &WebContext, changes: DatabaseChanges, now: DateTime<Utc>
         news.extend(alerts.iter().map(|alert| LiveEvent::new(EventKind::Alert, &AlertView::from(alert))));
     }
     if changes.incidents {
-        news.push(LiveEvent::new(EventKind::Incident, &EmptyEvent {}));
+        news.push(LiveEvent::new(EventKind::Incident, &json!({})));
     }
     news.extend(
-        changes.workflows.iter().map(|file| LiveEvent::new(EventKind::Workflow, &WorkflowNews { file })),
+        changes.workflows.iter().map(|file| LiveEvent::new(EventKind::Workflow, &json!({"file": file}))),
     );
     let backloads =
         changes.backloads.iter().map(|id| context.deps.view_reader.call(ReadBackload { id: *id }));
     for (stored, _) in try_join_all(backloads).await?.into_iter().flatten() {
         news.push(LiveEvent::new(EventKind::Backload, &BackloadView::new(&stored, None)));
     }
-    news.extend(
-        changes.files.iter().map(|event| LiveEvent::new(EventKind::File, &FileNews { event: *event })),
-    );
+    news.extend(changes.files.iter().map(|event| LiveEvent::new(EventKind::File, &json!({"event": event}))));
     if changes.overflowed {
-        news.push(LiveEvent::new(EventKind::Reset, &EmptyEvent {}));
+        news.push(LiveEvent::new(EventKind::Reset, &json!({})));
     }
     Ok(news)
 }
@@ -110,7 +91,7 @@ async fn tasks(
     let listed = attempts.into_iter().flatten().map(Attempt::cut_for_list);
     news.extend(listed.map(|task| LiveEvent::new(EventKind::Task, &TaskView(&task))));
     if changes.unnamed > 0 {
-        news.push(LiveEvent::new(EventKind::Tasks, &ChangedTables { changed: changes.unnamed }));
+        news.push(LiveEvent::new(EventKind::Tasks, &json!({"changed": changes.unnamed})));
     }
     let StatsView { totals, hours, .. } = StatsView::new(today, &stats);
     news.push(LiveEvent::new(EventKind::Counts, &CountsNews { date: today, totals, hours: &hours }));
