@@ -14,8 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-/// How long a certificate is used before its files are looked at again: by the next handshake, since without one
-/// nobody needs it.
+/// How long a certificate is used before its files are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +27,12 @@ pub enum TlsError {
     Pair { cert: PathBuf, key: PathBuf, source: rustls::Error },
     #[error("TLS can't be used: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+impl TlsError {
+    fn of_file(path: &Path, source: pem::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
 }
 
 pub(crate) fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
@@ -61,8 +66,6 @@ impl RenewedCertificate {
         Ok(Self { files: files.clone(), current })
     }
 
-    /// Two looks at file times; a new certificate is read once. One that can't be used yet, as between the renewal of
-    /// its two files, leaves the old one in its place.
     fn look(&self, current: &mut CurrentCertificate) {
         current.looked = Instant::now();
         let changed = changed(&self.files);
@@ -74,6 +77,7 @@ impl RenewedCertificate {
                 log::info!("event=certificate_renewed path={:?}", self.files.cert);
                 (current.certified, current.changed) = (Arc::new(certified), changed);
             }
+            // As between the renewal of its two files. The times stay those of the old one, so it is tried again.
             Err(err) => log::warn!("event=certificate_not_renewed error=\"{err}\""),
         }
     }
@@ -82,6 +86,7 @@ impl RenewedCertificate {
 impl ResolvesServerCert for RenewedCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let mut current = self.current.lock();
+        // Only here: without a handshake nobody needs a newer one.
         if current.looked.elapsed() >= LOOK_AGAIN {
             self.look(&mut current);
         }
@@ -90,23 +95,23 @@ impl ResolvesServerCert for RenewedCertificate {
 }
 
 fn changed(files: &TlsFiles) -> Changed {
-    let of = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    [of(&files.cert), of(&files.key)]
+    [&files.cert, &files.key].map(|path| path.metadata().and_then(|metadata| metadata.modified()).ok())
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|err| TlsError::of_file(path, pem::Error::Io(err)))
 }
 
 fn load(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        |source| TlsError::File { path, source }
-    };
-    let pem = |path: &Path| std::fs::read(path).map_err(pem::Error::Io).map_err(unreadable(path));
-    let (cert, key) = (pem(&files.cert)?, pem(&files.key)?);
+    let (cert, key) = (read_file(&files.cert)?, read_file(&files.key)?);
     let chain = CertificateDer::pem_slice_iter(bom::skip_bytes(&cert));
-    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(unreadable(&files.cert))?;
+    let chain: Vec<_> =
+        chain.collect::<Result<_, _>>().map_err(|source| TlsError::of_file(&files.cert, source))?;
     if chain.is_empty() {
         return Err(TlsError::Empty(files.cert.clone()));
     }
-    let key = PrivateKeyDer::from_pem_slice(bom::skip_bytes(&key)).map_err(unreadable(&files.key))?;
+    let key = PrivateKeyDer::from_pem_slice(bom::skip_bytes(&key))
+        .map_err(|source| TlsError::of_file(&files.key, source))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| TlsError::Pair {
         cert: files.cert.clone(),
         key: files.key.clone(),

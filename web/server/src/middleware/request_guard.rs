@@ -60,28 +60,23 @@ pub(crate) async fn guard(
         }
     };
     count_request(answer.request().method(), &found, answer.status().as_u16(), begun.elapsed());
-    if log::log_enabled!(log::Level::Debug) {
-        let (status, request) = (answer.status().as_u16(), answer.request());
-        log::debug!(
-            "event=request status={status} method={} path={:?} request_id={id:?}",
-            request.method(),
-            hooks::shown(request.match_info().as_str())
-        );
-    }
-    if answer.status().is_server_error() {
-        let (status, request) = (answer.status().as_u16(), answer.request());
-        log::warn!(
-            "event=request_failed status={status} method={} path={:?} request_id={id:?}",
-            request.method(),
-            hooks::shown(request.match_info().as_str())
-        );
-    }
+    log_request(&answer, &id);
     if let Some(audited) = audited {
         audited.store(&context, &caller, &answer).await;
     }
     let mut answer = encode(context.base.put(identified(&context, answer, &id)));
     set_headers(answer.headers_mut(), &id);
     Ok(answer)
+}
+
+fn log_request(answer: &ServiceResponse<BoxBody>, id: &HeaderValue) {
+    let (status, method) = (answer.status().as_u16(), answer.request().method());
+    // As it is routed, and without the token that the address of a hook holds.
+    let path = hooks::shown(answer.request().match_info().as_str());
+    log::debug!("event=request status={status} method={method} path={path:?} request_id={id:?}");
+    if answer.status().is_server_error() {
+        log::warn!("event=request_failed status={status} method={method} path={path:?} request_id={id:?}");
+    }
 }
 
 /// A problem names the request, so that whoever asks about it can be helped.
@@ -156,8 +151,8 @@ fn set_headers(headers: &mut HeaderMap, id: &HeaderValue) {
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let is_json = |value: &HeaderValue| value.as_bytes() == b"application/json";
-    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+    // Workers get JSON all day, and no browser shows it as a page: the answers stay small.
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
         for (name, value) in PAGE_HEADERS {
             // A page may have a policy of its own.
             if !headers.contains_key(&name) {

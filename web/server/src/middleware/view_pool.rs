@@ -121,16 +121,7 @@ impl ViewPool {
     pub(crate) fn start(context: &ContextRef, threads: usize) -> Self {
         let (waiting, begin) = (Locked::default(), Semaphore::new(0));
         let queue = Arc::new(ViewQueue { waiting, begin, worked: AtomicU64::new(0) });
-        let thread = || {
-            let (context, queue) = (context.clone(), Arc::clone(&queue));
-            let arbiter = Arbiter::new();
-            arbiter.spawn_fn(move || {
-                lower_priority();
-                actix_rt::spawn(work(context, queue));
-            });
-            arbiter.handle()
-        };
-        let threads = (0..threads).map(|_| thread()).collect();
+        let threads = (0..threads).map(|_| start_thread(context.clone(), Arc::clone(&queue))).collect();
         Self { queue, threads }
     }
 
@@ -139,6 +130,15 @@ impl ViewPool {
             thread.stop();
         }
     }
+}
+
+fn start_thread(context: ContextRef, queue: Arc<ViewQueue>) -> ArbiterHandle {
+    let arbiter = Arbiter::new();
+    arbiter.spawn_fn(move || {
+        lower_priority();
+        actix_rt::spawn(work(context, queue));
+    });
+    arbiter.handle()
 }
 
 async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
@@ -152,7 +152,7 @@ async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
         let Ok(begin) = queue.begin.acquire().await else { return };
         begin.forget();
         // None when nobody waits any more.
-        let Some((asked, who)) = queue.next() else { continue };
+        let Some((asked, who)) = queue.waiting.lock().next() else { continue };
         let (service, queue, pace) = (Rc::clone(&service), Arc::clone(&queue), Rc::clone(&pace));
         actix_rt::spawn(async move {
             let begun = Instant::now();
@@ -225,12 +225,10 @@ impl ViewQueue {
         if self.waiting.lock().add(asked, answer)? {
             self.begin.add_permits(1);
         }
-        let lost = |_| Problem::new(Code::Internal, "the answer was lost; send the request again");
-        answered.await.map_err(lost)
-    }
-
-    fn next(&self) -> Option<(Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>)> {
-        self.waiting.lock().next()
+        // Its task panicked, or the thread was stopped.
+        answered
+            .await
+            .map_err(|_| Problem::new(Code::Internal, "the answer was lost; send the request again"))
     }
 }
 
@@ -238,10 +236,8 @@ impl WaitingViews {
     /// Whether it is something new.
     fn add(&mut self, asked: ViewRequest, answer: oneshot::Sender<ViewAnswer>) -> Result<bool, Problem> {
         if self.count >= MOST {
-            return Err(Problem::new(
-                Code::Busy,
-                format!("{MOST} requests for pages and lists are waiting already"),
-            ));
+            let detail = format!("{MOST} requests for pages and lists are waiting already");
+            return Err(Problem::new(Code::Busy, detail));
         }
         self.count += 1;
         if let Some(who) = self.who.get_mut(&asked) {
