@@ -128,7 +128,7 @@ pub struct WebContext {
     pub connections: ConnectionCount,
     pub long_polls: LongPolls,
     pub sizes: TableSizes,
-    stopping: Arc<AtomicBool>,
+    stopping: AtomicBool,
     /// Topics that `/metrics` ever showed.
     topics: Locked<BTreeSet<String>>,
 }
@@ -136,7 +136,7 @@ pub struct WebContext {
 pub type ContextRef = web::Data<WebContext>;
 
 impl WebContext {
-    pub fn new(config: Config, deps: Deps, routes: RouteTable, stopping: Arc<AtomicBool>) -> Self {
+    pub fn new(config: Config, deps: Deps, routes: RouteTable) -> Self {
         let request_ids = RequestIds::new(config.started_at);
         let hub = Arc::new(EventHub::new(config.started_at));
         let hosts = OwnHosts::new(config.listen, config.public_url.as_deref());
@@ -155,13 +155,18 @@ impl WebContext {
             connections: ConnectionCount::default(),
             long_polls: LongPolls::default(),
             sizes: TableSizes::default(),
-            stopping,
+            stopping: AtomicBool::default(),
             topics: Locked::default(),
         }
     }
 
     pub fn topics_shown(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.topics.lock()
+    }
+
+    /// `/readyz` answers 503 from now on, and no new work begins.
+    pub fn turn_unready(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     pub fn is_stopping(&self) -> bool {

@@ -1,10 +1,8 @@
 //! The web actor: owns the HTTP server from its first connection to its last.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{fmt, io};
 
 use actix::{Addr, ArbiterHandle, Context, Message, Supervisor};
 use actix_web::dev::{Server, ServerHandle};
@@ -52,8 +50,6 @@ pub struct StopWeb {
 }
 
 pub struct WebActor {
-    stopping: Arc<AtomicBool>,
-    connections: ConnectionCount,
     /// Until the actor's own thread runs it.
     bound: Option<Server>,
     running: Option<RunningServer>,
@@ -71,24 +67,7 @@ struct RunningServer {
     task: JoinHandle<()>,
 }
 
-impl fmt::Debug for WebActor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Web").field("connections", &self.connections).finish_non_exhaustive()
-    }
-}
-
 impl WebActor {
-    /// Listens, and serves in `arbiter`. Answers the address, which tells the port that was free.
-    pub fn start(
-        arbiter: &ArbiterHandle,
-        config: Config,
-        deps: Deps,
-    ) -> std::result::Result<(Addr<Self>, SocketAddr), StartError> {
-        let listener = bind(config.listen)?;
-        let address = listener.local_addr().unwrap_or(config.listen);
-        Ok((Self::start_on(arbiter, listener, config, deps)?, address))
-    }
-
     /// Serves in `arbiter` what comes to a listener of [`bind`], for those who must know the address before.
     pub fn start_on(
         arbiter: &ArbiterHandle,
@@ -96,16 +75,12 @@ impl WebActor {
         config: Config,
         deps: Deps,
     ) -> std::result::Result<Addr<Self>, StartError> {
-        let stopping = Arc::new(AtomicBool::new(false));
         let address = config.listen;
         let tls = config.tls.as_ref().map(tls::config).transpose()?;
-        let context = web::Data::new(WebContext::new(config, deps, routes::table(), Arc::clone(&stopping)));
-        let connections = context.connections.clone();
+        let context = web::Data::new(WebContext::new(config, deps, routes::table()));
         let (server, view_pool) = http_server::serve(listener, &context, tls)
             .map_err(|source| StartError::Address { address, source })?;
         Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            stopping,
-            connections,
             bound: Some(server),
             view_pool,
             running: None,
@@ -119,19 +94,17 @@ impl WebActor {
 
     fn run(&mut self, server: Server) {
         let handle = server.handle();
-        let (stopping, kit) = (Arc::clone(&self.stopping), self.kit().clone());
+        let context = self.context.clone();
         let task = actix::spawn(async move {
             let end = server.await;
-            if !stopping.load(Ordering::Relaxed) {
+            if !context.is_stopping() {
                 log::error!("event=http_ended result={end:?}");
-                kit.give_up();
+                context.deps.kit.give_up();
             }
         });
         self.running = Some(RunningServer { handle, task });
     }
-}
 
-impl WebActor {
     /// Something changed: it is told soon, and not more often than people can follow.
     fn tell_soon(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
@@ -162,15 +135,15 @@ impl RunningServer {
 
 impl WebActor {
     fn become_unready(&mut self, _: TurnUnready, _: &mut Context<Self>) -> Result<()> {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.context.turn_unready();
         Ok(())
     }
 
     fn stop_serving(&mut self, stop: StopWeb, _: &mut Context<Self>) -> Reply<Self, ()> {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.context.turn_unready();
         self.context.hub.close();
-        let (running, connections) = (self.running.take(), self.connections.clone());
-        let view_pool = self.view_pool.clone();
+        let (running, view_pool) = (self.running.take(), self.view_pool.clone());
+        let connections = self.context.connections.clone();
         let stopped = async move {
             if let Some(running) = running {
                 running.stop(connections, stop.timeout).await;

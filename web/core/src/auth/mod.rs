@@ -14,5 +14,4 @@ pub use admission::{admit, may_change, role, wants_page};
 pub use caller::{Caller, caller_name};
 pub use proxies::TrustedProxies;
 pub use session::{COOKIE, LASTS, Session};
-pub use tokens::hash_of;
-pub use tokens::new_token;
+pub use tokens::{hash_of, new_token};

@@ -146,9 +146,12 @@ impl EventHub {
             let number = state.last + 1;
             let (kind, json) =
                 if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
-            let text = self.text(number, kind, &json);
-            state.push(Arc::new(EventFrame { number, kind, text }));
+            state.push(self.frame(number, kind, &json));
         }
+    }
+
+    fn frame(&self, number: u64, kind: EventKind, json: &str) -> Arc<EventFrame> {
+        Arc::new(EventFrame { number, kind, text: self.text(number, kind, json) })
     }
 
     fn text(&self, number: u64, kind: EventKind, json: &str) -> Bytes {
@@ -159,8 +162,7 @@ impl EventHub {
     pub fn break_off(&self) {
         let mut state = self.state.lock();
         let number = state.last + 1;
-        let text = self.text(number, EventKind::Reset, "{}");
-        state.push(Arc::new(EventFrame { number, kind: EventKind::Reset, text }));
+        state.push(self.frame(number, EventKind::Reset, "{}"));
         state.kept.clear();
         state.complete_since = number;
     }
@@ -234,11 +236,7 @@ impl EventHub {
         let (from, missed) = match after.map(|after| self.missed(&state, after)) {
             None => (state.last, VecDeque::new()),
             Some(Some(known)) => known,
-            Some(None) => {
-                let (number, kind) = (state.last, EventKind::Reset);
-                let text = self.text(number, kind, "{}");
-                (number, VecDeque::from([Arc::new(EventFrame { number, kind, text })]))
-            }
+            Some(None) => (state.last, VecDeque::from([self.frame(state.last, EventKind::Reset, "{}")])),
         };
         state.subscribers += 1;
         drop(state);
@@ -247,13 +245,9 @@ impl EventHub {
 
     /// What one missed that saw the event of this id last; none when it can't be told any more.
     fn missed(&self, state: &HubState, id: &str) -> Option<(u64, VecDeque<Arc<EventFrame>>)> {
-        let number = self.number(id)?;
-        Some((number, state.since(number)?))
-    }
-
-    fn number(&self, id: &str) -> Option<u64> {
         let (epoch, number) = id.split_once('-')?;
-        number.parse().ok().filter(|_| epoch == self.epoch)
+        let number = number.parse().ok().filter(|_| epoch == self.epoch)?;
+        Some((number, state.since(number)?))
     }
 }
 

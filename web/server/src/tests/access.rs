@@ -33,12 +33,7 @@ pub(super) fn closed() -> (Stub, ContextRef) {
     stub.alerts(|_| Ok(Vec::new()));
     let access = AccessRules { local: Some(hash_of("local")), ..AccessRules::default() };
     let config = Config { access, ..config() };
-    let context = web::Data::new(WebContext::new(
-        config,
-        stub.deps(),
-        crate::routes::table(),
-        std::sync::Arc::default(),
-    ));
+    let context = web::Data::new(WebContext::new(config, stub.deps(), crate::routes::table()));
     (stub, context)
 }
 
@@ -219,12 +214,8 @@ async fn tokens_are_made_shown_once_and_removed() {
 async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in() {
     let (stub, _) = closed();
     let access = AccessRules { open_metrics: true, ..AccessRules::default() };
-    let context = web::Data::new(WebContext::new(
-        Config { access, ..config() },
-        stub.deps(),
-        crate::routes::table(),
-        std::sync::Arc::default(),
-    ));
+    let context =
+        web::Data::new(WebContext::new(Config { access, ..config() }, stub.deps(), crate::routes::table()));
     assert_eq!(send(context.clone(), request(Method::GET, "/metrics")).await.status, 200);
     stub.tokens_read(|_| Err(flowlord_kernel::Error::new(Code::Storage, "gone")));
     assert_eq!(get(&context, "/api/v1/alerts", "viewer").await.code(), "storage");

@@ -182,12 +182,7 @@ async fn a_test_message_needs_slack() {
     let stub = Stub::default();
     stub.enqueue(|_| panic!("there is no Slack"));
     let config = Config { slack: false, ..config() };
-    let context = actix_web::web::Data::new(WebContext::new(
-        config,
-        stub.deps(),
-        crate::routes::table(),
-        Arc::default(),
-    ));
+    let context = actix_web::web::Data::new(WebContext::new(config, stub.deps(), crate::routes::table()));
     let (status, _, detail) = send(context, request(Method::GET, "/notify")).await.problem();
     assert_eq!(status, 400);
     assert!(detail.contains("set notify.url, or notify.token and notify.channel"), "{detail}");

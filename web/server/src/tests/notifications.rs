@@ -1,6 +1,5 @@
 //! How the pages count notifications: only those that Slack took.
 
-use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::web::Data;
@@ -20,12 +19,8 @@ fn open(route: &str) -> EscalationStatus {
 
 /// The page of alerts of a service with or without a Slack of its own.
 async fn alerts(stub: &Stub, slack: bool) -> String {
-    let context = Data::new(WebContext::new(
-        Config { slack, ..config() },
-        stub.deps(),
-        crate::routes::table(),
-        Arc::default(),
-    ));
+    let context =
+        Data::new(WebContext::new(Config { slack, ..config() }, stub.deps(), crate::routes::table()));
     send(context, request(Method::GET, "/web/alert")).await.text
 }
 
@@ -48,12 +43,8 @@ async fn without_slack_nothing_was_sent_and_the_page_says_what_to_configure() {
     assert_eq!(page.matches("Slack is not configured: no notification is sent.").count(), 1, "{page}");
     assert!(page.contains("<a href=\"/web/about#slack\">How to configure it</a>"), "{page}");
     assert!(!page.contains("103") && !page.contains("notification sent"), "{page}");
-    let context = Data::new(WebContext::new(
-        Config { slack: false, ..config() },
-        stub.deps(),
-        crate::routes::table(),
-        Arc::default(),
-    ));
+    let context =
+        Data::new(WebContext::new(Config { slack: false, ..config() }, stub.deps(), crate::routes::table()));
     let about = send(context, request(Method::GET, "/web/about")).await.text;
     assert!(about.contains("<section class=\"panel\" id=\"slack\">"), "{about}");
     assert!(

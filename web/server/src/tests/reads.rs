@@ -304,17 +304,10 @@ async fn a_service_that_stops_is_not_ready_and_hands_out_nothing() {
     let stub = Stub::default();
     stub.ping(|_| Ok(Pong { restarts: 0 }));
     stub.lease(|_| panic!("not while stopping"));
-    let context = || {
-        let stopping = Arc::new(true.into());
-        actix_web::web::Data::new(flowlord_web_core::context::WebContext::new(
-            super::stub::config(),
-            stub.deps(),
-            crate::routes::table(),
-            stopping,
-        ))
-    };
-    assert_eq!(send(context(), request(Method::GET, "/readyz")).await.code(), "stopping");
+    let context = stub.context();
+    context.turn_unready();
+    assert_eq!(send(context.clone(), request(Method::GET, "/readyz")).await.code(), "stopping");
     let lease = request(Method::POST, "/api/v1/lease").set_payload(r#"{"topics":["a"],"worker":"w"}"#);
-    assert_eq!(send(context(), lease).await.code(), "stopping");
-    assert_eq!(send(context(), request(Method::GET, "/status")).await.text, "ok", "it is alive");
+    assert_eq!(send(context.clone(), lease).await.code(), "stopping");
+    assert_eq!(send(context, request(Method::GET, "/status")).await.text, "ok", "it is alive");
 }

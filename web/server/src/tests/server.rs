@@ -11,7 +11,7 @@ use flowlord_kernel::{ActorEnvironment, Port};
 use flowlord_kernel::{Clock, Sleep};
 use flowlord_messages::events::DatabaseChanges;
 use flowlord_messages::leases::RequestLeases;
-use flowlord_web_core::context::{Config, Deps};
+use flowlord_web_core::context::Deps;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -20,7 +20,13 @@ use super::stub::{Stub, config, granted, token};
 use crate::{StopWeb, TurnUnready, WebActor};
 
 fn start(stub: &Stub) -> (Addr<WebActor>, SocketAddr) {
-    WebActor::start(&Arbiter::current(), config(), stub.deps()).unwrap()
+    start_with(stub.deps())
+}
+
+fn start_with(deps: Deps) -> (Addr<WebActor>, SocketAddr) {
+    let listener = crate::bind(config().listen).unwrap();
+    let address = listener.local_addr().unwrap();
+    (WebActor::start_on(&Arbiter::current(), listener, config(), deps).unwrap(), address)
 }
 
 async fn stop(web: &Addr<WebActor>, timeout: Duration) {
@@ -70,8 +76,7 @@ fn waiting(stub: &Stub) -> mpsc::UnboundedReceiver<RequestLeases> {
 async fn a_taken_address_is_a_clear_error() {
     let stub = Stub::default();
     let (web, address) = start(&stub);
-    let taken = Config { listen: address, ..config() };
-    let error = WebActor::start(&Arbiter::current(), taken, stub.deps()).unwrap_err().to_string();
+    let error = crate::bind(address).unwrap_err().to_string();
     assert!(error.contains(&format!("can't listen on {address}")) && error.contains("--listen"), "{error}");
     stop(&web, Duration::from_secs(5)).await;
 }
@@ -251,7 +256,7 @@ async fn a_panic_is_answered_and_the_next_request_too() {
     let environment =
         ActorEnvironment { clock: Arc::new(Broken), ..ActorEnvironment::system(Arc::new(|_| {})) };
     let deps = Deps { kit: environment.kit("web"), ..Stub::default().deps() };
-    let (web, address) = WebActor::start(&Arbiter::current(), config(), deps).unwrap();
+    let (web, address) = start_with(deps);
     for _ in 0..2 {
         let mut stream = send(address, "GET /api/v1/alerts HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         let answer = read_answer(&mut stream).await;

@@ -36,7 +36,6 @@ async fn a_click_is_handed_on_as_it_came_and_answered_with_nothing() {
         config,
         stub.deps(),
         crate::routes::table(),
-        Arc::default(),
     ));
     let reply = send(context, signed(BODY)).await;
     assert_eq!((reply.status, reply.text.as_str()), (200, ""), "Slack has no token: {reply:?}");

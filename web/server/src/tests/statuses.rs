@@ -197,7 +197,8 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
         }
         Code::NotReady => Stub::failing(Code::Storage).send(example(operation)).await,
         Code::Stopping if operation.path == "/readyz" => {
-            let context = WebContext::new(config(), serving().deps(), table(), Arc::new(true.into()));
+            let context = WebContext::new(config(), serving().deps(), table());
+            context.turn_unready();
             send(web::Data::new(context), example(operation)).await
         }
         below => Stub::failing(below).send(example(operation)).await,
@@ -210,7 +211,7 @@ fn bearer(request: TestRequest, token: &str) -> TestRequest {
 
 fn without_slack() -> ContextRef {
     let config = Config { slack: false, ..config() };
-    web::Data::new(WebContext::new(config, serving().deps(), table(), Arc::default()))
+    web::Data::new(WebContext::new(config, serving().deps(), table()))
 }
 
 /// A workflow file doesn't load, which `/refresh` tells.

@@ -278,7 +278,7 @@ impl Stub {
     }
 
     pub(crate) fn context(&self) -> ContextRef {
-        web::Data::new(WebContext::new(config(), self.deps(), crate::routes::table(), Arc::default()))
+        web::Data::new(WebContext::new(config(), self.deps(), crate::routes::table()))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

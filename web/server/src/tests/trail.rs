@@ -35,8 +35,7 @@ fn closed() -> (Stub, ContextRef, Stored) {
     });
     let proxies = TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
     let config = Config { access: AccessRules { proxies, ..AccessRules::default() }, ..config() };
-    let context =
-        web::Data::new(WebContext::new(config, stub.deps(), crate::routes::table(), Arc::default()));
+    let context = web::Data::new(WebContext::new(config, stub.deps(), crate::routes::table()));
     (stub, context, stored)
 }
 
