@@ -179,8 +179,9 @@ impl WebContext {
         self.config.access.proxies.client(peer, request.headers())
     }
 
-    /// Whether the browser came by HTTPS, so that its cookie must not go another way.
+    /// Whether the browser came by HTTPS.
     pub fn is_https(&self, request: &HttpRequest) -> bool {
+        // Its cookie must not go another way then, so one sign of it is enough.
         let peer = request.peer_addr().map(|peer| peer.ip());
         self.config.tls.is_some()
             || self.config.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
@@ -194,6 +195,7 @@ impl WebContext {
         }
         let detail =
             format!("{open} connections are open, {most} may be: close some, or raise limits.connections");
+        // Left open, this connection would stay one of too many.
         Err(Problem::new(Code::Busy, detail).hanging_up())
     }
 

@@ -24,10 +24,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Of a body that is too large this much more is read and thrown away.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
-/// By these SNS and Pub/Sub tell that they send a message: SNS as `text/plain`, Pub/Sub without an envelope as anything.
+// SNS sends its JSON as `text/plain`, Pub/Sub without an envelope as anything: one of these tells that it is a message.
 const MESSAGE_HEADERS: [&str; 2] = ["x-amz-sns-message-type", "x-goog-pubsub-message-id"];
 
-/// The last is what curl says of every body unless told otherwise.
+// The last is what curl says of every body unless told otherwise.
 const JSON_TYPES: [&str; 3] = ["application/json", "", "application/x-www-form-urlencoded"];
 const LINES_TYPES: [&str; 3] = ["application/x-ndjson", "application/jsonl", "application/ndjson"];
 
@@ -56,7 +56,7 @@ fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     }
 }
 
-/// Reads a body of JSON that tells of files. Message services send JSON by names of other kinds.
+/// Reads a body of JSON that tells of files.
 pub async fn event_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     if !MESSAGE_HEADERS.iter().any(|name| request.headers().contains_key(*name)) {
         return json_body(request, payload).await;
@@ -84,8 +84,8 @@ pub async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes,
     read_noted(request, payload, MAX_FORM).await
 }
 
-/// Reads the body of what Slack posts: a form that holds the message clicked at, so it may be long.
 pub async fn slack_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    // A form that holds the message clicked at, so it may be long.
     read(request, payload, MAX_BODY).await
 }
 
@@ -136,6 +136,7 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
     if announced == Some(first.len()) && first.len() <= limit {
         return Ok(first);
     }
+    // The length is only what the client says: no more than the limit is set aside for it.
     let mut body = BytesMut::with_capacity(announced.unwrap_or(0).clamp(first.len(), limit.max(first.len())));
     body.extend_from_slice(&first);
     while body.len() <= limit {
@@ -158,6 +159,7 @@ async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
             Err(Problem::new(Code::InvalidJson, format!("the body can't be read: {err}")).hanging_up())
         }
         Err(_) => {
+            // What comes after it could not be told from the rest of this body.
             let detail = format!("the rest of the body did not arrive within {} s", MAX_PAUSE.as_secs());
             Err(Problem::new(Code::RequestTimeout, detail).hanging_up())
         }

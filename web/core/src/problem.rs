@@ -139,6 +139,7 @@ impl Problem {
         };
         let mut answer = HttpResponse::build(self.status_code());
         answer.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
+        // From a cache it would outlive its cause.
         answer.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
         if let Some(id) = request_id {
             answer.insert_header((X_REQUEST_ID, id.clone()));

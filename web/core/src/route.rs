@@ -317,6 +317,7 @@ impl RouteTable {
     fn resource(&self, path: &RoutedPath) -> Resource {
         let allow = path.allow.clone();
         let refuse = web::to(move |request: HttpRequest| {
+            // The address of a hook holds a token, which no answer shows.
             let shown = hooks::shown(request.match_info().as_str());
             let detail = format!("{} {shown} isn't possible: the path takes {allow}", request.method());
             let problem = Problem::new(Code::MethodNotAllowed, detail).allowing(allow.as_str());

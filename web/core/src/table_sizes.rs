@@ -9,13 +9,13 @@ use flowlord_messages::database::{MeasureTable, TableSize};
 
 use crate::locked::Locked;
 
-/// So long what was counted is good enough.
+// A count takes a second for each gigabyte, and sizes change slowly.
 const FRESH: TimeDelta = TimeDelta::hours(1);
 
 /// Of each table and index as many pages are looked at: 400 MB.
 const MOST_PAGES: u64 = 100_000;
 
-/// Whoever looks waits this long for a first count: most databases are small.
+// Most databases are small: their first count is shown at once.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
 
 #[derive(Debug, Clone, Default)]

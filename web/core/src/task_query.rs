@@ -49,8 +49,9 @@ pub fn filter(params: &QueryParams) -> Result<TaskFilter, Problem> {
     })
 }
 
-/// Dead letters: what `retry=failed` in the meta of a task tells.
+/// Whether only dead letters are asked for.
 fn given_up(params: &QueryParams) -> Result<bool, Problem> {
+    // By the name that they have in the meta of tasks, as the reference system writes it: `retry=failed`.
     match params.one("retry")? {
         None => Ok(false),
         Some("failed") => Ok(true),

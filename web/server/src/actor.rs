@@ -20,7 +20,7 @@ use crate::middleware::view_pool::ViewPool;
 use crate::routes;
 use crate::tls::{self, TlsError};
 
-/// Changes are told no more often than this.
+// People can't follow more.
 const PACE: TimeDelta = TimeDelta::milliseconds(500);
 
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +97,7 @@ impl WebActor {
         let context = self.context.clone();
         let task = actix::spawn(async move {
             let end = server.await;
+            // The server ended by itself: a service that nobody reaches is no service.
             if !context.is_stopping() {
                 log::error!("event=http_ended result={end:?}");
                 context.deps.kit.give_up();
@@ -105,7 +106,7 @@ impl WebActor {
         self.running = Some(RunningServer { handle, task });
     }
 
-    /// Something changed: it is told soon, and not more often than people can follow.
+    /// Something changed: it is told soon.
     fn tell_soon(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
         if self.context.hub.is_watched(now) {
@@ -176,6 +177,7 @@ impl WebActor {
     fn tell_now(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.told = Some(now);
         if self.telling {
+            // One read at a time: the next one takes what changed meanwhile, too.
             return self.tell_soon(ctx);
         }
         self.telling = true;

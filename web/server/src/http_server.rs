@@ -34,7 +34,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to close its side.
 const DISCONNECT_WITHIN: Duration = Duration::from_secs(2);
 
-/// How many connections may wait to be accepted: more than a fleet of workers that come back at once.
+// More connections than a fleet of workers opens when it comes back at once.
 const BACKLOG: u32 = 4_096;
 
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -96,6 +96,7 @@ impl ServedApp {
         &self,
         mut tls: ServerConfig,
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
+        // All that `http` below speaks.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut acceptor = Acceptor::new(tls);
         acceptor.set_handshake_timeout(HEADERS_WITHIN);
@@ -132,6 +133,7 @@ impl ServedApp {
             .client_disconnect_timeout(DISCONNECT_WITHIN)
             // Who closes its side after a request still reads the answer.
             .h1_allow_half_closed(true)
+            // The count ends with the connection: what is inserted here is dropped with it.
             .on_connect_ext(move |socket: &HttpSocket<IO>, data| {
                 data.insert(connections.begin());
                 data.insert(socket.hang_up());

@@ -22,6 +22,7 @@ pub(crate) fn configure(table: &RouteTable, config: &mut ServiceConfig) {
 }
 
 async fn not_found(context: ContextRef, request: HttpRequest) -> Answer {
+    // A mistyped address of a hook holds a token nevertheless.
     let path = auth::hooks::shown(request.match_info().as_str());
     let hint = if path.starts_with("/api/") { "the paths of the API begin with " } else { "begin at " };
     let begin = context.base.at(if path.starts_with("/api/") { "/api/v1/" } else { "/" });

@@ -34,6 +34,7 @@ pub async fn admit(
     if presented.is_none() && context.config.access.anonymous {
         return Ok(anyone);
     }
+    // A token that comes all the same is checked, so that the audit log names its holder.
     if found.role == ANYONE || found.is_watch() && context.config.access.open_metrics {
         return Ok(anyone);
     }
@@ -53,9 +54,9 @@ pub async fn admit(
     Ok(Caller { who: Some(who), from })
 }
 
-/// Lets in who has the token of a hook's address. That is always needed, also where anyone may do everything: the address
-/// is what others send to.
+/// Lets in who has the token of a hook's address.
 async fn admit_push(context: &WebContext, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
+    // Also where anyone may do everything: the address is what others, from elsewhere, send to.
     let who = identify(context, &PresentedProof::Token(hash_of(token)), from).await.map_err(|problem| {
         match problem.code() {
             Code::Unauthorized => Problem::new(
@@ -144,8 +145,8 @@ fn unauthorized(why: &str) -> Problem {
     Problem::new(Code::Unauthorized, detail)
 }
 
-/// Whether a person's browser asks for a page, who is better served by the login page than by a problem document.
 pub fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
+    // A person is better served by a page than by a problem document.
     let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     method == Method::GET && accepts.contains("text/html")
 }

@@ -26,6 +26,7 @@ impl Session {
 
     /// Reads a cookie; none for what isn't one of ours.
     pub fn read(text: &str) -> Option<Self> {
+        // From its end: the name of a token may have dots in it.
         let mut parts = text.rsplitn(3, '.');
         let signature = from_hex(parts.next()?)?;
         let expires = parts.next()?.parse().ok()?;

@@ -24,10 +24,10 @@ pub const MAX_SUBSCRIBERS: usize = 256;
 /// How many events are kept for those who come back, and how far behind a subscriber may be.
 const KEPT: usize = 512;
 
-/// A larger event isn't told: that something changed is.
+// With the number of those that are kept it bounds their memory: 8 MiB.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// How long events are still kept when the last one went: a browser comes back within seconds.
+// When the last one went: a browser comes back within seconds.
 const COMES_BACK: TimeDelta = TimeDelta::seconds(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,7 @@ impl EventHub {
         let mut state = self.state.lock();
         for LiveEvent { kind, json } in news {
             let number = state.last + 1;
+            // Subscribers hear that something changed, and read it from the list.
             let (kind, json) =
                 if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
             state.push(self.frame(number, kind, &json));
@@ -201,8 +202,9 @@ impl HubState {
 }
 
 impl EventHub {
-    /// Begins to gather: what changed before anybody looked is of no use.
+    /// Begins to gather.
     pub fn begin(&self, now: DateTime<Utc>) {
+        // What changed before anybody looked was not told: an id from then must not go on from here.
         self.break_off();
         self.state.lock().watched_until = Some(now + COMES_BACK);
     }
@@ -232,6 +234,7 @@ impl EventHub {
             let detail = format!("{MAX_SUBSCRIBERS} look on already: close some, or read the lists");
             return Err(Problem::new(Code::Busy, detail));
         }
+        // Under the lock: each event is either among the missed ones or received, never both or neither.
         let events = out.subscribe();
         let (from, missed) = match after.map(|after| self.missed(&state, after)) {
             None => (state.last, VecDeque::new()),

@@ -225,7 +225,8 @@ impl Operation {
             "operationId": format!("{}_{}", self.method, id.join("_")),
             "responses": answers,
         });
-        let role = self.role.map(|role| format!("Needs the role {role}.")).unwrap_or_default();
+        let role =
+            if self.role == ANYONE { String::new() } else { format!("Needs the role {}.", self.role) };
         let description = format!("{} {role}", self.says);
         if !description.trim().is_empty() {
             document["description"] = json!(description.trim());

@@ -65,6 +65,7 @@ pub async fn preview_backload(
             count_to: 0,
         };
         let mut wanted = context.deps.view_reader.call(check).await?.wanted.into_iter();
+        // The database judges in the order of the question.
         tasks.retain(|_| wanted.next().unwrap_or(true));
     }
     let unmade = chunk.unmade.into_iter();

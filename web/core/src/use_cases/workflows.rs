@@ -20,6 +20,7 @@ pub async fn read_workflows(context: &WebContext) -> Result<(LoadedWorkflows, Ne
     let (current, next_runs, slots, paused) = tokio::join!(
         context.deps.library.call(ReadLoadedWorkflows),
         context.deps.scheduler.call(ReadNextRuns),
+        // `to` is left out: a slot of this very second counts, too.
         context.deps.view_reader.call(ReadLastSlots { from, to: to + TimeDelta::seconds(1) }),
         context.deps.view_reader.call(ReadPaused),
     );

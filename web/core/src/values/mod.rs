@@ -190,6 +190,7 @@ pub fn check_name(what: &str, name: &str) -> Result<(), Problem> {
 }
 
 pub fn topic_filter(mut text: String) -> Result<TopicFilter, Problem> {
+    // The text is split in place: it is read for every request of a worker.
     let job = text.find(':').map(|at| {
         let job = text.split_off(at);
         job[1..].to_owned()

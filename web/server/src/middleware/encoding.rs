@@ -10,7 +10,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Bytes;
 
-/// A smaller answer fits into a packet or two as it is.
+// A smaller answer fits into a packet or two as it is.
 const MIN_COMPRESSED: usize = 1_400;
 
 /// A function that compresses; none where it can't.
@@ -19,10 +19,10 @@ type Compress = fn(&[u8]) -> Option<Vec<u8>>;
 /// In the order in which they are chosen.
 const CODINGS: [(&str, Compress); 2] = [("br", brotli), ("gzip", gzip)];
 
-/// Fast: an answer is made once and sent once.
+// Fast: an answer is made once and sent once.
 const GZIP_LEVEL: u32 = 3;
 const BROTLI_LEVEL: u32 = 3;
-/// As large as the answers are.
+// As large as the answers are: 2 to the 18th are 256 KiB.
 const BROTLI_WINDOW: u32 = 18;
 
 /// Tags and compresses what was read, where that is of use.
@@ -97,8 +97,8 @@ fn without_weakness(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }
 
-/// Weak: the same content may be sent compressed or not.
 fn tag(bytes: &[u8]) -> String {
+    // Weak: the same content may be sent compressed or not.
     // A collision would show somebody an old list; 64 bits of one client's own answers don't collide by chance.
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);

@@ -79,7 +79,7 @@ fn log_request(answer: &ServiceResponse<BoxBody>, id: &HeaderValue) {
     }
 }
 
-/// A problem names the request, so that whoever asks about it can be helped.
+/// An answer whose problem names the request.
 fn identified(
     context: &WebContext,
     answer: ServiceResponse<BoxBody>,

@@ -39,7 +39,7 @@ use crate::middleware::request_guard::refused;
 /// who ask for the same are answered together.
 const AT_ONCE: usize = 2;
 
-/// An answer that takes longer waits for something else, and holds up no other.
+// An answer that takes longer waits for something else, and holds up no other.
 const SLOW: Duration = Duration::from_millis(100);
 
 const MOST: usize = 1_024;
@@ -53,7 +53,7 @@ const COUNTED: Duration = Duration::from_millis(100);
 /// How long a thread rests while they are: so many times as long as it looked.
 const RESTS: u32 = 19;
 
-/// No rest is longer: people wait for it.
+// People wait for it.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What passing on one answer costs the others, about.
@@ -282,6 +282,7 @@ impl ViewRequest {
         for (name, value) in &self.headers {
             head.headers.append(name.clone(), value.clone());
         }
+        // Without its port, by which no two connections would ask the same.
         head.peer_addr = self.peer.map(|peer| SocketAddr::new(peer, 0));
         request
     }

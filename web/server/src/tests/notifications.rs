@@ -1,6 +1,5 @@
 //! How the pages count notifications: only those that Slack took.
 
-
 use actix_web::http::Method;
 use actix_web::web::Data;
 use chrono::TimeDelta;
