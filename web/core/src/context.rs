@@ -137,26 +137,21 @@ pub type ContextRef = web::Data<WebContext>;
 
 impl WebContext {
     pub fn new(config: Config, deps: Deps, routes: RouteTable) -> Self {
-        let request_ids = RequestIds::new(config.started_at);
-        let hub = Arc::new(EventHub::new(config.started_at));
-        let hosts = OwnHosts::new(config.listen, config.public_url.as_deref());
-        let base = BasePath::of(config.public_url.as_deref());
-        let tokens = TokenRegistry::new(deps.kit.clock().clone(), deps.reader.clone(), config.access.local);
         Self {
-            config,
-            deps,
-            routes,
-            hosts,
-            base,
-            tokens,
+            hosts: OwnHosts::new(config.listen, config.public_url.as_deref()),
+            base: BasePath::of(config.public_url.as_deref()),
+            tokens: TokenRegistry::new(deps.kit.clock().clone(), deps.reader.clone(), config.access.local),
             failures: TokenFailures::default(),
-            hub,
-            request_ids,
+            hub: Arc::new(EventHub::new(config.started_at)),
+            request_ids: RequestIds::new(config.started_at),
             connections: ConnectionCount::default(),
             long_polls: LongPolls::default(),
             sizes: TableSizes::default(),
             stopping: AtomicBool::default(),
             topics: Locked::default(),
+            config,
+            deps,
+            routes,
         }
     }
 
