@@ -105,14 +105,14 @@ impl BasePath {
                 return body;
             }
             match body.try_into_bytes() {
-                Ok(page) => BoxBody::new(self.page(page)),
+                Ok(page) => BoxBody::new(self.prefix_links(page)),
                 Err(body) => body,
             }
         })
     }
 
     /// A page whose links begin with it.
-    fn page(&self, page: Bytes) -> Bytes {
+    fn prefix_links(&self, page: Bytes) -> Bytes {
         let Ok(text) = std::str::from_utf8(&page) else { return page };
         let mut out = String::with_capacity(text.len() + text.len() / 8);
         // Templates escape quotes in texts, so none of these can look like a link.
@@ -136,11 +136,11 @@ impl BasePath {
     fn put_cookies(&self, headers: &mut HeaderMap) {
         let cookies: Vec<HeaderValue> = headers.remove(SET_COOKIE).collect();
         for value in cookies {
-            headers.append(SET_COOKIE, self.cookie(&value).unwrap_or(value));
+            headers.append(SET_COOKIE, self.narrow_cookie(&value).unwrap_or(value));
         }
     }
 
-    fn cookie(&self, value: &HeaderValue) -> Option<HeaderValue> {
+    fn narrow_cookie(&self, value: &HeaderValue) -> Option<HeaderValue> {
         let mut cookie = Cookie::parse(value.to_str().ok()?.to_owned()).ok()?;
         // Other services of the host, beside the base path, don't get it.
         cookie.set_path(self.0.clone());
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn only_links_get_the_base_path() {
         let base = BasePath::of(Some("https://h/flow/"));
-        let page = |text: &'static str| base.page(Bytes::from_static(text.as_bytes()));
+        let page = |text: &'static str| base.prefix_links(Bytes::from_static(text.as_bytes()));
         for (text, put) in [
             ("<a class=\"x\" href=\"/web/task?a=b\">", "<a class=\"x\" href=\"/flow/web/task?a=b\">"),
             ("<a href=\"/\">, <img src=\"/a.svg\">", "<a href=\"/flow/\">, <img src=\"/flow/a.svg\">"),

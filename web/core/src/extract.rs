@@ -46,13 +46,13 @@ pub async fn json_body(request: &HttpRequest, payload: Payload) -> Result<Bytes,
 
 pub async fn result_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     require_json(request)?;
-    read(request, payload, MAX_RESULTS).await
+    read_body(request, payload, MAX_RESULTS).await
 }
 
 fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     match body_format(request)? {
         BodyFormat::Json => Ok(()),
-        BodyFormat::Lines => Err(unsupported("application/x-ndjson", "application/json")),
+        BodyFormat::Lines => Err(unsupported_type("application/x-ndjson", "application/json")),
     }
 }
 
@@ -67,7 +67,7 @@ pub async fn event_body(request: &HttpRequest, payload: Payload) -> Result<Bytes
 
 pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(BodyFormat, Bytes), Problem> {
     let format = body_format(request)?;
-    Ok((format, read(request, payload, MAX_RESULTS).await?))
+    Ok((format, read_body(request, payload, MAX_RESULTS).await?))
 }
 
 /// Reads results that a message bus pushes: whatever it calls them, they are JSON.
@@ -77,7 +77,7 @@ pub async fn pushed_results_body(
 ) -> Result<(BodyFormat, Bytes), Problem> {
     refuse_packed(request)?;
     let format = body_format(request).unwrap_or(BodyFormat::Json);
-    Ok((format, read(request, payload, MAX_RESULTS).await?))
+    Ok((format, read_body(request, payload, MAX_RESULTS).await?))
 }
 
 pub async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
@@ -86,7 +86,7 @@ pub async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes,
 
 pub async fn slack_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     // A form that holds the message clicked at, so it may be long.
-    read(request, payload, MAX_BODY).await
+    read_body(request, payload, MAX_BODY).await
 }
 
 fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
@@ -110,7 +110,7 @@ fn body_format(request: &HttpRequest) -> Result<BodyFormat, Problem> {
     } else if is_any(kind, &LINES_TYPES) {
         Ok(BodyFormat::Lines)
     } else {
-        Err(unsupported(value, "application/json"))
+        Err(unsupported_type(value, "application/json"))
     }
 }
 
@@ -118,18 +118,18 @@ fn is_any(kind: &str, known: &[&str]) -> bool {
     known.iter().any(|known| kind.eq_ignore_ascii_case(known))
 }
 
-fn unsupported(given: &str, wanted: &str) -> Problem {
+fn unsupported_type(given: &str, wanted: &str) -> Problem {
     let detail = format!("the body is `{}`: send `Content-Type: {wanted}`", given.escape_default());
     Problem::new(Code::UnsupportedMediaType, detail)
 }
 
 async fn read_noted(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    let body = read(request, payload, limit).await?;
+    let body = read_body(request, payload, limit).await?;
     AuditEntry::note(request, &body);
     Ok(body)
 }
 
-async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+async fn read_body(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let Some(first) = next_chunk(&mut payload).await? else { return Ok(Bytes::new()) };
     // Most bodies come in one piece, which is taken as it is.
@@ -146,7 +146,7 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
         }
     }
     // A client that sends all of its body before it listens gets its answer, too.
-    discard(&mut payload).await;
+    discard_rest(&mut payload).await;
     let detail = format!("the body is larger than {} MiB: send it in smaller pieces", limit >> 20);
     Err(Problem::new(Code::TooLarge, detail))
 }
@@ -166,7 +166,7 @@ async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
     }
 }
 
-async fn discard(payload: &mut Payload) {
+async fn discard_rest(payload: &mut Payload) {
     let mut discarded = 0;
     while discarded < MAX_DISCARDED
         && let Ok(Some(chunk)) = next_chunk(payload).await
@@ -187,7 +187,7 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T
 
 pub fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
     // The reader that names the place of a mistake is slower: it reads only what the first one refused.
-    serde_json::from_slice(text).map_err(|_| explain::<T>(text))
+    serde_json::from_slice(text).map_err(|_| explain_mistake::<T>(text))
 }
 
 /// What to write in the place of a field that means nothing, where that is the mistake.
@@ -198,7 +198,7 @@ fn unknown_field(message: &str, path: &str) -> Option<String> {
     Some(format!("unknown field `{path}`: {}", meant(name, &known)))
 }
 
-fn explain<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Problem {
+fn explain_mistake<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Problem {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let detail = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         Ok(_) => reader.end().err().map(|err| err.to_string()).unwrap_or_default(),

@@ -25,7 +25,7 @@ pub struct OwnHosts {
 
 impl OwnHosts {
     pub fn new(listen: SocketAddr, public_url: Option<&str>) -> Self {
-        let public = public_url.and_then(authority).map(str::to_ascii_lowercase);
+        let public = public_url.and_then(url_authority).map(str::to_ascii_lowercase);
         Self { only_own_names: listen.ip().is_loopback(), public }
     }
 
@@ -36,7 +36,7 @@ impl OwnHosts {
             && self.only_own_names
             && !self.is_own(host)
         {
-            return Err(foreign(
+            return Err(foreign_origin(
                 self.unknown_name(host, is_watch || request.headers().contains_key(AUTHORIZATION)),
             ));
         }
@@ -54,7 +54,7 @@ impl OwnHosts {
             (Some("same-origin" | "none"), _) | (None, None) => Ok(()),
             // Old browsers send the origin only.
             (None, Some(origin)) if self.is_same(origin, text_of(headers, HOST)) => Ok(()),
-            _ => Err(foreign("a page of another site may not change anything here".to_owned())),
+            _ => Err(foreign_origin("a page of another site may not change anything here".to_owned())),
         }
     }
 
@@ -84,12 +84,12 @@ impl OwnHosts {
         name.eq_ignore_ascii_case("localhost")
             // An address isn't a name that could be made to point elsewhere.
             || bare.parse::<IpAddr>().is_ok()
-            || ends_with_ignore_case(name, ".localhost")
+            || name.to_ascii_lowercase().ends_with(".localhost")
             || self.public.as_deref().is_some_and(|public| name_of(public).eq_ignore_ascii_case(name))
     }
 
     fn is_same(&self, origin: &str, host: Option<&str>) -> bool {
-        let Some(origin) = authority(origin) else { return false };
+        let Some(origin) = url_authority(origin) else { return false };
         // Behind a proxy `Host` may be the proxy's name for the service: the public address counts, too.
         [host, self.public.as_deref()].into_iter().flatten().any(|own| own.eq_ignore_ascii_case(origin))
     }
@@ -100,7 +100,7 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
-fn foreign(detail: String) -> Problem {
+fn foreign_origin(detail: String) -> Problem {
     Problem::new(Code::ForbiddenOrigin, detail)
 }
 
@@ -109,7 +109,7 @@ fn is_plain(host: &str) -> bool {
 }
 
 /// Host and port of `scheme://host:port/…`.
-fn authority(url: &str) -> Option<&str> {
+fn url_authority(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     rest.split(['/', '?', '#']).next()
 }
@@ -119,11 +119,6 @@ fn name_of(host: &str) -> &str {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(']') => name,
         _ => host,
     }
-}
-
-fn ends_with_ignore_case(text: &str, end: &str) -> bool {
-    let at = text.len().checked_sub(end.len());
-    at.and_then(|at| text.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
 #[cfg(test)]

@@ -49,24 +49,24 @@ pub fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
 }
 
-fn text() -> ObjectBuilder {
+fn text_schema() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
 pub fn topic_name() -> ObjectBuilder {
     let pattern = format!("^[{NAME_CHARACTERS}]{{1,{MAX_NAME_CHARACTERS}}}$");
-    text().pattern(Some(pattern)).description(Some("the topic"))
+    text_schema().pattern(Some(pattern)).description(Some("the topic"))
 }
 
 pub fn job_name() -> ObjectBuilder {
     let pattern = format!("^[{NAME_CHARACTERS}]{{0,{MAX_NAME_CHARACTERS}}}$");
-    text().pattern(Some(pattern)).description(Some("the job within the topic"))
+    text_schema().pattern(Some(pattern)).description(Some("the job within the topic"))
 }
 
 pub fn topic_filters() -> ArrayBuilder {
     let name = format!("[{NAME_CHARACTERS}]{{1,{MAX_NAME_CHARACTERS}}}");
     ArrayBuilder::new()
-        .items(text().pattern(Some(format!("^{name}(:{name})?$"))))
+        .items(text_schema().pattern(Some(format!("^{name}(:{name})?$"))))
         .min_items(Some(1))
         .max_items(Some(MAX_TOPICS))
         .description(Some("topics, or jobs of topics"))
@@ -87,30 +87,30 @@ pub fn alert_pattern() -> ObjectBuilder {
 }
 
 fn one_line(max_characters: usize, says: &str) -> ObjectBuilder {
-    text().max_length(Some(max_characters)).pattern(Some(ONE_LINE)).description(Some(says))
+    text_schema().max_length(Some(max_characters)).pattern(Some(ONE_LINE)).description(Some(says))
 }
 
 pub fn note() -> ObjectBuilder {
-    text().max_length(Some(MAX_NOTE_CHARACTERS))
+    text_schema().max_length(Some(MAX_NOTE_CHARACTERS))
 }
 
 pub fn reason() -> ObjectBuilder {
-    text().min_length(Some(1)).max_length(Some(MAX_NOTE_CHARACTERS)).pattern(Some("\\S"))
+    text_schema().min_length(Some(1)).max_length(Some(MAX_NOTE_CHARACTERS)).pattern(Some("\\S"))
 }
 
 pub fn chain_id() -> ObjectBuilder {
     let says = format!("the chain, at most {MAX_CHAIN_BYTES} bytes; a new one unless given");
-    text().max_length(Some(MAX_CHAIN_BYTES)).description(Some(says))
+    text_schema().max_length(Some(MAX_CHAIN_BYTES)).description(Some(says))
 }
 
 pub fn token_name() -> ObjectBuilder {
-    text().pattern(Some(format!("^[A-Za-z0-9._@-]{{1,{MAX_TOKEN_NAME_CHARACTERS}}}$")))
+    text_schema().pattern(Some(format!("^[A-Za-z0-9._@-]{{1,{MAX_TOKEN_NAME_CHARACTERS}}}$")))
 }
 
 pub fn idempotency_key() -> ObjectBuilder {
     // Visible ASCII, as header values have it.
     let pattern = format!("^[ -~]{{1,{MAX_IDEMPOTENCY_KEY_CHARACTERS}}}$");
-    text().pattern(Some(pattern))
+    text_schema().pattern(Some(pattern))
 }
 
 pub fn leased_tasks() -> ObjectBuilder {
@@ -154,7 +154,7 @@ fn duration(DurationRange { least, most }: DurationRange, says: &str) -> AnyOfBu
     let seconds = ObjectBuilder::new().schema_type(Type::Number);
     AnyOfBuilder::new()
         .description(Some(format!("{says}; from {} to {}, and a number is seconds", least.1, most.1)))
-        .item(text().pattern(Some("^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h|d))+$")))
+        .item(text_schema().pattern(Some("^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h|d))+$")))
         .item(seconds.minimum(Some(least.0.num_seconds())).maximum(Some(most.0.num_seconds())))
 }
 
@@ -165,11 +165,11 @@ pub fn truncated() -> ObjectBuilder {
 }
 
 pub fn uid() -> ObjectBuilder {
-    text().pattern(Some("^[0-9a-f]{14}$"))
+    text_schema().pattern(Some("^[0-9a-f]{14}$"))
 }
 
 pub fn one_of<const N: usize>(values: [&'static str; N]) -> ObjectBuilder {
-    text().enum_values(Some(values))
+    text_schema().enum_values(Some(values))
 }
 
 pub fn task_result() -> ObjectBuilder {
@@ -181,7 +181,7 @@ pub fn role() -> ObjectBuilder {
 }
 
 pub fn time() -> ObjectBuilder {
-    text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+    text_schema().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
 }
 
 pub fn time_or_null() -> ObjectBuilder {
@@ -189,5 +189,5 @@ pub fn time_or_null() -> ObjectBuilder {
 }
 
 pub fn day() -> ObjectBuilder {
-    text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+    text_schema().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
 }

@@ -92,7 +92,7 @@ impl AuditedAction {
 }
 
 pub trait ServeRoute<Args>: Send + Sync + 'static {
-    fn serve(&self, route: actix_web::Route) -> actix_web::Route;
+    fn serve_route(&self, route: actix_web::Route) -> actix_web::Route;
 }
 
 impl<Args, Serving> ServeRoute<Args> for Serving
@@ -100,7 +100,7 @@ where
     Args: FromRequest + 'static,
     Serving: Handler<Args, Output: Responder + 'static> + Send + Sync,
 {
-    fn serve(&self, route: actix_web::Route) -> actix_web::Route {
+    fn serve_route(&self, route: actix_web::Route) -> actix_web::Route {
         route.to(self.clone())
     }
 }
@@ -141,7 +141,7 @@ impl Route {
             documentation: None,
             handler: Box::new(move || {
                 let takes = guard::fn_guard(|request| methods.contains(&request.head().method));
-                handler.serve(web::route().guard(takes))
+                handler.serve_route(web::route().guard(takes))
             }),
         }
     }
@@ -265,7 +265,7 @@ impl RouteTable {
             }
         }
         for path in &mut paths {
-            path.allow = allowed(path.routes.iter().map(|index| &routes[*index]));
+            path.allow = allowed_methods(path.routes.iter().map(|index| &routes[*index]));
         }
         // What workers ask comes first, as each path costs a comparison. A path without parameters comes before those
         // that fit it, too: `/workflows/refresh` before `/workflows/{file:.*}`.
@@ -309,12 +309,12 @@ impl RouteTable {
 
     pub fn register(&self, config: &mut ServiceConfig) {
         for path in &self.paths {
-            config.service(self.resource(path));
+            config.service(self.path_resource(path));
         }
     }
 
     /// A path that refuses all methods but those of its routes.
-    fn resource(&self, path: &RoutedPath) -> Resource {
+    fn path_resource(&self, path: &RoutedPath) -> Resource {
         let allow = path.allow.clone();
         let refuse = web::to(move |request: HttpRequest| {
             // The address of a hook holds a token, which no answer shows.
@@ -328,7 +328,7 @@ impl RouteTable {
     }
 }
 
-fn allowed<'a>(routes: impl Iterator<Item = &'a Route>) -> String {
+fn allowed_methods<'a>(routes: impl Iterator<Item = &'a Route>) -> String {
     let taken: Vec<&Method> = routes.flat_map(|route| route.methods).collect();
     let named: Vec<&str> =
         METHODS.iter().filter(|method| taken.contains(method)).map(Method::as_str).collect();

@@ -24,7 +24,7 @@ pub struct TableSizes(Arc<Locked<CountState>>);
 #[derive(Debug, Default)]
 struct CountState {
     counted: Option<CountedTables>,
-    counting: bool,
+    is_counting: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,17 +41,17 @@ impl CountedTables {
 
 impl TableSizes {
     /// What is known, and whether the caller is to count anew.
-    fn look(&self, now: DateTime<Utc>) -> (Option<CountedTables>, bool) {
+    fn known_or_due(&self, now: DateTime<Utc>) -> (Option<CountedTables>, bool) {
         let mut state = self.0.lock();
         let fresh = state.counted.as_ref().is_some_and(|counted| now - counted.at < FRESH);
-        let begin = !fresh && !state.counting;
-        state.counting |= begin;
+        let begin = !fresh && !state.is_counting;
+        state.is_counting |= begin;
         (state.counted.clone(), begin)
     }
 
-    fn put(&self, counted: Option<CountedTables>) {
+    fn put_count(&self, counted: Option<CountedTables>) {
         let mut state = self.0.lock();
-        state.counting = false;
+        state.is_counting = false;
         if counted.is_some() {
             state.counted = counted;
         }
@@ -64,15 +64,15 @@ impl TableSizes {
         tables: Vec<String>,
         now: DateTime<Utc>,
     ) -> Option<CountedTables> {
-        let (known, begin) = self.look(now);
+        let (known, begin) = self.known_or_due(now);
         if !begin {
             return known;
         }
         // In a task of its own: the count goes on when its patience or the request ends, and the next one finds it.
         let (sizes, reader) = (self.clone(), reader.clone());
         let count = actix_web::rt::spawn(async move {
-            let counted = count(&reader, tables, now).await;
-            sizes.put(counted.clone());
+            let counted = count_tables(&reader, tables, now).await;
+            sizes.put_count(counted.clone());
             counted
         });
         let fresh = tokio::time::timeout(PATIENCE, count).await;
@@ -80,7 +80,11 @@ impl TableSizes {
     }
 }
 
-async fn count(reader: &DatabaseReader, names: Vec<String>, now: DateTime<Utc>) -> Option<CountedTables> {
+async fn count_tables(
+    reader: &DatabaseReader,
+    names: Vec<String>,
+    now: DateTime<Utc>,
+) -> Option<CountedTables> {
     let mut tables = Vec::with_capacity(names.len());
     for table in names {
         match reader.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
@@ -103,13 +107,13 @@ mod tests {
     fn one_counts_at_a_time_and_once_an_hour() {
         let sizes = TableSizes::default();
         let now: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
-        assert_eq!(sizes.look(now), (None, true));
-        assert_eq!(sizes.look(now), (None, false), "somebody counts");
-        sizes.put(None);
-        assert_eq!(sizes.look(now), (None, true), "they could not");
+        assert_eq!(sizes.known_or_due(now), (None, true));
+        assert_eq!(sizes.known_or_due(now), (None, false), "somebody counts");
+        sizes.put_count(None);
+        assert_eq!(sizes.known_or_due(now), (None, true), "they could not");
         let counted = CountedTables { at: now, tables: Vec::new() };
-        sizes.put(Some(counted.clone()));
-        assert_eq!(sizes.look(now + TimeDelta::minutes(59)), (Some(counted.clone()), false));
-        assert_eq!(sizes.look(now + TimeDelta::minutes(60)), (Some(counted), true));
+        sizes.put_count(Some(counted.clone()));
+        assert_eq!(sizes.known_or_due(now + TimeDelta::minutes(59)), (Some(counted.clone()), false));
+        assert_eq!(sizes.known_or_due(now + TimeDelta::minutes(60)), (Some(counted), true));
     }
 }

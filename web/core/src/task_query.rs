@@ -16,8 +16,8 @@ pub fn query(params: &QueryParams) -> Result<FindTasks, Problem> {
     Ok(FindTasks {
         filter: filter(params)?,
         search: search(params)?,
-        sort: sort(params)?,
-        ascending: ascending(params)?,
+        sort: parse_sort(params)?,
+        ascending: parse_order(params)?,
         after: params.cursor()?,
         limit: params.limit()?,
         texts: TextExtent::Beginnings,
@@ -43,7 +43,7 @@ pub fn filter(params: &QueryParams) -> Result<TaskFilter, Problem> {
         jobs: params.texts("job")?,
         results,
         running,
-        states: params.many("state").map(state).collect::<Result<_, _>>()?,
+        states: params.many("state").map(parse_state).collect::<Result<_, _>>()?,
         ids: params.texts("id")?,
         given_up: given_up(params)?,
     })
@@ -59,7 +59,7 @@ fn given_up(params: &QueryParams) -> Result<bool, Problem> {
     }
 }
 
-fn state(text: &str) -> Result<TaskState, Problem> {
+fn parse_state(text: &str) -> Result<TaskState, Problem> {
     let all = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
     all.into_iter()
         .find(|state| state.as_str() == text)
@@ -71,7 +71,7 @@ pub fn search(params: &QueryParams) -> Result<TaskSearch, Problem> {
     text.parse().map_err(|err| Problem::invalid(format!("`q`: {err}")))
 }
 
-fn sort(params: &QueryParams) -> Result<TaskSort, Problem> {
+fn parse_sort(params: &QueryParams) -> Result<TaskSort, Problem> {
     let Some(text) = params.one("sort")? else { return Ok(TaskSort::default()) };
     TaskSort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or_else(|| {
         let known = TaskSort::ALL.map(TaskSort::as_str).join(", ");
@@ -79,7 +79,7 @@ fn sort(params: &QueryParams) -> Result<TaskSort, Problem> {
     })
 }
 
-fn ascending(params: &QueryParams) -> Result<bool, Problem> {
+fn parse_order(params: &QueryParams) -> Result<bool, Problem> {
     match params.one("order")? {
         None | Some("desc") => Ok(false),
         Some("asc") => Ok(true),

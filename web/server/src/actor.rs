@@ -57,7 +57,7 @@ pub struct WebActor {
     context: ContextRef,
     timer: Timer,
     told: Option<DateTime<Utc>>,
-    telling: bool,
+    is_telling: bool,
     snapshots_changed: bool,
 }
 
@@ -87,12 +87,12 @@ impl WebActor {
             timer: Timer::default(),
             context,
             told: None,
-            telling: false,
+            is_telling: false,
             snapshots_changed: false,
         }))
     }
 
-    fn run(&mut self, server: Server) {
+    fn run_server(&mut self, server: Server) {
         let handle = server.handle();
         let context = self.context.clone();
         let task = actix::spawn(async move {
@@ -117,7 +117,7 @@ impl WebActor {
 }
 
 impl RunningServer {
-    async fn stop(self, connections: ConnectionCount, timeout: Duration) {
+    async fn stop_within(self, connections: ConnectionCount, timeout: Duration) {
         let stopped = self.handle.stop(true);
         let drained = async {
             // The server looks only every second whether its connections are gone.
@@ -147,7 +147,7 @@ impl WebActor {
         let connections = self.context.connections.clone();
         let stopped = async move {
             if let Some(running) = running {
-                running.stop(connections, stop.timeout).await;
+                running.stop_within(connections, stop.timeout).await;
             }
             view_pool.stop();
         };
@@ -165,10 +165,10 @@ impl WebActor {
 
     fn start_serving(&mut self, ctx: &mut Context<Self>) {
         match self.bound.take() {
-            Some(server) => self.run(server),
+            Some(server) => self.run_server(server),
             // A restart: a hint may have been lost with what was under way.
             None => {
-                self.telling = false;
+                self.is_telling = false;
                 self.tell_soon(ctx);
             }
         }
@@ -176,14 +176,14 @@ impl WebActor {
 
     fn tell_now(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.told = Some(now);
-        if self.telling {
+        if self.is_telling {
             // One read at a time: the next one takes what changed meanwhile, too.
             return self.tell_soon(ctx);
         }
-        self.telling = true;
+        self.is_telling = true;
         let (context, snapshots) = (self.context.clone(), std::mem::take(&mut self.snapshots_changed));
         let telling = async move { tell_changes(&context, snapshots).await };
-        self.ask(ctx, telling, |this, (), _| this.telling = false);
+        self.ask(ctx, telling, |this, (), _| this.is_telling = false);
     }
 }
 

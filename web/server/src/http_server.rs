@@ -89,7 +89,7 @@ impl ServedApp {
             let peer = peer_of(&io);
             ready(Ok::<_, DispatchError>((HttpSocket::new(io), Protocol::Http1, peer)))
         });
-        opened.and_then(self.http())
+        opened.and_then(self.http_service())
     }
 
     fn over_tls(
@@ -105,10 +105,10 @@ impl ServedApp {
             ready(Ok::<_, TlsError<io::Error, DispatchError>>((HttpSocket::new(io), Protocol::Http1, peer)))
         });
         let accepted = acceptor.map_err(TlsError::into_service_error).and_then(opened);
-        accepted.and_then(self.http().map_err(TlsError::Service))
+        accepted.and_then(self.http_service().map_err(TlsError::Service))
     }
 
-    fn http<IO>(
+    fn http_service<IO>(
         &self,
     ) -> impl ServiceFactory<
         (HttpSocket<IO>, Protocol, Option<SocketAddr>),

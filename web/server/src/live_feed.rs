@@ -22,7 +22,7 @@ use serde_json::json;
 pub(crate) async fn tell_changes(context: &WebContext, snapshots: bool) {
     let told = async {
         let changes = context.deps.writer.call(TakeChanges).await?;
-        news(context, changes, context.deps.kit.now()).await
+        read_news(context, changes, context.deps.kit.now()).await
     };
     match told.await {
         Ok(mut news) => {
@@ -46,9 +46,13 @@ struct CountsNews<'a> {
     hours: &'a [HourView],
 }
 
-async fn news(context: &WebContext, changes: DatabaseChanges, now: DateTime<Utc>) -> Result<Vec<LiveEvent>> {
+async fn read_news(
+    context: &WebContext,
+    changes: DatabaseChanges,
+    now: DateTime<Utc>,
+) -> Result<Vec<LiveEvent>> {
     let mut news = Vec::new();
-    tasks(context, &changes, now, &mut news).await?;
+    read_tasks(context, &changes, now, &mut news).await?;
     if !changes.alerts.is_empty() {
         let rows = changes.alerts.iter().copied().collect();
         let alerts = context.deps.view_reader.call(ReadAlerts { rows }).await?;
@@ -73,7 +77,7 @@ async fn news(context: &WebContext, changes: DatabaseChanges, now: DateTime<Utc>
 }
 
 /// Each task that changed as it is now; of a flood only how much changed. With them the totals of today.
-async fn tasks(
+async fn read_tasks(
     context: &WebContext,
     changes: &DatabaseChanges,
     now: DateTime<Utc>,

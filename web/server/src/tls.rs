@@ -61,18 +61,18 @@ type Changed = [Option<SystemTime>; 2];
 
 impl RenewedCertificate {
     fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        let (changed, certified) = (changed(files), Arc::new(load(files)?));
+        let (changed, certified) = (changed_at(files), Arc::new(load_certified(files)?));
         let current = Locked::new(CurrentCertificate { certified, changed, looked: Instant::now() });
         Ok(Self { files: files.clone(), current })
     }
 
-    fn look(&self, current: &mut CurrentCertificate) {
+    fn renew_changed(&self, current: &mut CurrentCertificate) {
         current.looked = Instant::now();
-        let changed = changed(&self.files);
+        let changed = changed_at(&self.files);
         if changed == current.changed {
             return;
         }
-        match load(&self.files) {
+        match load_certified(&self.files) {
             Ok(certified) => {
                 log::info!("event=certificate_renewed path={:?}", self.files.cert);
                 (current.certified, current.changed) = (Arc::new(certified), changed);
@@ -88,13 +88,13 @@ impl ResolvesServerCert for RenewedCertificate {
         let mut current = self.current.lock();
         // Only here: without a handshake nobody needs a newer one.
         if current.looked.elapsed() >= LOOK_AGAIN {
-            self.look(&mut current);
+            self.renew_changed(&mut current);
         }
         Some(Arc::clone(&current.certified))
     }
 }
 
-fn changed(files: &TlsFiles) -> Changed {
+fn changed_at(files: &TlsFiles) -> Changed {
     [&files.cert, &files.key].map(|path| path.metadata().and_then(|metadata| metadata.modified()).ok())
 }
 
@@ -102,7 +102,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|err| TlsError::of_file(path, pem::Error::Io(err)))
 }
 
-fn load(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
+fn load_certified(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let (cert, key) = (read_file(&files.cert)?, read_file(&files.key)?);
     let chain = CertificateDer::pem_slice_iter(bom::skip_bytes(&cert));
     let chain: Vec<_> =
@@ -144,7 +144,7 @@ mod tests {
         let (files, made) = (files(folder.path()), made());
         std::fs::write(&files.cert, format!("\u{feff}{}", made.cert.pem())).unwrap();
         std::fs::write(&files.key, format!("\u{feff}{}", made.signing_key.serialize_pem())).unwrap();
-        assert_eq!(load(&files).unwrap().cert[0], *made.cert.der());
+        assert_eq!(load_certified(&files).unwrap().cert[0], *made.cert.der());
     }
 
     #[test]
@@ -158,10 +158,10 @@ mod tests {
         renewing.current.lock().changed = [None, None];
         let served = |renewing: &RenewedCertificate| renewing.current.lock().certified.cert[0].clone();
         std::fs::write(&files.cert, new.cert.pem()).unwrap();
-        renewing.look(&mut renewing.current.lock());
+        renewing.renew_changed(&mut renewing.current.lock());
         assert_eq!(served(&renewing), *old.cert.der(), "its key isn't there yet");
         write(&files, &new);
-        renewing.look(&mut renewing.current.lock());
+        renewing.renew_changed(&mut renewing.current.lock());
         assert_eq!(served(&renewing), *new.cert.der());
     }
 

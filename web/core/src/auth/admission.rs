@@ -28,18 +28,18 @@ pub async fn admit(
     if let Some(token) = hooks::token(request.match_info().as_str()) {
         return admit_push(context, token, from).await;
     }
-    let presented = presented(request);
+    let presented = presented_proof(request);
     let anyone = Caller { who: None, from };
-    // The commonest case on loopback: nothing to look up.
+    // The commonest case on loopback: nothing to look up. A token that comes all the same is checked, so that the audit
+    // log names its holder.
     if presented.is_none() && context.config.access.anonymous {
         return Ok(anyone);
     }
-    // A token that comes all the same is checked, so that the audit log names its holder.
     if found.role == ANYONE || found.is_watch() && context.config.access.open_metrics {
         return Ok(anyone);
     }
-    let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
-    let who = identify(context, &presented, from).await?;
+    let Some(presented) = presented else { return Err(unauthorized_because("there is no token in it")) };
+    let who = identify_caller(context, &presented, from).await?;
     if !found.role.lets_in(who.role) {
         let detail = format!(
             "{} is the token of a {}: {} {} needs the role {}",
@@ -57,7 +57,7 @@ pub async fn admit(
 /// Lets in who has the token of a hook's address.
 async fn admit_push(context: &WebContext, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
     // Also where anyone may do everything: the address is what others, from elsewhere, send to.
-    let who = identify(context, &PresentedProof::Token(hash_of(token)), from).await.map_err(|problem| {
+    let who = identify_caller(context, &PresentedProof::Token(hash_of(token)), from).await.map_err(|problem| {
         match problem.code() {
             Code::Unauthorized => Problem::new(
                 Code::Unauthorized,
@@ -95,7 +95,7 @@ enum PresentedProof {
     Neither,
 }
 
-fn presented(request: &ServiceRequest) -> Option<PresentedProof> {
+fn presented_proof(request: &ServiceRequest) -> Option<PresentedProof> {
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let token = header.to_str().ok().and_then(|text| text.split_once(' '));
         return Some(match token {
@@ -109,7 +109,7 @@ fn presented(request: &ServiceRequest) -> Option<PresentedProof> {
     Some(Session::read(cookie.value()).map_or(PresentedProof::Neither, PresentedProof::Session))
 }
 
-async fn identify(
+async fn identify_caller(
     context: &WebContext,
     presented: &PresentedProof,
     from: Option<IpAddr>,
@@ -127,17 +127,17 @@ async fn identify(
             return owner
                 .filter(|owner| session.is_good(&owner.hash, now))
                 .map(|owner| owner.who())
-                .ok_or_else(|| unauthorized("the session has ended: log in again"));
+                .ok_or_else(|| unauthorized_because("the session has ended: log in again"));
         }
         PresentedProof::Neither => None,
     };
     known.ok_or_else(|| {
         context.failures.count(from, now);
-        unauthorized("its token isn't known: it was removed, or is mistyped")
+        unauthorized_because("its token isn't known: it was removed, or is mistyped")
     })
 }
 
-fn unauthorized(why: &str) -> Problem {
+fn unauthorized_because(why: &str) -> Problem {
     let detail = format!(
         "the request isn't let in: {why}. Send `Authorization: Bearer TOKEN`; `flowlord token add NAME --role ROLE` \
          makes one"

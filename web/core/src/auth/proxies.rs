@@ -18,7 +18,7 @@ impl TrustedProxies {
         items.iter().map(|item| parse_network(item)).collect::<Result<_, _>>().map(Self)
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    fn is_trusted(&self, address: IpAddr) -> bool {
         // On a socket for both versions an IPv4 peer comes as `::ffff:10.0.0.1`.
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -32,10 +32,10 @@ impl TrustedProxies {
         // The last name is the one that the nearest proxy saw; those before it count only as far as they are proxies
         // of ours, too: the client can write any name there.
         for name in named.into_iter().rev() {
-            if !self.trusts(client) {
+            if !self.is_trusted(client) {
                 break;
             }
-            let Some(before) = address(name) else { break };
+            let Some(before) = parse_address(name) else { break };
             client = before.to_canonical();
         }
         Some(client)
@@ -43,7 +43,7 @@ impl TrustedProxies {
 
     pub fn is_https(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
         let said = headers.get(FORWARDED_PROTO).is_some_and(|value| value.as_bytes() == b"https");
-        said && peer.is_some_and(|peer| self.trusts(peer))
+        said && peer.is_some_and(|peer| self.is_trusted(peer))
     }
 }
 
@@ -53,7 +53,7 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
 }
 
 /// An address as proxies write it, with or without a port.
-fn address(name: &str) -> Option<IpAddr> {
+fn parse_address(name: &str) -> Option<IpAddr> {
     let plain = name.trim_start_matches('[').trim_end_matches(']');
     plain.parse().ok().or_else(|| name.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }

@@ -20,7 +20,7 @@ pub struct Session {
 impl Session {
     pub fn new(name: &str, hash: &TokenHash, now: DateTime<Utc>) -> Self {
         let expires = (now + LASTS).timestamp();
-        let signature = signing(hash, name, expires).finalize().into_bytes().to_vec();
+        let signature = session_mac(hash, name, expires).finalize().into_bytes().to_vec();
         Self { name: name.to_owned(), expires, signature }
     }
 
@@ -41,11 +41,11 @@ impl Session {
     pub fn is_good(&self, hash: &TokenHash, now: DateTime<Utc>) -> bool {
         // Compares in constant time.
         now.timestamp() < self.expires
-            && signing(hash, &self.name, self.expires).verify_slice(&self.signature).is_ok()
+            && session_mac(hash, &self.name, self.expires).verify_slice(&self.signature).is_ok()
     }
 }
 
-fn signing(hash: &TokenHash, name: &str, expires: i64) -> Hmac<Sha256> {
+fn session_mac(hash: &TokenHash, name: &str, expires: i64) -> Hmac<Sha256> {
     // A shorter key is filled up with zeroes: by HMAC's own rule.
     let mut key = [0; 64];
     key[..hash.len()].copy_from_slice(hash);

@@ -70,11 +70,11 @@ impl TokenRegistry {
         if self.local.as_ref() == Some(hash) {
             return Ok(Some(TokenHolder { name: LOCAL.to_owned(), role: Role::Admin }));
         }
-        self.find(|copy| copy.by_hash.get(hash).map(TokenOwner::who)).await
+        self.find_in_copy(|copy| copy.by_hash.get(hash).map(TokenOwner::who)).await
     }
 
     pub async fn by_name(&self, name: &str) -> Result<Option<TokenOwner>, Problem> {
-        self.find(|copy| copy.by_hash.values().find(|owner| owner.name == name).cloned()).await
+        self.find_in_copy(|copy| copy.by_hash.values().find(|owner| owner.name == name).cloned()).await
     }
 
     /// The copy is out of date: the next request reads anew.
@@ -82,7 +82,7 @@ impl TokenRegistry {
         self.copy.lock().read_at = None;
     }
 
-    async fn find<T>(&self, find: impl Fn(&TokenCopy) -> Option<T>) -> Result<Option<T>, Problem> {
+    async fn find_in_copy<T>(&self, find: impl Fn(&TokenCopy) -> Option<T>) -> Result<Option<T>, Problem> {
         let now = self.clock.now();
         // The guard goes before the read below: no request waits for another's database.
         let (found, age) = {

@@ -131,7 +131,7 @@ impl EventHub {
         Self { epoch: format!("{:x}", started_at.timestamp_micros()), state: Locked::new(state) }
     }
 
-    fn id(&self, number: u64) -> String {
+    fn event_id(&self, number: u64) -> String {
         format!("{}-{number}", self.epoch)
     }
 
@@ -147,23 +147,23 @@ impl EventHub {
             // Subscribers hear that something changed, and read it from the list.
             let (kind, json) =
                 if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
-            state.push(self.frame(number, kind, &json));
+            state.push_frame(self.frame(number, kind, &json));
         }
     }
 
     fn frame(&self, number: u64, kind: EventKind, json: &str) -> Arc<EventFrame> {
-        Arc::new(EventFrame { number, kind, text: self.text(number, kind, json) })
+        Arc::new(EventFrame { number, kind, text: self.event_text(number, kind, json) })
     }
 
-    fn text(&self, number: u64, kind: EventKind, json: &str) -> Bytes {
-        Bytes::from(format!("id: {}\nevent: {}\ndata: {json}\n\n", self.id(number), kind.as_str()))
+    fn event_text(&self, number: u64, kind: EventKind, json: &str) -> Bytes {
+        Bytes::from(format!("id: {}\nevent: {}\ndata: {json}\n\n", self.event_id(number), kind.as_str()))
     }
 
     /// Something was not told: nobody can go on from before, and whoever looks on begins anew.
     pub fn break_off(&self) {
         let mut state = self.state.lock();
         let number = state.last + 1;
-        state.push(self.frame(number, EventKind::Reset, "{}"));
+        state.push_frame(self.frame(number, EventKind::Reset, "{}"));
         state.kept.clear();
         state.complete_since = number;
     }
@@ -174,14 +174,14 @@ impl EventHub {
     }
 
     /// What a subscriber gets that fell behind.
-    fn reset(&self) -> Bytes {
+    fn reset_text(&self) -> Bytes {
         let last = self.state.lock().last;
-        self.text(last, EventKind::Reset, "{}")
+        self.event_text(last, EventKind::Reset, "{}")
     }
 }
 
 impl HubState {
-    fn push(&mut self, event: Arc<EventFrame>) {
+    fn push_frame(&mut self, event: Arc<EventFrame>) {
         self.last = event.number;
         if self.kept.len() == KEPT
             && let Some(oldest) = self.kept.pop_front()
@@ -195,7 +195,7 @@ impl HubState {
     }
 
     /// What one missed that knows all up to `number`; none when it can't be told any more.
-    fn since(&self, number: u64) -> Option<VecDeque<Arc<EventFrame>>> {
+    fn events_since(&self, number: u64) -> Option<VecDeque<Arc<EventFrame>>> {
         let known = (self.complete_since..=self.last).contains(&number);
         known.then(|| self.kept.iter().filter(|event| event.number > number).cloned().collect())
     }
@@ -217,7 +217,7 @@ impl EventHub {
         }
         let mut state = self.state.lock();
         state.watched_until = Some(now + COMES_BACK);
-        Some(self.id(state.last))
+        Some(self.event_id(state.last))
     }
 
     /// Looks on from now, or from after the event that was seen last.
@@ -236,21 +236,27 @@ impl EventHub {
         }
         // Under the lock: each event is either among the missed ones or received, never both or neither.
         let events = out.subscribe();
-        let (from, missed) = match after.map(|after| self.missed(&state, after)) {
+        let (from, missed) = match after.map(|after| self.missed_events(&state, after)) {
             None => (state.last, VecDeque::new()),
             Some(Some(known)) => known,
             Some(None) => (state.last, VecDeque::from([self.frame(state.last, EventKind::Reset, "{}")])),
         };
         state.subscribers += 1;
         drop(state);
-        Ok(Subscription { clock: clock.clone(), missed, events, from: self.id(from), hub: Arc::clone(self) })
+        Ok(Subscription {
+            clock: clock.clone(),
+            missed,
+            events,
+            from: self.event_id(from),
+            hub: Arc::clone(self),
+        })
     }
 
     /// What one missed that saw the event of this id last; none when it can't be told any more.
-    fn missed(&self, state: &HubState, id: &str) -> Option<(u64, VecDeque<Arc<EventFrame>>)> {
+    fn missed_events(&self, state: &HubState, id: &str) -> Option<(u64, VecDeque<Arc<EventFrame>>)> {
         let (epoch, number) = id.split_once('-')?;
         let number = number.parse().ok().filter(|_| epoch == self.epoch)?;
-        Some((number, state.since(number)?))
+        Some((number, state.events_since(number)?))
     }
 }
 

@@ -28,7 +28,7 @@ impl EventKinds {
         names.map(event_kind).collect::<Result<_, _>>().map(Self)
     }
 
-    fn wants(&self, event: &EventFrame) -> bool {
+    fn wants_event(&self, event: &EventFrame) -> bool {
         // Without a reset a subscriber would go on from a gap that it doesn't know of.
         self.0.is_empty() || event.kind == EventKind::Reset || self.0.contains(&event.kind)
     }
@@ -44,7 +44,7 @@ fn event_kind(name: &str) -> Result<EventKind, Problem> {
 struct FeedReader {
     subscription: Subscription,
     kinds: EventKinds,
-    begun: bool,
+    has_begun: bool,
     until: DateTime<Utc>,
 }
 
@@ -53,22 +53,22 @@ pub fn stream(
     kinds: EventKinds,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let until = subscription.clock.now() + LASTS;
-    unfold(FeedReader { subscription, kinds, begun: false, until }, |mut reading| async move {
-        let text = reading.next().await?;
+    unfold(FeedReader { subscription, kinds, has_begun: false, until }, |mut reading| async move {
+        let text = reading.next_text().await?;
         Some((Ok(text), reading))
     })
 }
 
 impl FeedReader {
     /// None when it is over.
-    async fn next(&mut self) -> Option<Bytes> {
-        if !self.begun {
-            self.begun = true;
+    async fn next_text(&mut self) -> Option<Bytes> {
+        if !self.has_begun {
+            self.has_begun = true;
             // An id without data is remembered by the client and tells it nothing.
             return Some(Bytes::from(format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.subscription.from)));
         }
         while let Some(event) = self.subscription.missed.pop_front() {
-            if self.kinds.wants(&event) {
+            if self.kinds.wants_event(&event) {
                 return Some(event.text.clone());
             }
         }
@@ -76,12 +76,12 @@ impl FeedReader {
         loop {
             tokio::select! {
                 event = self.subscription.events.recv() => match event {
-                    Ok(event) if self.kinds.wants(&event) => return Some(event.text.clone()),
+                    Ok(event) if self.kinds.wants_event(&event) => return Some(event.text.clone()),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => {
                         // To the end of the queue: what lies in between is read anew with the lists.
                         self.subscription.events = self.subscription.events.resubscribe();
-                        return Some(self.subscription.hub.reset());
+                        return Some(self.subscription.hub.reset_text());
                     }
                     Err(RecvError::Closed) => return None,
                 },

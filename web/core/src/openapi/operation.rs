@@ -83,7 +83,7 @@ impl Operation {
         let codes = if role == ANYONE { &[Code::ForbiddenOrigin] } else { GUARDED };
         Self {
             method,
-            path: plain(pattern),
+            path: plain_path(pattern),
             role,
             tag: "",
             summary: "",
@@ -119,18 +119,19 @@ impl Operation {
     }
 
     pub fn path(self, name: &'static str, says: &'static str, example: &'static str) -> Self {
-        self.with(ParameterPlace::Path, name, says, json!({"type": "string", "minLength": 1}), Some(example))
+        let schema = json!({"type": "string", "minLength": 1});
+        self.with_parameter(ParameterPlace::Path, name, says, schema, Some(example))
     }
 
     pub fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
-        self.with(ParameterPlace::Query, name, says, schema, None)
+        self.with_parameter(ParameterPlace::Query, name, says, schema, None)
     }
 
     pub fn header(self, name: &'static str, says: &'static str, schema: Value) -> Self {
-        self.with(ParameterPlace::Header, name, says, schema, None)
+        self.with_parameter(ParameterPlace::Header, name, says, schema, None)
     }
 
-    fn with(
+    fn with_parameter(
         mut self,
         place: ParameterPlace,
         name: &'static str,
@@ -215,7 +216,7 @@ impl Operation {
         let mut answers = Map::new();
         for status in self.statuses() {
             let success = self.successes.iter().find(|success| success.status == status);
-            let answer = success.map_or_else(|| self.problem(status), SuccessAnswer::document);
+            let answer = success.map_or_else(|| self.problem_answer(status), SuccessAnswer::document);
             answers.insert(status.to_string(), answer);
         }
         let id: Vec<&str> = self.path.split(['/', '{', '}', '.']).filter(|part| !part.is_empty()).collect();
@@ -245,14 +246,16 @@ impl Operation {
         document
     }
 
-    fn problem(&self, status: u16) -> Value {
+    fn problem_answer(&self, status: u16) -> Value {
         let codes: Vec<Code> = self.codes.iter().filter(|code| code.status() == status).copied().collect();
         let says: Vec<String> = codes
             .iter()
             .map(|code| format!("`{}`: {}", code.as_str(), code.title().to_lowercase()))
             .collect();
-        let examples: Map<String, Value> =
-            codes.iter().map(|code| (code.as_str().to_owned(), json!({"value": example(*code)}))).collect();
+        let examples: Map<String, Value> = codes
+            .iter()
+            .map(|code| (code.as_str().to_owned(), json!({"value": problem_example(*code)})))
+            .collect();
         let mut answer = json!({
             "description": says.join("; "),
             "content": {"application/problem+json": {"schema": schema("Problem"), "examples": examples}},
@@ -265,7 +268,7 @@ impl Operation {
     }
 }
 
-fn plain(pattern: &str) -> String {
+fn plain_path(pattern: &str) -> String {
     let mut plain = String::new();
     let mut in_pattern = false;
     for c in pattern.chars() {
@@ -277,7 +280,7 @@ fn plain(pattern: &str) -> String {
     plain
 }
 
-fn example(code: Code) -> Value {
+fn problem_example(code: Code) -> Value {
     json!({
         "type": format!("/api/docs/errors#{}", code.as_str()),
         "title": code.title(),

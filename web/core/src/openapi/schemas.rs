@@ -41,29 +41,29 @@ impl SchemaRegistry {
 /// A schema as JSON. What serde flattens into one object is one object here, too.
 pub fn json_of(schema: impl Into<RefOr<Schema>>) -> Value {
     let mut json = serde_json::to_value(schema.into()).unwrap_or_default();
-    flatten(&mut json);
+    flatten_parts(&mut json);
     json
 }
 
-fn flatten(json: &mut Value) {
+fn flatten_parts(json: &mut Value) {
     match json {
-        Value::Array(items) => items.iter_mut().for_each(flatten),
+        Value::Array(items) => items.iter_mut().for_each(flatten_parts),
         Value::Object(members) => {
-            members.values_mut().for_each(flatten);
+            members.values_mut().for_each(flatten_parts);
             let Some(Value::Array(parts)) = members.remove("allOf") else { return };
             for part in parts {
-                merge(json, part);
+                merge_json(json, part);
             }
         }
         _ => {}
     }
 }
 
-fn merge(into: &mut Value, from: Value) {
+fn merge_json(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (name, value) in from {
-                merge(into.entry(name).or_insert(Value::Null), value);
+                merge_json(into.entry(name).or_insert(Value::Null), value);
             }
         }
         (Value::Array(into), Value::Array(from)) => into.extend(from),

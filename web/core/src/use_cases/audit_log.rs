@@ -16,13 +16,13 @@ pub fn list_changes(
         from,
         to,
         who: params.texts("who")?,
-        actions: params.many("action").map(action).collect::<Result<_, _>>()?,
+        actions: params.many("action").map(parse_action).collect::<Result<_, _>>()?,
         after: params.cursor()?,
         limit,
     })
 }
 
-fn action(name: &str) -> Result<AuditAction, Problem> {
+fn parse_action(name: &str) -> Result<AuditAction, Problem> {
     AuditAction::from_name(name).ok_or_else(|| {
         let known = AuditAction::ALL.map(AuditAction::as_str).join(", ");
         Problem::wrong_value("action", name, format_args!("one of {known}"))

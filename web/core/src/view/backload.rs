@@ -39,7 +39,7 @@ pub struct BackloadRequestDoc {
     meta_file: Option<String>,
     /// Create the tasks, instead of only showing them.
     execute: Option<bool>,
-    #[schema(schema_with = choices)]
+    #[schema(schema_with = selection_names)]
     only: Option<String>,
     /// Don't wait for the tasks to be stored.
     background: Option<bool>,
@@ -49,7 +49,7 @@ pub struct BackloadRequestDoc {
     limit: Option<usize>,
 }
 
-fn choices() -> ObjectBuilder {
+fn selection_names() -> ObjectBuilder {
     limits::one_of(["all", "missing", "failed"])
 }
 
@@ -131,7 +131,7 @@ pub struct ExecutedView<'a> {
 #[schema(as = Backload)]
 pub struct BackloadView<'a> {
     id: i64,
-    #[schema(schema_with = states)]
+    #[schema(schema_with = state_names)]
     state: &'static str,
     #[schema(schema_with = limits::time)]
     requested: TimeStamp,
@@ -157,7 +157,7 @@ pub struct BackloadView<'a> {
     failures: Option<Vec<FailureView<'a>>>,
 }
 
-fn states() -> ObjectBuilder {
+fn state_names() -> ObjectBuilder {
     limits::one_of(BackloadState::ALL.map(BackloadState::as_str))
 }
 

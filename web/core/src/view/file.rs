@@ -18,7 +18,7 @@ pub struct OutcomeView<'a> {
     task: &'a str,
     /// The pattern that the path matches.
     files: &'a str,
-    #[schema(schema_with = outcomes)]
+    #[schema(schema_with = outcome_names)]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::uid)]
@@ -27,7 +27,7 @@ pub struct OutcomeView<'a> {
     why: &'a str,
 }
 
-fn outcomes() -> ObjectBuilder {
+fn outcome_names() -> ObjectBuilder {
     limits::one_of(FileMatchState::ALL.map(FileMatchState::as_str))
 }
 
@@ -65,7 +65,7 @@ pub struct FileEventView<'a> {
     event: i64,
     #[schema(schema_with = limits::time)]
     at: TimeStamp,
-    #[schema(schema_with = sources)]
+    #[schema(schema_with = source_names)]
     source: &'static str,
     path: &'a str,
     size: i64,
@@ -84,7 +84,7 @@ pub struct FileEventView<'a> {
     phases: Vec<OutcomeView<'a>>,
 }
 
-fn sources() -> ObjectBuilder {
+fn source_names() -> ObjectBuilder {
     limits::one_of(FileSource::ALL.map(FileSource::as_str))
 }
 

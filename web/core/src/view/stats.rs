@@ -25,7 +25,7 @@ pub struct ResultSum {
 }
 
 impl ResultSum {
-    fn add(&mut self, counts: &ResultCounts) {
+    fn add_counts(&mut self, counts: &ResultCounts) {
         self.total += counts.total;
         self.complete += counts.complete;
         self.error += counts.error;
@@ -86,9 +86,9 @@ impl<'a> StatsView<'a> {
         let mut hours = [ResultSum::default(); HOURS];
         let mut tasks: BTreeMap<(&str, &str), Vec<&HourTotals>> = BTreeMap::new();
         for row in &stats.rows {
-            totals.add(&row.counts);
+            totals.add_counts(&row.counts);
             if let Some(hour) = hours.get_mut(usize::from(row.hour)) {
-                hour.add(&row.counts);
+                hour.add_counts(&row.counts);
             }
             tasks.entry((&row.topic, &row.job)).or_default().push(row);
         }
@@ -106,10 +106,10 @@ impl<'a> TaskStats<'a> {
         let (mut sum, mut millis) = (ResultSum::default(), 0_u64);
         let mut hours = Vec::with_capacity(rows.len());
         for row in rows {
-            sum.add(&row.counts);
+            sum.add_counts(&row.counts);
             millis += row.run_millis;
             let mut hour = ResultSum::default();
-            hour.add(&row.counts);
+            hour.add_counts(&row.counts);
             hours.push(HourView { hour: row.hour, sum: hour });
         }
         hours.sort_by_key(|hour| hour.hour);

@@ -67,7 +67,7 @@ struct TaskFields<'a> {
     #[serde(flatten)]
     #[schema(schema_with = TaskMembers::schema)]
     doc: AttemptDoc<'a>,
-    #[schema(schema_with = states)]
+    #[schema(schema_with = state_names)]
     state: &'static str,
     /// 1 + retries so far.
     #[schema(minimum = 1)]
@@ -89,7 +89,7 @@ struct TaskFields<'a> {
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     progress: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = parent)]
+    #[schema(schema_with = parent_uid)]
     parent: Option<Uid>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(schema_with = limits::truncated)]
@@ -102,12 +102,12 @@ struct TaskFields<'a> {
     msg_truncated: bool,
 }
 
-fn states() -> ObjectBuilder {
+fn state_names() -> ObjectBuilder {
     let states = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
     limits::one_of(states.map(TaskState::as_str))
 }
 
-fn parent() -> ObjectBuilder {
+fn parent_uid() -> ObjectBuilder {
     limits::uid().description(Some("the attempt that led to this one"))
 }
 
@@ -116,7 +116,7 @@ impl<'a> From<TaskView<'a>> for TaskFields<'a> {
         Self {
             doc: AttemptDoc(task),
             state: task.state.as_str(),
-            attempt: attempt(task),
+            attempt: attempt_number(task),
             delivery: task.delivery,
             not_before: task.not_before.map(TimeStamp),
             cancelled: task.cancelled,
@@ -131,7 +131,7 @@ impl<'a> From<TaskView<'a>> for TaskFields<'a> {
     }
 }
 
-fn attempt(task: &Attempt) -> u32 {
+fn attempt_number(task: &Attempt) -> u32 {
     task.retry.saturating_add(1)
 }
 
@@ -152,7 +152,7 @@ pub struct GrantedView<'a> {
 
 impl<'a> From<&'a LeaseGrant> for GrantedView<'a> {
     fn from(LeaseGrant { lease, expires, task }: &'a LeaseGrant) -> Self {
-        Self { lease, expires: TimeStamp(*expires), attempt: attempt(task), task: AttemptDoc(task) }
+        Self { lease, expires: TimeStamp(*expires), attempt: attempt_number(task), task: AttemptDoc(task) }
     }
 }
 

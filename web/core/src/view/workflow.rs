@@ -76,7 +76,7 @@ pub struct PhaseView<'a> {
 #[schema(as = Workflow)]
 pub struct FileView<'a> {
     pub file: &'a str,
-    #[schema(schema_with = statuses)]
+    #[schema(schema_with = status_names)]
     status: &'static str,
     #[schema(inline)]
     phases: Vec<PhaseView<'a>>,
@@ -95,17 +95,17 @@ pub struct FindingDoc {
     line: usize,
     /// In characters, from 1.
     column: usize,
-    #[schema(schema_with = severities)]
+    #[schema(schema_with = severity_names)]
     severity: String,
     /// What is wrong, and what to do about it.
     message: String,
 }
 
-fn severities() -> ObjectBuilder {
+fn severity_names() -> ObjectBuilder {
     limits::one_of(["error", "warning"])
 }
 
-fn statuses() -> ObjectBuilder {
+fn status_names() -> ObjectBuilder {
     limits::one_of(["ok", "broken"]).description(Some("broken when the file as it is now doesn't load"))
 }
 
@@ -157,7 +157,7 @@ fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhase
         retry: phase.retry,
         template: &phase.template,
         line: phase.line,
-        status: status(phase, paused.is_some()),
+        status: phase_status(phase, paused.is_some()),
         paused: paused.is_some(),
         paused_since: paused.map(TimeStamp),
         next: next.map(TimeStamp),
@@ -167,7 +167,7 @@ fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhase
     }
 }
 
-fn status(phase: &Phase, is_paused: bool) -> String {
+fn phase_status(phase: &Phase, is_paused: bool) -> String {
     let problems = phase.problems_text();
     match (problems.is_empty(), is_paused) {
         (true, false) => "ok".to_owned(),

@@ -16,7 +16,7 @@ pub(crate) struct OpenEntry {
 
 impl OpenEntry {
     pub(crate) fn of(request: &ServiceRequest, found: &RouteMatch<'_>, caller: &Caller) -> Option<Self> {
-        let action = change(found.route?, caller)?;
+        let action = audited_change(found.route?, caller)?;
         let entry = AuditEntry::default();
         request.extensions_mut().insert(entry.clone());
         Some(Self { action, entry })
@@ -54,7 +54,7 @@ impl OpenEntry {
 
 /// The action of a request that is the change of a person. What workers do all day is none, unless somebody does it
 /// with a token that isn't a worker's.
-fn change(route: &Route, caller: &Caller) -> Option<AuditedAction> {
+fn audited_change(route: &Route, caller: &Caller) -> Option<AuditedAction> {
     // Without tokens a request of a worker looks like anyone's: what workers may do is taken for theirs.
     let is_by_worker = caller.who.as_ref().is_none_or(|who| who.role == Role::Worker);
     route.audited.filter(|_| route.role != Role::Worker.into() || !is_by_worker)
@@ -92,7 +92,7 @@ mod tests {
         ] {
             let table = table();
             let route = table.find(&method, &pattern.replace(['{', '}'], "")).route.unwrap();
-            assert_eq!(change(route, caller).is_some(), expected, "{method} {pattern}");
+            assert_eq!(audited_change(route, caller).is_some(), expected, "{method} {pattern}");
         }
     }
 

@@ -35,25 +35,25 @@ pub(crate) fn encode(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBod
         return answer;
     }
     let asked = AcceptedEncoding::of(answer.request().headers());
-    let mut unchanged = false;
+    let mut is_unchanged = false;
     let mut answer = answer.map_body(|head, body| {
         let bytes = match body.try_into_bytes() {
             Ok(bytes) => bytes,
             // It goes on: nobody knows what comes.
             Err(body) => return body,
         };
-        if is(&head.headers, b"application/json") && !head.headers.contains_key(header::ETAG) {
-            let tag = tag(&bytes);
-            unchanged = asked.knows(&tag);
-            set(&mut head.headers, header::ETAG, &tag);
-            set(&mut head.headers, header::CACHE_CONTROL, "private, no-cache");
-            if unchanged {
+        if has_type(&head.headers, b"application/json") && !head.headers.contains_key(header::ETAG) {
+            let tag = weak_tag(&bytes);
+            is_unchanged = asked.knows_tag(&tag);
+            set_header(&mut head.headers, header::ETAG, &tag);
+            set_header(&mut head.headers, header::CACHE_CONTROL, "private, no-cache");
+            if is_unchanged {
                 return BoxBody::new(());
             }
         }
-        compressed(&asked, &mut head.headers, bytes)
+        compressed_body(&asked, &mut head.headers, bytes)
     });
-    if unchanged {
+    if is_unchanged {
         *answer.response_mut().status_mut() = StatusCode::NOT_MODIFIED;
         answer.headers_mut().remove(header::CONTENT_TYPE);
     }
@@ -67,19 +67,20 @@ struct AcceptedEncoding {
 
 impl AcceptedEncoding {
     fn of(headers: &HeaderMap) -> Self {
-        let accepted: Vec<&str> = items(headers, header::ACCEPT_ENCODING).filter_map(accepted_name).collect();
+        let accepted: Vec<&str> =
+            items_of(headers, header::ACCEPT_ENCODING).filter_map(accepted_name).collect();
         let coding =
             CODINGS.into_iter().find(|(name, _)| accepted.iter().any(|one| one.eq_ignore_ascii_case(name)));
-        Self { coding, known_tags: items(headers, header::IF_NONE_MATCH).map(str::to_owned).collect() }
+        Self { coding, known_tags: items_of(headers, header::IF_NONE_MATCH).map(str::to_owned).collect() }
     }
 
-    fn knows(&self, tag: &str) -> bool {
+    fn knows_tag(&self, tag: &str) -> bool {
         self.known_tags.iter().any(|known| known == "*" || without_weakness(known) == without_weakness(tag))
     }
 }
 
 /// The items of all lines of a header.
-fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+fn items_of(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
@@ -97,7 +98,7 @@ fn without_weakness(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }
 
-fn tag(bytes: &[u8]) -> String {
+fn weak_tag(bytes: &[u8]) -> String {
     // Weak: the same content may be sent compressed or not.
     // A collision would show somebody an old list; 64 bits of one client's own answers don't collide by chance.
     let mut hasher = DefaultHasher::new();
@@ -105,16 +106,16 @@ fn tag(bytes: &[u8]) -> String {
     format!("W/\"{:016x}\"", hasher.finish())
 }
 
-fn compressed(asked: &AcceptedEncoding, headers: &mut HeaderMap, bytes: Bytes) -> BoxBody {
+fn compressed_body(asked: &AcceptedEncoding, headers: &mut HeaderMap, bytes: Bytes) -> BoxBody {
     let texts: [&[u8]; 4] = [b"application/json", b"text/html", b"text/plain", b"application/toml"];
-    if bytes.len() < MIN_COMPRESSED || !texts.iter().any(|kind| is(headers, kind)) {
+    if bytes.len() < MIN_COMPRESSED || !texts.iter().any(|kind| has_type(headers, kind)) {
         return BoxBody::new(bytes);
     }
     // Also of what isn't compressed: a cache must not hand it to those who can read less, or more.
     headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     let smaller = asked.coding.and_then(|(name, compress)| Some((name, compress(&bytes)?)));
     let Some((name, smaller)) = smaller else { return BoxBody::new(bytes) };
-    set(headers, header::CONTENT_ENCODING, name);
+    set_header(headers, header::CONTENT_ENCODING, name);
     BoxBody::new(Bytes::from(smaller))
 }
 
@@ -134,11 +135,11 @@ fn brotli(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether the content is of a type, whatever its charset.
-fn is(headers: &HeaderMap, kind: &[u8]) -> bool {
+fn has_type(headers: &HeaderMap, kind: &[u8]) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(kind))
 }
 
-fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+fn set_header(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

@@ -43,7 +43,7 @@ pub(crate) async fn guard(
     };
     let caller = match let_in {
         Ok(caller) => caller,
-        Err(problem) => return Ok(refusal(&context, request, problem, &id)),
+        Err(problem) => return Ok(refuse_with_id(&context, request, problem, &id)),
     };
     let audited = OpenEntry::of(&request, &found, &caller);
     if caller.who.is_some() {
@@ -64,7 +64,7 @@ pub(crate) async fn guard(
     if let Some(audited) = audited {
         audited.store(&context, &caller, &answer).await;
     }
-    let mut answer = encode(context.base.put(identified(&context, answer, &id)));
+    let mut answer = encode(context.base.put(with_request_id(&context, answer, &id)));
     set_headers(answer.headers_mut(), &id);
     Ok(answer)
 }
@@ -80,7 +80,7 @@ fn log_request(answer: &ServiceResponse<BoxBody>, id: &HeaderValue) {
 }
 
 /// An answer whose problem names the request.
-fn identified(
+fn with_request_id(
     context: &WebContext,
     answer: ServiceResponse<BoxBody>,
     id: &HeaderValue,
@@ -99,23 +99,23 @@ pub(crate) fn refused(
     problem: Problem,
 ) -> ServiceResponse<BoxBody> {
     let id = context.request_ids.of(request.headers());
-    refusal(context, request, problem, &id)
+    refuse_with_id(context, request, problem, &id)
 }
 
-fn refusal(
+fn refuse_with_id(
     context: &WebContext,
     request: ServiceRequest,
     problem: Problem,
     id: &HeaderValue,
 ) -> ServiceResponse<BoxBody> {
-    let refusal = refuse(context, problem, &request, id);
+    let refusal = refusal_response(context, problem, &request, id);
     let mut refused = context.base.put(request.into_response(refusal));
     set_headers(refused.headers_mut(), id);
     refused
 }
 
 /// A person is sent to the login page, or told on a page what they may not; a program gets the problem.
-fn refuse(
+fn refusal_response(
     context: &WebContext,
     problem: Problem,
     request: &ServiceRequest,

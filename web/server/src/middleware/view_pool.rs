@@ -111,8 +111,8 @@ pub(crate) async fn hand_over(
         }
         RouteClass::Direct | RouteClass::Watch => return next.call(request).await,
     }
-    match view_pool.queue.ask(ViewRequest::of(&request)).await {
-        Ok(seen) => Ok(request.into_response(seen.answer())),
+    match view_pool.queue.ask_once(ViewRequest::of(&request)).await {
+        Ok(seen) => Ok(request.into_response(seen.into_response())),
         Err(problem) => Ok(refused(&context, request, problem)),
     }
 }
@@ -136,27 +136,27 @@ fn start_thread(context: ContextRef, queue: Arc<ViewQueue>) -> ArbiterHandle {
     let arbiter = Arbiter::new();
     arbiter.spawn_fn(move || {
         lower_priority();
-        actix_rt::spawn(work(context, queue));
+        actix_rt::spawn(serve_views(context, queue));
     });
     arbiter.handle()
 }
 
-async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
+async fn serve_views(context: ContextRef, queue: Arc<ViewQueue>) {
     let service = match app(context).into_factory().new_service(AppConfig::default()).await {
         Ok(service) => Rc::new(service),
         Err(()) => return log::error!("event=looking_failed reason=\"the routes can't be made\""),
     };
     let (pace, turns) = (Rc::new(ViewPace::new(&queue)), Arc::new(Semaphore::new(AT_ONCE)));
     while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
-        pace.rested().await;
+        pace.wait_for_rest().await;
         let Ok(begin) = queue.begin.acquire().await else { return };
         begin.forget();
         // None when nobody waits any more.
-        let Some((asked, who)) = queue.waiting.lock().next() else { continue };
+        let Some((asked, who)) = queue.waiting.lock().next_wanted() else { continue };
         let (service, queue, pace) = (Rc::clone(&service), Arc::clone(&queue), Rc::clone(&pace));
         actix_rt::spawn(async move {
             let begun = Instant::now();
-            let mut seen = pin!(asked.seen(service.as_ref()));
+            let mut seen = pin!(asked.render_by(service.as_ref()));
             let (seen, turn) = match timeout(SLOW, &mut seen).await {
                 Ok(seen) => (seen, Some(turn)),
                 Err(_) => {
@@ -169,7 +169,7 @@ async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
                 let _gone = one.send(seen.clone());
             }
             if turn.is_some() {
-                pace.looked(queue.worked.load(Ordering::Relaxed), begun.elapsed(), answers);
+                pace.note_look(queue.worked.load(Ordering::Relaxed), begun.elapsed(), answers);
             }
         });
     }
@@ -191,21 +191,21 @@ impl ViewPace {
         Self { rests_until: Cell::new(now), counted, busy: Cell::new(false) }
     }
 
-    async fn rested(&self) {
+    async fn wait_for_rest(&self) {
         while self.rests_until.get() > Instant::now() {
             sleep_until(self.rests_until.get()).await;
         }
     }
 
     /// It looked so long, and that was passed on so often.
-    fn looked(&self, worked: u64, took: Duration, answers: u32) {
+    fn note_look(&self, worked: u64, took: Duration, answers: u32) {
         let (now, (since, before)) = (Instant::now(), self.counted.get());
         if now - since >= COUNTED {
             self.counted.set((now, worked));
             self.busy.set(is_busy(worked.saturating_sub(before), now - since));
         }
         if self.busy.get() {
-            self.rests_until.set(now + rest(took, answers));
+            self.rests_until.set(now + rest_after(took, answers));
         }
     }
 }
@@ -215,12 +215,12 @@ fn is_busy(worked: u64, within: Duration) -> bool {
 }
 
 /// How long to rest after a look that took so long and was passed on so often.
-fn rest(took: Duration, answers: u32) -> Duration {
+fn rest_after(took: Duration, answers: u32) -> Duration {
     took.saturating_add(PASSING_ON.saturating_mul(answers)).saturating_mul(RESTS).min(LONGEST_REST)
 }
 
 impl ViewQueue {
-    async fn ask(&self, asked: ViewRequest) -> Result<ViewAnswer, Problem> {
+    async fn ask_once(&self, asked: ViewRequest) -> Result<ViewAnswer, Problem> {
         let (answer, answered) = oneshot::channel();
         if self.waiting.lock().add(asked, answer)? {
             self.begin.add_permits(1);
@@ -251,7 +251,7 @@ impl WaitingViews {
     }
 
     /// The next that somebody still waits for, of those that a permit was given for.
-    fn next(&mut self) -> Option<(Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>)> {
+    fn next_wanted(&mut self) -> Option<(Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>)> {
         let asked = self.order.pop_front()?;
         let mut who = self.who.remove(&asked)?;
         self.count -= who.len();
@@ -260,7 +260,7 @@ impl WaitingViews {
     }
 }
 
-fn listed(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+fn listed_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
@@ -269,12 +269,12 @@ impl ViewRequest {
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            headers: listed(request.headers()),
+            headers: listed_headers(request.headers()),
             peer: request.peer_addr().map(|peer| peer.ip()),
         }
     }
 
-    fn request(&self) -> Request {
+    fn to_request(&self) -> Request {
         let mut request = Request::new();
         let head = request.head_mut();
         head.method = self.method.clone();
@@ -287,15 +287,15 @@ impl ViewRequest {
         request
     }
 
-    async fn seen<S>(&self, service: &S) -> ViewAnswer
+    async fn render_by<S>(&self, service: &S) -> ViewAnswer
     where
         S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
     {
-        let answer = match service.call(self.request()).await {
+        let answer = match service.call(self.to_request()).await {
             Ok(answer) => answer.into_parts().1,
             Err(err) => err.error_response(),
         };
-        let (status, headers) = (answer.status(), listed(answer.headers()));
+        let (status, headers) = (answer.status(), listed_headers(answer.headers()));
         // All of these are short: what goes on for long isn't handed over.
         let body = to_bytes(answer.into_body()).await.unwrap_or_default();
         ViewAnswer { status, headers, body }
@@ -303,7 +303,7 @@ impl ViewRequest {
 }
 
 impl ViewAnswer {
-    fn answer(self) -> HttpResponse {
+    fn into_response(self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status);
         for header in self.headers {
             answer.append_header(header);
@@ -356,7 +356,7 @@ mod tests {
         let (same, mut two) = add("/web/task");
         assert_eq!((first, second, same), (true, true, false));
         drop(other);
-        let (begun, who) = waiting.next().unwrap();
+        let (begun, who) = waiting.next_wanted().unwrap();
         assert_eq!((begun.uri.path(), who.len()), ("/web/task", 2));
         // From here on it would be shown what was true before it asked.
         let (answer, _later) = oneshot::channel();
@@ -365,8 +365,8 @@ mod tests {
             one.send(seen()).unwrap();
         }
         assert!(one.try_recv().is_ok() && two.try_recv().is_ok());
-        assert!(waiting.next().is_none(), "nobody waits for it any more");
-        assert_eq!(waiting.next().unwrap().1.len(), 1);
+        assert!(waiting.next_wanted().is_none(), "nobody waits for it any more");
+        assert_eq!(waiting.next_wanted().unwrap().1.len(), 1);
         assert_eq!(waiting.count, 0);
     }
 
@@ -385,9 +385,9 @@ mod tests {
 
     #[test]
     fn a_rest_is_longer_than_the_look_but_has_an_end() {
-        assert_eq!(rest(Duration::from_millis(1), 10), Duration::from_millis(57));
-        assert_eq!(rest(Duration::from_millis(1), 1_000), LONGEST_REST);
-        assert_eq!(rest(Duration::MAX, u32::MAX), LONGEST_REST);
+        assert_eq!(rest_after(Duration::from_millis(1), 10), Duration::from_millis(57));
+        assert_eq!(rest_after(Duration::from_millis(1), 1_000), LONGEST_REST);
+        assert_eq!(rest_after(Duration::MAX, u32::MAX), LONGEST_REST);
     }
 
     #[tokio::test(start_paused = true)]
@@ -400,9 +400,9 @@ mod tests {
         let took = Duration::from_millis(2);
         for (worked, rests) in [(99, false), (300, true), (300, false)] {
             tokio::time::advance(COUNTED).await;
-            pace.looked(worked, took, 1);
+            pace.note_look(worked, took, 1);
             let begun = Instant::now();
-            pace.rested().await;
+            pace.wait_for_rest().await;
             assert_eq!(begun.elapsed() > took, rests, "{worked}");
         }
     }
