@@ -42,6 +42,7 @@ impl AuditEntry {
 }
 
 pub fn shortened(text: &str) -> String {
+    // In characters, so that none is cut in half.
     let mut shown: String = text.trim().chars().take(MAX_CHARS).collect();
     if shown.len() < text.trim().len() {
         shown.push('…');

@@ -106,6 +106,7 @@ impl BasePath {
             }
             match body.try_into_bytes() {
                 Ok(page) => BoxBody::new(self.prefix_links(page)),
+                // What is streamed is no page.
                 Err(body) => body,
             }
         })

@@ -123,7 +123,6 @@ impl DocField {
 }
 
 impl<'a> BorrowedTaskDoc<'a> {
-    /// A field's text; none when it was left out.
     pub fn get(&self, field: DocField) -> Option<&str> {
         self.fields.get(field as usize)?.as_deref()
     }
@@ -134,7 +133,6 @@ impl<'a> BorrowedTaskDoc<'a> {
         value.map(Cow::into_owned).unwrap_or_default()
     }
 
-    /// A time; none when it is left out or empty.
     pub fn time(&self, field: DocField, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         match self.get(field) {
             None | Some("") => Ok(None),

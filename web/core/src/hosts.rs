@@ -12,10 +12,6 @@ use crate::problem::Problem;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Which names of the service are its own.
-///
-/// On loopback no token is needed, so a foreign page whose name was made to point to this machine (DNS
-/// rebinding) must not get through: its requests carry its own name in `Host`. And no foreign page may change
-/// anything by a form or a script.
 #[derive(Debug)]
 pub struct OwnHosts {
     only_own_names: bool,
@@ -29,16 +25,17 @@ impl OwnHosts {
         Self { only_own_names: listen.ip().is_loopback(), public }
     }
 
-    /// Refuses requests that a foreign page makes a browser send. A program that somebody set up brings a token of its
-    /// own, or watches the service.
+    /// Refuses requests that a foreign page makes a browser send.
     pub fn check(&self, request: &ServiceRequest, is_watch: bool) -> Result<(), Problem> {
+        // On loopback no token is needed, so a foreign page whose name was made to point to this machine (DNS
+        // rebinding) must not get through: its requests carry its own name in `Host`.
         if let Some(host) = text_of(request.headers(), HOST)
             && self.only_own_names
             && !self.is_own(host)
         {
-            return Err(foreign_origin(
-                self.unknown_name(host, is_watch || request.headers().contains_key(AUTHORIZATION)),
-            ));
+            // A program that somebody set up brings a token of its own, or watches the service.
+            let is_of_a_program = is_watch || request.headers().contains_key(AUTHORIZATION);
+            return Err(foreign_origin(self.unknown_name(host, is_of_a_program)));
         }
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
@@ -46,8 +43,7 @@ impl OwnHosts {
         self.may_change(request.headers())
     }
 
-    /// Refuses what a page of another site makes a browser send. For the few paths that change something by GET,
-    /// too: a link or an image on such a page is enough for one.
+    /// Refuses what a page of another site makes a browser send. For the few paths that change something by GET, too.
     pub fn may_change(&self, headers: &HeaderMap) -> Result<(), Problem> {
         match (text_of(headers, SEC_FETCH_SITE), text_of(headers, ORIGIN)) {
             // Programs send neither.
@@ -58,10 +54,11 @@ impl OwnHosts {
         }
     }
 
-    /// What to do about a name that isn't known. A person may be on a page whose name was made to point here, and isn't
-    /// asked to add it; the one who set up a program can tell.
+    /// What to do about a name that isn't known.
     fn unknown_name(&self, host: &str, is_of_a_program: bool) -> String {
         let shown = host.escape_default();
+        // A person may be on a page whose name was made to point here, and isn't asked to add it; the one who set up a
+        // program can tell.
         if !is_of_a_program || !is_plain(host) {
             return format!(
                 "`{shown}` is not a name of this service: use its address, localhost, or set public_url to the name that \

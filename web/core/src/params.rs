@@ -34,6 +34,7 @@ impl QueryParams {
 
     /// The one value of a parameter; an empty one is none.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        // Forms send their empty fields, too.
         let mut values = self.0.all_values(name).filter(|value| !value.is_empty());
         let first = values.next();
         if values.next().is_some() {

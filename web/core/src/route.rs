@@ -114,7 +114,7 @@ pub struct Route {
     /// Whether it waits on purpose, so that its time says nothing.
     pub is_long_poll: bool,
     documentation: Option<fn(Operation) -> Operation>,
-    /// Made anew for each thread that answers: actix-web shares no handler between threads.
+    // Made anew for each thread that answers: actix-web shares no handler between threads.
     handler: Box<dyn Fn() -> actix_web::Route + Send + Sync>,
 }
 
@@ -291,8 +291,7 @@ impl RouteTable {
         schemas.into_json()
     }
 
-    /// The route of a request. `path` is the one that the router compares, not the one that was sent: `%74asks` is
-    /// `tasks`.
+    // `path` is the one that the router compares, not the one that was sent: `%74asks` is `tasks`.
     pub fn find(&self, method: &Method, path: &str) -> RouteMatch<'_> {
         let Some(found) = self.paths.iter().find(|known| known.definition.is_match(path)) else {
             // No path is open because nobody thought of it.

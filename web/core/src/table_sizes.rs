@@ -12,7 +12,7 @@ use crate::locked::Locked;
 // A count takes a second for each gigabyte, and sizes change slowly.
 const FRESH: TimeDelta = TimeDelta::hours(1);
 
-/// Of each table and index as many pages are looked at: 400 MB.
+// Of each table and index: 400 MB.
 const MOST_PAGES: u64 = 100_000;
 
 // Most databases are small: their first count is shown at once.

@@ -83,7 +83,6 @@ pub fn role(context: &WebContext, request: &HttpRequest) -> Option<Role> {
     known.or_else(|| context.config.access.anonymous.then_some(Role::Admin))
 }
 
-/// Whether the one who asks may change what an operator may, so that a page offers it.
 pub fn may_change(context: &WebContext, request: &HttpRequest) -> bool {
     role(context, request).is_some_and(|role| role.covers_role(Role::Operator))
 }

@@ -47,6 +47,7 @@ impl TokenFailures {
             (*begun, *count) = (now, 0);
         }
         *count += 1;
+        // Once: guesses must not fill the log.
         if *count == ALLOWED {
             log::warn!("event=too_many_wrong_tokens address={peer}");
         }

@@ -89,6 +89,7 @@ impl TokenRegistry {
             let copy = self.copy.lock();
             (find(&copy), copy.read_at.map(|read_at| (now - read_at).abs()))
         };
+        // Guesses with unknown tokens make it read about once a second.
         let bound = if found.is_some() { FRESH } else { FRESH_FOR_UNKNOWN };
         if age.is_some_and(|age| age < bound) {
             return Ok(found);

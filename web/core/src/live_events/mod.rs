@@ -159,11 +159,12 @@ impl EventHub {
         Bytes::from(format!("id: {}\nevent: {}\ndata: {json}\n\n", self.event_id(number), kind.as_str()))
     }
 
-    /// Something was not told: nobody can go on from before, and whoever looks on begins anew.
+    /// Something was not told: all who look on begin anew.
     pub fn break_off(&self) {
         let mut state = self.state.lock();
         let number = state.last + 1;
         state.push_frame(self.frame(number, EventKind::Reset, "{}"));
+        // Nobody can go on from before.
         state.kept.clear();
         state.complete_since = number;
     }

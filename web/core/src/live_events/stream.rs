@@ -11,10 +11,10 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{EventFrame, EventKind, Subscription};
 use crate::problem::Problem;
 
-/// A line at least this often, so that a proxy doesn't take the connection for dead, nor the service a client.
+// A line at least this often, so that a proxy doesn't take the connection for dead, nor the service a client.
 const HEARTBEAT: TimeDelta = TimeDelta::seconds(15);
 
-/// Then the client comes back by itself, and shows again that it may look: its token may be removed by now.
+// Then the client comes back by itself, and shows again that it may look: its token may be removed by now.
 const LASTS: TimeDelta = TimeDelta::minutes(15);
 
 const RETRY_MILLIS: u32 = 2_000;

@@ -10,6 +10,7 @@ use crate::answer::List;
 use crate::view::task::TaskView;
 
 pub fn list_of(name: &str) -> Value {
+    // Any type of items will do: it is replaced.
     let mut list = json_of(List::<TaskView<'_>>::schema());
     list["properties"]["items"]["items"] = schema(name);
     list
@@ -38,9 +39,10 @@ impl SchemaRegistry {
     }
 }
 
-/// A schema as JSON. What serde flattens into one object is one object here, too.
+/// A schema as JSON.
 pub fn json_of(schema: impl Into<RefOr<Schema>>) -> Value {
     let mut json = serde_json::to_value(schema.into()).unwrap_or_default();
+    // utoipa writes an `allOf` for what serde flattens into one object.
     flatten_parts(&mut json);
     json
 }

@@ -10,8 +10,9 @@ use crate::context::WebContext;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Those that don't answer well, with what they say, and how each is.
+/// Those that don't answer well, with what they say; and how each is.
 pub async fn ping_actors(context: &WebContext) -> (Vec<(&'static str, String)>, Value) {
+    // All at once: the answer takes no longer than the slowest.
     let pings = context.deps.pings.iter().map(|(name, port)| {
         let ping = tokio::time::timeout(ANSWER_WITHIN, port.call(Ping));
         async move { (*name, ping.await) }

@@ -42,10 +42,11 @@ pub async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Proble
     })
 }
 
-/// Cancels a task, for a reason that may be given; and how it stands then.
+/// Cancels a task, and answers how it stands then.
 pub async fn cancel_task(context: &WebContext, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
     let note = note.filter(|note| !note.is_empty());
     let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
     context.deps.writer.call(CancelTask { now: context.deps.kit.now(), uid, msg }).await?;
+    // One that is leased only is asked to stop: its worker has the last word.
     read_task(context, uid).await
 }

@@ -27,6 +27,7 @@ pub async fn read_workflows(context: &WebContext) -> Result<(LoadedWorkflows, Ne
     let (mut last, mut missed): (TimeByPhase, TimeByPhase) = (HashMap::new(), HashMap::new());
     for slot in slots? {
         let name = (slot.key.workflow, slot.key.task);
+        // Another than the last that started: nobody was there for it.
         if slot.started != Some(slot.key.at) {
             missed.insert(name.clone(), slot.key.at);
         }

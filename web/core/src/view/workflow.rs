@@ -148,6 +148,7 @@ fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhase
     let (next, previous) = times.runs(phase);
     let key = (phase.workflow.clone(), phase.task_name());
     let paused = times.paused.get(&key).copied();
+    // A phase that is no longer started by time misses nothing.
     let missed = times.missed.get(&key).copied().filter(|_| phase.rule.cron.is_some());
     let children = current.workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job);
     PhaseView {

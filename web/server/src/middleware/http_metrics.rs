@@ -11,7 +11,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 type RequestMeters = HashMap<(&'static str, &'static str, u16), (Counter, Histogram)>;
 
 thread_local! {
-    /// Looked up once per thread: there are as many as there are routes and statuses.
+    // Looked up once per thread; bounded, as there are no more than routes and statuses.
     static KNOWN: RefCell<RequestMeters> = RefCell::default();
 }
 

@@ -56,7 +56,7 @@ const RESTS: u32 = 19;
 // People wait for it.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
-/// What passing on one answer costs the others, about.
+// About what passing on one answer costs the others.
 const PASSING_ON: Duration = Duration::from_micros(200);
 
 #[derive(Debug, Clone)]
