@@ -1,7 +1,6 @@
 //! What requests are answered with: what the operator chose, the ports to the other actors, and what requests share.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,12 +33,6 @@ use crate::table_sizes::TableSizes;
 #[derive(Clone)]
 pub struct MetricsWriter(pub Arc<dyn Fn() -> String + Send + Sync>);
 
-impl fmt::Debug for MetricsWriter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
-    }
-}
-
 /// What the operator chose about the history, for people to see.
 #[derive(Debug, Clone, Default)]
 pub struct HistoryPolicy {
@@ -50,7 +43,7 @@ pub struct HistoryPolicy {
     pub backup: String,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -114,7 +107,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-#[derive(Debug)]
 pub struct WebContext {
     pub config: Config,
     pub deps: Deps,

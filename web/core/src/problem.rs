@@ -17,7 +17,8 @@ use crate::request_id::X_REQUEST_ID;
 /// Where the codes are explained; the code follows.
 const DOCS: &str = "/api/docs/errors#";
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {detail}", code.as_str())]
 pub struct Problem {
     code: Code,
     detail: Cow<'static, str>,
@@ -84,12 +85,6 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         Self::new(error.code, error.detail)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.as_str(), self.detail)
     }
 }
 

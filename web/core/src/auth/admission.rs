@@ -122,10 +122,10 @@ async fn identify_caller(
         }
         // An old session is no guess: it sends people to the login page, as often as they come.
         PresentedProof::Session(session) => {
-            let owner = context.tokens.by_name(&session.name).await?;
-            return owner
-                .filter(|owner| session.is_good(&owner.hash, now))
-                .map(|owner| owner.who())
+            let token = context.tokens.by_name(&session.name).await?;
+            return token
+                .filter(|token| session.is_good(&token.hash, now))
+                .map(|token| TokenHolder::from(&token))
                 .ok_or_else(|| unauthorized_because("the session has ended: log in again"));
         }
         PresentedProof::Neither => None,

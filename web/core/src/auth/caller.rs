@@ -4,11 +4,18 @@ use std::net::IpAddr;
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
+use flowlord_messages::tokens::StoredToken;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenHolder {
     pub name: String,
     pub role: Role,
+}
+
+impl From<&StoredToken> for TokenHolder {
+    fn from(token: &StoredToken) -> Self {
+        Self { name: token.name.clone(), role: token.role }
+    }
 }
 
 #[derive(Debug, Clone, Default)]

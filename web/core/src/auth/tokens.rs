@@ -23,31 +23,10 @@ const FRESH_FOR_UNKNOWN: TimeDelta = TimeDelta::seconds(1);
 /// The name under which programs that can read the data folder act.
 const LOCAL: &str = "local";
 
-#[derive(Debug, Clone)]
-pub struct TokenOwner {
-    name: String,
-    role: Role,
-    pub hash: TokenHash,
-}
-
-impl TokenOwner {
-    pub fn who(&self) -> TokenHolder {
-        TokenHolder { name: self.name.clone(), role: self.role }
-    }
-}
-
 #[derive(Debug, Default)]
 struct TokenCopy {
     read_at: Option<DateTime<Utc>>,
-    by_hash: HashMap<TokenHash, TokenOwner>,
-}
-
-impl TokenCopy {
-    fn new(tokens: Vec<StoredToken>, read_at: DateTime<Utc>) -> Self {
-        let owners =
-            tokens.into_iter().map(|StoredToken { name, role, hash, .. }| TokenOwner { name, role, hash });
-        Self { read_at: Some(read_at), by_hash: owners.map(|owner| (owner.hash, owner)).collect() }
-    }
+    by_hash: HashMap<TokenHash, StoredToken>,
 }
 
 #[derive(Debug)]
@@ -70,11 +49,11 @@ impl TokenRegistry {
         if self.local.as_ref() == Some(hash) {
             return Ok(Some(TokenHolder { name: LOCAL.to_owned(), role: Role::Admin }));
         }
-        self.find_in_copy(|copy| copy.by_hash.get(hash).map(TokenOwner::who)).await
+        self.find_in_copy(|copy| copy.by_hash.get(hash).map(TokenHolder::from)).await
     }
 
-    pub async fn by_name(&self, name: &str) -> Result<Option<TokenOwner>, Problem> {
-        self.find_in_copy(|copy| copy.by_hash.values().find(|owner| owner.name == name).cloned()).await
+    pub async fn by_name(&self, name: &str) -> Result<Option<StoredToken>, Problem> {
+        self.find_in_copy(|copy| copy.by_hash.values().find(|token| token.name == name).cloned()).await
     }
 
     /// The copy is out of date: the next request reads anew.
@@ -96,7 +75,8 @@ impl TokenRegistry {
         }
         let tokens = self.reader.call(ReadTokens).await?;
         let mut copy = self.copy.lock();
-        *copy = TokenCopy::new(tokens, now);
+        let by_hash = tokens.into_iter().map(|token| (token.hash, token)).collect();
+        *copy = TokenCopy { read_at: Some(now), by_hash };
         Ok(find(&copy))
     }
 }
