@@ -106,7 +106,7 @@ async fn a_process_that_ends_at_a_point_leaves_what_it_acknowledged_and_at_most_
     let folder = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
     for (point, about_to) in
-        [("before_begin", 0), ("after_savepoint", 0), ("before_commit", 0), ("after_commit", 1)]
+        [("before_begin", 0), ("before_command", 0), ("before_commit", 0), ("after_commit", 1)]
     {
         let plan = format!("{point}=abort@30");
         let acknowledged = aborted(folder.path(), &plan).await;

@@ -1,7 +1,7 @@
 //! The database: one owner that writes, a few readers, and nothing else in flowlord that knows SQLite.
 //!
 //! The owner is an actor alone on its thread. Whatever arrived while the last commit was written is the next
-//! transaction; every command in it has a savepoint of its own, and is answered after the commit is on disk.
+//! transaction; a command that fails in it does so alone, and each is answered after the commit is on disk.
 
 mod answered;
 mod bulk;

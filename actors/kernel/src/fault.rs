@@ -10,8 +10,8 @@ use crate::environment::ActorKit;
 pub enum FaultPoint {
     /// Before a transaction is opened.
     BeforeBegin,
-    /// After the savepoint of a command, before it is applied.
-    AfterSavepoint,
+    /// Before a command is applied within the transaction.
+    BeforeCommand,
     /// When all is applied, before the commit.
     BeforeCommit,
     /// When the commit is on disk, before anybody is answered.
@@ -141,7 +141,7 @@ mod planned {
     impl FaultPoint {
         const ALL: [(&str, Self); 6] = [
             ("before_begin", Self::BeforeBegin),
-            ("after_savepoint", Self::AfterSavepoint),
+            ("before_command", Self::BeforeCommand),
             ("before_commit", Self::BeforeCommit),
             ("after_commit", Self::AfterCommit),
             ("during_snapshot", Self::DuringSnapshot),

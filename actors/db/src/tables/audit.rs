@@ -8,7 +8,7 @@ use rusqlite::Rows;
 use crate::tables::prelude::*;
 
 impl WriteCommand for RecordAudit {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let change = &self.change;
         Ok(context.run_sql(
             "INSERT INTO change (at, who, source, action, what, detail, status)

@@ -15,7 +15,7 @@ use crate::tables::prelude::*;
 const KEPT_BACKLOADS: usize = 1_000;
 
 impl WriteCommand for SaveBackload {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
         let unfinished: usize = context.read_value("SELECT count(*) FROM backload WHERE state < 2", [])?;
         if unfinished >= MAX_UNFINISHED_BACKLOADS {
             let detail = format!("{unfinished} backloads are unfinished: wait for one, or cancel one");
@@ -40,7 +40,7 @@ impl WriteCommand for SaveBackload {
 }
 
 impl WriteCommand for StoreBackloadChunk {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Vec<Uid>> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Vec<Uid>> {
         // Guarded by `next`: a chunk that comes twice, or after a pause, is refused whole, with its tasks.
         let moved = context.change_rows(
             "UPDATE backload SET next = ?3, created = created + ?4, skipped = skipped + ?5,
@@ -67,7 +67,7 @@ impl WriteCommand for StoreBackloadChunk {
 }
 
 impl WriteCommand for SetBackloadState {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<StoredBackload> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<StoredBackload> {
         context.run_sql(
             "UPDATE backload SET state = ?2, problem = ?3, changed = ?4 WHERE id = ?1 AND state < 2",
             params![self.id, self.state.to_column(), self.problem, micros(self.now)],

@@ -6,13 +6,13 @@ use crate::changelog::log::restart_log;
 use crate::tables::prelude::*;
 
 impl WriteCommand for RestartChangeLog {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         Ok(restart_log(context.connection, self.chain)?)
     }
 }
 
 impl WriteCommand for ForgetChanges {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<bool> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<bool> {
         let known = context.change_rows(
             "UPDATE row_log SET taken = ?2, digest = ?3 WHERE chain = ?1 AND taken <= ?2",
             params![to_signed(self.chain), self.upto, self.digest],

@@ -186,7 +186,7 @@ fn read_chains(
 }
 
 impl WriteCommand for RaiseBreaches {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         // After a clock was set back, looking goes on from there: what was found before is known by its key.
         context.run_sql(
             "INSERT OR REPLACE INTO watch (id, looked_until, unfinished_until) VALUES (1, ?1, ?2)",

@@ -11,7 +11,7 @@ use flowlord_messages::files::{
 use crate::tables::prelude::*;
 
 impl WriteCommand for RecordFile {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<FileRecordOutcome> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<FileRecordOutcome> {
         // All phases are judged before an event is written: `Changed` is an answer, which undoes nothing.
         let mut phases = Vec::with_capacity(self.matches.len());
         for found in &self.matches {
@@ -53,7 +53,7 @@ impl WriteCommand for RecordFile {
 }
 
 impl WriteCommand for SaveSeenFiles {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let place = context.file_place_id(&self.place)?;
         for (path, etag) in &self.seen {
             context.store_seen(place, path, etag)?;
@@ -72,7 +72,7 @@ impl WriteCommand for SaveSeenFiles {
 }
 
 impl WriteCommand for KeepWatchedPlaces {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let known: Vec<String> =
             context.read_rows("SELECT location FROM file_place", [], |row| row.get(0))?;
         // Its files go with it by the foreign key: one watched again later begins as new.

@@ -9,7 +9,7 @@ use crate::tables::prelude::*;
 const FREED_PAGES: u32 = 256;
 
 impl WriteCommand for RemoveHistory {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<RemovedHistory> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<RemovedHistory> {
         let connection = context.connection;
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let before = micros(self.before);

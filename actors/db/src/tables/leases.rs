@@ -15,7 +15,7 @@ use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
 const REAPED_AT_ONCE: usize = 500;
 
 impl WriteCommand for GrantLeases {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         self.wanted.iter().map(|wanted| context.grant_leases(wanted, self.now)).collect()
     }
 }
@@ -155,7 +155,7 @@ impl HeldTask {
 }
 
 impl WriteCommand for ExtendLease {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<LeaseExtension> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<LeaseExtension> {
         // Also a lease that ran out, while its task wasn't handed out again: its worker is still at work.
         let held = context.require_lease(self.lease)?.require_unfinished()?;
         let length = self.by.or(held.length).unwrap_or(self.default);
@@ -170,7 +170,7 @@ impl WriteCommand for ExtendLease {
 }
 
 impl WriteCommand for ReleaseLease {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let held = context.require_lease(self.lease)?.require_unfinished()?;
         if held.cancelled {
             context.end_cancelled(self.lease.uid, &held, None, self.now)?;
@@ -205,7 +205,7 @@ impl WriteContext<'_> {
 }
 
 impl WriteCommand for ReapLeases {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<ReapedLeases> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<ReapedLeases> {
         let expired: Vec<(i64, i64, u32, bool)> = context.read_rows(
             "SELECT uid, lease, expired, cancelled FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
             params![micros(self.now), REAPED_AT_ONCE],

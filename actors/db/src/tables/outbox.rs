@@ -8,14 +8,14 @@ use flowlord_messages::outbox::{
 use crate::tables::prelude::*;
 
 impl WriteCommand for EnqueueMessage {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
         context.enqueue_message(&self.message, self.now)?;
         Ok(context.read_value("SELECT id FROM outbox WHERE key = ?1", [&self.message.key])?)
     }
 }
 
 impl WriteCommand for RecordDelivery {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let (sent, uncertain, error, retry_at) = match &self.delivery {
             DeliveryOutcome::Sent | DeliveryOutcome::Skipped => (Some(micros(self.now)), false, None, None),
             DeliveryOutcome::Refused { error, retry_at } => {

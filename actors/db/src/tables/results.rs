@@ -10,7 +10,7 @@ use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded
 use crate::writer::context::answer_each;
 
 impl WriteCommand for ApplyOutcomes {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         // Refusals write nothing before they refuse, so the others of the command stand.
         let finished =
             self.outcomes.iter().map(|(claim, decision)| context.finish_task(claim, decision, self.now));

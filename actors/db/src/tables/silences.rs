@@ -8,7 +8,7 @@ use crate::tables::alerts::routes::{find_match, read_matcher};
 use crate::tables::prelude::*;
 
 impl WriteCommand for AddSilence {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
         let holding: i64 =
             context.read_value("SELECT count(*) FROM silence WHERE until > ?1", [micros(self.now)])?;
         if usize::try_from(holding).is_ok_and(|holding| holding >= MAX_SILENCES) {
@@ -36,7 +36,7 @@ impl WriteCommand for AddSilence {
 }
 
 impl WriteCommand for RemoveSilence {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
         let ended = context.find_row(
             "UPDATE silence SET until = ?2 WHERE id = ?1 AND until > ?2
              RETURNING id, since, until, topic, job, workflow, by, reason",

@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 use crate::tables::prelude::*;
 
 impl WriteCommand for AddToken {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let added = context.change_rows(
             "INSERT OR IGNORE INTO token (name, role, hash, created) VALUES (?1, ?2, ?3, ?4)",
             params![self.name, self.role.as_str(), self.hash, micros(self.now)],
@@ -21,7 +21,7 @@ impl WriteCommand for AddToken {
 }
 
 impl WriteCommand for RemoveToken {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let removed = context.change_rows("DELETE FROM token WHERE name = ?1", [&self.name])?;
         if removed == 0 {
             let detail = format!("there is no token named {}", self.name);

@@ -5,7 +5,7 @@ use flowlord_messages::workflows::{ReadWorkflow, ReadWorkflows, SaveWorkflows, W
 use crate::tables::prelude::*;
 
 impl WriteCommand for SaveWorkflows {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         for file in &self.changed {
             // The table has no row ids, so SQLite's hook doesn't report it.
             context.effects.changes.note_workflow(&file.path);

@@ -10,6 +10,7 @@ mod files;
 mod finding;
 mod grid;
 mod history;
+mod isolation;
 mod leasing;
 mod listing;
 mod outbox;

@@ -11,8 +11,6 @@ use flowlord_messages::stats::ReadBacklog;
 use flowlord_messages::tasks::{FindTasks, IdempotencyKey, ReadChain, ReadChainStart, TaskFilter};
 
 use super::*;
-use crate::writer::command::WriteCommand;
-use crate::writer::context::{CommandResult, WriteContext};
 
 #[actix::test]
 async fn what_was_answered_is_there_after_a_crash() {
@@ -149,31 +147,6 @@ async fn delayed_tasks_become_ready_in_their_time() {
     assert!(db.lease(&["a"], noon() + seconds(10)).await.is_some());
     let promoted = db.write(PromoteDue { now: noon() + seconds(30) }).await.unwrap();
     assert_eq!((promoted.count, promoted.next), (1, None));
-}
-
-/// A command that panics after it wrote.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<()>")]
-struct Explode;
-
-impl WriteCommand for Explode {
-    fn apply_to(&mut self, store: &mut WriteContext<'_>) -> CommandResult<()> {
-        store.insert_task(&task("exploded", ""), noon())?;
-        panic!("planned");
-    }
-}
-
-#[actix::test]
-async fn a_command_that_panics_fails_alone() {
-    let db = Db::new();
-    let before = db.write(creation(vec![task("a", "")]));
-    let exploded = db.write(Explode);
-    let after = db.write(creation(vec![task("a", "")]));
-    assert!(before.await.is_ok());
-    assert_eq!(code(exploded.await), Code::Internal);
-    assert!(after.await.is_ok());
-    let filter = TaskFilter { topics: vec!["exploded".to_owned()], ..TaskFilter::default() };
-    assert!(db.read(FindTasks::newest_first(filter, 10)).await.unwrap().tasks.is_empty());
 }
 
 #[actix::test]

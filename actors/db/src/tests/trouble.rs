@@ -60,7 +60,7 @@ impl Troubled {
 async fn at_each_point_callers_hear_what_is_on_disk() {
     for (point, stored) in [
         (FaultPoint::BeforeBegin, 0),
-        (FaultPoint::AfterSavepoint, 0),
+        (FaultPoint::BeforeCommand, 0),
         (FaultPoint::BeforeCommit, 0),
         (FaultPoint::AfterCommit, 1),
     ] {
@@ -81,13 +81,21 @@ async fn at_each_point_callers_hear_what_is_on_disk() {
 /// A command that holds up its transaction, so that what comes meanwhile is one of its own.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
-struct Hold {
+pub(super) struct Hold {
     begun: Sender<()>,
     until: Receiver<()>,
 }
 
+impl Hold {
+    /// The command, what hears that it is being applied, and what lets it go on.
+    pub(super) fn new() -> (Self, Receiver<()>, Sender<()>) {
+        let ((begun, has_begun), (go_on, until)) = (channel(), channel());
+        (Self { begun, until }, has_begun, go_on)
+    }
+}
+
 impl WriteCommand for Hold {
-    fn apply_to(&mut self, _: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, _: &mut WriteContext<'_>) -> CommandResult<()> {
         self.begun.send(()).unwrap();
         self.until.recv().unwrap();
         Ok(())
@@ -97,12 +105,12 @@ impl WriteCommand for Hold {
 #[actix::test]
 async fn all_of_a_transaction_hear_the_same_and_none_is_stored() {
     let troubled = Troubled::new().await;
-    let ((begun, has_begun), (go_on, until)) = (channel(), channel());
-    let held = troubled.db.write(Hold { begun, until });
+    let (hold, has_begun, go_on) = Hold::new();
+    let held = troubled.db.write(hold);
     has_begun.recv().unwrap();
     let together = [(); 5].map(|()| troubled.db.write(creation(vec![task("a", "")])));
-    // The transaction that is held passed its savepoint: this meets the five.
-    troubled.plan(FaultPoint::AfterSavepoint, FaultEffect::Full, 1);
+    // The command that is held passed this point: the fault meets the five.
+    troubled.plan(FaultPoint::BeforeCommand, FaultEffect::Full, 1);
     go_on.send(()).unwrap();
     held.await.unwrap();
     for answer in together {

@@ -11,8 +11,9 @@ use crate::writer::context::{CommandResult, WriteContext};
 
 /// A message that the owner applies within a transaction.
 pub(crate) trait WriteCommand: AnsweredMessage + 'static {
-    /// Applies it within the open transaction. `Err` undoes whatever it did so far.
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer>;
+    /// Applies it within the open transaction. `Err` undoes whatever it did so far. It may be applied twice, with the
+    /// first time undone.
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer>;
 }
 
 pub(crate) trait QueuedCommand {

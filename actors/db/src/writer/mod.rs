@@ -314,7 +314,7 @@ impl<C: WriteCommand> MessageResponse<DatabaseOwner, C> for QueuedResponse<C> {
 }
 
 impl WriteCommand for Ping {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Pong> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Pong> {
         // A real write, so that a database that can't be written doesn't look well.
         context.connection.pragma_update(None, "user_version", VERSION)?;
         Ok(Pong { restarts: 0 })

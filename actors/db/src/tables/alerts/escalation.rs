@@ -12,7 +12,7 @@ use crate::tables::prelude::*;
 const UNTOLD_AT_ONCE: usize = 10_000;
 
 impl WriteCommand for AdvanceEscalation {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         context.run_sql(
             "INSERT INTO ladder (route, state) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET state = ?2",
             [&self.route, &self.state],

@@ -14,7 +14,7 @@ use crate::tables::prelude::*;
 use crate::tables::tasks::row::read_beginning;
 
 impl WriteCommand for RaiseAlerts {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         context.insert_alerts(&self.alerts)
     }
 }

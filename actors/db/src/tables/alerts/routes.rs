@@ -9,7 +9,7 @@ use rusqlite::types::FromSql;
 use crate::tables::prelude::*;
 
 impl WriteCommand for SetRoutes {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         // All anew: their order counts, and there are only a few.
         context.run_sql("DELETE FROM route", [])?;
         for (position, RouteRule { name, matcher }) in self.routes.iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::tables::prelude::*;
 const PROMOTED_AT_ONCE: usize = 500;
 
 impl WriteCommand for RecordMissed {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let mut new = 0;
         for slot in &self.slots {
             let phase = context.phase_id(&slot.workflow, &slot.task)?;
@@ -33,7 +33,7 @@ impl WriteCommand for RecordMissed {
 }
 
 impl WriteCommand for SaveCrons {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         for cron in &self.removed {
             let phase = context.phase_id(&cron.workflow, &cron.task)?;
             context.run_sql("DELETE FROM cron WHERE phase = ?1 AND text = ?2", params![phase, cron.cron])?;
@@ -50,7 +50,7 @@ impl WriteCommand for SaveCrons {
 }
 
 impl WriteCommand for PromoteDue {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<PromotedTasks> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<PromotedTasks> {
         let due: Vec<(i64, String, String)> = context.read_rows(
             "SELECT task.uid, topic, job FROM task JOIN queue ON queue.id = task.queue
              WHERE state = 1 AND due <= ?1 ORDER BY due LIMIT ?2",

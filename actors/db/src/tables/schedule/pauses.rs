@@ -8,7 +8,7 @@ use crate::column::HELD;
 use crate::tables::prelude::*;
 
 impl WriteCommand for SetPaused {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         if !self.paused {
             context.run_sql(
                 // At least as late as its beginning: a clock that was set back would make a pause of negative length.

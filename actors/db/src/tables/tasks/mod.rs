@@ -21,7 +21,7 @@ use crate::writer::context::answer_each;
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(24);
 
 impl WriteCommand for CreateTasks {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<CreatedTasks> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<CreatedTasks> {
         if let Some(key) = &self.idempotency
             && let Some(uids) = context.find_repeated(key, self.now)?
         {
@@ -42,13 +42,13 @@ impl WriteCommand for CreateTasks {
 }
 
 impl WriteCommand for RerunTasks {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         self.tasks.iter().map(|task| answer_each(context.rerun_task(task, self.now))).collect()
     }
 }
 
 impl WriteCommand for CancelTask {
-    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let task = context.require_task(self.uid)?;
         match task.state {
             DONE => {
