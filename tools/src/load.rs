@@ -2,6 +2,7 @@
 //! acknowledged after its fsync.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,40 +11,87 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::client::{HttpClient, find_lease};
 use crate::limits;
-use crate::server::{self, BenchService};
+use crate::server::{self, BenchService, find_flowlord};
 use crate::timing::{median_and_p99, milliseconds_since};
 
 const HAND_OFFS: usize = 2_000;
 
-/// Runs every part and prints one line each, then the ratios.
-pub(crate) async fn measure_load(workers: usize, duration: Duration, rounds: usize) -> anyhow::Result<()> {
+/// Runs every part and prints one line each, then the ratios. Another build `before` takes turns with this one.
+pub(crate) async fn measure_load(
+    workers: usize,
+    duration: Duration,
+    rounds: usize,
+    before: Option<&Path>,
+) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    let service = BenchService::start_empty().await?;
+    let service = BenchService::start_empty(&find_flowlord()?).await?;
     writeln!(out, "ready after            {:>10.0} ms", service.ready_after.as_secs_f64() * 1e3)?;
     writeln!(out, "idle memory            {:>10.1} MB", service.memory_megabytes()?)?;
     let no_op = server::start_no_op()?;
     let (p50, p99) = time_hand_offs(&service.address).await?;
     writeln!(out, "hand-off p50 / p99     {p50:>10.2} / {p99:.2} ms")?;
+    let before = match before {
+        Some(binary) => Some(BenchService::start_empty(binary).await?),
+        None => None,
+    };
     // In turns, and the median in the end: other work of the machine hits all parts alike.
-    let mut rates = Vec::new();
+    let mut measured = Vec::new();
     for round in 1..=rounds {
         let no_ops = run_workers(&no_op, workers, duration, LoadKind::NoOp).await?;
         let cycles = run_workers(&service.address, workers, duration, LoadKind::Cycle).await?;
         let inserts = limits::inserts_per_second(duration / 4)?;
-        writeln!(
+        write!(
             out,
             "round {round}: no-op posts {:>8.0}/s  cycles {:>7.0}/s (p99 of a cycle {:.1} ms)  bare inserts {inserts:>8.0}/s",
             no_ops.per_second, cycles.per_second, cycles.p99_ms
         )?;
-        rates.push((no_ops.per_second, cycles.per_second, inserts));
+        let mut rates =
+            LoadRound { no_ops: no_ops.per_second, cycles: cycles.per_second, inserts, cycles_before: None };
+        if let Some(before) = &before {
+            let cycles = run_workers(&before.address, workers, duration, LoadKind::Cycle).await?;
+            write!(out, "  before: cycles {:>7.0}/s (p99 {:.1} ms)", cycles.per_second, cycles.p99_ms)?;
+            rates.cycles_before = Some(cycles.per_second);
+        }
+        writeln!(out)?;
+        measured.push(rates);
     }
-    rates.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let (no_ops, cycles, inserts) = *rates.get(rates.len() / 2).context("no rounds")?;
-    writeln!(out, "median round: {cycles:.0} cycles/s with {workers} workers")?;
-    writeln!(out, "  3 x cycles / no-op posts    {:.2}", 3.0 * cycles / no_ops)?;
-    writeln!(out, "  3 x cycles / bare inserts   {:.2}", 3.0 * cycles / inserts)?;
+    writeln!(
+        out,
+        "median of {rounds} rounds, {workers} workers: {:.0} cycles/s",
+        median_of(&measured, |round| round.cycles)?
+    )?;
+    writeln!(
+        out,
+        "  3 x cycles / no-op posts    {:.2}",
+        median_of(&measured, |round| 3.0 * round.cycles / round.no_ops)?
+    )?;
+    writeln!(
+        out,
+        "  3 x cycles / bare inserts   {:.2}",
+        median_of(&measured, |round| 3.0 * round.cycles / round.inserts)?
+    )?;
     writeln!(out, "memory after the load  {:>10.1} MB", service.memory_megabytes()?)?;
+    if let Some(before) = before {
+        let ratio = median_of(&measured, |round| round.cycles / round.cycles_before.unwrap_or(f64::NAN))?;
+        writeln!(out, "  cycles / cycles before      {ratio:.2}")?;
+        writeln!(out, "memory after, before   {:>10.1} MB", before.memory_megabytes()?)?;
+    }
     Ok(())
+}
+
+/// Rates of one round, per second.
+struct LoadRound {
+    no_ops: f64,
+    cycles: f64,
+    inserts: f64,
+    cycles_before: Option<f64>,
+}
+
+/// The median of a figure that each round has: ratios are taken within a round, where the machine was alike.
+fn median_of(rounds: &[LoadRound], figure: impl Fn(&LoadRound) -> f64) -> anyhow::Result<f64> {
+    let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().context("no rounds")
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -51,6 +51,9 @@ enum BenchCommand {
         /// How often the parts take turns.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
+        /// Another release build, for example of the release before, which takes turns with this one.
+        #[arg(long)]
+        before: Option<PathBuf>,
     },
     /// A reload of many phases; reading and hashing the same files beside it.
     Reload {
@@ -95,8 +98,9 @@ enum BenchCommand {
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match BenchArgs::parse().command {
-        BenchCommand::Load { workers, seconds, rounds } => {
-            runtime.block_on(load::measure_load(workers, Duration::from_secs(seconds), rounds))
+        BenchCommand::Load { workers, seconds, rounds, before } => {
+            let duration = Duration::from_secs(seconds);
+            runtime.block_on(load::measure_load(workers, duration, rounds, before.as_deref()))
         }
         BenchCommand::Reload { files, phases, rounds } => {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))

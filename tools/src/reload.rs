@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::HttpClient;
-use crate::server::{BenchService, file_name};
+use crate::server::{BenchService, file_name, find_flowlord};
 use crate::timing::milliseconds_since;
 
 /// Runs every part `rounds` times, in turns, and prints the median of each and its ratio to the bare reading.
@@ -17,7 +17,7 @@ pub(crate) async fn measure_reload(files: usize, phases: usize, rounds: usize) -
     let mut out = std::io::stdout();
     let phases = phases.div_ceil(files);
     let texts: Vec<_> = (0..files).map(|file| file_text(file, phases, 0)).collect();
-    let service = BenchService::start_with(&texts).await?;
+    let service = BenchService::start_with(&find_flowlord()?, &texts).await?;
     let mut client = HttpClient::connect_to(&service.address).await?;
     writeln!(
         out,

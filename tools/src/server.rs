@@ -24,12 +24,12 @@ pub(crate) struct BenchService {
 }
 
 impl BenchService {
-    pub(crate) async fn start_empty() -> anyhow::Result<Self> {
-        Self::start_with(&["[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n".to_owned()]).await
+    pub(crate) async fn start_empty(binary: &Path) -> anyhow::Result<Self> {
+        Self::start_with(binary, &["[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n".to_owned()])
+            .await
     }
 
-    pub(crate) async fn start_with(texts: &[String]) -> anyhow::Result<Self> {
-        let binary = find_flowlord()?;
+    pub(crate) async fn start_with(binary: &Path, texts: &[String]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let workflows = folder.path().join("workflows");
         std::fs::create_dir(&workflows)?;
@@ -37,7 +37,7 @@ impl BenchService {
             std::fs::write(workflows.join(file_name(file)), text)?;
         }
         let begun = Instant::now();
-        let mut process = ServiceProcess::spawn_service(&binary, &workflows, &folder.path().join("data"))?;
+        let mut process = ServiceProcess::spawn_service(binary, &workflows, &folder.path().join("data"))?;
         let address = process.read_address().await?;
         wait_until_ready(&address).await?;
         Ok(Self { address, ready_after: begun.elapsed(), workflows, process, _folder: folder })
