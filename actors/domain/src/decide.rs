@@ -96,16 +96,16 @@ pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &WorkerOutcome
 /// ```
 /// use chrono::{DateTime, TimeDelta, Utc};
 /// use chrono_tz::Tz;
-/// use flowlord_domain::decide::{Outcome, decide};
+/// use flowlord_domain::decide::{WorkerOutcome, decide_result};
 /// use flowlord_domain::workflow::{WorkflowFile, Workflows};
-/// use flowlord_domain::{Ids, Lane, NewTask, TaskResult, Uid};
+/// use flowlord_domain::{IdSource, NewTask, TaskLane, TaskResult, Uid};
 ///
 /// struct NoIds;
-/// impl Ids for NoIds {
-///     fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+/// impl IdSource for NoIds {
+///     fn next_uid(&mut self, now: DateTime<Utc>) -> Uid {
 ///         Uid::at(now)
 ///     }
-///     fn random(&mut self) -> u64 {
+///     fn random_bits(&mut self) -> u64 {
 ///         0
 ///     }
 /// }
@@ -124,15 +124,15 @@ pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &WorkerOutcome
 ///     parent: None,
 ///     retry: 0,
 ///     not_before: None,
-///     lane: Lane::Live,
+///     lane: TaskLane::Live,
 /// };
 /// let msg = "disk full".to_owned();
-/// let failed = Outcome { result: TaskResult::Error, msg, meta: String::new(), started: None, ended: None };
+/// let failed = WorkerOutcome { result: TaskResult::Error, msg, meta: String::new(), started: None, ended: None };
 ///
-/// let first = decide(&workflows, &task.clone().into_attempt(), &failed, now, "host", &mut NoIds);
+/// let first = decide_result(&workflows, &task.clone().into_attempt(), &failed, now, "host", &mut NoIds);
 /// let retry = first.retry.expect("one retry is left");
 /// assert_eq!((retry.retry, retry.not_before), (1, Some(now + TimeDelta::minutes(1))));
-/// let last = decide(&workflows, &retry.into_attempt(), &failed, now, "host", &mut NoIds);
+/// let last = decide_result(&workflows, &retry.into_attempt(), &failed, now, "host", &mut NoIds);
 /// assert!(last.given_up && last.retry.is_none());
 /// assert_eq!(last.alerts[0].msg, "disk full");
 /// ```

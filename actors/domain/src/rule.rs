@@ -49,7 +49,7 @@ pub(crate) const MAX_FILES: i64 = 1_000;
 /// let rule = Rule::parse("cron=0 3 * * *&offset=-24h&meta=region:eu,us", Tz::UTC);
 /// assert_eq!(rule.offset, TimeDelta::hours(-24));
 /// assert_eq!(rule.meta["region"], ["eu", "us"]);
-/// assert!(rule.blocked().is_none());
+/// assert!(rule.first_blocker().is_none());
 ///
 /// let rule = Rule::parse("cron=0 3 * * *&ofset=-24h", Tz::UTC);
 /// assert_eq!(rule.problems[0].message, "rule key `ofset` is unknown: did you mean `offset`?");

@@ -2,10 +2,10 @@
 //! a colon, a dash for what must not be there.
 //!
 //! ```
-//! use flowlord_domain::search::{Row, Search};
+//! use flowlord_domain::search::{SearchedTask, TaskSearch};
 //!
-//! let search: Search = r#"disk -retry type:load result:error msg:"no space""#.parse()?;
-//! let row = Row {
+//! let search: TaskSearch = r#"disk -retry type:load result:error msg:"no space""#.parse()?;
+//! let row = SearchedTask {
 //!     topic: b"load",
 //!     job: b"hourly",
 //!     id: b"chain",
@@ -14,9 +14,9 @@
 //!     meta: b"",
 //!     msg: b"No space left on disk",
 //! };
-//! assert!(search.finds(&row));
-//! assert!(!search.finds(&Row { result: None, ..row }), "it still runs");
-//! let error = "result:good".parse::<Search>().unwrap_err();
+//! assert!(search.finds_task(&row));
+//! assert!(!search.finds_task(&SearchedTask { result: None, ..row }), "it still runs");
+//! let error = "result:good".parse::<TaskSearch>().unwrap_err();
 //! assert_eq!(error.to_string(), "`result:good` is not a result: write complete, error, warn, alert or running");
 //! # Ok::<(), flowlord_domain::search::SearchError>(())
 //! ```

@@ -14,19 +14,19 @@ use crate::ids::IdSource;
 ///
 /// ```
 /// use chrono::{DateTime, Utc};
-/// use flowlord_domain::template::{expand_meta, render_utc};
+/// use flowlord_domain::template::{expand_meta, render_template_utc};
 /// # struct NoIds;
-/// # impl flowlord_domain::Ids for NoIds {
-/// #     fn uid(&mut self, now: DateTime<Utc>) -> flowlord_domain::Uid {
+/// # impl flowlord_domain::IdSource for NoIds {
+/// #     fn next_uid(&mut self, now: DateTime<Utc>) -> flowlord_domain::Uid {
 /// #         flowlord_domain::Uid::at(now)
 /// #     }
-/// #     fn random(&mut self) -> u64 {
+/// #     fn random_bits(&mut self) -> u64 {
 /// #         0
 /// #     }
 /// # }
 ///
 /// let time = "2024-01-15T03:00:00Z".parse().ok();
-/// let text = render_utc("{meta:file}?day={yyyy}-{mm}-{dd}&on={host}", time, "worker-1", &mut NoIds);
+/// let text = render_template_utc("{meta:file}?day={yyyy}-{mm}-{dd}&on={host}", time, "worker-1", &mut NoIds);
 /// assert_eq!(text, "{meta:file}?day=2024-01-15&on=worker-1");
 /// let (text, keys) = expand_meta(&text, |key| (key == "file").then(|| "s3://lake/a.csv".to_owned()));
 /// assert_eq!((text.as_str(), keys.as_slice()), ("s3://lake/a.csv?day=2024-01-15&on=worker-1", &["file".to_owned()][..]));

@@ -33,15 +33,15 @@ impl CronError {
 ///
 /// ```
 /// use chrono_tz::Tz;
-/// use flowlord_domain::cron::Schedule;
+/// use flowlord_domain::cron::CronSchedule;
 ///
-/// let schedule = Schedule::parse("CRON_TZ=Europe/Berlin 30 2 * * *", Tz::UTC)?;
-/// assert_eq!(schedule.words(), "every day at 02:30, Europe/Berlin time");
+/// let schedule = CronSchedule::parse("CRON_TZ=Europe/Berlin 30 2 * * *", Tz::UTC)?;
+/// assert_eq!(schedule.to_words(), "every day at 02:30, Europe/Berlin time");
 /// // In the night in which 02:30 is skipped, the slot is at the end of the gap.
 /// let slot = schedule.next_after("2021-03-27T12:00:00Z".parse().unwrap());
 /// assert_eq!(slot, "2021-03-28T01:00:00Z".parse().ok());
 /// assert_eq!(
-///     Schedule::parse("* 24 * * *", Tz::UTC).unwrap_err().to_string(),
+///     CronSchedule::parse("* 24 * * *", Tz::UTC).unwrap_err().to_string(),
 ///     "hour `24` is out of range: 0 to 23, low before high"
 /// );
 /// # Ok::<(), flowlord_domain::cron::CronError>(())

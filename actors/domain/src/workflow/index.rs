@@ -25,9 +25,9 @@ type PhasePlace = (usize, usize);
 /// dependsOn = "load:orders"
 /// "#;
 /// let file = WorkflowFile::parse("orders.toml", text, "hash", Tz::UTC).expect("the file can be read");
-/// assert_eq!(file.phases[0].words(), "every day at 03:00, for the day before");
+/// assert_eq!(file.phases[0].to_words(), "every day at 03:00, for the day before");
 /// let workflows = Workflows::new([file.into()]);
-/// let children: Vec<_> = workflows.children("orders.toml", "load", "orders").map(|phase| phase.name()).collect();
+/// let children: Vec<_> = workflows.children_of("orders.toml", "load", "orders").map(|phase| phase.task_name()).collect();
 /// assert_eq!(children, ["report"]);
 ///
 /// let findings = WorkflowFile::parse("bad.toml", "[[phase]]\ntask = 5\n", "hash", Tz::UTC).unwrap_err();
