@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use actix_web::{HttpMessage as _, HttpRequest};
 
-/// The longest path and the longest body in an entry, in characters.
+/// Of the path, and of the body.
 const MAX_CHARS: usize = 1_000;
 
-/// An entry that is being written. Kept in the request's extensions meanwhile.
+/// An entry that is being written.
 #[derive(Debug, Clone, Default)]
+// Shared by the middleware that stores it and the extensions of the request, where handlers find it.
 pub struct AuditEntry(Rc<RefCell<AuditNotes>>);
 
 #[derive(Debug, Default)]

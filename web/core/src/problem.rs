@@ -28,7 +28,7 @@ pub struct Problem {
     more: Option<(&'static str, serde_json::Value)>,
     /// The rest of the request isn't worth reading.
     hang_up: bool,
-    /// Of the request that failed, and where it found the service.
+    // In a box, as every result of a handler is as large as its problem.
     asked: Option<Box<(HeaderValue, BasePath)>>,
 }
 

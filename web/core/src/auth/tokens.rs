@@ -14,10 +14,10 @@ use super::session::hex;
 use crate::locked::Locked;
 use crate::problem::Problem;
 
-/// How old the copy may be: a removed token is refused after this long.
+// A removed token is refused after this long.
 const FRESH: TimeDelta = TimeDelta::seconds(4);
 
-/// For a token that the copy doesn't have, it may be no older than this: a new one works at once.
+// A token that the copy doesn't have may be new, and is to work at once.
 const FRESH_FOR_UNKNOWN: TimeDelta = TimeDelta::seconds(1);
 
 /// The name under which programs that can read the data folder act.
@@ -56,8 +56,8 @@ impl TokenRegistry {
         self.find_in_copy(|copy| copy.by_hash.values().find(|token| token.name == name).cloned()).await
     }
 
-    /// The copy is out of date: the next request reads anew.
     pub fn changed(&self) {
+        // The next request reads anew.
         self.copy.lock().read_at = None;
     }
 

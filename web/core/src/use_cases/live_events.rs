@@ -10,6 +10,7 @@ use crate::problem::Problem;
 pub async fn subscribe(context: &WebContext, after: Option<&str>) -> Result<Subscription, Problem> {
     let now = context.deps.kit.now();
     if !context.hub.is_watched(now) {
+        // Before the question below: a hint that came in between would be passed over.
         context.hub.begin(now);
         // The owner tells of changes only once until they are taken.
         context.deps.writer.call(TakeChanges).await?;
