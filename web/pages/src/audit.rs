@@ -129,14 +129,14 @@ impl ChangeRow {
         Self {
             id,
             at: ShownTime::time_of_day(change.at),
-            ago: ago(now - change.at),
+            ago: ago_words(now - change.at),
             who_link: link.with("who", &change.who).href(),
             who: change.who,
             from: change.from,
             action,
             action_link: link.with("action", action).href(),
             task: task_of(&change.what),
-            detail: readable(&change.what, &change.detail).into(),
+            detail: readable_detail(&change.what, &change.detail).into(),
             what: change.what,
             status: change.status,
         }
@@ -144,7 +144,7 @@ impl ChangeRow {
 }
 
 /// `3 h 5 min ago`.
-fn ago(past: TimeDelta) -> String {
+fn ago_words(past: TimeDelta) -> String {
     match past.num_minutes() {
         ..1 => "just now".to_owned(),
         _ => format!("{} ago", long(past)),
@@ -152,7 +152,7 @@ fn ago(past: TimeDelta) -> String {
 }
 
 /// What a form of a page said: its fields as people filled them in. What programs sent stands as it is.
-fn readable(what: &str, detail: &str) -> String {
+fn readable_detail(what: &str, detail: &str) -> String {
     if !what.contains(" /web/") {
         return detail.to_owned();
     }
@@ -189,17 +189,18 @@ mod tests {
     #[test]
     fn forms_are_told_as_they_were_filled_in() {
         let form = "workflow=etl%2Fa.toml&task=load%3Ax&note=&back=%2Fweb%2Fworkflow&do=pause";
-        assert_eq!(readable("POST /web/workflow/pause", form), "workflow=etl/a.toml, task=load:x");
+        assert_eq!(readable_detail("POST /web/workflow/pause", form), "workflow=etl/a.toml, task=load:x");
         for (what, detail) in
             [("POST /api/v1/phases/pause", "{\"task\":\"a%3A\"}"), ("silence_1h", "a/b&c=d")]
         {
-            assert_eq!(readable(what, detail), detail);
+            assert_eq!(readable_detail(what, detail), detail);
         }
     }
 
     #[test]
     fn how_long_ago_is_said_in_two_units() {
-        let texts = [-5, 59, 60, 3_600 * 3 + 300, 86_400 * 2].map(|seconds| ago(TimeDelta::seconds(seconds)));
+        let texts =
+            [-5, 59, 60, 3_600 * 3 + 300, 86_400 * 2].map(|seconds| ago_words(TimeDelta::seconds(seconds)));
         assert_eq!(texts, ["just now", "just now", "1 min ago", "3 h 5 min ago", "2 d 0 h ago"]);
     }
 }

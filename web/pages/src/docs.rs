@@ -16,12 +16,12 @@ use crate::{CONTENT_SECURITY_POLICY, NavigationSection, PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/api/v1/openapi.json", Role::Viewer, document).documented(describe_document),
-        Route::get("/api/docs", Role::Viewer, page),
+        Route::view("/api/v1/openapi.json", Role::Viewer, openapi_document).documented(describe_document),
+        Route::get("/api/docs", Role::Viewer, docs_page),
     ]
 }
 
-pub(crate) async fn document(context: ContextRef) -> Answer {
+pub(crate) async fn openapi_document(context: ContextRef) -> Answer {
     json(StatusCode::OK, &openapi::document(&context.routes, &context.config.version, &context.base.at("")))
 }
 
@@ -32,7 +32,7 @@ struct DocsPage {
 }
 
 /// The same for people: a console that reads the document and sends requests.
-pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+pub(crate) async fn docs_page(context: ContextRef, request: HttpRequest) -> Answer {
     let mut page = html(&DocsPage { layout: PageLayout::new(&context, &request, NavigationSection::Other) })?;
     // The icons of the console stand in its styles as `data:` addresses; nothing else is relaxed, and only here.
     let policy = CONTENT_SECURITY_POLICY.replace("img-src 'self'", "img-src 'self' data:");

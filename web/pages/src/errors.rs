@@ -11,7 +11,7 @@ use flowlord_web_core::route::Route;
 use crate::{NavigationSection, PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/api/docs/errors", Role::Viewer, errors)]
+    vec![Route::get("/api/docs/errors", Role::Viewer, errors_page)]
 }
 
 #[derive(Template)]
@@ -22,7 +22,7 @@ struct ErrorsPage<'a> {
 }
 
 /// The page that the `type` of every problem points to.
-pub(crate) async fn errors(context: ContextRef, request: HttpRequest) -> Answer {
+pub(crate) async fn errors_page(context: ContextRef, request: HttpRequest) -> Answer {
     html(&ErrorsPage {
         layout: PageLayout::new(&context, &request, NavigationSection::Other),
         codes: Code::ALL,

@@ -82,7 +82,7 @@ async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<Files
     let capped = found.len() > MOST;
     found.truncate(MOST);
     // The figures count the whole day, so they come before the filter.
-    let figures = figures(&found, which, &link);
+    let figures = file_figures(&found, which, &link);
     found.retain(|event| which.has(event));
     let next = (found.len() > skip + ROWS).then(|| (skip + ROWS).to_string());
     Ok(FilesPage {
@@ -96,7 +96,7 @@ async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<Files
     })
 }
 
-fn figures(events: &[StoredFileEvent], which: FileFilter, link: &PageLink) -> FigureRow {
+fn file_figures(events: &[StoredFileEvent], which: FileFilter, link: &PageLink) -> FigureRow {
     let all = link.without(&["show", "cursor"]);
     let with_tasks = all.with("show", "tasks").href();
     let mut figures: Vec<LinkedFigure> = [

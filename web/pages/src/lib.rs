@@ -1,14 +1,15 @@
 //! Pages for people. They are complete without any script; with it they change by themselves.
 //!
-//! A page is a struct with a template that extends `base.html` and has a `Layout` in its field `layout`. Its handler
-//! hands what makes it to `answer`, which also tells problems as a page. What several pages need:
+//! A page is a struct with a template that extends `base.html` and has a `PageLayout` in its field `layout`. `rendered`
+//! makes a handler of the function that makes the page, and answers problems as a page, too. What several pages need:
 //!
 //! | what | where |
 //! |---|---|
-//! | links that keep the other parameters | `link::Link` |
-//! | the day that is shown, its calendar | `calendar::Shown`, `Layout::with_picker` |
+//! | links that keep the other parameters | `PageLink` |
+//! | the day that is shown, its calendar | `ShownDay`, `PageLayout::with_picker` |
+//! | parts that can't be read | `PageLayout::read` |
 //! | times and spans | `when` |
-//! | what a form did, told after its redirect | `notice::Notice` |
+//! | what a form did, told after its redirect | `Notice` |
 //! | figures, the chart by hour, long cells, sortable heads, pagers | `parts` |
 //!
 //! Scripts find their work by attributes; docs/pages.md lists them.
@@ -109,7 +110,7 @@ pub(crate) async fn answer<T: Template>(
     };
     // This page told it: the next one must not tell it again.
     if Notice::of(request).is_some() {
-        notice::told(&mut answer);
+        notice::clear_notice(&mut answer);
     }
     Ok(answer)
 }

@@ -19,7 +19,7 @@ use crate::{PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/login", ANYONE, form),
+        Route::get("/login", ANYONE, login_form),
         Route::post("/login", ANYONE, login),
         Route::post("/logout", ANYONE, logout),
     ]
@@ -33,9 +33,9 @@ struct LoginPage<'a> {
     problem: &'a str,
 }
 
-pub(crate) async fn form(context: ContextRef, request: HttpRequest) -> Answer {
+pub(crate) async fn login_form(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["next"])?;
-    page(&context, &request, own_path(params.one("next")?.unwrap_or_default()), "")
+    login_page(&context, &request, own_path(params.one("next")?.unwrap_or_default()), "")
 }
 
 /// Logs in: on to where the person wanted to go, or back to the form with what is wrong.
@@ -52,20 +52,23 @@ pub(crate) async fn login(context: ContextRef, request: HttpRequest, payload: Pa
     let Some(who) = context.tokens.by_hash(&hash).await? else {
         context.failures.count(from, now);
         let mut again =
-            page(&context, &request, next, "This token is unknown. It was removed, or is mistyped.")?;
+            login_page(&context, &request, next, "This token is unknown. It was removed, or is mistyped.")?;
         *again.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(again);
     };
     log::info!("event=logged_in name={} role={}", who.name, who.role);
     let session = Session::new(&who.name, &hash, now).text();
-    Ok(leave(next, cookie(context.is_https(&request), session, Duration::seconds(LASTS.num_seconds()))))
+    Ok(leave(
+        next,
+        session_cookie(context.is_https(&request), session, Duration::seconds(LASTS.num_seconds())),
+    ))
 }
 
 pub(crate) async fn logout(context: ContextRef, request: HttpRequest) -> HttpResponse {
-    leave("/login", cookie(context.is_https(&request), String::new(), Duration::ZERO))
+    leave("/login", session_cookie(context.is_https(&request), String::new(), Duration::ZERO))
 }
 
-fn page(context: &WebContext, request: &HttpRequest, next: &str, problem: &str) -> Answer {
+fn login_page(context: &WebContext, request: &HttpRequest, next: &str, problem: &str) -> Answer {
     html(&LoginPage { layout: PageLayout::bare(context, request), next, problem })
 }
 
@@ -73,7 +76,7 @@ fn leave(to: &str, cookie: Cookie<'_>) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, to)).cookie(cookie).finish()
 }
 
-fn cookie<'a>(by_https: bool, value: String, max_age: Duration) -> Cookie<'a> {
+fn session_cookie<'a>(by_https: bool, value: String, max_age: Duration) -> Cookie<'a> {
     // Lax: a link in Slack must find the person logged in. Changes by other sites are refused by where they come from.
     Cookie::build(COOKIE, value)
         .path("/")

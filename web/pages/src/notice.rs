@@ -52,20 +52,20 @@ impl Notice {
         let mut value = String::new();
         encode(&format!("{} {text}", if self.good { GOOD } else { "bad" }), &mut value);
         // A cookie's value is percent-decoded, but a plus sign stays one.
-        let cookie = cookie(value.replace('+', "%20"), Duration::MINUTE);
+        let cookie = notice_cookie(value.replace('+', "%20"), Duration::MINUTE);
         // The browser goes on by GET, so that loading the page again sends no form again.
         HttpResponse::SeeOther().insert_header((LOCATION, path)).cookie(cookie).finish()
     }
 }
 
 /// Takes a told notice away.
-pub(crate) fn told(answer: &mut HttpResponse) {
-    let gone = answer.add_cookie(&cookie(String::new(), Duration::ZERO));
+pub(crate) fn clear_notice(answer: &mut HttpResponse) {
+    let gone = answer.add_cookie(&notice_cookie(String::new(), Duration::ZERO));
     if let Err(err) = gone {
         log::debug!("event=cookie_not_written error={err}");
     }
 }
 
-fn cookie<'a>(value: String, max_age: Duration) -> Cookie<'a> {
+fn notice_cookie<'a>(value: String, max_age: Duration) -> Cookie<'a> {
     Cookie::build(COOKIE, value).path("/").http_only(true).same_site(SameSite::Lax).max_age(max_age).finish()
 }

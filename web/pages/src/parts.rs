@@ -124,7 +124,7 @@ pub(crate) struct FigureRow {
 pub(crate) const STANDINGS: [&str; 5] = ["complete", "running", "warn", "error", "alert"];
 
 /// Counts in the order of [`STANDINGS`].
-pub(crate) fn parts(counts: &ResultCounts) -> [u64; 5] {
+pub(crate) fn counts_by_standing(counts: &ResultCounts) -> [u64; 5] {
     [counts.complete, counts.without_result(), counts.warn, counts.error, counts.alert]
 }
 
@@ -144,12 +144,14 @@ impl FigureRow {
             href: all.href(),
             chosen: chosen.is_empty(),
         }];
-        figures.extend(STANDINGS.into_iter().zip(parts(counts)).map(|(name, count)| LinkedFigure {
-            label: name,
-            class: name,
-            count,
-            href: all.with("result", name).href(),
-            chosen: chosen == name,
+        figures.extend(STANDINGS.into_iter().zip(counts_by_standing(counts)).map(|(name, count)| {
+            LinkedFigure {
+                label: name,
+                class: name,
+                count,
+                href: all.with("result", name).href(),
+                chosen: chosen == name,
+            }
         }));
         Self { label: "Tasks by result", figures }
     }
@@ -202,7 +204,9 @@ impl ChartBar {
         let mut y = BAR_HEIGHT;
         let mut title = format!("{hour:02}:00 UTC, {} tasks", grouped(counts.total));
         let mut segments = Vec::new();
-        for (class, count) in STANDINGS.into_iter().zip(parts(counts)).filter(|(_, count)| *count > 0) {
+        for (class, count) in
+            STANDINGS.into_iter().zip(counts_by_standing(counts)).filter(|(_, count)| *count > 0)
+        {
             #[expect(clippy::cast_precision_loss, reason = "a height on the screen")]
             let height = count as f64 / highest as f64 * BAR_HEIGHT;
             y -= height;

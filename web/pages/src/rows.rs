@@ -32,7 +32,7 @@ pub(crate) struct TaskRow {
 impl TaskRow {
     pub(crate) fn new(task: Attempt, now: DateTime<Utc>) -> Self {
         let created = task.uid.created_at();
-        let (status, class) = status(&task);
+        let (status, class) = status_and_class(&task);
         // A delay until a set time is no queue time.
         let waiting_since = task.not_before.filter(|at| *at > created).unwrap_or(created);
         let waited = match task.started {
@@ -66,7 +66,7 @@ impl TaskRow {
     }
 }
 
-pub(crate) fn status(task: &Attempt) -> (&'static str, &'static str) {
+pub(crate) fn status_and_class(task: &Attempt) -> (&'static str, &'static str) {
     match (task.result, task.state) {
         (Some(result), _) => (result.as_str(), result.as_str()),
         (None, TaskState::Leased) => ("running", "running"),
@@ -92,7 +92,7 @@ pub(crate) struct WorkflowTrouble {
 }
 
 /// Everything found in workflow files, each once, the worst first.
-pub(crate) fn findings(current: &LoadedWorkflows) -> Vec<&Finding> {
+pub(crate) fn workflow_findings(current: &LoadedWorkflows) -> Vec<&Finding> {
     let loaded = current.workflows.files().iter().flat_map(|file| &file.findings);
     let mut findings: Vec<&Finding> = current.broken.iter().chain(loaded).collect();
     // A file that no longer loads may have one twice: in its content, and in its last good version.

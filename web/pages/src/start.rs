@@ -15,8 +15,8 @@ use flowlord_web_core::params::{QueryParams, day};
 use flowlord_web_core::problem::Problem;
 use flowlord_web_core::route::Route;
 
-use super::parts::{DayChart, FigureRow, LongText, STANDINGS, parts, sum_counts};
-use super::rows::{TaskRow, WorkflowTrouble, findings, kind_words, newest_alerts};
+use super::parts::{DayChart, FigureRow, LongText, STANDINGS, counts_by_standing, sum_counts};
+use super::rows::{TaskRow, WorkflowTrouble, kind_words, newest_alerts, workflow_findings};
 use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
@@ -79,7 +79,7 @@ async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<Start
         alerts: alerts.into_iter().take(ALERTS).collect(),
         alerts_link: PageLink::to("/web/alert").with("date", &shown.date).href(),
         incidents: ladders.into_iter().filter(|ladder| ladder.incident_since.is_some()).collect(),
-        troubles: current.iter().flat_map(findings).map(WorkflowTrouble::from).collect(),
+        troubles: current.iter().flat_map(workflow_findings).map(WorkflowTrouble::from).collect(),
         files: current.as_ref().map_or(0, |current| current.workflows.files().len()),
         phases: current.as_ref().map_or(0, |current| current.workflows.phases().count()),
     })
@@ -139,7 +139,7 @@ impl TopicRow {
             job: job.to_owned(),
             href: link.with_task(topic, job).href(),
             total: counts.total,
-            figures: STANDINGS.into_iter().zip(parts(counts)).collect(),
+            figures: STANDINGS.into_iter().zip(counts_by_standing(counts)).collect(),
             run: run.map(seconds).unwrap_or_default(),
         }
     }

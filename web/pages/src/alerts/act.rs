@@ -15,10 +15,10 @@ use super::query::{AlertForm, PATH};
 use crate::again::RerunSummary;
 use crate::{Notice, PageLink, form_fields};
 
-pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn change_alerts(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let form = AlertForm(form_fields(&request, payload).await?);
     let done = match form.text("do").as_deref() {
-        Some("ack") => acknowledge(&context, &request, &form).await.map(Notice::good),
+        Some("ack") => acknowledge_incident(&context, &request, &form).await.map(Notice::good),
         Some("silence") => add_silence(&context, &request, &form).await.map(Notice::good),
         Some("end") => end_silence(&context, &form).await.map(Notice::good),
         Some("rerun") => rerun_failed(&context, &request, &form).await.and_then(RerunSummary::into_notice),
@@ -27,7 +27,7 @@ pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payl
     Ok(Notice::after(&request, done).back_to(&PageLink::of(PATH, request.query_string()).href()))
 }
 
-async fn acknowledge(
+async fn acknowledge_incident(
     context: &WebContext,
     request: &HttpRequest,
     form: &AlertForm,

@@ -32,12 +32,12 @@ use super::sort::heads;
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
-pub(crate) use self::act::act;
+pub(crate) use self::act::change_alerts;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/alert", Role::Viewer, rendered(alerts_page)),
-        Route::post("/web/alert", Role::Operator, act).audited_as(action_of_form),
+        Route::post("/web/alert", Role::Operator, change_alerts).audited_as(action_of_form),
     ]
 }
 

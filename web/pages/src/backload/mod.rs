@@ -33,8 +33,8 @@ use super::{form_fields, rendered};
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/backload", Role::Viewer, rendered(backload_page)),
-        Route::post("/web/backload", Role::Operator, execute).audited(AuditAction::Backload),
-        Route::post("/web/backload/{id}/{change:pause|resume|cancel}", Role::Operator, change)
+        Route::post("/web/backload", Role::Operator, execute_form).audited(AuditAction::Backload),
+        Route::post("/web/backload/{id}/{change:pause|resume|cancel}", Role::Operator, change_backload)
             .audited(AuditAction::Backload),
     ]
 }
@@ -173,7 +173,7 @@ async fn plan_preview(context: &WebContext, form: &BackloadForm) -> Result<Previ
 }
 
 /// Carries out what was looked at, and leads to how it stands; else back to the form, with what is wrong.
-pub(crate) async fn execute(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn execute_form(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let form = BackloadForm::read(&form_fields(&request, payload).await?);
     let done = carry_out(&context, &form).await;
     let page = PageLink::to(PATH);
@@ -192,7 +192,7 @@ async fn carry_out(context: &WebContext, form: &BackloadForm) -> Result<i64, Pro
     Ok(execute_backload(context, planned, background).await?.id)
 }
 
-pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
+pub(crate) async fn change_backload(context: ContextRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let id = parse_backload_id(&number)?;
     let change = ChangeBackload { id, to: state_after(&change) };

@@ -10,7 +10,7 @@ use flowlord_web_core::values::matching::note;
 
 use crate::{Notice, form_fields};
 
-pub(crate) async fn act(
+pub(crate) async fn change_task(
     context: ContextRef,
     path: Path<String>,
     request: HttpRequest,
@@ -19,19 +19,19 @@ pub(crate) async fn act(
     let form = form_fields(&request, payload).await?;
     let uid = parse_uid(&path)?;
     let done = match form.first_value("do") {
-        Some("again") => again(&context, uid).await,
-        Some("cancel") => cancel(&context, uid, form.first_value("note")).await,
+        Some("again") => rerun_one(&context, uid).await,
+        Some("cancel") => cancel_one(&context, uid, form.first_value("note")).await,
         _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
     };
     Ok(Notice::after(&request, done.map(Notice::good)).back_to(&format!("/web/task/{uid}")))
 }
 
-async fn again(context: &WebContext, uid: Uid) -> Result<String, Problem> {
+async fn rerun_one(context: &WebContext, uid: Uid) -> Result<String, Problem> {
     let new = rerun_task(context, &read_task(context, uid).await?).await?;
     Ok(format!("Rerun as task {}.", new.uid))
 }
 
-async fn cancel(context: &WebContext, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
+async fn cancel_one(context: &WebContext, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
     let reason = note("note", given.map(str::to_owned))?;
     let task = cancel_task(context, uid, reason).await?;
     Ok(match task.state {

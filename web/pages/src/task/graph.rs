@@ -7,7 +7,7 @@ use askama::filters::HtmlSafe;
 use flowlord_domain::summary::line_key;
 use flowlord_domain::{Attempt, Uid};
 
-use crate::rows::status;
+use crate::rows::status_and_class;
 
 /// A node's place is a cell of this size, and the node is smaller by the gaps.
 const CELL: (u32, u32) = (216, 54);
@@ -108,7 +108,7 @@ fn chain_corners(chain: &[Attempt]) -> HashMap<Uid, (u32, u32)> {
 }
 
 /// From the right side of one node to the left side of another.
-fn line((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32)) -> String {
+fn edge_path((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32)) -> String {
     let (x, y, end) = (from_x + NODE.0, from_y + NODE.1 / 2, to_y + NODE.1 / 2);
     let middle = x.midpoint(to_x);
     format!("M{x} {y}C{middle} {y} {middle} {end} {to_x} {end}")
@@ -119,14 +119,14 @@ impl ChainEdge {
     fn to(task: &Attempt, drawn: &[Attempt], corners: &HashMap<Uid, (u32, u32)>) -> Option<Self> {
         let parent = drawn.iter().find(|parent| Some(parent.uid) == task.parent)?;
         let again = (&parent.topic, &parent.job) == (&task.topic, &task.job);
-        Some(Self { path: line(*corners.get(&parent.uid)?, *corners.get(&task.uid)?), again })
+        Some(Self { path: edge_path(*corners.get(&parent.uid)?, *corners.get(&task.uid)?), again })
     }
 }
 
 impl ChainNode {
     fn new(task: &Attempt, (x, y): (u32, u32), current: bool) -> Self {
         let name = line_key(&task.topic, &task.job);
-        let (status, class) = status(task);
+        let (status, class) = status_and_class(task);
         let sub = match task.retry {
             0 => status.to_owned(),
             retry => format!("{status}, attempt {}", retry.saturating_add(1)),

@@ -25,12 +25,12 @@ use super::rows::TaskRow;
 use super::when::{ShownTime, span};
 use super::{NavigationSection, PageLayout, PageLink, answer};
 
-pub(crate) use self::act::act;
+pub(crate) use self::act::change_task;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/task/{uid}", Role::Viewer, task),
-        Route::post("/web/task/{uid}", Role::Operator, act).audited_as(action_of_form),
+        Route::post("/web/task/{uid}", Role::Operator, change_task).audited_as(action_of_form),
     ]
 }
 

@@ -15,7 +15,7 @@ use super::PATH;
 use crate::again::{MOST, RerunSummary};
 use crate::{Notice, PageLink, form_fields};
 
-pub(crate) async fn again(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn rerun_selected(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let form = form_fields(&request, payload).await?;
     let done = rerun_ticked(&context, &form).await.and_then(RerunSummary::into_notice);
     Ok(Notice::after(&request, done).back_to(&PageLink::of(PATH, request.query_string()).href()))

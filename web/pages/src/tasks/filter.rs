@@ -10,7 +10,7 @@ use flowlord_web_core::problem::Problem;
 
 use crate::ShownDay;
 use crate::choice::{FilterChoice, is_task_chosen};
-use crate::parts::{STANDINGS, parts};
+use crate::parts::{STANDINGS, counts_by_standing};
 
 /// The parameters of the page. `page` is the reference system's, in old bookmarks: lists go on by cursor here.
 pub(crate) const PARAMS: &[&str] = &[
@@ -61,7 +61,8 @@ pub(crate) fn task_choices(
         }
     }
     let [types, jobs] = [types, jobs].map(|counts| counts.into_iter().map(|(value, n)| (value, Some(n))));
-    let results = STANDINGS.into_iter().zip(parts(counts)).map(|(name, n)| (name.to_owned(), Some(n)));
+    let results =
+        STANDINGS.into_iter().zip(counts_by_standing(counts)).map(|(name, n)| (name.to_owned(), Some(n)));
     let states = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
     let states = states.map(|state| (state.as_str().to_owned(), None));
     vec![

@@ -23,12 +23,12 @@ use super::sort::{SortColumn, heads};
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 
-pub(crate) use self::act::again;
+pub(crate) use self::act::rerun_selected;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/task", Role::Viewer, rendered(tasks_page)),
-        Route::post("/web/task", Role::Operator, again).audited(AuditAction::Rerun),
+        Route::post("/web/task", Role::Operator, rerun_selected).audited(AuditAction::Rerun),
     ]
 }
 

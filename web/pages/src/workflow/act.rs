@@ -10,7 +10,7 @@ use flowlord_web_core::problem::{Answer, Problem};
 use super::query::PATH;
 use crate::{Notice, PageLink, form_fields};
 
-pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
+pub(crate) async fn reload_workflows(context: ContextRef, request: HttpRequest) -> Answer {
     let done = context.deps.library.call(ReloadWorkflows).await;
     let done = done.map(|found| Notice::good(format!("Workflows reloaded: {}.", reload_words(&found))));
     Ok(Notice::after(&request, done.map_err(Problem::from)).back_to(PATH))
@@ -28,7 +28,7 @@ fn reload_words(found: &ReloadReport) -> String {
     if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") }
 }
 
-pub(crate) async fn change(
+pub(crate) async fn pause_or_resume(
     context: ContextRef,
     request: HttpRequest,
     payload: Payload,

@@ -62,7 +62,7 @@ impl PhaseDrawing {
     pub(crate) fn new(file: &WorkflowFile, told: impl Fn(&TaskName) -> PhaseFigures) -> Self {
         let names = task_names(&file.phases);
         let shown = &names[..names.len().min(MOST)];
-        let (edges, broken) = edges(&file.phases, shown);
+        let (edges, broken) = phase_edges(&file.phases, shown);
         let corners = box_corners(shown.len(), &edges);
         let boxes: Vec<PhaseBox> = shown
             .iter()
@@ -71,9 +71,10 @@ impl PhaseDrawing {
             .collect();
         // What is wrong comes first: it isn't left out.
         let arrows = broken.iter().map(|edge| (edge, true)).chain(edges.iter().map(|edge| (edge, false)));
-        let arrows = arrows
-            .take(MOST_ARROWS)
-            .map(|((from, to), broken)| PhaseArrow { path: curve(corners[*from], corners[*to]), broken });
+        let arrows = arrows.take(MOST_ARROWS).map(|((from, to), broken)| PhaseArrow {
+            path: arrow_path(corners[*from], corners[*to]),
+            broken,
+        });
         let arrows = arrows.collect();
         Self {
             width: boxes.iter().map(|drawn| drawn.x + WIDTH).max().unwrap_or_default() + MARGIN,
@@ -112,7 +113,7 @@ fn task_names(phases: &[Phase]) -> Vec<&TaskName> {
 type Edges = Vec<(usize, usize)>;
 
 /// From what is followed to what follows it; apart those that would go round in circles.
-fn edges(phases: &[Phase], names: &[&TaskName]) -> (Edges, Edges) {
+fn phase_edges(phases: &[Phase], names: &[&TaskName]) -> (Edges, Edges) {
     let place: HashMap<&TaskName, usize> = names.iter().enumerate().map(|(n, name)| (*name, n)).collect();
     let mut topics: HashMap<&str, Vec<usize>> = HashMap::new();
     for (n, name) in names.iter().enumerate() {
@@ -195,7 +196,7 @@ fn half_rows(roots: &[usize], followers: &[Vec<usize>]) -> Vec<usize> {
 }
 
 /// From the right of one box to the left of the next.
-fn curve((x, y): (usize, usize), (to_x, to_y): (usize, usize)) -> String {
+fn arrow_path((x, y): (usize, usize), (to_x, to_y): (usize, usize)) -> String {
     let (x, y, to_y) = (x + WIDTH, y + HEIGHT / 2, to_y + HEIGHT / 2);
     let bend = GAP / 2;
     format!(

@@ -32,13 +32,14 @@ use super::link::PageLink;
 use super::rendered;
 use super::rows::{self, WorkflowTrouble};
 
-pub(crate) use self::act::{change, refresh};
+pub(crate) use self::act::{pause_or_resume, reload_workflows};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/workflow", Role::Viewer, rendered(workflow_page)),
-        Route::post("/web/workflow/refresh", Role::Operator, refresh).audited(AuditAction::Refresh),
-        Route::post("/web/workflow/{change:pause|resume}", Role::Operator, change).audited_as(action_of_path),
+        Route::post("/web/workflow/refresh", Role::Operator, reload_workflows).audited(AuditAction::Refresh),
+        Route::post("/web/workflow/{change:pause|resume}", Role::Operator, pause_or_resume)
+            .audited_as(action_of_path),
     ]
 }
 
@@ -94,7 +95,7 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
         cards: file_cards(&read, &link),
         more_hours: read.more,
         hours,
-        troubles: rows::findings(current)
+        troubles: rows::workflow_findings(current)
             .into_iter()
             .filter(|finding| asked.file.is_empty() || finding.file == asked.file)
             .map(WorkflowTrouble::from)
@@ -113,7 +114,7 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
 fn file_cards(read: &WorkflowData, link: &PageLink) -> Vec<FileCard> {
     let current = &read.current;
     let link = link.only(&["date", "days"]);
-    let findings = rows::findings(current);
+    let findings = rows::workflow_findings(current);
     // Files of which no version ever loaded have findings, but no phases.
     let mut files: BTreeMap<&str, Option<&WorkflowFile>> =
         current.broken.iter().map(|finding| (finding.file.as_str(), None)).collect();
