@@ -19,9 +19,6 @@ mod tests {
     #[test]
     fn it_is_raised_to_what_is_allowed() {
         let files = open_files();
-        assert_eq!(
-            getrlimit(Resource::Nofile).current.map(|current| usize::try_from(current).unwrap()),
-            files
-        );
+        assert_eq!(getrlimit(Resource::Nofile).current.map(|current| usize::try_from(current).unwrap()), files);
     }
 }

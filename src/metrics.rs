@@ -18,10 +18,8 @@ static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 pub(crate) fn start() -> MetricsWriter {
     let handle = RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new();
-        let builder =
-            builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS).ok()?;
-        let builder =
-            builder.set_buckets_for_metric(Matcher::Suffix("_commands".to_owned()), &COMMANDS).ok()?;
+        let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS).ok()?;
+        let builder = builder.set_buckets_for_metric(Matcher::Suffix("_commands".to_owned()), &COMMANDS).ok()?;
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).ok()?;

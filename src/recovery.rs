@@ -113,12 +113,7 @@ fn unreadable_mark(err: &std::io::Error, now: DateTime<Utc>) -> DamageMark {
     }
 }
 
-fn leave_mark(
-    data: &Path,
-    now: DateTime<Utc>,
-    is_restored: bool,
-    text: String,
-) -> anyhow::Result<HandledDamage> {
+fn leave_mark(data: &Path, now: DateTime<Utc>, is_restored: bool, text: String) -> anyhow::Result<HandledDamage> {
     let handled = HandledDamage { at: now, is_restored, text, is_alert_stored: false };
     // Left beside the database before it is used: the alert is stored also when this start is cut off.
     DamageMark { seen: None, handled: Some(handled.clone()) }
@@ -148,9 +143,8 @@ pub async fn restore(
         None => newest_sound(wanted, stores, lock, now).await?,
     };
     let than = wanted.at.map(|at| format!(" that was begun by {}", utc_text(at))).unwrap_or_default();
-    let done = restored.with_context(|| {
-        format!("there is no snapshot in {}{than}: name another with --from", wanted.from)
-    })?;
+    let done =
+        restored.with_context(|| format!("there is no snapshot in {}{than}: name another with --from", wanted.from))?;
     // What was seen was seen in the one that is aside now.
     DamageMark::remove(lock.folder())?;
     Ok(done)
@@ -185,19 +179,14 @@ async fn newest_sound(
     now: DateTime<Utc>,
 ) -> anyhow::Result<Option<RestoreOutcome>> {
     let place = BackupPlace::open(&wanted.from, stores)?;
-    let listed = place
-        .list_snapshots()
-        .await
-        .with_context(|| format!("the snapshots in {} can't be listed", wanted.from))?;
+    let listed =
+        place.list_snapshots().await.with_context(|| format!("the snapshots in {} can't be listed", wanted.from))?;
     let mut bad = 0;
     for found in listed.iter().filter(|found| wanted.at.is_none_or(|at| found.at <= at)) {
         match restore_one(&place, &found.name, wanted, lock, now).await {
             Ok(restored) => return Ok(Some(restored)),
             Err(RestoreProblem::Unusable(err)) => {
-                log::error!(
-                    "event=snapshot_unusable location={:?} error={err:?}",
-                    place.location(&found.name)
-                );
+                log::error!("event=snapshot_unusable location={:?} error={err:?}", place.location(&found.name));
                 bad += 1;
             }
             Err(err) => return Err(err.into()),
@@ -300,8 +289,7 @@ async fn restore_with_log(
     match restoring.finish(place.location(name), now) {
         Err(RestoreError::Log(err)) => {
             log::error!("event=log_unusable snapshot={name:?} error={err:?}");
-            let restored =
-                begin_restore(file, data, wanted.force).await?.finish(place.location(name), now)?;
+            let restored = begin_restore(file, data, wanted.force).await?.finish(place.location(name), now)?;
             let ended = Some(format!("the changes after it can't be used: {err}"));
             Ok(RestoreOutcome { restored, taken, ended })
         }
@@ -321,8 +309,8 @@ async fn replay_log(
     until: Option<DateTime<Utc>>,
 ) -> Result<(SnapshotRestore, Option<String>), RestoreProblem> {
     let segments = place.list_segments(log.chain, since, until).await.map_err(RestoreProblem::Away)?;
-    let mut fetched = stream::iter(segments.iter().map(async |name| (name, place.read_segment(name).await)))
-        .buffered(FETCHED_AHEAD);
+    let mut fetched =
+        stream::iter(segments.iter().map(async |name| (name, place.read_segment(name).await))).buffered(FETCHED_AHEAD);
     while let Some((name, bytes)) = fetched.next().await {
         let bytes = match bytes {
             Err(PlaceError::Store(flowlord_storage::Error::NotFound { .. })) => continue,
@@ -404,18 +392,12 @@ mod tests {
         );
         let restored = RestoredDatabase { newest: None, log: None, moved_to: None, ..restored };
         let seen = SeenDamage { at: at("2026-03-01T11:58:00Z"), what: "a read: malformed".into() };
-        let damaged = recovery_text(
-            &done,
-            &RestoreReason::Damaged { seen, found: "page 7".into() },
-            at("2026-03-01T12:00:00Z"),
-        );
+        let damaged =
+            recovery_text(&done, &RestoreReason::Damaged { seen, found: "page 7".into() }, at("2026-03-01T12:00:00Z"));
         assert!(damaged.starts_with(
             "the database was damaged: 2026-03-01T11:58:00Z, a read: malformed; the full check: page 7; /b/"
         ));
-        assert!(
-            damaged.ends_with("from 2026-03-01T11:30:00Z to 2026-03-01T11:58:00Z is missing"),
-            "{damaged}"
-        );
+        assert!(damaged.ends_with("from 2026-03-01T11:30:00Z to 2026-03-01T11:58:00Z is missing"), "{damaged}");
         let fresh = RestoreOutcome { restored, taken: None, ended: None };
         let said = recovery_text(&fresh, &RestoreReason::Gone, at("2026-03-01T12:00:00Z"));
         assert_eq!(

@@ -18,10 +18,7 @@ pub struct Running {
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running")
-            .field("server", &self.server)
-            .field("pid", &self.pid)
-            .finish_non_exhaustive()
+        f.debug_struct("Running").field("server", &self.server).field("pid", &self.pid).finish_non_exhaustive()
     }
 }
 
@@ -35,12 +32,7 @@ fn service_file(data: &Path) -> PathBuf {
 
 impl Running {
     /// Writes where the service of a data folder is, until the answer is dropped.
-    pub(crate) fn announce(
-        data: &Path,
-        address: SocketAddr,
-        scheme: &str,
-        token: &str,
-    ) -> io::Result<ServiceFile> {
+    pub(crate) fn announce(data: &Path, address: SocketAddr, scheme: &str, token: &str) -> io::Result<ServiceFile> {
         // One can listen on 0.0.0.0, and not connect to it everywhere.
         let mut local = address;
         if address.ip().is_unspecified() {
@@ -50,8 +42,7 @@ impl Running {
                 std::net::Ipv6Addr::LOCALHOST.into()
             });
         }
-        let running =
-            Self { server: format!("{scheme}://{local}"), pid: std::process::id(), token: token.to_owned() };
+        let running = Self { server: format!("{scheme}://{local}"), pid: std::process::id(), token: token.to_owned() };
         let path = service_file(data);
         // Renamed, so that nobody reads half of it.
         let partial = path.with_extension("json.partial");
@@ -85,16 +76,14 @@ mod tests {
     #[test]
     fn it_is_there_as_long_as_the_service_and_says_an_address_of_this_machine() {
         let data = tempfile::tempdir().unwrap();
-        let announced =
-            Running::announce(data.path(), "0.0.0.0:8080".parse().unwrap(), "http", "flw_x").unwrap();
+        let announced = Running::announce(data.path(), "0.0.0.0:8080".parse().unwrap(), "http", "flw_x").unwrap();
         let running = Running::of(data.path()).unwrap();
         assert_eq!((running.server.as_str(), running.pid), ("http://127.0.0.1:8080", std::process::id()));
         assert_eq!(running.token, "flw_x");
         #[cfg(unix)]
         {
-            let mode = std::os::unix::fs::PermissionsExt::mode(
-                &service_file(data.path()).metadata().unwrap().permissions(),
-            );
+            let mode =
+                std::os::unix::fs::PermissionsExt::mode(&service_file(data.path()).metadata().unwrap().permissions());
             assert_eq!(mode & 0o777, 0o600, "only its owner reads the token");
         }
         drop(announced);

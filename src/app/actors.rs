@@ -30,12 +30,7 @@ use super::wiring::{AppWiring, HintPorts};
 const MAX_WAITING_CHANGES: u64 = 4_000_000;
 
 impl AppWiring<'_> {
-    pub(super) fn library(
-        &self,
-        on: &ArbiterHandle,
-        database: &Database,
-        hints: &HintPorts,
-    ) -> Addr<Library> {
+    pub(super) fn library(&self, on: &ArbiterHandle, database: &Database, hints: &HintPorts) -> Addr<Library> {
         let config = flowlord_library::Config {
             files: MetaFiles {
                 root: self.config.workflow.clone(),
@@ -55,12 +50,7 @@ impl AppWiring<'_> {
         Library::start(on, config, deps)
     }
 
-    pub(super) fn ingest(
-        &self,
-        on: &ArbiterHandle,
-        database: &Database,
-        library: &Addr<Library>,
-    ) -> Addr<Ingest> {
+    pub(super) fn ingest(&self, on: &ArbiterHandle, database: &Database, library: &Addr<Library>) -> Addr<Ingest> {
         let deps = flowlord_ingest::Deps {
             kit: self.environment.kit("ingest"),
             writer: self.writer(database),
@@ -70,12 +60,7 @@ impl AppWiring<'_> {
         Ingest::start(on, flowlord_ingest::Config { host: host_name() }, deps)
     }
 
-    pub(super) fn dispatch(
-        &self,
-        on: &ArbiterHandle,
-        database: &Database,
-        ingest: &Addr<Ingest>,
-    ) -> Addr<Dispatch> {
+    pub(super) fn dispatch(&self, on: &ArbiterHandle, database: &Database, ingest: &Addr<Ingest>) -> Addr<Dispatch> {
         let deps = flowlord_dispatch::Deps {
             kit: self.environment.kit("dispatch"),
             writer: self.writer(database),
@@ -100,12 +85,7 @@ impl AppWiring<'_> {
         Scheduler::start(on, flowlord_scheduler::Config { host: host_name() }, deps)
     }
 
-    pub(super) fn alerts(
-        &self,
-        on: &ArbiterHandle,
-        database: &Database,
-        address: SocketAddr,
-    ) -> Addr<Alerts> {
+    pub(super) fn alerts(&self, on: &ArbiterHandle, database: &Database, address: SocketAddr) -> Addr<Alerts> {
         let notify = &self.config.notify;
         let config = flowlord_alerts::Config {
             routes: notify.ladders().into_iter().map(escalation_route).collect(),
@@ -152,12 +132,7 @@ impl AppWiring<'_> {
         Notifier::start(on, config, deps)
     }
 
-    pub(super) fn buttons(
-        &self,
-        on: &ArbiterHandle,
-        database: &Database,
-        alerts: &Addr<Alerts>,
-    ) -> Addr<Buttons> {
+    pub(super) fn buttons(&self, on: &ArbiterHandle, database: &Database, alerts: &Addr<Alerts>) -> Addr<Buttons> {
         let notify = &self.config.notify;
         let config = ButtonsConfig {
             // There are no buttons without a bot.
@@ -222,12 +197,7 @@ impl AppWiring<'_> {
         HistoryRemover::start(on, config, deps)
     }
 
-    pub(super) fn backload(
-        &self,
-        on: &ArbiterHandle,
-        database: &Database,
-        library: &Addr<Library>,
-    ) -> Addr<Backload> {
+    pub(super) fn backload(&self, on: &ArbiterHandle, database: &Database, library: &Addr<Library>) -> Addr<Backload> {
         let deps = flowlord_backload::Deps {
             kit: self.environment.kit("backload"),
             writer: self.writer(database),
@@ -249,12 +219,7 @@ impl AppWiring<'_> {
         Ok(Some(HeartbeatSender::start(on, config, deps)?))
     }
 
-    pub(super) fn files(
-        &self,
-        on: &ArbiterHandle,
-        database: &Database,
-        library: &Addr<Library>,
-    ) -> Addr<Files> {
+    pub(super) fn files(&self, on: &ArbiterHandle, database: &Database, library: &Addr<Library>) -> Addr<Files> {
         let deps = flowlord_files::Deps {
             kit: self.environment.kit("files"),
             writer: self.writer(database),

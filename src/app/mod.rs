@@ -81,15 +81,10 @@ impl App {
         let address = listener.local_addr()?;
         let mut arbiters = Vec::new();
         let local = flowlord_web_core::auth::new_token(&mut environment.ids.clone());
-        let started = AppWiring {
-            metrics: crate::metrics::start(),
-            local: local.1,
-            config,
-            stores,
-            environment: &environment,
-        }
-        .start(listener, address, &mut arbiters)
-        .await;
+        let started =
+            AppWiring { metrics: crate::metrics::start(), local: local.1, config, stores, environment: &environment }
+                .start(listener, address, &mut arbiters)
+                .await;
         match started {
             Ok(WiredService { database, stops, first_token, library }) => {
                 let announced = Running::announce(&config.data, address, config.scheme(), &local.0)

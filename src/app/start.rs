@@ -11,11 +11,7 @@ use crate::recovery;
 use super::wiring::AppWiring;
 
 impl AppWiring<'_> {
-    pub(super) async fn tell_recovery(
-        &self,
-        database: &Database,
-        handled: HandledDamage,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn tell_recovery(&self, database: &Database, handled: HandledDamage) -> anyhow::Result<()> {
         let HandledDamage { is_restored, text, .. } = &handled;
         let (kind, topic, event) = match is_restored {
             true => (AlertKind::Snapshot, "restore", "restored"),

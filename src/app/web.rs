@@ -81,8 +81,7 @@ fn allowed_limits(chosen: &LimitConfig) -> WebLimits {
     let [connections, long_polls] =
         [chosen.connections, chosen.long_polls].map(|chosen| usize::try_from(chosen).unwrap_or(usize::MAX));
     // Also where the system allows less: some connections are better than none.
-    let files =
-        crate::limits::open_files().map_or(usize::MAX, |files| files.saturating_sub(OTHER_FILES).max(64));
+    let files = crate::limits::open_files().map_or(usize::MAX, |files| files.saturating_sub(OTHER_FILES).max(64));
     if files < connections {
         log::warn!(
             "event=fewer_connections connections={files} reason=\"the limit of open files (ulimit -n) allows no more\""

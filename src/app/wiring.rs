@@ -139,8 +139,7 @@ impl AppWiring<'_> {
     ) -> anyhow::Result<ActorAddresses> {
         let ActorThreads { database: db_thread, hot, calm, behind } = threads;
         let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random_bits());
-        let database =
-            Database::open(lock, record, db_thread, self.environment.kit("db"), hints.database.clone())?;
+        let database = Database::open(lock, record, db_thread, self.environment.kit("db"), hints.database.clone())?;
         let library = self.library(calm, &database, hints);
         let ingest = self.ingest(hot, &database, &library);
         let dispatch = self.dispatch(hot, &database, &ingest);

@@ -32,8 +32,7 @@ impl ConfigFlags {
     /// Reads all layers; `defaults` go over the usual ones. Warnings go to the log.
     pub(crate) fn load(&self, defaults: &[(&str, &str)]) -> anyhow::Result<LoadedConfig> {
         let mut sources = Sources::of_process(self.values.clone(), self.file.clone());
-        sources.defaults =
-            defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        sources.defaults = defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let loaded = Config::load(&sources).map_err(|err| UsageError(err.into()))?;
         for warning in &loaded.warnings {
             log::warn!("event=config_warning detail={warning:?}");
@@ -70,18 +69,13 @@ impl ServiceOfFolder {
 /// The database in a data folder.
 pub(crate) fn existing_database(data: &Path) -> anyhow::Result<PathBuf> {
     let database = data.join(DATABASE);
-    anyhow::ensure!(
-        database.exists(),
-        "there is no database {}: name its folder with --data",
-        database.display()
-    );
+    anyhow::ensure!(database.exists(), "there is no database {}: name its folder with --data", database.display());
     Ok(database)
 }
 
 /// The service that has the lock of a data folder.
 pub(crate) fn service_on(data: &Path) -> anyhow::Result<Running> {
-    Running::of(data)
-        .with_context(|| format!("a service uses {} and doesn't say where it listens", data.display()))
+    Running::of(data).with_context(|| format!("a service uses {} and doesn't say where it listens", data.display()))
 }
 
 fn flag(key: &ConfigKey) -> String {
@@ -96,12 +90,7 @@ fn arg(key: &'static ConfigKey) -> Arg {
         "" => key.help.to_owned(),
         default => format!("{} [default: {default}]", key.help),
     };
-    Arg::new(key.name)
-        .overrides_with(key.name)
-        .long(flag(key))
-        .value_name("VALUE")
-        .help(help)
-        .help_heading(heading)
+    Arg::new(key.name).overrides_with(key.name).long(flag(key)).value_name("VALUE").help(help).help_heading(heading)
 }
 
 impl Args for ConfigFlags {

@@ -96,9 +96,8 @@ pub(super) fn read_contents(
 /// All findings: of what is skipped, of the files that don't parse, and of the others together.
 fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Finding> {
     let skipped = found.skipped.entries.iter();
-    let mut findings: Vec<_> = skipped
-        .map(|entry| file_warning(&entry.path, &format!("this entry is skipped: {}", entry.why)))
-        .collect();
+    let mut findings: Vec<_> =
+        skipped.map(|entry| file_warning(&entry.path, &format!("this entry is skipped: {}", entry.why))).collect();
     let mut parsed = Vec::new();
     for FileContent { path, text, hash } in &found.files {
         match text {
@@ -214,9 +213,7 @@ mod tests {
         assert!(wrong[0].contains(said), "{wrong:?}");
         let child = found("meta-file=rows.csv", "dependsOn = \"b\"\n");
         assert!(
-            child
-                .iter()
-                .any(|line| line.contains("warning: ") && line.contains("unless the meta of b has it")),
+            child.iter().any(|line| line.contains("warning: ") && line.contains("unless the meta of b has it")),
             "{child:?}"
         );
         let gone = found("cron=@daily&meta-file=gone.csv", "");
@@ -235,10 +232,7 @@ mod tests {
         let findings = find_all(&found, &meta_files);
         assert!(!has_errors(&findings));
         let lines: String = findings.iter().map(finding_line).collect();
-        assert!(
-            lines.contains("/Icon\\r:1:1: warning: this entry is skipped: its name has a control"),
-            "{lines}"
-        );
+        assert!(lines.contains("/Icon\\r:1:1: warning: this entry is skipped: its name has a control"), "{lines}");
         assert!(lines.contains("/empty.toml:1:1: warning: the file has no phases"), "{lines}");
     }
 }

@@ -152,11 +152,7 @@ impl HopelessChains {
     }
 }
 
-async fn pretend_work(
-    client: &ApiClient,
-    granted: &GrantedTask,
-    hopeless: &RefCell<HopelessChains>,
-) -> TaskOutcome {
+async fn pretend_work(client: &ApiClient, granted: &GrantedTask, hopeless: &RefCell<HopelessChains>) -> TaskOutcome {
     sleep(Duration::from_millis(rand::random_range(100..300))).await;
     let rows = rand::random_range(500..5_000);
     match granted.text("type") {
@@ -164,8 +160,7 @@ async fn pretend_work(
             // A worker may tell how far it is; the lease counts anew with it.
             let _ = client.heartbeat(&granted.lease, LEASE, Some(0.5)).await;
             sleep(Duration::from_millis(200)).await;
-            let meta =
-                format!("file=s3://demo/{}/{}.json.gz&rows={rows}", granted.text("job"), granted.text("uid"));
+            let meta = format!("file=s3://demo/{}/{}.json.gz&rows={rows}", granted.text("job"), granted.text("uid"));
             TaskOutcome { meta, ..TaskOutcome::new("complete", format!("{rows} rows extracted")) }
         }
         "partner" if hopeless.borrow_mut().includes(granted.text("id"), granted.attempt) => {
@@ -205,8 +200,7 @@ mod tests {
     #[test]
     fn every_other_chain_fails_for_good() {
         let mut hopeless = HopelessChains::default();
-        let answers =
-            ["a", "b", "a", "c"].map(|chain| hopeless.includes(chain, if chain == "a" { 1 } else { 2 }));
+        let answers = ["a", "b", "a", "c"].map(|chain| hopeless.includes(chain, if chain == "a" { 1 } else { 2 }));
         assert_eq!(answers, [true, false, true, false]);
     }
 }

@@ -52,8 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// What was taken of one kind, and each reason for what was not.
 fn lines(kind: ImportKind, counts: &ImportCounts) -> Vec<String> {
     let ImportCounts { taken, known, left } = counts;
-    let mut lines =
-        vec![format!("{}: {taken} of {} imported, {known} already there", kind.as_str(), counts.read())];
+    let mut lines = vec![format!("{}: {taken} of {} imported, {known} already there", kind.as_str(), counts.read())];
     for (why, (count, first)) in left {
         lines.push(format!("  {count} not imported: {why}; the first is {first}"));
     }

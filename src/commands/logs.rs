@@ -98,12 +98,8 @@ mod tests {
 
     #[test]
     fn a_line_becomes_fields() {
-        let line = json_line(
-            "t",
-            "INFO",
-            "flowlord",
-            r#"event=lease_lost worker="a \"b\" c" error=no route to host x=1"#,
-        );
+        let line =
+            json_line("t", "INFO", "flowlord", r#"event=lease_lost worker="a \"b\" c" error=no route to host x=1"#);
         assert_eq!(
             line.to_string(),
             r#"{"error":"no route to host","event":"lease_lost","level":"info","target":"flowlord","time":"t","worker":"a \"b\" c","x":"1"}"#
@@ -112,10 +108,7 @@ mod tests {
 
     #[test]
     fn other_lines_are_kept_whole() {
-        assert_eq!(
-            parse_fields("listening on a socket"),
-            [("message".into(), "listening on a socket".into())]
-        );
+        assert_eq!(parse_fields("listening on a socket"), [("message".into(), "listening on a socket".into())]);
         assert_eq!(parse_fields("a=\"never closed"), [("a".into(), "\"never closed".into())]);
         assert_eq!(parse_fields(""), []);
     }

@@ -102,8 +102,7 @@ impl Cli {
     }
 
     fn run(self) -> ExitCode {
-        let usual =
-            if matches!(self.command, ProgramCommand::Demo(_)) { demo::USUAL_LOG } else { logs::USUAL };
+        let usual = if matches!(self.command, ProgramCommand::Demo(_)) { demo::USUAL_LOG } else { logs::USUAL };
         logs::start(self.log_format, usual);
         // Kept until now: before, nobody knew how log lines are written.
         for warning in &self.warnings {

@@ -26,10 +26,8 @@ struct OldFlags {
 /// An old call becomes one of today's commands; any other stays as it is.
 pub(super) fn modernise_call(words: Vec<OsString>) -> Result<ProgramCall, String> {
     let texts: Option<Vec<&str>> = words.iter().skip(1).map(|word| word.to_str()).collect();
-    let flags = texts
-        .as_deref()
-        .filter(|texts| texts.first().is_some_and(|first| is_old_flag(first)))
-        .and_then(parse_flags);
+    let flags =
+        texts.as_deref().filter(|texts| texts.first().is_some_and(|first| is_old_flag(first))).and_then(parse_flags);
     let Some(flags) = flags else { return Ok(ProgramCall { words, warnings: Vec::new() }) };
     let mut old = OldFlags::default();
     for (name, value) in flags {
@@ -73,8 +71,7 @@ fn parse_flags<'a>(words: &[&'a str]) -> Option<Vec<(&'a str, &'a str)>> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let (name, value) = parse_flag(word)?;
-        let known =
-            is_own_flag(name) || is_key_flag(name) || name == "log-format" || old_flag(name, "").is_some();
+        let known = is_own_flag(name) || is_key_flag(name) || name == "log-format" || old_flag(name, "").is_some();
         let value = match value {
             _ if !known => return None,
             Some(value) => value,
@@ -105,8 +102,7 @@ impl OldFlags {
             "log-format" => self.keys.push((name.to_owned(), value.to_owned())),
             name => match (key_of_flag(name), old_flag(name, value)) {
                 (None, Some(OldFlag { set, warnings })) => {
-                    self.keys
-                        .extend(set.into_iter().map(|(key, value)| (key.replace(['.', '_'], "-"), value)));
+                    self.keys.extend(set.into_iter().map(|(key, value)| (key.replace(['.', '_'], "-"), value)));
                     self.warnings.extend(warnings);
                 }
                 _ => self.keys.push((name.to_owned(), value.to_owned())),
@@ -130,13 +126,9 @@ impl OldFlags {
         }
         let (words, shown): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let shown = shown.join(" ");
-        let warning =
-            format!("a call without a command is that of the old program: write `flowlord {shown}`");
+        let warning = format!("a call without a command is that of the old program: write `flowlord {shown}`");
         warnings.insert(0, warning);
-        ProgramCall {
-            words: [program].into_iter().chain(words.into_iter().map(Into::into)).collect(),
-            warnings,
-        }
+        ProgramCall { words: [program].into_iter().chain(words.into_iter().map(Into::into)).collect(), warnings }
     }
 }
 

@@ -98,12 +98,9 @@ mod tests {
 
     #[test]
     fn nohup_is_known_by_the_lowest_bit_of_what_is_ignored() {
-        for (mask, ignored) in [
-            ("0000000000000001", true),
-            ("0000000000001001", true),
-            ("0000000000001000", false),
-            ("x", false),
-        ] {
+        for (mask, ignored) in
+            [("0000000000000001", true), ("0000000000001001", true), ("0000000000001000", false), ("x", false)]
+        {
             let status = format!("Name:\tflowlord\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
             assert_eq!(is_first_signal_ignored(&status), ignored, "{mask}");
         }

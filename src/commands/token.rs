@@ -92,8 +92,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn act(client: &ApiClient, action: TokenAction) -> anyhow::Result<()> {
     match action {
         TokenAction::Add { name, role } => {
-            let made: AddedToken =
-                client.post("/tokens", &json!({ "name": name, "role": role }), PATIENCE).await?;
+            let made: AddedToken = client.post("/tokens", &json!({ "name": name, "role": role }), PATIENCE).await?;
             out::line(&made.token)?;
         }
         TokenAction::List => {

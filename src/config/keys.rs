@@ -40,21 +40,11 @@ pub const KEYS: &[ConfigKey] = &[
     key("data", "./data", Text, "The folder of the database"),
     key("timezone", "UTC", Text, "The time zone of cron expressions, like Europe/Berlin"),
     key("tasks.ttl", "4h", Duration, "A task unfinished this long after its creation raises an alert"),
-    key(
-        "tasks.lease",
-        "60s",
-        Duration,
-        "The length of a lease unless its worker asks for another, 5s to 24h",
-    ),
+    key("tasks.lease", "60s", Duration, "The length of a lease unless its worker asks for another, 5s to 24h"),
     key("history.retention", "90d", Duration, "How long finished tasks are kept"),
     key("backup.path", "", Text, "Where snapshots are kept: a folder, s3:// or gs://; empty for no backup"),
     key("backup.every", "24h", Duration, "How often a snapshot is taken"),
-    key(
-        "backup.ship_every",
-        "5s",
-        Duration,
-        "How often changes are sent there between snapshots; 0s for never",
-    ),
+    key("backup.ship_every", "5s", Duration, "How often changes are sent there between snapshots; 0s for never"),
     key("backup.keep", "7", Number, "How many snapshots are kept"),
     secret("notify.url", "Slack: an incoming webhook"),
     key("notify.url_file", "", Text, "A file that holds the webhook"),
@@ -71,12 +61,7 @@ pub const KEYS: &[ConfigKey] = &[
         "How long a route's destination must fail before its fallback is used",
     ),
     key("notify.channel", "", Text, "The channel that messages go to, like #data-alerts"),
-    key(
-        "notify.api_url",
-        "https://slack.com/api/",
-        Text,
-        "The base URL of the Slack API, for tests and proxies",
-    ),
+    key("notify.api_url", "https://slack.com/api/", Text, "The base URL of the Slack API, for tests and proxies"),
     key("notify.prefix", "", Text, "A prefix of each message, such as the name of the environment"),
     key("notify.title", "", Text, "The title of messages"),
     key("notify.min_frequency", "5m", Duration, "The shortest interval between two checks for new alerts"),
@@ -91,12 +76,7 @@ pub const KEYS: &[ConfigKey] = &[
     ),
     key("notify.quiet_hours", "", Text, "Hours without summaries, like 22:00-07:00"),
     key("notify.quiet_zone", "", Text, "The time zone of the quiet hours; `timezone` when empty"),
-    key(
-        "notify.fallback",
-        "",
-        Text,
-        "The route whose destination is used when the one of [notify] fails for long",
-    ),
+    key("notify.fallback", "", Text, "The route whose destination is used when the one of [notify] fails for long"),
     key("auth.allow_anonymous", "false", Switch, "Require no token, also on addresses other than loopback"),
     key("auth.required", "false", Switch, "Require tokens on loopback too, for a proxy on this machine"),
     key("auth.open_metrics", "false", Switch, "Serve /metrics without a token"),
@@ -137,12 +117,7 @@ pub const ROUTE_KEYS: &[ConfigKey] = &[
     key("max_frequency", "", Duration, "The longest interval"),
     key("factor_up", "", Number, "The factor by which each summary lengthens the interval"),
     key("factor_down", "", Number, "The factor by which each check without new alerts shortens it"),
-    key(
-        "quiet_ticks",
-        "",
-        Number,
-        "How many checks without new alerts, at the shortest interval, end an incident",
-    ),
+    key("quiet_ticks", "", Number, "How many checks without new alerts, at the shortest interval, end an incident"),
     key("quiet_hours", "", Text, "Hours without summaries"),
     key("quiet_zone", "", Text, "The time zone of the quiet hours"),
 ];
@@ -162,8 +137,7 @@ pub fn find(name: &str) -> Option<&'static ConfigKey> {
 /// Whether `name` is a section: the beginning of a key, up to a dot.
 pub(super) fn is_section(name: &str) -> bool {
     let is_of_routes = name == ROUTES || in_route(name).is_some_and(|(_, key)| key.is_empty());
-    is_of_routes
-        || KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    is_of_routes || KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The known key most like a wrong one: by its whole name, or by its last part in another section.

@@ -99,22 +99,14 @@ impl ConfigLayers {
         }
     }
 
-    fn add_variables(
-        &mut self,
-        env: &[(String, String)],
-        kind: &str,
-        key_of: impl Fn(&str) -> Option<String>,
-    ) {
+    fn add_variables(&mut self, env: &[(String, String)], kind: &str, key_of: impl Fn(&str) -> Option<String>) {
         for (variable, value) in env {
             if let Some(key) = key_of(variable) {
                 // A variable that a template left empty must not take away in silence what a file says.
                 if value.is_empty() {
                     self.warn_of_emptied(&key, variable);
                 }
-                self.add(ValueLayer {
-                    source: format!("{kind} {variable}"),
-                    values: nest_value(&key, value),
-                });
+                self.add(ValueLayer { source: format!("{kind} {variable}"), values: nest_value(&key, value) });
             }
         }
     }
@@ -159,8 +151,7 @@ fn unknown_key(source: &str, path: &str) -> String {
 
 fn key_of_variable(variable: &str) -> Option<String> {
     let name = variable.strip_prefix(PREFIX)?;
-    let other =
-        OTHER_VARIABLES.contains(&name) || OTHER_BEGINNINGS.iter().any(|start| name.starts_with(start));
+    let other = OTHER_VARIABLES.contains(&name) || OTHER_BEGINNINGS.iter().any(|start| name.starts_with(start));
     (!other).then(|| key_of_name(name))
 }
 

@@ -52,12 +52,7 @@ const OLD: [(&str, &str, KeyFate); 27] = [
 
 const OLD_SECTIONS: [&str; 5] = ["slack", "sqlite", "cache", "file", "bus"];
 
-pub(super) fn modernise(
-    values: Dict,
-    source: &str,
-    is_key_for_gcs: bool,
-    warnings: &mut Vec<String>,
-) -> Dict {
+pub(super) fn modernise(values: Dict, source: &str, is_key_for_gcs: bool, warnings: &mut Vec<String>) -> Dict {
     let mut old = Vec::new();
     let mut file = ModernValues { values: Dict::new(), source, warnings };
     for (name, value) in values {
@@ -138,8 +133,7 @@ impl ModernValues<'_> {
     }
 
     fn take_key_for_gcs(&mut self, old: &[(String, String, Value)]) {
-        let (Some(name), Some(secret)) = (old_file_key(old, "accesskey"), old_file_key(old, "secretkey"))
-        else {
+        let (Some(name), Some(secret)) = (old_file_key(old, "accesskey"), old_file_key(old, "secretkey")) else {
             return;
         };
         let gcs = self.values.get("store").and_then(|store| store.as_dict()?.get("gcs")?.as_dict());
@@ -176,8 +170,7 @@ impl ModernValues<'_> {
 
 /// A key of the old section `file`, with the name as it was written.
 fn old_file_key(old: &[(String, String, Value)], wanted: &str) -> Option<(String, String)> {
-    let (_, key, value) =
-        old.iter().find(|(section, key, _)| section == "file" && plain_name(key) == wanted)?;
+    let (_, key, value) = old.iter().find(|(section, key, _)| section == "file" && plain_name(key) == wanted)?;
     Some((format!("file.{key}"), text_of(value)?))
 }
 
@@ -195,10 +188,9 @@ fn plain_name(name: &str) -> String {
 
 fn lower_keys(value: Value) -> Value {
     match value {
-        Value::Dict(tag, keys) => Value::Dict(
-            tag,
-            keys.into_iter().map(|(key, value)| (key.to_lowercase(), lower_keys(value))).collect(),
-        ),
+        Value::Dict(tag, keys) => {
+            Value::Dict(tag, keys.into_iter().map(|(key, value)| (key.to_lowercase(), lower_keys(value))).collect())
+        }
         other => other,
     }
 }

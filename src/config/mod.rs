@@ -266,10 +266,7 @@ impl Config {
         if self.auth.allow_anonymous && self.auth.required {
             reader.error("auth.required", "auth.allow_anonymous is set too: keep one of them");
         } else if self.auth.allow_anonymous && !self.listen.ip().is_loopback() {
-            reader.warn(
-                "auth.allow_anonymous",
-                "everybody who can reach the port can start tasks and read everything",
-            );
+            reader.warn("auth.allow_anonymous", "everybody who can reach the port can start tasks and read everything");
         }
         self.files.judge(reader);
     }
@@ -289,9 +286,7 @@ impl FilesConfig {
             // One place within another would tell of its files twice.
             let mut others = self.folders.iter().enumerate().filter(|(n, _)| *n != at);
             if let Some((_, other)) = others.find(|(_, other)| is_within(place, other)) {
-                let detail = format!(
-                    "{place} is within {other}, which is watched with everything below it: remove it"
-                );
+                let detail = format!("{place} is within {other}, which is watched with everything below it: remove it");
                 return reader.error("files.folders", &detail);
             }
         }

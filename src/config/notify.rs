@@ -89,9 +89,7 @@ impl NotifyConfig {
                  Information in the app's settings",
             );
         }
-        for (key, secret) in
-            [("notify.app_token", &self.app_token), ("notify.signing_secret", &self.signing_secret)]
-        {
+        for (key, secret) in [("notify.app_token", &self.app_token), ("notify.signing_secret", &self.signing_secret)] {
             // A webhook's messages can't have buttons that do anything.
             if secret.is_some() && self.token.is_none() {
                 reader.warn(key, "there are no buttons without a bot token: set notify.token");

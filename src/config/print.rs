@@ -28,8 +28,7 @@ impl EffectiveValue {
 
 pub(super) fn effective_values(config: &Config, reader: &ValueReader) -> Vec<EffectiveValue> {
     // Routes stand below the section that they belong to.
-    let end =
-        KEYS.iter().rposition(|key| key.name.starts_with("notify.")).map_or(KEYS.len(), |last| last + 1);
+    let end = KEYS.iter().rposition(|key| key.name.starts_with("notify.")).map_or(KEYS.len(), |last| last + 1);
     let (before, after) = KEYS.split_at(end);
     let mut values: Vec<_> = before.iter().map(|key| effective_value(key, config, reader)).collect();
     values.extend(config.notify.routes.iter().flat_map(|route| route.effective_values(reader)));

@@ -35,8 +35,7 @@ impl ValueReader {
     /// Whether a key, or any key of a section, is set to something other than its default.
     pub(super) fn is_set(&self, key: &str) -> bool {
         super::keys::KEYS.iter().any(|known| {
-            let within =
-                known.name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            let within = known.name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
             within && !self.source(known.name).is_empty() && self.text(known.name) != known.default
         })
     }
@@ -168,16 +167,14 @@ impl ValueReader {
 
     pub(super) fn timezone(&mut self, key: &str) -> Tz {
         self.parse(key, Tz::UTC, |text| {
-            text.parse()
-                .map_err(|_| format!("`{text}` is not a time zone: write it like UTC or Europe/Berlin"))
+            text.parse().map_err(|_| format!("`{text}` is not a time zone: write it like UTC or Europe/Berlin"))
         })
     }
 
     /// An address for browsers or programs, without the slash at its end.
     pub(super) fn url(&mut self, key: &str) -> Option<String> {
         self.parse(key, None, |text| {
-            let with_scheme =
-                ["http://", "https://"].iter().any(|s| text.len() > s.len() && text.starts_with(s));
+            let with_scheme = ["http://", "https://"].iter().any(|s| text.len() > s.len() && text.starts_with(s));
             match text {
                 "" => Ok(None),
                 url if with_scheme => Ok(Some(url.trim_end_matches('/').to_owned())),
@@ -204,9 +201,7 @@ impl ValueReader {
             }
             (Some(value), None) => Some(Secret::new(value)),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) if !bom::skip_mark(&text).trim().is_empty() => {
-                    Some(Secret::new(bom::skip_mark(&text).trim()))
-                }
+                Ok(text) if !bom::skip_mark(&text).trim().is_empty() => Some(Secret::new(bom::skip_mark(&text).trim())),
                 Ok(_) => {
                     self.error(&file_key, &format!("{path} is empty"));
                     None

@@ -53,10 +53,7 @@ impl RouteConfig {
     pub(super) fn judge(&self, notify: &NotifyConfig, reader: &mut ValueReader) {
         let section = format!("{ROUTES}.{}", self.name);
         if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(is_name_char) {
-            reader.error(
-                &section,
-                "the name of a route has lower-case letters, digits, dashes and underscores",
-            );
+            reader.error(&section, "the name of a route has lower-case letters, digits, dashes and underscores");
         }
         if self.name == DEFAULT {
             reader.error(&section, "the default route is [notify] itself: write its keys there");
@@ -80,9 +77,7 @@ impl RouteConfig {
 
     fn judge_place(&self, notify: &NotifyConfig, section: &str, reader: &mut ValueReader) {
         let (key, what) = match (&self.url, &self.channel) {
-            (Some(_), Some(_)) => {
-                (".url", "a channel is set too: keep the webhook, or the channel for the bot")
-            }
+            (Some(_), Some(_)) => (".url", "a channel is set too: keep the webhook, or the channel for the bot"),
             (None, None) => ("", "it has no destination: give it a url (a webhook) or a channel"),
             (None, Some(_)) if notify.token.is_none() => {
                 (".channel", "a channel needs the bot of notify.token; or give the route a url (a webhook)")
@@ -118,20 +113,9 @@ fn is_name_char(c: char) -> bool {
 }
 
 /// A fallback must be there, and be another one.
-pub(super) fn judge_fallback(
-    reader: &mut ValueReader,
-    key: &str,
-    fallback: &str,
-    own: &str,
-    notify: &NotifyConfig,
-) {
-    let others: Vec<&str> = notify
-        .routes
-        .iter()
-        .map(|route| route.name.as_str())
-        .chain([DEFAULT])
-        .filter(|name| *name != own)
-        .collect();
+pub(super) fn judge_fallback(reader: &mut ValueReader, key: &str, fallback: &str, own: &str, notify: &NotifyConfig) {
+    let others: Vec<&str> =
+        notify.routes.iter().map(|route| route.name.as_str()).chain([DEFAULT]).filter(|name| *name != own).collect();
     if !others.contains(&fallback) {
         let known = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
         reader.error(key, &format!("`{fallback}` is not another route: there are {known}"));
@@ -139,11 +123,7 @@ pub(super) fn judge_fallback(
 }
 
 /// The ladder of a section; what it doesn't say is as usual.
-pub(super) fn read_ladder(
-    from: &mut ValueReader,
-    section: &str,
-    usual: EscalationPolicy,
-) -> EscalationPolicy {
+pub(super) fn read_ladder(from: &mut ValueReader, section: &str, usual: EscalationPolicy) -> EscalationPolicy {
     let (min_key, max_key) = (format!("{section}.min_frequency"), format!("{section}.max_frequency"));
     let ticks_key = format!("{section}.quiet_ticks");
     let has_min = from.optional(&min_key).is_some();

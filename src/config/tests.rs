@@ -37,10 +37,7 @@ fn without_anything_the_defaults_count() {
     let config = loaded.config;
     assert_eq!(config.workflow.to_string(), "./workflows");
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(
-        (config.refresh, config.tasks.ttl, config.tasks.lease),
-        (minutes(15), minutes(240), minutes(1))
-    );
+    assert_eq!((config.refresh, config.tasks.ttl, config.tasks.lease), (minutes(15), minutes(240), minutes(1)));
     assert_eq!((config.notify.ladder, config.notify.routes.len()), (EscalationPolicy::default(), 0));
     assert_eq!((config.history.retention, config.backup.keep), (TimeDelta::days(90), 7));
     assert_eq!(config.notify.api_url, "https://slack.com/api/");
@@ -101,12 +98,7 @@ fn the_data_folder_is_known_whatever_is_wrong_elsewhere() {
     assert_eq!(folder(&[]).unwrap(), Path::new("./data"));
     let env = [("FLOWLORD_IMAGE__DATA", "/data"), ("FLOWLORD_LISTEN", "nowhere")];
     assert_eq!(folder(&env).unwrap(), Path::new("/data"));
-    assert!(
-        folder(&[("FLOWLORD_CONFIG", "/is/not/there.toml")])
-            .unwrap_err()
-            .to_string()
-            .contains("can't be read")
-    );
+    assert!(folder(&[("FLOWLORD_CONFIG", "/is/not/there.toml")]).unwrap_err().to_string().contains("can't be read"));
 }
 
 #[test]
@@ -326,8 +318,7 @@ fn stores_are_reached_by_keys_files_and_the_usual_variables() {
         "workflow = \"s3://bucket/flows/\"\n[store.s3]\nendpoint = \"http://minio:9000/\"\naccess_key = \"AKIA\"\n\
          secret_key_file = {secret:?}\n[store.gcs]\ncredentials_file = \"/run/gcs.json\"\n[files]\nallow = [\"/rows\"]\n"
     );
-    let env =
-        [("AWS_REGION", "eu-central-1"), ("AWS_PROFILE", ""), ("GOOGLE_BUCKET", "planted"), ("HOME", "/")];
+    let env = [("AWS_REGION", "eu-central-1"), ("AWS_PROFILE", ""), ("GOOGLE_BUCKET", "planted"), ("HOME", "/")];
     let loaded = load(&file, &env, &[]).unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
     let (config, printed) = (&loaded.config, loaded.to_toml());
@@ -337,10 +328,7 @@ fn stores_are_reached_by_keys_files_and_the_usual_variables() {
     assert_eq!((s3.endpoint.as_deref(), s3.access_key.as_deref()), (Some("http://minio:9000"), Some("AKIA")));
     assert_eq!(s3.secret_key, Some(HiddenValue::new("planted")));
     assert_eq!(gcs.credentials_file.as_deref(), Some(Path::new("/run/gcs.json")));
-    assert_eq!(
-        env.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["AWS_REGION", "GOOGLE_BUCKET"]
-    );
+    assert_eq!(env.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["AWS_REGION", "GOOGLE_BUCKET"]);
     assert!(printed.contains("secret_key = \"***\""), "{printed}");
     assert!(!format!("{config:?}{printed}").contains("planted"), "{config:?}");
 }
@@ -466,10 +454,7 @@ fn what_is_wrong_with_a_route_says_what_to_write() {
     }
     let all = load("[notify.routes.etl]\nurl = \"https://h\"\n", &[], &[]).unwrap();
     assert!(all.warnings[0].contains("it matches all alerts"), "{:?}", all.warnings);
-    assert!(
-        error("[notify]\nfallback = \"etl\"\n", &[], &[])
-            .contains("`etl` is not another route: there are none")
-    );
+    assert!(error("[notify]\nfallback = \"etl\"\n", &[], &[]).contains("`etl` is not another route: there are none"));
     let zone = load("[notify]\nquiet_zone = \"UTC\"\n", &[], &[]).unwrap();
     assert!(zone.warnings[0].contains("notify.quiet_hours is not set"), "{:?}", zone.warnings);
     assert!(error("[notify]\nfactor_up = \"fast\"\n", &[], &[]).contains("`fast` is not a factor"));

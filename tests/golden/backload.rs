@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::Datelike as _;
 use flowlord_domain::backload::{
-    BackloadOrder, BackloadPlan, BackloadPlanError, BackloadRequest, BackloadRequestError, MetaLists,
-    TaskChunk, parse_time as read_time,
+    BackloadOrder, BackloadPlan, BackloadPlanError, BackloadRequest, BackloadRequestError, MetaLists, TaskChunk,
+    parse_time as read_time,
 };
 use flowlord_domain::query::Query;
 use flowlord_domain::rule::BatchStep;
@@ -37,12 +37,7 @@ pub(crate) fn meta_unmarshal(case: &Case<'_>) -> Verdict {
     // As in a request, where null is as if left out.
     let read = serde_json::from_str::<Option<MetaLists>>(text).map(Option::unwrap_or_default);
     let got = read.as_ref().map(|meta| {
-        json!(
-            meta.0
-                .iter()
-                .map(|(key, values)| (key, values.as_texts()))
-                .collect::<std::collections::BTreeMap<_, _>>()
-        )
+        json!(meta.0.iter().map(|(key, values)| (key, values.as_texts())).collect::<std::collections::BTreeMap<_, _>>())
     });
     match got {
         Ok(got) if case.error.is_none() && as_map(case.expected) == got => Verdict::Same,
@@ -111,8 +106,7 @@ pub(crate) fn backload(case: &Case<'_>) -> Verdict {
     if code == 200 && is_like(&expected, &got) {
         return Verdict::Same;
     }
-    departs(case, code, &planned)
-        .unwrap_or_else(|| Verdict::like(&json!([200, expected]), &json!([code, got])))
+    departs(case, code, &planned).unwrap_or_else(|| Verdict::like(&json!([200, expected]), &json!([code, got])))
 }
 
 /// What the reference refuses, too, or what only we do, by a rule.
@@ -177,13 +171,7 @@ fn ours(expected: &Value, answer: &Value) -> Value {
 }
 
 /// The departures that what a phase says, or a value of a row, leads to.
-fn of_values(
-    case: &Case<'_>,
-    code: u64,
-    planned: &Planned,
-    tasks: &[Value],
-    meta: &Value,
-) -> Option<Verdict> {
+fn of_values(case: &Case<'_>, code: u64, planned: &Planned, tasks: &[Value], meta: &Value) -> Option<Verdict> {
     let Planned { request, order, answer, .. } = planned;
     let wanted = case.expected["count"].as_u64().and_then(|count| usize::try_from(count).ok());
     let counts = (code, wanted, Some(tasks.len()));
@@ -191,8 +179,7 @@ fn of_values(
         Some(Verdict::departs(rule, &(200, wanted, wanted, true), &(counts.0, counts.1, counts.2, it)))
     };
     if !request.by.is_empty() && BatchStep::parse(&request.by).is_none() {
-        let told =
-            answer["Status"].as_str().is_some_and(|status| status.ends_with("using default day iterator"));
+        let told = answer["Status"].as_str().is_some_and(|status| status.ends_with("using default day iterator"));
         return departs(departures::BY, told);
     }
     let workflows = workflows(case.setup);
@@ -202,8 +189,7 @@ fn of_values(
             return departs(departures::OWN_FILE, order.workflow == phase.workflow);
         }
         if let Some(rule) = spelling::of_rule(&phase.rule_text) {
-            let plain =
-                plan(case, &plain_workflows(case.setup)).ok().map(|plain| ours(case.expected, &plain.answer));
+            let plain = plan(case, &plain_workflows(case.setup)).ok().map(|plain| ours(case.expected, &plain.answer));
             return Some(Verdict::departs(rule, &plain, &Some(ours(case.expected, answer))));
         }
     }
@@ -230,8 +216,7 @@ fn departs(case: &Case<'_>, code: u64, planned: &Planned) -> Option<Verdict> {
     let tasks = answer["Tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
     let holds = |rule: Departure, it: bool| Some(Verdict::departs(rule, &(true, *count), &(it, tasks.len())));
     let body: Value = serde_json::from_str(case.text("body")).expect("JSON");
-    let meta =
-        body.as_object().and_then(|body| body.iter().rfind(|(key, _)| key.eq_ignore_ascii_case("meta")));
+    let meta = body.as_object().and_then(|body| body.iter().rfind(|(key, _)| key.eq_ignore_ascii_case("meta")));
     let body_meta = meta.map_or(&Value::Null, |(_, meta)| meta);
     if case.expected["body"].as_str().is_some_and(|body| body.starts_with("issue writing to producer")) {
         return holds(departures::ONE_ANSWER, code == 500 && request.execute && *count > 0);
@@ -268,9 +253,7 @@ fn departs(case: &Case<'_>, code: u64, planned: &Planned) -> Option<Verdict> {
     }
     if order.to < order.from {
         let first = tasks.first().is_some_and(|task| {
-            task["meta"]
-                .as_str()
-                .is_some_and(|meta| meta.contains(&order.from.format("cron=%Y-%m-%dT%H").to_string()))
+            task["meta"].as_str().is_some_and(|meta| meta.contains(&order.from.format("cron=%Y-%m-%dT%H").to_string()))
         });
         return holds(departures::REVERSED, first);
     }

@@ -25,11 +25,7 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// The same, or wrong.
     pub(crate) fn of<T: PartialEq + std::fmt::Debug>(expected: &T, got: &T) -> Self {
-        if expected == got {
-            Self::Same
-        } else {
-            Self::Wrong(format!("expected {expected:?}\n       got {got:?}"))
-        }
+        if expected == got { Self::Same } else { Self::Wrong(format!("expected {expected:?}\n       got {got:?}")) }
     }
 
     /// A departure whose own expectation must hold.
@@ -95,8 +91,7 @@ impl Folder {
 
     /// Files of cases that no check knows.
     pub(crate) fn unknown(&self, known: &[&str]) -> Vec<String> {
-        let entries =
-            std::fs::read_dir(&self.path).unwrap_or_else(|e| panic!("{}: {e}", self.path.display()));
+        let entries = std::fs::read_dir(&self.path).unwrap_or_else(|e| panic!("{}: {e}", self.path.display()));
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
         let mut names: Vec<String> = names.filter(|name| name.to_lowercase().ends_with(".json")).collect();
         names.retain(|name| !known.contains(&name.as_str()));
@@ -271,8 +266,7 @@ mod tests {
 
     #[test]
     fn an_unknown_file_is_found() {
-        let (_dir, folder) =
-            folder(&[("known.json", ""), ("other.json", ""), ("SHOUTED.JSON", ""), ("README.md", "")]);
+        let (_dir, folder) = folder(&[("known.json", ""), ("other.json", ""), ("SHOUTED.JSON", ""), ("README.md", "")]);
         assert_eq!(folder.unknown(&["known.json"]), ["SHOUTED.JSON", "other.json"]);
     }
 

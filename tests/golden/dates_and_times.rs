@@ -51,8 +51,7 @@ pub(crate) fn tmpl_meta(case: &Case<'_>) -> Verdict {
         return Verdict::Same;
     }
     let values = case.input["meta"].as_object().into_iter().flat_map(serde_json::Map::values);
-    let (mut nested, mut odd, mut zero, mut long) =
-        (case.text("query").contains("{meta:"), false, false, false);
+    let (mut nested, mut odd, mut zero, mut long) = (case.text("query").contains("{meta:"), false, false, false);
     for value in values {
         nested |= value.as_str().is_some_and(|text| text.contains("{meta:"));
         long |= value.is_number() && value.to_string().bytes().filter(u8::is_ascii_digit).count() > 15;

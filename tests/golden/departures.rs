@@ -95,8 +95,7 @@ fn the_page_lists_every_rule_and_why() {
     let mut rows = rows.lines().take_while(|row| row.starts_with('|'));
     for rule in ALL {
         let start = format!("| {} | {} | ", rule.when, rule.we);
-        let why =
-            rows.next().and_then(|row| row.strip_prefix(&start)).unwrap_or_else(|| panic!("no row: {start}"));
+        let why = rows.next().and_then(|row| row.strip_prefix(&start)).unwrap_or_else(|| panic!("no row: {start}"));
         assert!(why.len() > " |".len(), "no reason: {start}");
     }
     assert_eq!(rows.next(), None, "docs/departures.md has a row without a rule");

@@ -59,9 +59,7 @@ fn spelled(case: &Case<'_>, file: &FileEvent, workflows: &Workflows) -> Option<V
     let plain = plain_workflows(case.setup);
     let (ours, as_plain) = (match_phases(workflows, &file.path), match_phases(&plain, &file.path));
     let rule = spelling::of_phases(ours.iter().map(|found| found.phase))?;
-    let names = |found: &[FileMatch<'_>]| -> Vec<String> {
-        found.iter().map(|found| found.key.task.clone()).collect()
-    };
+    let names = |found: &[FileMatch<'_>]| -> Vec<String> { found.iter().map(|found| found.key.task.clone()).collect() };
     Some(Verdict::departs(rule, &names(&as_plain), &names(&ours)))
 }
 
@@ -90,9 +88,7 @@ fn ours(file: &FileEvent, found: &[FileMatch<'_>]) -> Value {
 /// The tasks that start at once.
 fn tasks(file: &FileEvent, found: &[FileMatch<'_>]) -> Vec<Value> {
     let start = |found: &FileMatch<'_>, waiting: &[String]| {
-        found
-            .effect_of_file(&file.path, waiting, "host", &mut TestIds::default(), at(NOW))
-            .expect("an effect")
+        found.effect_of_file(&file.path, waiting, "host", &mut TestIds::default(), at(NOW)).expect("an effect")
     };
     let task = |found| match start(found, &[]) {
         FileEffect::Start(task) => Some(plain(&task)),

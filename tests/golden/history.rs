@@ -73,8 +73,7 @@ fn figures(stats: &DayTotals) -> Value {
     }
     let types: BTreeSet<&str> =
         keys.iter().map(|key| key.split_once(':').map_or(key.as_str(), |(topic, _)| topic)).collect();
-    let hours: Map<String, Value> =
-        hours.into_iter().map(|(hour, sum)| (hour.to_string(), counts(sum))).collect();
+    let hours: Map<String, Value> = hours.into_iter().map(|(hour, sum)| (hour.to_string(), counts(sum))).collect();
     json!({
         "web_counts": counts(all), "web_hourly": hours, "web_jobs_by_type": jobs, "web_keys": keys,
         "web_types": types,
@@ -139,8 +138,7 @@ fn chain(case: &Case<'_>, tasks: &[Value], id: &str) -> Verdict {
     let attempts = with_tasks(tasks, async |store: &Store| store.read(ReadChain { id: id.to_owned() }).await);
     let got: Value = serde_json::from_str(&flowlord_web_compat::task::chain(&attempts)).expect("JSON");
     let events = tasks.iter().filter(|task| field(task, "id") == id);
-    if !is_like(case.expected, &got) && events.clone().any(|task| has_other_day(task) || is_unreadable(task))
-    {
+    if !is_like(case.expected, &got) && events.clone().any(|task| has_other_day(task) || is_unreadable(task)) {
         let rule = if events.clone().any(is_unreadable) { departures::NO_TIMES } else { departures::UTC };
         let count = got["Events"].as_array().map_or(0, Vec::len);
         return Verdict::departs(rule, &events.count(), &count);
@@ -203,8 +201,7 @@ fn of_a_day(case: &Case<'_>, tasks: &[Value]) -> Verdict {
         }
         (all.len() as u64, page.tasks)
     });
-    let ids =
-        |tasks: &[Value]| -> Vec<String> { tasks.iter().map(|task| field(task, "id").to_owned()).collect() };
+    let ids = |tasks: &[Value]| -> Vec<String> { tasks.iter().map(|task| field(task, "id").to_owned()).collect() };
     let rows: Vec<Value> = shown.iter().map(row).collect();
     if (total, ids(&expected)) != (Some(all), ids(&rows)) {
         if tasks.iter().any(has_other_day) {
@@ -292,12 +289,9 @@ fn one(expected: &Value, got: &Value, source: &Value) -> Verdict {
     }
     // A row is the same but for spans that the reference can't show; in the place of one with a long span it shows an
     // error.
-    let is_long =
-        spans.iter().any(|(_, span)| span.is_some_and(|span| span >= TimeDelta::seconds(1_000_000)));
+    let is_long = spans.iter().any(|(_, span)| span.is_some_and(|span| span >= TimeDelta::seconds(1_000_000)));
     let mut wanted = if is_long { got.clone() } else { expected.clone() };
-    for (name, span) in
-        spans.into_iter().filter_map(|(name, span)| Some((name, span.filter(|span| odd(*span))?)))
-    {
+    for (name, span) in spans.into_iter().filter_map(|(name, span)| Some((name, span.filter(|span| odd(*span))?))) {
         let seconds = span.num_seconds().max(0);
         wanted[format!("{name}_seconds")] = json!(seconds);
         wanted[format!("{name}_time")] =

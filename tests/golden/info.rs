@@ -32,8 +32,7 @@ pub(crate) fn info(case: &Case<'_>) -> Verdict {
         return Verdict::Same;
     }
     let texts = case.input["files"].as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str());
-    let spelled =
-        texts.filter_map(spelling::of_file).next().or_else(|| spelling::of_phases(workflows.phases()));
+    let spelled = texts.filter_map(spelling::of_file).next().or_else(|| spelling::of_phases(workflows.phases()));
     match (spelled, read(true)) {
         (Some(rule), Ok(plain)) => Verdict::departs(rule, &told(&plain), &got),
         _ => departures(case, &workflows, &expected, &got),
@@ -43,11 +42,8 @@ pub(crate) fn info(case: &Case<'_>) -> Verdict {
 /// A file; `plain` as the reference would read it like we do.
 fn parse(path: &str, text: &str, plain: bool) -> Result<Arc<WorkflowFile>, Vec<Finding>> {
     let file = WorkflowFile::parse(path, text, "", Tz::UTC)?;
-    let file = if plain {
-        WorkflowFile::parse(path, &spelling::plain_file(text, &file.phases), "", Tz::UTC)?
-    } else {
-        file
-    };
+    let file =
+        if plain { WorkflowFile::parse(path, &spelling::plain_file(text, &file.phases), "", Tz::UTC)? } else { file };
     Ok(Arc::new(file))
 }
 
@@ -113,11 +109,7 @@ fn departures(case: &Case<'_>, workflows: &Workflows, expected: &Value, got: &Va
     }
     let ill: Vec<&Phase> = workflows.phases().filter(|phase| !phase.problems.is_empty()).collect();
     if case.error.is_some() {
-        return if ill.is_empty() {
-            Verdict::Wrong(got.to_string())
-        } else {
-            warned(departures::BAD_PHASE, ill)
-        };
+        return if ill.is_empty() { Verdict::Wrong(got.to_string()) } else { warned(departures::BAD_PHASE, ill) };
     }
     // What is told otherwise by a rule is taken away; the rest must be the same.
     let (mut wanted, mut rest, mut rule) = (expected.clone(), got.clone(), None);
@@ -125,9 +117,7 @@ fn departures(case: &Case<'_>, workflows: &Workflows, expected: &Value, got: &Va
         for phase in &file.phases {
             let of_name: Vec<&Phase> = file.phases.iter().filter(|other| other.task == phase.task).collect();
             let place = |told: &mut Value| told["workflow"][&file.path][phase.task_name()].take();
-            if expected["workflow"][&file.path][phase.task_name()]
-                == rest["workflow"][&file.path][phase.task_name()]
-            {
+            if expected["workflow"][&file.path][phase.task_name()] == rest["workflow"][&file.path][phase.task_name()] {
                 continue;
             }
             let (mut theirs, mut ours) = (place(&mut wanted), place(&mut rest));
@@ -164,8 +154,7 @@ fn judge(phases: &[&Phase], theirs: &mut Value, ours: &mut Value) -> Verdict {
         remove(&["Next", "Prev", "Schedule", "warning"], theirs, ours);
     }
     let crons = phases.iter().filter(|phase| phase.rule.cron.is_some());
-    let schedules: Vec<String> =
-        ours["Schedule"].as_array().into_iter().flatten().map(Value::to_string).collect();
+    let schedules: Vec<String> = ours["Schedule"].as_array().into_iter().flatten().map(Value::to_string).collect();
     let has = |text: &str| schedules.iter().any(|schedule| schedule.contains(text));
     let patterns: Vec<&str> = phases.iter().filter_map(|phase| phase.rule.files.as_deref()).collect();
     let all = phases.iter().filter_map(|phase| phase.rule.cron.as_deref()).chain(patterns.iter().copied());
@@ -178,9 +167,7 @@ fn judge(phases: &[&Phase], theirs: &mut Value, ours: &mut Value) -> Verdict {
         }
         verdict = Verdict::Departs(departures::ALL_PATTERNS);
         remove(&times, theirs, ours);
-    } else if crons.clone().any(|phase| phase.rule.is_batch())
-        && times.iter().any(|key| theirs[*key] != ours[*key])
-    {
+    } else if crons.clone().any(|phase| phase.rule.is_batch()) && times.iter().any(|key| theirs[*key] != ours[*key]) {
         if !tells_all || ours["Next"].is_null() || ours["Prev"].is_null() {
             return Verdict::Wrong(format!("no times: {ours}"));
         }
@@ -222,8 +209,7 @@ fn tree(workflows: &Workflows, got: &Value) -> Verdict {
             }
         }
     }
-    let untold =
-        workflows.phases().filter(|phase| !told.contains(&(phase.workflow.clone(), phase.task_name())));
+    let untold = workflows.phases().filter(|phase| !told.contains(&(phase.workflow.clone(), phase.task_name())));
     Verdict::departs(departures::TREE, &Vec::<String>::new(), &untold.map(Phase::task_name).collect())
 }
 

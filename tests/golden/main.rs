@@ -38,19 +38,8 @@ const VARIATIONS: usize = 99;
 const TASK: &[&str] = &["created", "ended", "id", "info", "job", "meta", "msg", "result", "started", "type"];
 
 /// The keys of a task that was sent.
-const SENT: &[&str] = &[
-    "created_is_new",
-    "has_id",
-    "has_started",
-    "info",
-    "job",
-    "meta",
-    "msg",
-    "result",
-    "same_id",
-    "topic",
-    "type",
-];
+const SENT: &[&str] =
+    &["created_is_new", "has_id", "has_started", "info", "job", "meta", "msg", "result", "same_id", "topic", "type"];
 
 /// The keys of a phase.
 const PHASE: &[&str] = &["dependsOn", "file_path", "retry", "rule", "status", "task", "template"];

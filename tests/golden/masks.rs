@@ -10,8 +10,7 @@ pub(crate) fn is_like(expected: &Value, got: &Value) -> bool {
     match (expected, got) {
         (Value::String(expected), Value::String(got)) => is_text_like(expected, got),
         (Value::Array(expected), Value::Array(got)) => {
-            expected.len() == got.len()
-                && expected.iter().zip(got).all(|(expected, got)| is_like(expected, got))
+            expected.len() == got.len() && expected.iter().zip(got).all(|(expected, got)| is_like(expected, got))
         }
         // A list or a map into which nothing was ever put.
         (Value::Null, Value::Array(got)) => got.is_empty(),
@@ -19,8 +18,7 @@ pub(crate) fn is_like(expected: &Value, got: &Value) -> bool {
         (Value::Null, Value::Object(got)) => got.is_empty(),
         (Value::Object(expected), Value::Null) => expected.is_empty(),
         (Value::Object(expected), Value::Object(got)) => {
-            let same =
-                |(key, expected): (&String, &Value)| got.get(key).is_some_and(|got| is_like(expected, got));
+            let same = |(key, expected): (&String, &Value)| got.get(key).is_some_and(|got| is_like(expected, got));
             expected.len() == got.len() && expected.iter().all(same)
         }
         (expected, got) => expected == got,

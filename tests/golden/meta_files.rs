@@ -21,8 +21,7 @@ pub(crate) fn rows(setup: &Value, path: &str) -> Result<Vec<MetaRow>, String> {
     if names.is_empty() {
         return Err(format!("no files found for {path}"));
     }
-    let all: Result<Vec<_>, _> =
-        names.into_iter().map(|name| MetaRow::from_json_lines(&text(setup, name))).collect();
+    let all: Result<Vec<_>, _> = names.into_iter().map(|name| MetaRow::from_json_lines(&text(setup, name))).collect();
     all.map(|all| all.concat()).map_err(|err| err.to_string())
 }
 
@@ -54,7 +53,8 @@ mod tests {
         assert_eq!(values(&none, "<ROWS>").unwrap(), ["x", "y"]);
         assert_eq!(values(&none, "<DIR>/rows.json").unwrap(), ["x", "y"]);
         assert!(values(&none, "<EMPTY>").unwrap().is_empty());
-        let setup = json!({ "files": {}, "rows.json": ["{\"k\":\"1\"}"], "s.json": "{\"k\":\"2\"}\n\n", "t.json": null });
+        let setup =
+            json!({ "files": {}, "rows.json": ["{\"k\":\"1\"}"], "s.json": "{\"k\":\"2\"}\n\n", "t.json": null });
         assert_eq!(values(&setup, "<ROWS>").unwrap(), ["1"]);
         assert_eq!(values(&setup, "<DIR>/s.json").unwrap(), ["2"]);
         assert_eq!(values(&setup, "<DIR>/*s.json").unwrap(), ["1", "2"]);

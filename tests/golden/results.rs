@@ -87,8 +87,7 @@ fn attempt(doc: &TaskDoc) -> Attempt {
 /// New tasks, alerts of the table, posts at once, the task's own record.
 fn wanted(case: &Case<'_>) -> Value {
     let all = |name: &str| list(&case.expected[name]);
-    let sent: Vec<Value> =
-        all("sent").iter().filter(|sent| sent["created_is_new"] == true).map(short).collect();
+    let sent: Vec<Value> = all("sent").iter().filter(|sent| sent["created_is_new"] == true).map(short).collect();
     let alert = |a: &Value| json!([a["type"], a["job"], a["msg"], a["task_time"]]);
     let alerts: Vec<Value> = all("alerts_stored").iter().map(alert).collect();
     let records = all("task_records");
@@ -187,8 +186,7 @@ impl Done<'_> {
             return Some(Verdict::departs(departures::OWN_FILE, &wanted, &(goes_on, retried)));
         }
         if goes_on && phase.rule.problems.iter().any(|problem| problem.key == "retry_delay") {
-            let waits =
-                decision.retry.as_ref().and_then(|retry| retry.not_before).map(|until| until - at(NOW));
+            let waits = decision.retry.as_ref().and_then(|retry| retry.not_before).map(|until| until - at(NOW));
             let second = Some(chrono::TimeDelta::seconds(1));
             return Some(Verdict::departs(departures::RETRY_DELAY, &second, &waits));
         }
@@ -238,19 +236,14 @@ impl Done<'_> {
         let before = self.meta();
         before.pairs().any(|(_, value)| is_special(value)).then(|| {
             let after = Query::parse(meta).unwrap_or_default();
-            let kept = |(key, value)| {
-                ["retry", "retried", "delayed"].contains(&key) || after.first_value(key) == Some(value)
-            };
+            let kept =
+                |(key, value)| ["retry", "retried", "delayed"].contains(&key) || after.first_value(key) == Some(value);
             Verdict::departs(departures::ENCODED, &true, &before.pairs().all(kept))
         })
     }
 
     /// A rule that is spelled otherwise counts as the plain one does.
-    fn spelled<'p>(
-        &self,
-        phases: impl IntoIterator<Item = &'p Phase>,
-        decision: &TaskDecision,
-    ) -> Option<Verdict> {
+    fn spelled<'p>(&self, phases: impl IntoIterator<Item = &'p Phase>, decision: &TaskDecision) -> Option<Verdict> {
         let rule = spelling::of_phases(phases)?;
         let plain = self.decide(&plain_workflows(self.case.setup));
         Some(Verdict::departs(rule, &seen(&plain, self.case), &seen(decision, self.case)))
@@ -259,13 +252,11 @@ impl Done<'_> {
     fn completed(&self, decision: &TaskDecision) -> Option<Verdict> {
         let (workflow, job) = (self.workflow(), self.job());
         let all: Vec<&Phase> = self.workflows.children_of(&workflow, &self.task.topic, &job).collect();
-        let ready: Vec<&Phase> =
-            all.iter().copied().filter(|phase| phase.rule.is_ready(&self.meta())).collect();
+        let ready: Vec<&Phase> = all.iter().copied().filter(|phase| phase.rule.is_ready(&self.meta())).collect();
         let rule = self.rule_of_children(&ready, &all, decision)?;
         let wanted: Vec<_> = ready.iter().flat_map(|phase| self.tasks_of(phase, decision)).collect();
         let got = decision.children.iter();
-        let got: Vec<_> =
-            got.map(|task| (task.topic.clone(), task.job.clone(), self.comparable(&task.info))).collect();
+        let got: Vec<_> = got.map(|task| (task.topic.clone(), task.job.clone(), self.comparable(&task.info))).collect();
         if let Verdict::Wrong(why) = Verdict::of(&wanted, &got) {
             return Some(Verdict::Wrong(why));
         }
@@ -279,12 +270,7 @@ impl Done<'_> {
     }
 
     /// Why other children start, if any rule says that they do.
-    fn rule_of_children(
-        &self,
-        ready: &[&Phase],
-        all: &[&Phase],
-        decision: &TaskDecision,
-    ) -> Option<Departure> {
+    fn rule_of_children(&self, ready: &[&Phase], all: &[&Phase], decision: &TaskDecision) -> Option<Departure> {
         let meta = self.meta();
         let (workflow, topic) = (self.workflow(), &self.task.topic);
         let on_circle = |phase: &Phase| {
@@ -292,8 +278,7 @@ impl Done<'_> {
             phase.is_cyclic && phase.workflow == workflow && follows
         };
         let templates = || ready.iter().map(|phase| phase.template.as_str());
-        let asks =
-            |tokens: &[&str]| templates().any(|template| tokens.iter().any(|token| template.contains(token)));
+        let asks = |tokens: &[&str]| templates().any(|template| tokens.iter().any(|token| template.contains(token)));
         let capital = |phase: &&Phase| phase.rule.query.pairs().any(|(key, _)| key != key.to_lowercase());
         let values = || decision.children.iter().map(|child| child.meta.as_str());
         let rules = [

@@ -34,8 +34,7 @@ pub(crate) fn is_ready(case: &Case<'_>) -> Verdict {
 pub(crate) fn rule_parse(case: &Case<'_>) -> Verdict {
     let text = case.input.as_str().expect("a text");
     let rule = Rule::parse(text, Tz::UTC);
-    let checks =
-        [values(case, text), status(case, &rule), plain_keys(case, text, &rule), batch(case, text, &rule)];
+    let checks = [values(case, text), status(case, &rule), plain_keys(case, text, &rule), batch(case, text, &rule)];
     let mut departs = None;
     for check in checks {
         match check {
@@ -129,8 +128,7 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
         rule.meta_file.clone().unwrap_or_default()
     ]);
     let meta = or_empty(&expected["meta"]);
-    let wanted =
-        json!([expected["cron"], expected["offset_ns"], expected["for_ns"], meta, expected["meta_file"]]);
+    let wanted = json!([expected["cron"], expected["offset_ns"], expected["for_ns"], meta, expected["meta_file"]]);
     let by = BatchStep::parse(expected["by"].as_str().unwrap_or_default()).unwrap_or_default();
     if wanted == got && by == rule.by {
         return Verdict::Same;
@@ -143,8 +141,7 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
         return Verdict::of(&wanted, &got);
     }
     let plain = Rule::parse(&spelling::plain_rule(text), Tz::UTC);
-    let parts =
-        |rule: &Rule| (rule.cron.clone(), rule.offset, rule.span, rule.meta.clone(), rule.meta_file.clone());
+    let parts = |rule: &Rule| (rule.cron.clone(), rule.offset, rule.span, rule.meta.clone(), rule.meta_file.clone());
     Verdict::departs(departures::RULE_KEYS, &parts(&plain), &parts(rule))
 }
 

@@ -131,8 +131,7 @@ mod tests {
 
     use super::*;
 
-    const SHAPE: Shape =
-        Shape::of(Form::Keys(&["a", "b"]), &[Form::Text, Form::Keys(&["x"])]).with_setup(&["files"]);
+    const SHAPE: Shape = Shape::of(Form::Keys(&["a", "b"]), &[Form::Text, Form::Keys(&["x"])]).with_setup(&["files"]);
 
     fn unknown(case: &Value) -> Vec<String> {
         SHAPE.unknown(&json!({ "cases": [case] }))
@@ -175,10 +174,7 @@ mod tests {
         let file = json!({ "setup": { "tasks": [] }, "cases": [], "more": 1 });
         assert_eq!(SHAPE.unknown(&file), ["the file: unknown key \"more\"", "setup: unknown key \"tasks\""]);
         let none = Shape::of(Form::Text, &[]);
-        assert_eq!(
-            none.unknown(&json!({ "setup": { "files": {} }, "cases": [] })),
-            ["setup: unknown key \"files\""]
-        );
+        assert_eq!(none.unknown(&json!({ "setup": { "files": {} }, "cases": [] })), ["setup: unknown key \"files\""]);
     }
 
     #[test]
@@ -189,18 +185,13 @@ mod tests {
             assert_eq!(shape.unknown(&file), Vec::<String>::new(), "{form:?}");
         }
         let text = Shape::of(Form::Text, &[Form::Text]);
-        assert_eq!(
-            text.unknown(&json!({ "cases": [{ "name": "one", "input": null, "expected": "" }] })).len(),
-            1
-        );
+        assert_eq!(text.unknown(&json!({ "cases": [{ "name": "one", "input": null, "expected": "" }] })).len(), 1);
     }
 
     #[test]
     fn an_unknown_key_deeper_inside_is_told() {
-        let shape = Shape::of(Form::Keys(&["tasks"]), &[Form::Keys(&["json"])]).with_inner(&[
-            (&["input", "tasks"], Form::Rows(&["id"])),
-            (&["expected", "json"], Form::Keys(&["a"])),
-        ]);
+        let shape = Shape::of(Form::Keys(&["tasks"]), &[Form::Keys(&["json"])])
+            .with_inner(&[(&["input", "tasks"], Form::Rows(&["id"])), (&["expected", "json"], Form::Keys(&["a"]))]);
         let told = |input: Value, expected: Value| {
             shape.unknown(&json!({ "cases": [{ "name": "one", "input": input, "expected": expected }] }))
         };

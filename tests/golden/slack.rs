@@ -42,15 +42,13 @@ pub(crate) fn slack_payload(case: &Case<'_>) -> Verdict {
         _ => MessageColour::Green,
     };
     let headline = case.text("message").to_owned();
-    let payload =
-        MessagePayload { headline, lines: vec![], link: None, footer: String::new(), colour, incident: None };
+    let payload = MessagePayload { headline, lines: vec![], link: None, footer: String::new(), colour, incident: None };
     let style = MessageStyle {
         channel: Some(case.text("channel").to_owned()).filter(|channel| !channel.is_empty()),
         prefix: case.text("prefix").to_owned(),
         title: case.text("title").to_owned(),
     };
-    let ours =
-        serde_json::to_value(write_message(&payload, &style, MessageRemarks::default())).expect("JSON");
+    let ours = serde_json::to_value(write_message(&payload, &style, MessageRemarks::default())).expect("JSON");
     let (attachment, reference) = (&ours["attachments"][0], &case.expected["attachments"][0]);
     let title = &attachment["blocks"][0];
     let title = if title["type"] == "header" { &title["text"]["text"] } else { &Value::Null };

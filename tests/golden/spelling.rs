@@ -24,9 +24,7 @@ pub(crate) fn of_phases<'a>(phases: impl IntoIterator<Item = &'a Phase>) -> Opti
 pub(crate) fn of_file(text: &str) -> Option<Departure> {
     let keys = |wanted: &str| {
         let lower = text.lines().map(|line| line.trim_start().to_ascii_lowercase());
-        lower
-            .filter(|line| line.strip_prefix(wanted).is_some_and(|rest| rest.trim_start().starts_with('=')))
-            .count()
+        lower.filter(|line| line.strip_prefix(wanted).is_some_and(|rest| rest.trim_start().starts_with('='))).count()
     };
     if keys("depends_on") > 0 {
         return Some(departures::DEPENDS_ON);

@@ -31,8 +31,7 @@ pub(crate) fn with_tasks<T>(tasks: &[Value], ask: impl AsyncFnOnce(&Store) -> T)
         let environment = ActorEnvironment::system(give_up);
         let kit = environment.kit("db");
         let lock = flowlord_db::FolderLock::take(folder).unwrap();
-        let database =
-            Database::open(lock, None, &arbiter.handle(), kit, CommitHints::default()).expect("a database");
+        let database = Database::open(lock, None, &arbiter.handle(), kit, CommitHints::default()).expect("a database");
         let store = Store { database, environment };
         store.save(tasks).await;
         let answer = ask(&store).await;
@@ -88,8 +87,7 @@ impl Store {
             not_before: None,
             lane: TaskLane::Live,
         };
-        let create =
-            CreateTasks { now, tasks: vec![task], slot: None, idempotency: None, alerts: Vec::new() };
+        let create = CreateTasks { now, tasks: vec![task], slot: None, idempotency: None, alerts: Vec::new() };
         self.write(create).await.expect("a stored task");
     }
 
@@ -108,8 +106,7 @@ impl Store {
             given_up: false,
         };
         let outcomes = vec![(ResultClaim::Task(uid), decision)];
-        let mut applied =
-            self.write(ApplyOutcomes { now: uid.created_at(), outcomes }).await.expect("a stored result");
+        let mut applied = self.write(ApplyOutcomes { now: uid.created_at(), outcomes }).await.expect("a stored result");
         applied.remove(0).expect("a result that is taken");
     }
 

@@ -42,8 +42,7 @@ pub(crate) fn job_run(case: &Case<'_>) -> Verdict {
             json!([task["type"], job, hours(&task["info"]), hours(&task["meta"]), task["has_id"]])
         })
         .collect();
-    let got: Vec<Value> =
-        tasks.iter().map(|t| json!([t.topic, t.job, t.info, t.meta, !t.id.is_empty()])).collect();
+    let got: Vec<Value> = tasks.iter().map(|t| json!([t.topic, t.job, t.info, t.meta, !t.id.is_empty()])).collect();
     let same = Verdict::like(&json!([failed, wanted]), &json!([false, got]));
     if matches!(same, Verdict::Same) || failed {
         return same;
@@ -82,8 +81,7 @@ fn job_departures(case: &Case<'_>, phase: &Phase, tasks: &[NewTask], wanted: &[V
     }
     let from = cut_to_hour(at(NOW) + phase.rule.offset);
     if phase.rule.span < TimeDelta::zero() {
-        let first =
-            tasks.first().is_some_and(|task| task.meta.contains(&format!("cron={}", cron_text(from))));
+        let first = tasks.first().is_some_and(|task| task.meta.contains(&format!("cron={}", cron_text(from))));
         return Some(Verdict::departs(departures::REVERSED, &true, &first));
     }
     let infos: Vec<&str> = wanted.iter().filter_map(|task| task[2].as_str()).collect();
@@ -98,8 +96,7 @@ fn of_values(
     tasks: &[NewTask],
 ) -> Option<Verdict> {
     if ["{ts}", "{UUID}", "{uuid}"].iter().any(|token| template.contains(token)) {
-        let left =
-            tasks.iter().filter(|task| ["{ts}", "{UUID}", "{uuid}"].iter().any(|t| task.info.contains(t)));
+        let left = tasks.iter().filter(|task| ["{ts}", "{UUID}", "{uuid}"].iter().any(|t| task.info.contains(t)));
         let left = left.filter(|task| !task.info.contains('#')).count();
         return Some(Verdict::departs(departures::TOKENS, &(infos.len(), 0), &(tasks.len(), left)));
     }
@@ -107,8 +104,7 @@ fn of_values(
         return Some(Verdict::departs(departures::EXPAND_ONCE, &infos.len(), &tasks.len()));
     }
     let same_infos = infos.iter().copied().eq(tasks.iter().map(|task| task.info.as_str()));
-    let values =
-        |task: &NewTask| Query::parse_lenient(&task.meta).pairs().any(|(_, value)| is_special(value));
+    let values = |task: &NewTask| Query::parse_lenient(&task.meta).pairs().any(|(_, value)| is_special(value));
     tasks.iter().any(|task| is_special(&task.job) || values(task)).then(|| {
         let reads_back = tasks.iter().all(reads_back);
         Verdict::departs(departures::ENCODED, &(true, true), &(same_infos, reads_back))
@@ -147,8 +143,7 @@ fn rows_of_case(case: &Case<'_>) -> Result<Option<Vec<MetaRow>>, String> {
     let lines = texts(&case.input["metafile_rows"]);
     all.extend(MetaRow::from_json_lines(&lines.join("\n")).map_err(|e| e.to_string())?);
     // A file without lines may leave no trace in the case but an empty result.
-    let empty_file =
-        case.input["metafile_rows"].is_array() || (case.error.is_none() && list(case.expected).is_empty());
+    let empty_file = case.input["metafile_rows"].is_array() || (case.error.is_none() && list(case.expected).is_empty());
     Ok((!all.is_empty() || empty_file).then_some(all))
 }
 
@@ -170,10 +165,8 @@ pub(crate) fn batch_range(case: &Case<'_>) -> Verdict {
         limit: 100_000,
     };
     let tasks = batch.all_tasks(at(NOW), "host", &mut TestIds::default());
-    let got: Vec<Value> = tasks
-        .iter()
-        .map(|t| json!({ "type": t.topic, "job": t.job, "info": t.info, "meta": t.meta }))
-        .collect();
+    let got: Vec<Value> =
+        tasks.iter().map(|t| json!({ "type": t.topic, "job": t.job, "info": t.info, "meta": t.meta })).collect();
     if case.error.is_none() && is_like(case.expected, &json!(got)) {
         return Verdict::Same;
     }
@@ -185,8 +178,7 @@ fn batch_departures(case: &Case<'_>, batch: &TaskBatch<'_>, tasks: &[NewTask]) -
     let row_count = batch.rows.map_or(1, |rows| rows.len().max(1));
     let full = (times.len() * row_count, times.first() == Some(&batch.from));
     let got = (tasks.len(), true);
-    let elsewhere =
-        |name: &str| Some(case.text(name)).filter(|text| !text.is_empty()).is_some_and(is_elsewhere);
+    let elsewhere = |name: &str| Some(case.text(name)).filter(|text| !text.is_empty()).is_some_and(is_elsewhere);
     let zone = case.input["zone"].is_string() || elsewhere("start") || elsewhere("end");
     let rule = if zone {
         departures::UTC
@@ -212,8 +204,7 @@ fn walks_the_same(batch: &TaskBatch<'_>, times: &[DateTime<Utc>]) -> bool {
 /// The same tasks, with the meta written so that it reads back; or JSON values written as JSON.
 fn encoded(case: &Case<'_>, tasks: &[NewTask]) -> Option<Verdict> {
     let expected = list(case.expected);
-    let same_infos =
-        expected.iter().map(|task| task["info"].as_str()).eq(tasks.iter().map(|t| Some(t.info.as_str())));
+    let same_infos = expected.iter().map(|task| task["info"].as_str()).eq(tasks.iter().map(|t| Some(t.info.as_str())));
     if case.expected.to_string().contains("i~") {
         let json = !tasks.iter().any(|task| task.info.contains("i~"));
         return Some(Verdict::departs(departures::JSON_TEXT, &true, &json));
@@ -244,8 +235,7 @@ pub(crate) fn get_children(case: &Case<'_>) -> Verdict {
     let meta = Query::parse_lenient(case.text("meta"));
     let (topic, job) = name_of(case);
     let workflow = meta.first_value("workflow").unwrap_or_default();
-    let own =
-        all.phase_named(workflow, &format!("{topic}:{job}")).or_else(|| all.phase_named(workflow, &topic));
+    let own = all.phase_named(workflow, &format!("{topic}:{job}")).or_else(|| all.phase_named(workflow, &topic));
     let by_path = found(all.phase_for("", &topic, &job));
     let same_children = is_like(&case.expected["children"], &got["children"]);
     if case.input["search"].is_null()
@@ -373,10 +363,8 @@ fn toml_departures(case: &Case<'_>, text: &str, file: &WorkflowFile, got: &Value
         return Some(Verdict::departs(rule, &(count.0, statuses(&plain)), &(count.1, statuses(file))));
     }
     // Of a key that stands twice, in two cases, the reference takes either.
-    let twice: Vec<&str> = ["task", "rule", "template", "dependsOn", "retry"]
-        .into_iter()
-        .filter(|key| spellings(text, key) > 1)
-        .collect();
+    let twice: Vec<&str> =
+        ["task", "rule", "template", "dependsOn", "retry"].into_iter().filter(|key| spellings(text, key) > 1).collect();
     let without = |list: &Value| -> Vec<Value> {
         let mut list = list.as_array().cloned().unwrap_or_default();
         list.iter_mut().for_each(|phase| twice.iter().for_each(|key| drop(phase[*key].take())));

@@ -50,9 +50,8 @@ async fn a_closed_service_lets_in_by_token_and_role() {
     assert_eq!(of_a_worker.problem(), (403, "forbidden"));
     run(folder.path(), &["snapshot", "--data", "data"]).await;
     run(folder.path(), &["token", "remove", "etl"]).await;
-    let gone = async {
-        while working.try_post("/api/v1/lease", &json!({"topics": ["a"]})).await.unwrap().status != 401 {}
-    };
+    let gone =
+        async { while working.try_post("/api/v1/lease", &json!({"topics": ["a"]})).await.unwrap().status != 401 {} };
     tokio::time::timeout(std::time::Duration::from_secs(60), gone).await.expect("refused soon");
     child.kill().await.unwrap();
 

@@ -73,8 +73,7 @@ async fn deadlines(app: &TestApp) {
 
 /// What ends badly, what can't be created, and a file that doesn't load.
 async fn failures(app: &TestApp) {
-    for (topic, result) in
-        [("exhausted", "error"), ("stranger", "error"), ("urgent", "alert"), ("parent", "complete")]
+    for (topic, result) in [("exhausted", "error"), ("stranger", "error"), ("urgent", "alert"), ("parent", "complete")]
     {
         create(app, topic).await;
         end(app, topic, result).await;
@@ -138,8 +137,7 @@ async fn each_kind_is_raised_once_and_heard_of_in_slack() {
         assert!(heard >= 1, "{kind}, about {}: {told:#?}", about[0]);
     }
     let headline = |body: &Value| body["attachments"][0]["blocks"][0]["text"]["text"].to_string();
-    let at_once =
-        app.slack.requests().iter().filter(|request| headline(&request.body).contains("urgent")).count();
+    let at_once = app.slack.requests().iter().filter(|request| headline(&request.body).contains("urgent")).count();
     assert_eq!(at_once, 1, "in a message of its own");
     app.stop().await;
 }

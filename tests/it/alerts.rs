@@ -22,11 +22,7 @@ fn told(app: &TestApp, path: &str) -> Vec<String> {
         text.replace('*', "")
     };
     let requests = app.slack.requests();
-    requests
-        .iter()
-        .filter(|request| request.path.ends_with(path))
-        .map(|request| headline(&request.body))
-        .collect()
+    requests.iter().filter(|request| request.path.ends_with(path)).map(|request| headline(&request.body)).collect()
 }
 
 async fn items(app: &TestApp, path: &str) -> Vec<Value> {
@@ -59,10 +55,7 @@ async fn what_somebody_takes_care_of_is_not_repeated_over_a_restart_and_its_step
     let sent = |step: &Value| (step["kind"].as_str().unwrap().to_owned(), step["sent"].is_string());
     let sent: Vec<_> = incidents[0]["steps"].as_array().unwrap().iter().map(sent).collect();
     let told = ["summary", "all_clear"];
-    assert!(
-        sent.iter().all(|(kind, sent)| *sent == told.contains(&kind.as_str())),
-        "a webhook can't edit: {sent:?}"
-    );
+    assert!(sent.iter().all(|(kind, sent)| *sent == told.contains(&kind.as_str())), "a webhook can't edit: {sent:?}");
     let headline = incidents[0]["steps"][1]["headline"].as_str().unwrap();
     assert_eq!(headline, "acknowledged by ada until 2026-03-02 16:06 UTC: on it");
     assert!(incidents[0]["closed"].is_string() && incidents[0]["alerts"] == 3, "{incidents:?}");
@@ -86,18 +79,12 @@ async fn notified(app: &TestApp) -> (String, usize) {
 async fn only_notifications_that_left_are_counted() {
     let app = TestApp::without_slack().await;
     let (page, sent) = notified(&app).await;
-    assert!(
-        page.contains("Slack is not configured: no notification is sent.") && sent == 0,
-        "{sent}: {page}"
-    );
+    assert!(page.contains("Slack is not configured: no notification is sent.") && sent == 0, "{sent}: {page}");
     assert!(page.contains("<p>2 alerts. Next check at ") && !page.contains(" notification sent"), "{page}");
     app.stop().await;
     let app = TestApp::start().await;
     let (page, sent) = notified(&app).await;
-    assert!(
-        page.contains("<p>2 alerts, 2 notifications sent. Next check at ") && sent == 2,
-        "{sent}: {page}"
-    );
+    assert!(page.contains("<p>2 alerts, 2 notifications sent. Next check at ") && sent == 2, "{sent}: {page}");
     app.stop().await;
     let app = TestApp::start().await;
     app.slack.set_mode(SlackMode::Status(500));
@@ -129,10 +116,7 @@ async fn what_is_silenced_is_kept_and_not_told_until_the_silence_ends() {
     let path = format!("/api/v1/silences/{}", made.json["id"]);
     let ended = app.api.send(Method::DELETE, &path, "", "").await.unwrap().ok();
     assert_eq!(ended["holds"], false);
-    assert_eq!(
-        app.api.send(Method::DELETE, &path, "", "").await.unwrap().problem(),
-        (404, "silence_unknown")
-    );
+    assert_eq!(app.api.send(Method::DELETE, &path, "", "").await.unwrap().problem(), (404, "silence_unknown"));
     assert_eq!(items(&app, "/api/v1/silences").await, Vec::<Value>::new());
     assert_eq!(items(&app, "/api/v1/silences?all=true").await.len(), 1);
     fail(&app, "a").await;
@@ -226,8 +210,7 @@ template = "?h={hh}"
 /// Kind and task of all alerts, oldest first.
 async fn raised(app: &TestApp) -> Vec<String> {
     let alerts = items(app, "/api/v1/alerts").await;
-    let text =
-        |alert: &Value| format!("{} {}", alert["kind"].as_str().unwrap(), alert["type"].as_str().unwrap());
+    let text = |alert: &Value| format!("{} {}", alert["kind"].as_str().unwrap(), alert["type"].as_str().unwrap());
     alerts.iter().rev().map(text).collect()
 }
 
@@ -239,11 +222,7 @@ async fn what_did_not_begin_or_end_in_time_is_told_once() {
     assert_eq!(raised(&app).await, ["not_started extract"]);
     let app = app.restart(TimeDelta::minutes(1)).await;
     app.pass(TimeDelta::minutes(18)).await;
-    assert_eq!(
-        raised(&app).await,
-        ["not_started extract", "not_done extract"],
-        "one for all that waits for it"
-    );
+    assert_eq!(raised(&app).await, ["not_started extract", "not_done extract"], "one for all that waits for it");
     let alerts = items(&app, "/api/v1/alerts?kind=not_done").await;
     let msg = alerts[0]["msg"].as_str().unwrap();
     assert!(msg.starts_with("load, report can't be in time (by 2026-03-02 13:30:00 UTC)"), "{msg}");

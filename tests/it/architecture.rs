@@ -29,15 +29,13 @@ enum May {
 }
 
 /// What every actor may need: how actors work, what they say, and files, which are no actor but a leaf.
-const ACTOR: May =
-    May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-storage"]);
+const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-storage"]);
 
 /// What the crates of the web share.
 const WEB_CORE: May = May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages"]);
 
 /// What answers requests, which never needs what answers others.
-const WEB_HANDLERS: May =
-    May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-web-core"]);
+const WEB_HANDLERS: May = May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-web-core"]);
 
 /// Every crate of the workspace, and of which others it may be made.
 const ROOMS: &[(&str, May)] = &[
@@ -77,13 +75,7 @@ const ROOMS: &[(&str, May)] = &[
     // It measures the program from outside, next to what SQLite can do by itself, on databases that it fills at once.
     (
         "flowlord-bench",
-        May::Need(&[
-            "flowlord-db",
-            "flowlord-domain",
-            "flowlord-kernel",
-            "flowlord-messages",
-            "flowlord-testkit",
-        ]),
+        May::Need(&["flowlord-db", "flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-testkit"]),
     ),
 ];
 
@@ -113,8 +105,7 @@ fn violations(crates: &Crates) -> Vec<String> {
         }
         if name != KNOWS_THE_HTTP_SERVER {
             let parts = HTTP_SERVER.iter().filter(|part| krate.needs.contains(**part));
-            found
-                .extend(parts.map(|part| format!("{name} needs {part}: only the web's server knows HTTP's")));
+            found.extend(parts.map(|part| format!("{name} needs {part}: only the web's server knows HTTP's")));
         }
         if name == "flowlord-domain" {
             found.extend(contained(name, krate, &IMPURE, "the domain is pure functions"));
@@ -124,9 +115,8 @@ fn violations(crates: &Crates) -> Vec<String> {
 }
 
 fn wrong_needs(name: &str, krate: &Crate, may: May, crates: &Crates) -> Vec<String> {
-    let ours = |needs: &Names| -> Vec<String> {
-        needs.iter().filter(|need| crates.contains_key(*need)).cloned().collect()
-    };
+    let ours =
+        |needs: &Names| -> Vec<String> { needs.iter().filter(|need| crates.contains_key(*need)).cloned().collect() };
     let allowed = |need: &str| match may {
         May::Need(allowed) => allowed.contains(&need),
         May::Everything => need != "flowlord-testkit",
@@ -207,36 +197,20 @@ fn what_breaks_a_rule_is_named() {
     let well: Crates = ROOMS.iter().map(|(name, _)| ((*name).to_owned(), Crate::default())).collect();
     assert_eq!(violations(&well), Vec::<String>::new());
     for (name, krate, expected) in [
-        (
-            "flowlord-web-core",
-            krate(&["flowlord-db"], &[], &[]),
-            "flowlord-web-core needs flowlord-db: it may need",
-        ),
-        (
-            "flowlord-web-server",
-            krate(&[], &["flowlord-dispatch"], &[]),
-            "flowlord-web-server needs flowlord-dispatch",
-        ),
+        ("flowlord-web-core", krate(&["flowlord-db"], &[], &[]), "flowlord-web-core needs flowlord-db: it may need"),
+        ("flowlord-web-server", krate(&[], &["flowlord-dispatch"], &[]), "flowlord-web-server needs flowlord-dispatch"),
         (
             "flowlord-web-pages",
             krate(&["flowlord-web-api"], &[], &[]),
             "flowlord-web-pages needs flowlord-web-api: it may need",
         ),
-        (
-            "flowlord-web-api",
-            krate(&[], &["flowlord-web-pages"], &[]),
-            "flowlord-web-api needs flowlord-web-pages",
-        ),
+        ("flowlord-web-api", krate(&[], &["flowlord-web-pages"], &[]), "flowlord-web-api needs flowlord-web-pages"),
         (
             "flowlord-web-compat",
             krate(&["flowlord-web-server"], &[], &[]),
             "flowlord-web-compat needs flowlord-web-server",
         ),
-        (
-            "flowlord-web-core",
-            krate(&["flowlord-web-pages"], &[], &[]),
-            "flowlord-web-core needs flowlord-web-pages",
-        ),
+        ("flowlord-web-core", krate(&["flowlord-web-pages"], &[], &[]), "flowlord-web-core needs flowlord-web-pages"),
         (
             "flowlord-web-pages",
             krate(&["actix-http"], &[], &[]),
@@ -244,31 +218,11 @@ fn what_breaks_a_rule_is_named() {
         ),
         ("flowlord-alerts", krate(&["flowlord-slack"], &[], &[]), "flowlord-alerts needs flowlord-slack"),
         ("flowlord-messages", krate(&["flowlord-db"], &[], &[]), "flowlord-messages needs flowlord-db"),
-        (
-            "flowlord-domain",
-            krate(&["flowlord-messages"], &[], &[]),
-            "flowlord-domain needs flowlord-messages",
-        ),
-        (
-            "flowlord-domain",
-            krate(&[], &[], &["tokio"]),
-            "flowlord-domain contains tokio: the domain is pure",
-        ),
-        (
-            "flowlord-ingest",
-            krate(&[], &[], &["rusqlite"]),
-            "flowlord-ingest contains rusqlite: only the DB owner",
-        ),
-        (
-            "flowlord-ingest",
-            krate(&[], &["rusqlite"], &[]),
-            "flowlord-ingest contains rusqlite: only the DB owner",
-        ),
-        (
-            "flowlord",
-            krate(&["flowlord-testkit"], &[], &[]),
-            "flowlord needs flowlord-testkit: the tests' tools",
-        ),
+        ("flowlord-domain", krate(&["flowlord-messages"], &[], &[]), "flowlord-domain needs flowlord-messages"),
+        ("flowlord-domain", krate(&[], &[], &["tokio"]), "flowlord-domain contains tokio: the domain is pure"),
+        ("flowlord-ingest", krate(&[], &[], &["rusqlite"]), "flowlord-ingest contains rusqlite: only the DB owner"),
+        ("flowlord-ingest", krate(&[], &["rusqlite"], &[]), "flowlord-ingest contains rusqlite: only the DB owner"),
+        ("flowlord", krate(&["flowlord-testkit"], &[], &[]), "flowlord needs flowlord-testkit: the tests' tools"),
         ("flowlord-db", krate(&["flowlord-testkit"], &[], &[]), "flowlord-db needs flowlord-testkit"),
         ("flowlord-new", Crate::default(), "flowlord-new: no rule says what it may need"),
     ] {
@@ -282,10 +236,7 @@ fn what_breaks_a_rule_is_named() {
         "flowlord-web-server".to_owned(),
         krate(&["flowlord-web-pages", "actix-http"], &["flowlord-testkit"], &["actix-web"]),
     );
-    fine.insert(
-        "flowlord".to_owned(),
-        krate(&["flowlord-db"], &["flowlord-testkit"], &["rusqlite", "actix-web"]),
-    );
+    fine.insert("flowlord".to_owned(), krate(&["flowlord-db"], &["flowlord-testkit"], &["rusqlite", "actix-web"]));
     assert_eq!(violations(&fine), Vec::<String>::new());
 }
 

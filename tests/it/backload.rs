@@ -141,8 +141,7 @@ async fn the_command_shows_creates_and_tells_what_failed() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path()).await;
     let run = async |args: &[&str]| {
-        let base =
-            ["backload", "load:j", "--server", server.api.base.as_str(), "--template", "?d={dd}{meta:a}"];
+        let base = ["backload", "load:j", "--server", server.api.base.as_str(), "--template", "?d={dd}{meta:a}"];
         let output = flowlord(folder.path(), &[&base, args].concat()).output().await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))

@@ -54,12 +54,10 @@ impl Below {
             api.create(&json!({"type": "bulk", "info": format!("/landing/{n}.csv")})).await;
         }
         let leased = api.lease("bulk").await.unwrap();
-        let failed =
-            api.result(&leased.lease, &json!({"result": "alert", "msg": "=\"/x\" href=\"/x\""})).await;
+        let failed = api.result(&leased.lease, &json!({"result": "alert", "msg": "=\"/x\" href=\"/x\""})).await;
         failed.ok();
         api.post("/api/v1/files", &json!({"path": "/landing/a.csv", "size": 1, "checksum": "1"})).await.ok();
-        let filled =
-            json!({"task": "extract:orders", "from": "2026-01-01", "to": "2026-01-02", "execute": true});
+        let filled = json!({"task": "extract:orders", "from": "2026-01-01", "to": "2026-01-02", "execute": true});
         let made = api.post("/api/v1/backload", &filled).await;
         assert!((200..300).contains(&made.status), "{made:?}");
     }
@@ -85,8 +83,7 @@ fn links(page: &str) -> BTreeSet<(&str, String)> {
 /// Two links with the same key lead to pages of the same form: each day of a calendar has one.
 fn key(link: &str) -> String {
     let (path, query) = link.split_once('?').unwrap_or((link, ""));
-    let names: BTreeSet<&str> =
-        query.split('&').map(|pair| pair.split('=').next().unwrap_or_default()).collect();
+    let names: BTreeSet<&str> = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default()).collect();
     let path: String = path.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     format!("{path} {names:?}")
 }
@@ -145,10 +142,7 @@ async fn redirects_cookies_and_documents_are_below_the_path() {
     for is_taken_off in [false, true] {
         let link = format!("{BASE}/web/workflow/refresh");
         let answer = below.ask(&Method::POST, &link, is_taken_off, String::new()).await;
-        assert_eq!(
-            (answer.status().as_u16(), text(&answer, "location")),
-            (303, format!("{BASE}/web/workflow"))
-        );
+        assert_eq!((answer.status().as_u16(), text(&answer, "location")), (303, format!("{BASE}/web/workflow")));
         let cookie = text(&answer, "set-cookie");
         assert!(cookie.split("; ").any(|part| part == format!("Path={BASE}")), "{cookie}");
 
@@ -158,10 +152,7 @@ async fn redirects_cookies_and_documents_are_below_the_path() {
         let missing = below.client.get(format!("{}{BASE}/api/v1/nowhere", below.app.api.base));
         let missing: Value = missing.send().await.unwrap().json().await.unwrap();
         assert_eq!(missing["type"], format!("{BASE}/api/docs/errors#not_found"));
-        assert!(
-            missing["detail"].as_str().unwrap().ends_with(&format!("begin with {BASE}/api/v1/")),
-            "{missing}"
-        );
+        assert!(missing["detail"].as_str().unwrap().ends_with(&format!("begin with {BASE}/api/v1/")), "{missing}");
     }
     let events = below.app.api.open(&format!("{BASE}/api/v1/events"), "").await;
     assert_eq!(text(&events, "content-type"), "text/event-stream");
@@ -181,24 +172,14 @@ async fn who_logs_in_comes_to_the_page_that_was_asked_for() {
     for is_taken_off in [false, true] {
         let asked = below.get(&format!("{BASE}/web/task?type=a"), is_taken_off).await;
         let login = text(&asked, "location");
-        assert!(
-            asked.status().as_u16() == 303 && login.starts_with(&format!("{BASE}/login?next=")),
-            "{login}"
-        );
+        assert!(asked.status().as_u16() == 303 && login.starts_with(&format!("{BASE}/login?next=")), "{login}");
         let form = below.get(&login, is_taken_off).await.text().await.unwrap();
-        let next =
-            attributes(&form).into_iter().find(|(name, value)| *name == "value" && value.contains("type=a"));
+        let next = attributes(&form).into_iter().find(|(name, value)| *name == "value" && value.contains("type=a"));
         let fields = form_of(&[("token", token), ("next", &next.unwrap().1)]);
         let done = below.ask(&Method::POST, &format!("{BASE}/login"), is_taken_off, fields).await;
-        assert_eq!(
-            (done.status().as_u16(), text(&done, "location")),
-            (303, format!("{BASE}/web/task?type=a"))
-        );
+        assert_eq!((done.status().as_u16(), text(&done, "location")), (303, format!("{BASE}/web/task?type=a")));
         let cookie = text(&done, "set-cookie");
-        assert!(
-            cookie.starts_with("flowlord_session=ann.") && cookie.contains(&format!("Path={BASE};")),
-            "{cookie}"
-        );
+        assert!(cookie.starts_with("flowlord_session=ann.") && cookie.contains(&format!("Path={BASE};")), "{cookie}");
         let left = below.ask(&Method::POST, &format!("{BASE}/logout"), is_taken_off, String::new()).await;
         assert_eq!(text(&left, "location"), format!("{BASE}/login"));
     }

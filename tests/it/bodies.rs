@@ -49,8 +49,7 @@ async fn unknown_paths_methods_and_things_are_problems() {
         assert_eq!(app.api.get(path).await.problem(), (404, code), "{path}");
     }
     assert_eq!(app.api.get("/api/v1/lease").await.problem(), (405, "method_not_allowed"));
-    for query in ["date=yesterday", "limit=0", "result=fine", "state=gone", "cursor=x", "order=up", "from=x"]
-    {
+    for query in ["date=yesterday", "limit=0", "result=fine", "state=gone", "cursor=x", "order=up", "from=x"] {
         let answer = app.api.get(&format!("/api/v1/tasks?{query}")).await;
         assert_eq!(answer.problem().0, 400, "{query}");
     }
@@ -60,8 +59,7 @@ async fn unknown_paths_methods_and_things_are_problems() {
 #[actix::test]
 async fn tasks_are_created_alone_in_lists_later_and_once_by_key() {
     let app = TestApp::start().await;
-    let two =
-        json!([{"type": "a", "info": "1"}, {"type": "a", "info": "2", "not_before": "2026-03-02T12:10:00Z"}]);
+    let two = json!([{"type": "a", "info": "1"}, {"type": "a", "info": "2", "not_before": "2026-03-02T12:10:00Z"}]);
     let created = app.api.post("/api/v1/tasks", &two).await;
     assert_eq!(created.status, 201);
     let tasks = app.api.tasks("&type=a").await;
@@ -92,9 +90,7 @@ async fn pages_of_tasks_follow_each_other_without_gap_or_double() {
     let mut path = "/api/v1/tasks?limit=10".to_owned();
     loop {
         let page = app.api.get(&path).await.ok();
-        seen.extend(
-            page["items"].as_array().unwrap().iter().map(|task| task["info"].as_str().unwrap().to_owned()),
-        );
+        seen.extend(page["items"].as_array().unwrap().iter().map(|task| task["info"].as_str().unwrap().to_owned()));
         let Some(next) = page["next"].as_str() else { break };
         path = format!("/api/v1/tasks?limit=10&cursor={next}");
     }

@@ -33,8 +33,7 @@ async fn output(mut command: Command) -> (Option<i32>, String, String) {
 #[actix::test]
 async fn the_effective_configuration_shows_every_layer_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
-    let file =
-        "refresh = \"1m\"\ntimezone = \"Europe/Berlin\"\n[notify]\nurl = \"https://x.example/planted\"\n";
+    let file = "refresh = \"1m\"\ntimezone = \"Europe/Berlin\"\n[notify]\nurl = \"https://x.example/planted\"\n";
     std::fs::write(folder.path().join("flowlord.toml"), file).unwrap();
     let mut command = flowlord(folder.path(), &["serve", "--print-config", "--tasks-lease", "90s"]);
     command.env("FLOWLORD_REFRESH", "2m").env("FLOWLORD_NOTIFY__TITLE", "planted? no");
@@ -97,8 +96,7 @@ async fn commands_find_the_data_folder_as_the_service_does() {
 #[actix::test]
 async fn a_wrong_call_is_told_from_a_failure() {
     let folder = tempfile::tempdir().unwrap();
-    for args in [&["serve", "--listen", "nowhere"][..], &["serve", "--lisssten", "x"], &["check"], &["work"]]
-    {
+    for args in [&["serve", "--listen", "nowhere"][..], &["serve", "--lisssten", "x"], &["check"], &["work"]] {
         let (code, out, err) = output(flowlord(folder.path(), args)).await;
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
         assert!(!err.is_empty());

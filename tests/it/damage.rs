@@ -54,8 +54,7 @@ async fn alerts_of(api: &Api, topic: &str) -> Vec<String> {
 
 fn snapshots(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder.join("backup")).unwrap().map(|file| file.unwrap().path());
-    let mut snapshots: Vec<_> =
-        files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
+    let mut snapshots: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
     snapshots.sort();
     snapshots
 }
@@ -91,11 +90,7 @@ async fn a_damaged_database_ends_acknowledging_and_the_next_start_restores_all_t
     assert!(seen.what.starts_with("a read: "), "{seen:?}");
     let folder = app.path("");
     let app = app.restart(TimeDelta::minutes(1)).await;
-    assert_eq!(
-        snapshots(&folder)[..before.len()],
-        before,
-        "good ones stay, and none is made of the damaged one"
-    );
+    assert_eq!(snapshots(&folder)[..before.len()], before, "good ones stay, and none is made of the damaged one");
 
     assert_eq!(app.api.tasks("&type=a").await.len(), 500);
     let kept = app.api.get(&format!("/api/v1/tasks/{}", after["uid"].as_str().unwrap())).await.ok();
@@ -197,9 +192,7 @@ async fn provoke(api: &Api, how: &str) {
     for _ in 0..100 {
         let answer = match how {
             "read" => api.try_get("/api/v1/tasks?type=a&limit=1000").await,
-            "write" => {
-                api.try_post("/api/v1/tasks", &json!({"type": "a", "job": "j7", "info": "lost"})).await
-            }
+            "write" => api.try_post("/api/v1/tasks", &json!({"type": "a", "job": "j7", "info": "lost"})).await,
             _ => api.try_post("/api/v1/snapshots", &json!({})).await,
         };
         if answer.is_ok_and(|answer| answer.status == 503) {
@@ -232,10 +225,7 @@ async fn the_process_restarts_itself_whatever_meets_the_damage() {
         assert_eq!(kept["info"], "after the snapshot", "{how}");
         let alerts = alerts_of(&api, "restore").await;
         assert_eq!(alerts.len(), 1, "{how}: {alerts:?}");
-        assert!(
-            alerts[0].starts_with("the database was damaged: ") && alerts[0].ends_with("is missing"),
-            "{how}"
-        );
+        assert!(alerts[0].starts_with("the database was damaged: ") && alerts[0].ends_with("is missing"), "{how}");
         api.get("/readyz").await.ok();
         running.server.kill().await.unwrap();
     }
@@ -253,10 +243,7 @@ async fn without_a_snapshot_a_start_refuses_and_leaves_the_file_and_one_by_hand_
     let broken = std::fs::read(data.join(DATABASE)).unwrap();
 
     let told = refused(flowlord(folder.path(), &["snapshot", "--data", "data"])).await;
-    assert!(
-        told.contains("is damaged (") && told.contains("the next start of the service restores"),
-        "{told}"
-    );
+    assert!(told.contains("is damaged (") && told.contains("the next start of the service restores"), "{told}");
     for _ in 0..2 {
         let said = refused(serve(folder.path())).await;
         assert!(said.contains("the database was damaged: ") && said.contains("the full check: "), "{said}");
@@ -277,8 +264,7 @@ async fn a_restore_by_hand_clears_the_mark() {
     let server = Server::start(folder.path()).await;
     server.kill().await;
     let data = folder.path().join("data");
-    let copied =
-        flowlord(folder.path(), &["snapshot", "--data", "data", "--to", "good.db"]).output().await.unwrap();
+    let copied = flowlord(folder.path(), &["snapshot", "--data", "data", "--to", "good.db"]).output().await.unwrap();
     assert!(copied.status.success());
     let seen = Some(SeenDamage { at: SystemClock.now(), what: "a read: malformed".to_owned() });
     DamageMark { seen, handled: None }.write(&data).unwrap();

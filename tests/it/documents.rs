@@ -23,10 +23,7 @@ fn document(name: &str) -> String {
 fn allowed() -> BTreeSet<String> {
     let deny = document("deny.toml");
     let list = deny.split("allow = [").nth(1).unwrap().split(']').next().unwrap();
-    list.split(',')
-        .map(|item| item.trim().trim_matches('"').to_owned())
-        .filter(|item| !item.is_empty())
-        .collect()
+    list.split(',').map(|item| item.trim().trim_matches('"').to_owned()).filter(|item| !item.is_empty()).collect()
 }
 
 /// Whether an expression can be fulfilled by allowed licences: all of its ANDs, by any of their ORs.
@@ -52,33 +49,24 @@ fn every_package_has_an_allowed_licence() {
 fn ring_is_the_only_tls_provider() {
     let banned = ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls"];
     let metadata = metadata();
-    let found: Vec<&str> = metadata
-        .packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .filter(|name| banned.contains(name))
-        .collect();
+    let found: Vec<&str> =
+        metadata.packages.iter().map(|package| package.name.as_str()).filter(|name| banned.contains(name)).collect();
     assert_eq!(found, Vec::<&str>::new());
 }
 
 #[test]
 fn every_direct_dependency_is_explained() {
     let explained = document("docs/dependencies.md");
-    let words: BTreeSet<&str> =
-        explained.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
+    let words: BTreeSet<&str> = explained.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
     let metadata = metadata();
     let of = |package: &Package| package.dependencies.iter().map(|d| d.name.clone()).collect::<Vec<_>>();
-    let direct: BTreeSet<String> =
-        metadata.workspace_packages().iter().flat_map(|package| of(package)).collect();
+    let direct: BTreeSet<String> = metadata.workspace_packages().iter().flat_map(|package| of(package)).collect();
     let ours = |name: &str| name.starts_with("flowlord");
-    let missing: Vec<_> =
-        direct.iter().filter(|name| !ours(name) && !words.contains(name.as_str())).collect();
+    let missing: Vec<_> = direct.iter().filter(|name| !ours(name) && !words.contains(name.as_str())).collect();
     assert_eq!(missing, Vec::<&String>::new());
     let table = explained.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
-    let unused: Vec<_> = table
-        .flat_map(|names| names.split(", "))
-        .filter(|name| *name != "crate" && !direct.contains(*name))
-        .collect();
+    let unused: Vec<_> =
+        table.flat_map(|names| names.split(", ")).filter(|name| *name != "crate" && !direct.contains(*name)).collect();
     assert_eq!(unused, Vec::<&str>::new(), "explained, and no longer used");
 }
 
@@ -109,8 +97,7 @@ fn documents_name_files_that_are_there() {
         let text = std::fs::read_to_string(&document).unwrap();
         // Between backticks, below one of our folders; NAME and NOUN stand for what the reader adds.
         let paths = text.split('`').skip(1).step_by(2).filter(|code| {
-            let is_ours =
-                ["actors/", "web/", "src/", "tools/", "tests/"].iter().any(|top| code.starts_with(top));
+            let is_ours = ["actors/", "web/", "src/", "tools/", "tests/"].iter().any(|top| code.starts_with(top));
             is_ours && code.ends_with(".rs") && !code.contains("NAME") && !code.contains("NOUN")
         });
         for path in paths {

@@ -38,8 +38,7 @@ impl Listener {
     async fn next(&mut self) -> (String, String, Value) {
         loop {
             let block = self.block().await;
-            let field =
-                |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
             if let (Some(id), Some(kind), Some(data)) = (field("id: "), field("event: "), field("data: ")) {
                 return (id, kind, serde_json::from_str(&data).unwrap());
             }
@@ -103,8 +102,7 @@ async fn alerts_workflows_files_and_backloads_are_told() {
     let (_, kind, told) = listener.next().await;
     assert_eq!((kind.as_str(), &told["msg"], &told["type"]), ("alert", &json!("no disk"), &json!("a")));
 
-    std::fs::write(test.workflow_path("more.toml"), "[[phase]]\ntask = \"b\"\ntemplate = \"{yyyy}\"\n")
-        .unwrap();
+    std::fs::write(test.workflow_path("more.toml"), "[[phase]]\ntask = \"b\"\ntemplate = \"{yyyy}\"\n").unwrap();
     test.api.post("/api/v1/workflows/refresh", &json!({})).await.ok();
     test.pass(TimeDelta::seconds(1)).await;
     let mut seen = Vec::new();
@@ -118,8 +116,7 @@ async fn alerts_workflows_files_and_backloads_are_told() {
     }
     test.api.post("/api/v1/files", &json!({"path": "/in/a.csv", "size": 1})).await.ok();
     test.pass(TimeDelta::seconds(1)).await;
-    let range =
-        json!({"task": "b", "by": "hour", "from": "2026-01-01T00", "to": "2026-01-01T03", "execute": true});
+    let range = json!({"task": "b", "by": "hour", "from": "2026-01-01T00", "to": "2026-01-01T03", "execute": true});
     test.api.post("/api/v1/backload", &range).await.ok();
     test.pass(TimeDelta::seconds(1)).await;
     loop {

@@ -54,8 +54,7 @@ async fn a_file_starts_a_task_once_and_its_children_know_the_file() {
 
     let list = app.api.get(&format!("{PATH}?limit=2")).await.ok();
     let rest = app.api.get(&format!("{PATH}?cursor={}", list["next"].as_str().unwrap())).await.ok();
-    let events: Vec<_> =
-        [&list, &rest].into_iter().flat_map(|page| page["items"].as_array().unwrap()).collect();
+    let events: Vec<_> = [&list, &rest].into_iter().flat_map(|page| page["items"].as_array().unwrap()).collect();
     let paths: Vec<_> = events.iter().map(|event| event["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["/in/a.txt", "/in/20260301T000000.csv", "/in/20260301T000000.csv"]);
     assert_eq!(events[2]["phases"], told["phases"]);

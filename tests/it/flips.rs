@@ -45,10 +45,7 @@ async fn a_flipped_byte_in_any_page_is_found_before_it_is_served() {
         flipped[at] ^= 0x10;
         std::fs::write(&snapshot, &flipped).unwrap();
         let said = refused(flowlord(folder.path(), &restore)).await;
-        assert!(
-            said.contains(name) && said.contains("differs from what was sent there"),
-            "byte {at}: {said}"
-        );
+        assert!(said.contains(name) && said.contains("differs from what was sent there"), "byte {at}: {said}");
         assert!(!folder.path().join("fresh/flowlord.db").exists(), "byte {at}");
     }
     std::fs::write(&snapshot, &whole).unwrap();

@@ -41,10 +41,7 @@ async fn an_old_database_becomes_history_once_and_is_left_as_it_was() {
     let bytes = std::fs::read(&old).unwrap();
     let said = import(folder.path()).await;
     assert_eq!(said[0], "tasks: 2 of 3 imported, 0 already there");
-    assert!(
-        said[1].starts_with("  1 not imported: it is unfinished: a backload with only=missing"),
-        "{said:?}"
-    );
+    assert!(said[1].starts_with("  1 not imported: it is unfinished: a backload with only=missing"), "{said:?}");
     assert!(said[1].contains("id=\"c3\""), "{said:?}");
     assert_eq!(
         said[2..],

@@ -42,9 +42,7 @@ fn every_example_prints_what_stands_below_it() {
     let blocks = blocks();
     let mut shown = 0;
     for (n, block) in blocks.iter().enumerate() {
-        if let Some(name) =
-            block.comment.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->"))
-        {
+        if let Some(name) = block.comment.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
             std::fs::write(folder.path().join(name), &block.text).unwrap();
         }
         if block.language != "toml" {
@@ -67,21 +65,8 @@ fn every_example_prints_what_stands_below_it() {
 
 #[test]
 fn every_key_of_a_rule_and_every_token_is_on_the_page() {
-    let tokens = [
-        "yyyy",
-        "yy",
-        "mm",
-        "dd",
-        "hh",
-        "min",
-        "ts",
-        "HOUR_SLUG",
-        "DAY_SLUG",
-        "MONTH_SLUG",
-        "uuid",
-        "host",
-        "pod",
-    ];
+    let tokens =
+        ["yyyy", "yy", "mm", "dd", "hh", "min", "ts", "HOUR_SLUG", "DAY_SLUG", "MONTH_SLUG", "uuid", "host", "pod"];
     let tokens = tokens.map(|token| format!("`{{{token}}}`"));
     let keys = RULE_KEYS.map(|key| format!("`{key}`"));
     let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| `")).collect();

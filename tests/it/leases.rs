@@ -84,10 +84,7 @@ async fn heartbeats_keep_a_lease_alive_past_three_lease_times() {
     }
     let uid = leased.task["uid"].as_str().unwrap();
     let task = app.api.get(&format!("/api/v1/tasks/{uid}")).await.ok();
-    assert_eq!(
-        (&task["progress"], &task["msg"], &task["state"]),
-        (&json!(0.5), &json!("beat 5"), &json!("leased"))
-    );
+    assert_eq!((&task["progress"], &task["msg"], &task["state"]), (&json!(0.5), &json!("beat 5"), &json!("leased")));
     app.api.complete(&leased.lease, "").await;
     app.stop().await;
 }
@@ -204,11 +201,7 @@ async fn what_cannot_be_leased_says_what_to_change() {
         let (status, given) = answer.problem();
         assert!(status == 400 && (given == code || given == "invalid_json"), "{body}: {answer:?}");
     }
-    assert_eq!(
-        app.api.lease("never.seen").await.map(|leased| leased.task),
-        None,
-        "an unknown topic is empty"
-    );
+    assert_eq!(app.api.lease("never.seen").await.map(|leased| leased.task), None, "an unknown topic is empty");
     app.stop().await;
 }
 
@@ -230,10 +223,8 @@ async fn leases_that_never_were_are_unknown() {
 async fn a_worker_that_closes_its_side_takes_no_task_with_it() {
     let app = TestApp::start().await;
     let body = r#"{"topics":["late"],"worker":"gone","wait":"60s"}"#;
-    let request = format!(
-        "POST /api/v1/lease HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request =
+        format!("POST /api/v1/lease HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let mut stream = TcpStream::connect(app.api.base.trim_start_matches("http://")).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();

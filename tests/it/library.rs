@@ -47,10 +47,7 @@ async fn a_file_that_becomes_empty_goes_on_and_alerts() {
     let app = TestApp::with(EVERY_MINUTE).await;
     std::fs::write(app.workflow_path("main.toml"), "# nothing\n\n").unwrap();
     let reloaded = app.api.post("/api/v1/workflows/refresh", &json!({})).await.ok();
-    assert!(
-        reloaded["broken"][0]["message"].as_str().unwrap().starts_with("the file became empty"),
-        "{reloaded}"
-    );
+    assert!(reloaded["broken"][0]["message"].as_str().unwrap().starts_with("the file became empty"), "{reloaded}");
     app.pass(TimeDelta::minutes(1)).await;
     assert!(app.api.lease("tick").await.is_some(), "its phases count on");
     let alerts = app.api.get("/api/v1/alerts").await.ok().to_string();
@@ -111,15 +108,12 @@ async fn workflows_of_a_store_run_and_go_on_while_it_is_away() {
 #[actix_web::test]
 async fn a_store_is_checked_and_planned_from_a_terminal() {
     let fake = FakeStore::start();
-    let rows =
-        "[[phase]]\ntask = \"copy\"\nrule = \"cron=@daily&meta-file=rows.csv\"\ntemplate = \"{meta:t}\"\n";
+    let rows = "[[phase]]\ntask = \"copy\"\nrule = \"cron=@daily&meta-file=rows.csv\"\ntemplate = \"{meta:t}\"\n";
     fake.write("bucket/flows/copy.toml", rows);
     fake.write("bucket/flows/rows.csv", "t\norders\nitems\n");
     let folder = tempfile::tempdir().unwrap();
-    let file = format!(
-        "[store.s3]\nendpoint = {:?}\naccess_key = {ACCESS_KEY:?}\nsecret_key = \"secret\"\n",
-        fake.url()
-    );
+    let file =
+        format!("[store.s3]\nendpoint = {:?}\naccess_key = {ACCESS_KEY:?}\nsecret_key = \"secret\"\n", fake.url());
     std::fs::write(folder.path().join("flowlord.toml"), file).unwrap();
     let run = async |args: &[&str]| {
         let output = flowlord(folder.path(), args).output().await.unwrap();

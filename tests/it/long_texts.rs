@@ -45,8 +45,7 @@ async fn lists_pages_and_chains_stay_small_and_what_follows_from_a_long_meta_is_
 
     let child = &app.api.tasks("&type=second").await[0];
     assert_eq!(child["info"], "?day=2026-02-01&k=v", "from the whole meta of its parent");
-    let recap =
-        app.api.send_with(reqwest::Method::GET, "/recap", &[("accept", "application/json")], String::new());
+    let recap = app.api.send_with(reqwest::Method::GET, "/recap", &[("accept", "application/json")], String::new());
     let recap = recap.await.unwrap().ok();
     assert_eq!(recap["first"]["complete"]["Times"], "2026/02/01T05");
     let rerun = app.api.post(&format!("/api/v1/tasks/{}/rerun", uids[0]), &json!({})).await;

@@ -24,10 +24,8 @@ async fn every_figure_is_documented_and_there() {
     flow.api.post("/api/v1/snapshots", &json!({})).await.ok();
     flow.api.get("/metrics").await;
     let Value::String(text) = flow.api.get("/metrics").await.json else { panic!("not text") };
-    let mut shown: BTreeSet<String> = text
-        .lines()
-        .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?.0.to_owned()))
-        .collect();
+    let mut shown: BTreeSet<String> =
+        text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?.0.to_owned())).collect();
     let mut expected: BTreeSet<String> = documented();
     // Only with a backup (shipping.rs looks for it), only with a monitor: tests in the same process may have had them.
     for sometimes in ["flowlord_backup_lag_seconds", "flowlord_deadman_pings_total"] {
@@ -37,10 +35,7 @@ async fn every_figure_is_documented_and_there() {
     }
     let undocumented: Vec<_> = shown.difference(&expected).collect();
     let missing: Vec<_> = expected.difference(&shown).collect();
-    assert!(
-        undocumented.is_empty() && missing.is_empty(),
-        "undocumented {undocumented:?}, missing {missing:?}"
-    );
+    assert!(undocumented.is_empty() && missing.is_empty(), "undocumented {undocumented:?}, missing {missing:?}");
     assert!(text.contains("flowlord_ready_tasks{topic=\"metered\"} 1"), "its lease ran out: {text}");
     assert!(text.contains("flowlord_actor_up{actor=\"db\"} 1"), "{text}");
     flow.stop().await;

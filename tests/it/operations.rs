@@ -47,8 +47,7 @@ async fn the_guide_can_be_followed_from_its_first_command_to_its_last() {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output =
-        tokio::time::timeout(std::time::Duration::from_secs(180), run).await.expect("it ends").unwrap();
+    let output = tokio::time::timeout(std::time::Duration::from_secs(180), run).await.expect("it ends").unwrap();
     let (said, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{err}");
     assert!(said.contains("flowlord made an admin token"), "{said}");
@@ -75,9 +74,7 @@ fn the_dashboard_and_the_alert_rules_read_figures_that_there_are() {
     let rules = include_str!("../../examples/monitoring/alerts.yaml");
     let json: Value = serde_json::from_str(dashboard).unwrap();
     let panels = json["panels"].as_array().unwrap();
-    assert!(
-        panels.iter().all(|panel| panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()))
-    );
+    assert!(panels.iter().all(|panel| panel["targets"].as_array().is_some_and(|targets| !targets.is_empty())));
     for text in [dashboard, rules] {
         let unknown: Vec<_> = named(text).difference(&documented).cloned().collect();
         assert_eq!(unknown, Vec::<String>::new());
@@ -97,8 +94,8 @@ fn the_examples_for_containers_name_what_the_image_has() {
         for variable in text.split(|c: char| !c.is_ascii_uppercase() && c != '_') {
             let Some(key) = variable.strip_prefix("FLOWLORD_") else { continue };
             let key = key.to_lowercase().replace("__", ".");
-            let known = flowlord::config::keys::find(&key).is_some()
-                || ["server", "token", "config"].contains(&key.as_str());
+            let known =
+                flowlord::config::keys::find(&key).is_some() || ["server", "token", "config"].contains(&key.as_str());
             assert!(known, "{name}: {variable}");
         }
         for folder in ["/data", "/workflows"] {
@@ -114,8 +111,7 @@ fn what_the_image_sets_is_below_what_its_users_write() {
     let set = image.split_whitespace().filter_map(|word| word.strip_prefix("FLOWLORD_")?.split_once('='));
     let keys: Vec<_> = set
         .map(|(name, _)| {
-            let key =
-                name.strip_prefix("IMAGE__").unwrap_or_else(|| panic!("FLOWLORD_{name} goes over a file"));
+            let key = name.strip_prefix("IMAGE__").unwrap_or_else(|| panic!("FLOWLORD_{name} goes over a file"));
             key.to_lowercase().replace("__", ".")
         })
         .collect();

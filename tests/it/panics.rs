@@ -88,8 +88,7 @@ async fn each_actor_restarts_after_a_panic_in_a_continuation() {
     let app = TestApp::bot_configured(WORKFLOW, everything).await;
     let continuation = ActorCode::Continuation;
     for actor in ["scheduler", "watch", "shipper", "files", "deadman", "library"] {
-        panic_in(&app, actor, continuation, async |app| app.clock.advance(TimeDelta::minutes(11)).await)
-            .await;
+        panic_in(&app, actor, continuation, async |app| app.clock.advance(TimeDelta::minutes(11)).await).await;
     }
     panic_in(&app, "alerts", continuation, async |app| app.clock.advance(TimeDelta::minutes(70)).await).await;
     panic_in(&app, "retention", continuation, async |app| {
@@ -144,10 +143,7 @@ async fn each_actor_restarts_after_a_panic_in_a_continuation() {
     .await;
     panic_in(&app, "db", continuation, async |app| {
         fault::plan(&app.data(), FaultPoint::BeforeCommit, FaultEffect::Full, 3);
-        assert_eq!(
-            app.api.post("/api/v1/tasks", &json!({"type": "a", "info": "x"})).await.problem(),
-            (503, "storage")
-        );
+        assert_eq!(app.api.post("/api/v1/tasks", &json!({"type": "a", "info": "x"})).await.problem(), (503, "storage"));
         app.clock.advance(TimeDelta::minutes(1)).await;
     })
     .await;

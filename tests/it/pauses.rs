@@ -52,10 +52,7 @@ async fn a_paused_schedule_starts_nothing_and_then_what_its_rule_says() {
     assert_eq!(infos, ["?hour=2026-03-02T16"], "missed=latest");
     let going = shown(&app, 0).await;
     assert_eq!((&going["status"], &going["paused"]), (&json!("ok"), &json!(false)));
-    assert_eq!(
-        (&going["next"], &going["previous"]),
-        (&json!("2026-03-02T17:00:00Z"), &json!("2026-03-02T16:00:00Z"))
-    );
+    assert_eq!((&going["next"], &going["previous"]), (&json!("2026-03-02T17:00:00Z"), &json!("2026-03-02T16:00:00Z")));
     let alerts = app.api.get("/api/v1/alerts?date=2026-03-02").await.ok();
     assert_eq!(alerts["items"], json!([]), "a pause is no news");
 }
@@ -111,8 +108,7 @@ rule = "meta-file=to.csv"
 template = "{meta:table} to {meta:to}"
 "#;
     let app = TestApp::with(workflow).await;
-    std::fs::write(app.workflow_path("rows.json"), "{\"table\":\"orders\"}\n{\"table\":\"items\"}\n")
-        .unwrap();
+    std::fs::write(app.workflow_path("rows.json"), "{\"table\":\"orders\"}\n{\"table\":\"items\"}\n").unwrap();
     std::fs::write(app.workflow_path("to.csv"), "to\nweb\nmail\n").unwrap();
     app.pass(TimeDelta::hours(1)).await;
     let infos = async |topic: &str| -> Vec<String> {

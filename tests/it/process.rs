@@ -94,7 +94,12 @@ impl Server {
 async fn killed_between_lease_and_result_nothing_is_lost_or_doubled() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path()).await;
-    let created = server.api.create(&json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"})).await;
+    let created = server
+        .api
+        .create(
+            &json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"}),
+        )
+        .await;
     let leased = server.api.lease("extract").await.unwrap();
     server.kill().await;
 
@@ -107,12 +112,8 @@ async fn killed_between_lease_and_result_nothing_is_lost_or_doubled() {
     let again = json!({"result": "complete", "meta": "file=f"});
     assert_eq!(server.api.result(&leased.lease, &again).await.ok()["duplicate"], true);
     let chain = server.api.get(&format!("/api/v1/chains/{}", created["id"].as_str().unwrap())).await.ok();
-    let states: Vec<_> = chain["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|task| (task["type"].clone(), task["state"].clone()))
-        .collect();
+    let states: Vec<_> =
+        chain["items"].as_array().unwrap().iter().map(|task| (task["type"].clone(), task["state"].clone())).collect();
     assert_eq!(states, [(json!("extract"), json!("done")), (json!("load"), json!("ready"))]);
     server.kill().await;
 }
@@ -241,9 +242,8 @@ async fn a_second_signal_ends_at_once() {
     tokio::io::AsyncWriteExt::write_all(&mut slow, head.as_bytes()).await.unwrap();
     server.api.get("/healthz").await.ok();
     server.terminate();
-    let not_ready = async {
-        while server.api.try_post("/api/v1/lease", &json!({})).await.is_ok_and(|a| a.status != 503) {}
-    };
+    let not_ready =
+        async { while server.api.try_post("/api/v1/lease", &json!({})).await.is_ok_and(|a| a.status != 503) {} };
     tokio::time::timeout(PATIENCE, not_ready).await.expect("it stops");
     server.terminate();
     let status = server.ended().await;
@@ -316,7 +316,8 @@ async fn the_workers_of_the_examples_work_unmodified() {
     }
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path()).await;
-    let extract = json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"});
+    let extract =
+        json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"});
     server.api.create(&extract).await;
 
     let _python = worker(&server, "python3", &["examples/workers/worker.py", "--topic", "extract"]);
@@ -343,8 +344,7 @@ async fn the_work_command_maps_its_exit_codes_and_keeps_long_work_alive() {
     let flowlord = env!("CARGO_BIN_EXE_flowlord");
     let _work = worker(&server, flowlord, &["work", "--topic", "exits", "--", "sh", "-c", script, "{info}"]);
     for (exit, result) in [("0", "complete"), ("75", "alert"), ("76", "warn"), ("3", "error")] {
-        let task =
-            server.api.create(&json!({"type": "exits", "job": format!("j{exit}"), "info": exit})).await;
+        let task = server.api.create(&json!({"type": "exits", "job": format!("j{exit}"), "info": exit})).await;
         let path = format!("/api/v1/tasks/{}", task["uid"].as_str().unwrap());
         let ended = async {
             loop {

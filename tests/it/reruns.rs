@@ -48,10 +48,7 @@ async fn a_dead_letter_runs_again_and_is_one_no_more() {
     assert_eq!(answer.status, 201);
     let again = answer.ok();
     assert_eq!((&again["id"], &again["parent"]), (&dead[0]["id"], &dead[0]["uid"]));
-    assert_eq!(
-        (&again["meta"], &again["attempt"]),
-        (&json!("k=v&rerun=manual&workflow=main.toml"), &json!(1))
-    );
+    assert_eq!((&again["meta"], &again["attempt"]), (&json!("k=v&rerun=manual&workflow=main.toml"), &json!(1)));
     assert_eq!(app.api.post(&path, &json!({})).await.problem(), (409, "task_unfinished"), "not twice");
     assert!(app.api.tasks(DEAD).await.is_empty());
 
@@ -93,10 +90,7 @@ async fn the_reference_runs_a_task_again_by_its_names() {
     let leased = app.api.lease("extract").await.unwrap();
     app.api.complete(&leased.lease, "").await;
     let again = app.api.post("/rerun", &named).await.ok();
-    assert_eq!(
-        (&again["id"], &again["meta"]),
-        (&created["id"], &json!("k=v&rerun=manual&workflow=main.toml"))
-    );
+    assert_eq!((&again["id"], &again["meta"]), (&created["id"], &json!("k=v&rerun=manual&workflow=main.toml")));
     let wrong = json!({"type": "report", "id": created["id"], "created": created["created"]});
     assert_eq!(app.api.post("/rerun", &wrong).await.problem(), (404, "task_unknown"));
 }

@@ -77,10 +77,7 @@ async fn the_same_result_twice_is_accepted_once_and_another_one_refused() {
     app.api.create(&json!({"type": "a", "info": "i", "meta": "workflow=main.toml"})).await;
     let leased = app.api.lease("a").await.unwrap();
     let body = json!({"result": "complete", "msg": "ok", "meta": {"file": "x y", "n": "1"}});
-    assert_eq!(
-        app.api.result(&leased.lease, &body).await.ok(),
-        json!({"accepted": true, "duplicate": false})
-    );
+    assert_eq!(app.api.result(&leased.lease, &body).await.ok(), json!({"accepted": true, "duplicate": false}));
     assert_eq!(app.api.result(&leased.lease, &body).await.ok(), json!({"accepted": true, "duplicate": true}));
     let other = app.api.result(&leased.lease, &json!({"result": "error"})).await;
     assert_eq!(other.problem().0, 409);
@@ -139,12 +136,8 @@ async fn many_results_are_each_judged_alone() {
         json!({"lease": leases[1].lease, "result": "warn"}),
         json!({"lease": "x", "result": "warn"})
     );
-    let answer = app
-        .api
-        .send(reqwest::Method::POST, "/api/v1/results", "application/x-ndjson", lines)
-        .await
-        .unwrap()
-        .ok();
+    let answer =
+        app.api.send(reqwest::Method::POST, "/api/v1/results", "application/x-ndjson", lines).await.unwrap().ok();
     assert_eq!((&answer["accepted"], &answer["rejected"][0]["index"]), (&json!(1), &json!(1)));
     app.stop().await;
 }
@@ -195,10 +188,7 @@ async fn a_done_task_that_nobody_created_here_is_recorded_and_its_children_start
     ] {
         assert_eq!(extract[field], value);
     }
-    assert_eq!(
-        (&load["parent"], &load["info"]),
-        (&extract["uid"], &json!("s3://b/f.json?hour=2026-03-02T10"))
-    );
+    assert_eq!((&load["parent"], &load["info"]), (&extract["uid"], &json!("s3://b/f.json?hour=2026-03-02T10")));
     assert_eq!(post(&app, &json!([extract])).await["duplicates"], 1, "as it is shown here, too");
     let leased = app.api.lease("load").await.expect("the child is ready");
     app.api.complete(&leased.lease, "").await;

@@ -61,8 +61,7 @@ async fn a_lost_disk_under_load_loses_no_result_that_was_shipped_and_doubles_non
     let (folder, fake) = (tempfile::tempdir().unwrap(), FakeStore::start());
     let server = Server::of(command(folder.path(), &fake)).await;
     let acknowledged = Acknowledged::default();
-    let workers: Vec<_> =
-        (0..4).map(|_| actix::spawn(work(server.api.clone(), Arc::clone(&acknowledged)))).collect();
+    let workers: Vec<_> = (0..4).map(|_| actix::spawn(work(server.api.clone(), Arc::clone(&acknowledged)))).collect();
     // Tasks go on while the first segments arrive; a snapshot falls between them.
     while fake.paths("bucket/flow/log/").len() < 3 {
         server.api.get("/healthz").await;

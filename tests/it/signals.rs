@@ -109,11 +109,7 @@ async fn a_worker_lets_its_command_finish_at_each_signal_that_asks_for_the_end()
         std::fs::write(&go, "").unwrap();
         assert!(ended(&mut worker).await.success(), "{signal:?}");
         let task = server.api.get(&task).await.ok();
-        assert_eq!(
-            (&task["result"], &task["delivery"]),
-            (&json!("complete"), &json!(1)),
-            "{signal:?}: {task}"
-        );
+        assert_eq!((&task["result"], &task["delivery"]), (&json!("complete"), &json!(1)), "{signal:?}: {task}");
     }
     server.kill().await;
 }
@@ -130,8 +126,7 @@ async fn a_worker_under_nohup_goes_on_at_a_hangup() {
     let mut worker = command.spawn().unwrap();
     for _ in 0..2 {
         let task = created(&server.api).await;
-        until("it is done", async || (server.api.get(&task).await.ok()["state"] == "done").then_some(()))
-            .await;
+        until("it is done", async || (server.api.get(&task).await.ok()["state"] == "done").then_some(())).await;
         send(worker.id().unwrap(), Signal::HUP);
     }
     send(worker.id().unwrap(), Signal::TERM);
@@ -156,8 +151,7 @@ async fn a_command_ends_with_a_worker_that_is_killed_and_with_all_that_it_starte
         let status = || std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
         let is_dead = || {
             test_kill_process(pid).is_err()
-                || status()
-                    .is_ok_and(|status| status.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+                || status().is_ok_and(|status| status.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
         };
         until("it ends", async || is_dead().then_some(())).await;
     }

@@ -4,18 +4,8 @@ use serde_json::json;
 
 use crate::process::{Server, flowlord, serve};
 
-const ASK: [&str; 10] = [
-    "alerts",
-    "simulate",
-    "--policy",
-    "seldom.toml",
-    "--from",
-    "2020-01-01",
-    "--to",
-    "2199-01-01",
-    "--data",
-    "data",
-];
+const ASK: [&str; 10] =
+    ["alerts", "simulate", "--policy", "seldom.toml", "--from", "2020-01-01", "--to", "2199-01-01", "--data", "data"];
 
 async fn run(folder: &std::path::Path, args: &[&str]) -> (Option<i32>, String, String) {
     let output = flowlord(folder, args).env_remove("FLOWLORD_CONFIG").output().await.unwrap();
@@ -37,12 +27,8 @@ async fn recorded_alerts_are_replayed_by_the_service_and_without_it() {
     let (code, told, err) = run(folder.path(), &ASK).await;
     assert_eq!(code, Some(0), "{err}");
     server.kill().await;
-    let lines: Vec<String> =
-        told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(
-        lines[0], "2 alerts from 2020-01-01T00:00:00Z to 2199-01-01T00:00:00Z",
-        "what is told at once isn't"
-    );
+    let lines: Vec<String> = told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(lines[0], "2 alerts from 2020-01-01T00:00:00Z to 2199-01-01T00:00:00Z", "what is told at once isn't");
     assert_eq!(lines[1], "now seldom.toml");
     assert!(lines[2].starts_with("policy 5m to 1h20m, ×2.0 up") && lines[2].contains("30m to 6h"), "{told}");
     assert_eq!(lines[3], "messages 2 2");
@@ -70,12 +56,9 @@ async fn routes_have_their_own_ladders_and_quiet_hours() {
     server.kill().await;
     let (code, told, err) = run(folder.path(), &ASK).await;
     assert_eq!(code, Some(0), "{err}");
-    let lines: Vec<String> =
-        told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    let policies = [
-        "a: 20m to 5h20m, ×2.0 up, ÷2.0 down, all clear after 1 quiet check, quiet 00:00-23:58",
-        "default: 5m",
-    ];
+    let lines: Vec<String> = told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let policies =
+        ["a: 20m to 5h20m, ×2.0 up, ÷2.0 down, all clear after 1 quiet check, quiet 00:00-23:58", "default: 5m"];
     assert!(lines[2].ends_with(policies[0]) && lines[3].contains(policies[1]), "{told}");
     for (name, count) in [("messages", 4), ("route a", 2), ("route default", 2), ("incidents", 2)] {
         let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
@@ -98,11 +81,7 @@ async fn what_cannot_be_simulated_is_said() {
         (ask("none.toml", "2026-03-01", "2026-03-02"), 2, "none.toml"),
         (ask("good.toml", "2026-03-02", "2026-03-02"), 2, "--to is not after --from"),
         (ask("good.toml", "yesterday", "2026-03-02"), 2, "is not a time: write it like"),
-        (
-            ask("good.toml", "2026-03-01", "2026-03-02"),
-            1,
-            "there is no database data/flowlord.db: name its folder",
-        ),
+        (ask("good.toml", "2026-03-01", "2026-03-02"), 1, "there is no database data/flowlord.db: name its folder"),
     ] {
         let (ended, out, err) = run(folder.path(), &args).await;
         assert_eq!((ended, out.as_str()), (Some(code), ""), "{err}");

@@ -217,12 +217,8 @@ async fn a_line_that_is_cut_leaves_doubt_that_is_said() {
         let app = play(TestApp::bot().await, events.clone(), &[], 1_000).await;
         let easing = "15:00 edit easing: 1 alert in 1 task";
         assert_eq!(timeline(&app), ["5:00 post 1 alert in 1 task", "5:01 post 1 alert in 1 task", easing]);
-        let again: Vec<_> = app
-            .slack
-            .requests()
-            .iter()
-            .map(|request| request.body.to_string().contains("sent again"))
-            .collect();
+        let again: Vec<_> =
+            app.slack.requests().iter().map(|request| request.body.to_string().contains("sent again")).collect();
         assert_eq!(again, [false, true, false]);
         app.stop().await;
     }

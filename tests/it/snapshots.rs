@@ -26,20 +26,17 @@ async fn a_copy_made_while_the_service_runs_is_restored_into_another_folder() {
     let copy = folder.path().join("copies/now.db");
     let said = run(folder.path(), &["snapshot", "--data", "data", "--to", "copies/now.db"]).await;
     assert!(said.contains("now.db") && said.contains("checked"), "{said}");
-    let again =
-        refused(flowlord(folder.path(), &["snapshot", "--data", "data", "--to", "copies/now.db"])).await;
+    let again = refused(flowlord(folder.path(), &["snapshot", "--data", "data", "--to", "copies/now.db"])).await;
     assert!(again.contains("name another file"), "{again}");
     let listed = server.api.get("/api/v1/snapshots").await.ok();
     assert_eq!(listed["items"], json!([]), "one elsewhere isn't one of the usual place");
-    let in_use =
-        refused(flowlord(folder.path(), &["restore", "--data", "data", "--from", "copies/now.db"])).await;
+    let in_use = refused(flowlord(folder.path(), &["restore", "--data", "data", "--from", "copies/now.db"])).await;
     assert!(in_use.contains("in use by another flowlord"), "{in_use}");
     server.kill().await;
 
     let offline = run(folder.path(), &["snapshot", "--data", "data"]).await;
     assert!(offline.contains("data/snapshots/flowlord-"), "{offline}");
-    let kept =
-        refused(flowlord(folder.path(), &["restore", "--data", "data", "--from", "copies/now.db"])).await;
+    let kept = refused(flowlord(folder.path(), &["restore", "--data", "data", "--from", "copies/now.db"])).await;
     assert!(kept.contains("--force"), "{kept}");
     let said = run(folder.path(), &["restore", "--data", "data", "--from", "copies/now.db", "--force"]).await;
     assert!(said.contains("its newest task is 20") && said.contains("is kept as"), "{said}");

@@ -54,8 +54,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     async fn of(response: Response) -> Self {
-        let header =
-            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (retry_after, content_type) = (header("retry-after"), header("content-type").unwrap_or_default());
         let status = response.status().as_u16();
         let text = response.text().await.unwrap_or_default();
@@ -183,10 +182,7 @@ impl Api {
 
     pub(crate) async fn complete(&self, lease: &str, meta: &str) {
         let body = serde_json::json!({"result": "complete", "meta": meta});
-        assert_eq!(
-            self.result(lease, &body).await.ok(),
-            serde_json::json!({"accepted": true, "duplicate": false})
-        );
+        assert_eq!(self.result(lease, &body).await.ok(), serde_json::json!({"accepted": true, "duplicate": false}));
     }
 
     /// Tasks that a list shows, oldest first.

@@ -12,8 +12,7 @@ async fn a_day_of_cron_starts_each_slot_once_over_restarts() {
         app.pass(TimeDelta::hours(6)).await;
         app = app.restart(TimeDelta::minutes(5)).await;
     }
-    let infos: Vec<_> =
-        app.api.tasks("").await.iter().map(|task| task["info"].as_str().unwrap().to_owned()).collect();
+    let infos: Vec<_> = app.api.tasks("").await.iter().map(|task| task["info"].as_str().unwrap().to_owned()).collect();
     let slots = (1..=24).map(|hour| noon() + TimeDelta::hours(hour - 1));
     let expected: Vec<_> = slots.map(|slot| slot.format("?hour=%Y-%m-%dT%H").to_string()).collect();
     assert_eq!(infos, expected);
@@ -38,8 +37,7 @@ async fn a_slot_in_downtime_is_missed_and_said() {
 async fn a_workflow_file_that_breaks_keeps_its_last_good_version() {
     let app = TestApp::start().await;
     std::fs::write(app.workflow_path("main.toml"), "[[phase]]\ntask = ").unwrap();
-    std::fs::write(app.workflow_path("new.toml"), "[[phase]]\ntask = \"new\"\nrule = \"cron=30 * * * *\"\n")
-        .unwrap();
+    std::fs::write(app.workflow_path("new.toml"), "[[phase]]\ntask = \"new\"\nrule = \"cron=30 * * * *\"\n").unwrap();
     let reload = app.api.post("/api/v1/workflows/refresh", &json!({})).await.ok();
     assert!(reload.to_string().contains("main.toml"), "{reload}");
     for _ in 0..3 {

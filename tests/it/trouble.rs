@@ -43,11 +43,7 @@ async fn a_full_disk_stops_acknowledging_keeps_reading_and_ends_by_itself() {
     assert_eq!(app.api.get("/healthz").await.status, 200, "a restart would not help");
     let read = app.api.get(&format!("/api/v1/tasks/{}", task["uid"].as_str().unwrap())).await.ok();
     assert_eq!(read["info"], "before");
-    assert_eq!(
-        storage_alerts(&app.api).await,
-        Vec::<Value>::new(),
-        "nothing can be stored: the log tells it"
-    );
+    assert_eq!(storage_alerts(&app.api).await, Vec::<Value>::new(), "nothing can be stored: the log tells it");
 
     fault::clear(&app.data());
     app.pass(TimeDelta::seconds(2)).await;
@@ -105,9 +101,7 @@ async fn aborted(folder: &Path, plan: &str) -> Vec<String> {
 async fn a_process_that_ends_at_a_point_leaves_what_it_acknowledged_and_at_most_what_it_was_about_to() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
-    for (point, about_to) in
-        [("before_begin", 0), ("before_command", 0), ("before_commit", 0), ("after_commit", 1)]
-    {
+    for (point, about_to) in [("before_begin", 0), ("before_command", 0), ("before_commit", 0), ("after_commit", 1)] {
         let plan = format!("{point}=abort@30");
         let acknowledged = aborted(folder.path(), &plan).await;
         assert!(!acknowledged.is_empty() && acknowledged.len() < 100, "{plan}: {}", acknowledged.len());
@@ -187,8 +181,7 @@ async fn a_real_full_file_system_is_survived() {
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     let mount = format!("mount -t tmpfs -o size=3m none {}", data.display());
-    let allowed =
-        Command::new("unshare").args(["-rm", "sh", "-c", &mount]).stderr(Stdio::null()).status().await;
+    let allowed = Command::new("unshare").args(["-rm", "sh", "-c", &mount]).stderr(Stdio::null()).status().await;
     if !allowed.is_ok_and(|status| status.success()) {
         // The other tests fail the disk in other ways.
         flowlord_testkit::not_run("unshare, and leave to mount a file system");
@@ -202,8 +195,7 @@ async fn a_real_full_file_system_is_survived() {
     command.current_dir(folder.path()).stdout(Stdio::piped()).kill_on_drop(true);
     let server = Server::of(command).await;
     server.api.create(&json!({"type": "a", "info": "before"})).await;
-    let within =
-        Path::new("/proc").join(server.pid().to_string()).join("root").join(data.strip_prefix("/").unwrap());
+    let within = Path::new("/proc").join(server.pid().to_string()).join("root").join(data.strip_prefix("/").unwrap());
     let ballast = within.join("ballast");
     std::fs::write(&ballast, vec![0; 1_500_000]).unwrap();
 

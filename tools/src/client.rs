@@ -67,8 +67,7 @@ impl HttpClient {
         while self.buffer.len() < head + length {
             self.fill_buffer().await?;
         }
-        let status =
-            std::str::from_utf8(&self.buffer[..head])?.split(' ').nth(1).context("no status")?.parse()?;
+        let status = std::str::from_utf8(&self.buffer[..head])?.split(' ').nth(1).context("no status")?.parse()?;
         Ok((status, &self.buffer[head..head + length]))
     }
 

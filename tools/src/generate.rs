@@ -141,10 +141,8 @@ impl HistoryGenerator {
             self.runs
         );
         self.runs += 1;
-        let topics = ["extract"]
-            .into_iter()
-            .chain(CHILD_TOPICS)
-            .take(1 + self.rng.random_range(1..=CHILD_TOPICS.len()));
+        let topics =
+            ["extract"].into_iter().chain(CHILD_TOPICS).take(1 + self.rng.random_range(1..=CHILD_TOPICS.len()));
         let (mut at, mut parent, mut left) = (at, None, max);
         for topic in topics {
             let mut retry = 0;
@@ -156,11 +154,8 @@ impl HistoryGenerator {
                 let attempt = self.generate_attempt(at, topic, job, &workflow, &chain, parent, retry);
                 let (uid, result, ended) = (attempt.uid, attempt.result, attempt.ended.unwrap_or(at));
                 if parent.is_none() && retry == 0 {
-                    let slot = SlotKey {
-                        workflow: workflow.clone(),
-                        task: format!("{topic}:{job}"),
-                        at: uid.created_at(),
-                    };
+                    let slot =
+                        SlotKey { workflow: workflow.clone(), task: format!("{topic}:{job}"), at: uid.created_at() };
                     self.bulk.add_slot(&slot, uid)?;
                 }
                 let exhausted = result == Some(TaskResult::Error) && retry == 2;
@@ -246,10 +241,7 @@ impl HistoryGenerator {
 fn alert_of(attempt: &Attempt, at: DateTime<Utc>) -> NewAlert {
     let is_at_once = attempt.result == Some(TaskResult::Alert);
     let kind = if is_at_once { AlertKind::Result } else { AlertKind::Exhausted };
-    NewAlert {
-        task_time: Some(attempt.uid.created_at()),
-        ..NewAlert::about(attempt, kind, attempt.msg.clone(), at)
-    }
+    NewAlert { task_time: Some(attempt.uid.created_at()), ..NewAlert::about(attempt, kind, attempt.msg.clone(), at) }
 }
 
 #[cfg(test)]
@@ -266,10 +258,7 @@ mod tests {
         let plan = plan();
         let days: Vec<u64> = (0..plan.days).map(|days_back| plan.attempts_on(days_back)).collect();
         assert_eq!((days.iter().sum::<u64>(), days[1]), (5_003, 1_000));
-        assert!(
-            days.iter().enumerate().all(|(back, day)| back == 1 || (444..=445).contains(day)),
-            "{days:?}"
-        );
+        assert!(days.iter().enumerate().all(|(back, day)| back == 1 || (444..=445).contains(day)), "{days:?}");
     }
 
     #[test]
@@ -291,18 +280,9 @@ mod tests {
             0,
             "parents of children completed"
         );
-        assert_eq!(
-            one("SELECT count(*) FROM slot JOIN task ON uid = slot.started"),
-            one("SELECT count(*) FROM slot")
-        );
-        assert!(
-            one("SELECT count(*) FROM alert") > 0 && one("SELECT count(*) FROM alert WHERE told = 0") == 0
-        );
-        assert_eq!(
-            one("SELECT count(*) FROM sqlite_schema WHERE name = 'task_chain'"),
-            1,
-            "the indexes are back"
-        );
+        assert_eq!(one("SELECT count(*) FROM slot JOIN task ON uid = slot.started"), one("SELECT count(*) FROM slot"));
+        assert!(one("SELECT count(*) FROM alert") > 0 && one("SELECT count(*) FROM alert WHERE told = 0") == 0);
+        assert_eq!(one("SELECT count(*) FROM sqlite_schema WHERE name = 'task_chain'"), 1, "the indexes are back");
         let again = write_history(&plan(), folder.path()).unwrap_err().to_string();
         assert!(again.contains("already exists"), "{again}");
     }

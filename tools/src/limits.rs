@@ -19,15 +19,9 @@ pub(crate) fn inserts_per_second(duration: Duration) -> anyhow::Result<f64> {
     let mut rows = 0_usize;
     while begun.elapsed() < duration {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut insert =
-            connection.prepare_cached("INSERT INTO task (a, b, c, d) VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = connection.prepare_cached("INSERT INTO task (a, b, c, d) VALUES (?1, ?2, ?3, ?4)")?;
         for _ in 0..ROWS_PER_COMMIT {
-            insert.execute(params![
-                rows,
-                7,
-                "?date=2026-03-01T05",
-                "workflow=load.toml&cron=2026-03-01T05"
-            ])?;
+            insert.execute(params![rows, 7, "?date=2026-03-01T05", "workflow=load.toml&cron=2026-03-01T05"])?;
             rows += 1;
         }
         connection.execute_batch("COMMIT")?;

@@ -132,12 +132,7 @@ pub(crate) async fn join_times(mut clients: JoinSet<anyhow::Result<Vec<f64>>>) -
     Ok(times_ms)
 }
 
-async fn run_worker(
-    address: Rc<str>,
-    worker: usize,
-    until: Instant,
-    kind: LoadKind,
-) -> anyhow::Result<Vec<f64>> {
+async fn run_worker(address: Rc<str>, worker: usize, until: Instant, kind: LoadKind) -> anyhow::Result<Vec<f64>> {
     let mut client = HttpClient::connect_to(&address).await?;
     let mut times_ms = Vec::new();
     while Instant::now() < until {
@@ -157,9 +152,7 @@ async fn run_cycle(client: &mut HttpClient, worker: usize) -> anyhow::Result<()>
     client.post_json("/api/v1/tasks", TASK).await?;
     let wanted = format!(r#"{{"topics":["load:hour"],"worker":"w{worker}","max":1,"wait":"10s"}}"#);
     let lease = take_lease(client, &wanted).await?;
-    client
-        .post_json(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#)
-        .await?;
+    client.post_json(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#).await?;
     Ok(())
 }
 

@@ -105,9 +105,7 @@ fn main() -> anyhow::Result<()> {
         BenchCommand::Reload { files, phases, rounds } => {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))
         }
-        BenchCommand::Crash { rounds, seed } => {
-            runtime.block_on(crash::prove_crashes(rounds, seed)).map(drop)
-        }
+        BenchCommand::Crash { rounds, seed } => runtime.block_on(crash::prove_crashes(rounds, seed)).map(drop),
         BenchCommand::PowerCut(plan) => {
             let report = runtime.block_on(power_cut::prove_power_cuts(&plan))?;
             ensure!(report.violations.is_empty(), "violations: {:#?}", report.violations);

@@ -113,13 +113,8 @@ impl ReadsPlan {
         for (name, path) in paths {
             let mut line = format!("  {name:<24}");
             for clients in &self.clients {
-                let times =
-                    read_path(&address, path, *clients, self.duration(), Some(RESULTS_PER_SECOND)).await?;
-                write!(
-                    line,
-                    "  {clients:>3} clients: p50 {:>7.1} ms, p99 {:>7.1} ms",
-                    times.p50_ms, times.p99_ms
-                )?;
+                let times = read_path(&address, path, *clients, self.duration(), Some(RESULTS_PER_SECOND)).await?;
+                write!(line, "  {clients:>3} clients: p50 {:>7.1} ms, p99 {:>7.1} ms", times.p50_ms, times.p99_ms)?;
                 all.push(times);
             }
             writeln!(out, "{line}")?;
@@ -156,8 +151,7 @@ impl ReadsPlan {
         let mut out = std::io::stdout();
         writeln!(out, "{most} attempts against {least}:")?;
         let clients = self.clients.len();
-        for ((name, _), (small, large)) in paths.iter().zip(small.chunks(clients).zip(large.chunks(clients)))
-        {
+        for ((name, _), (small, large)) in paths.iter().zip(small.chunks(clients).zip(large.chunks(clients))) {
             let mut line = format!("  {name:<24}");
             for (clients, (small, large)) in self.clients.iter().zip(small.iter().zip(large)) {
                 let (p50, p99) = (large.p50_ms / small.p50_ms, large.p99_ms / small.p99_ms);
@@ -216,8 +210,7 @@ async fn post_results(address: Rc<str>, rate: u32, until: Instant) -> anyhow::Re
     let mut tick = tokio::time::interval(Duration::from_secs(1) * RESULTS_PER_BATCH / rate);
     let task = r#"{"type":"load","job":"hour","info":"?date=2026-03-01T05","meta":"n=1"}"#;
     let tasks = format!("[{}]", vec![task; RESULTS_PER_BATCH as usize].join(","));
-    let wanted =
-        format!(r#"{{"topics":["load:hour"],"worker":"bench","max":{RESULTS_PER_BATCH},"wait":"1s"}}"#);
+    let wanted = format!(r#"{{"topics":["load:hour"],"worker":"bench","max":{RESULTS_PER_BATCH},"wait":"1s"}}"#);
     while Instant::now() < until {
         tick.tick().await;
         client.post_json("/api/v1/tasks", &tasks).await?;

@@ -25,8 +25,7 @@ pub(crate) struct BenchService {
 
 impl BenchService {
     pub(crate) async fn start_empty(binary: &Path) -> anyhow::Result<Self> {
-        Self::start_with(binary, &["[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n".to_owned()])
-            .await
+        Self::start_with(binary, &["[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n".to_owned()]).await
     }
 
     pub(crate) async fn start_with(binary: &Path, texts: &[String]) -> anyhow::Result<Self> {

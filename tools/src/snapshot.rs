@@ -131,23 +131,14 @@ impl ResultTimes {
             "result without a snapshot: p50 {quiet_p50:.2} ms, p99 {quiet_p99:.2} ms ({} results)",
             quiet.len()
         )?;
-        writeln!(
-            out,
-            "result during a snapshot:  p50 {p50:.2} ms, p99 {p99:.2} ms ({} results)",
-            copying.len()
-        )?;
+        writeln!(out, "result during a snapshot:  p50 {p50:.2} ms, p99 {p99:.2} ms ({} results)", copying.len())?;
         writeln!(out, "p99 during / without: {:.2}", p99 / quiet_p99)?;
         Ok(())
     }
 }
 
 /// Creates, leases and finishes at a steady pace, and notes how long each result took.
-async fn work_steadily(
-    address: String,
-    times: Rc<ResultTimes>,
-    worker: u32,
-    rate: u32,
-) -> anyhow::Result<()> {
+async fn work_steadily(address: String, times: Rc<ResultTimes>, worker: u32, rate: u32) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(&address).await?;
     // By the clock, not after each answer: a slow service must not lower the load that it is measured by.
     let pause = Duration::from_secs(1) * WORKERS / rate;
@@ -162,9 +153,7 @@ async fn work_steadily(
         let Some(lease) = find_lease(answer).map(str::to_owned) else { continue };
         let phase = times.phase.get();
         let begun = Instant::now();
-        client
-            .post_json(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#)
-            .await?;
+        client.post_json(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#).await?;
         let time_ms = milliseconds_since(begun);
         // One that begins or ends with a snapshot belongs to neither part.
         match phase {

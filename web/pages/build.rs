@@ -38,11 +38,7 @@ fn main() -> Done<()> {
             table,
             "EmbeddedFile {{ name: {name:?}, gzip: include_bytes!(\"{0}.gz\"), brotli: {1} }},",
             path.display(),
-            if is_large(name) {
-                "None".to_owned()
-            } else {
-                format!("Some(include_bytes!(\"{}.br\"))", path.display())
-            }
+            if is_large(name) { "None".to_owned() } else { format!("Some(include_bytes!(\"{}.br\"))", path.display()) }
         )?;
     }
     table.push_str("];\n");

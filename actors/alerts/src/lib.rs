@@ -20,8 +20,8 @@ use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::escalation::{EscalationPolicy, EscalationState, QuietHours};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::alerts::{
-    AcknowledgeAlerts, AcknowledgedIncident, AdvanceEscalation, DEFAULT_ROUTE, EscalationInput,
-    EscalationStatus, ReadEscalation, ReadEscalations, RouteRule, SetRoutes, StopAlerting,
+    AcknowledgeAlerts, AcknowledgedIncident, AdvanceEscalation, DEFAULT_ROUTE, EscalationInput, EscalationStatus,
+    ReadEscalation, ReadEscalations, RouteRule, SetRoutes, StopAlerting,
 };
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::events::AlertsRaised;
@@ -98,14 +98,7 @@ impl AcknowledgeRequest {
 
 impl RouteEscalation {
     fn new(route: EscalationRoute) -> Self {
-        Self {
-            route,
-            state: None,
-            unconfirmed: None,
-            is_checking: false,
-            next_check: None,
-            requests: VecDeque::new(),
-        }
+        Self { route, state: None, unconfirmed: None, is_checking: false, next_check: None, requests: VecDeque::new() }
     }
 
     fn is_due(&self, now: DateTime<Utc>) -> bool {
@@ -165,21 +158,17 @@ impl Alerts {
             .filter(|route| route.name != DEFAULT_ROUTE)
             .map(|route| RouteRule { name: route.name.clone(), matcher: route.matcher.clone() })
             .collect();
-        self.ask(
-            ctx,
-            self.deps.writer.call(SetRoutes { now, routes }),
-            move |this, stored, ctx| match stored {
-                Ok(()) => {
-                    this.are_routes_stored = true;
-                    this.escalations.iter_mut().for_each(|escalation| escalation.next_check = Some(now));
-                    this.check_due(now, ctx);
-                }
-                Err(err) => {
-                    log::warn!("event=routes_not_set error={err:?}");
-                    this.wake_at(Some(now + RETRY_DELAY), ctx);
-                }
-            },
-        );
+        self.ask(ctx, self.deps.writer.call(SetRoutes { now, routes }), move |this, stored, ctx| match stored {
+            Ok(()) => {
+                this.are_routes_stored = true;
+                this.escalations.iter_mut().for_each(|escalation| escalation.next_check = Some(now));
+                this.check_due(now, ctx);
+            }
+            Err(err) => {
+                log::warn!("event=routes_not_set error={err:?}");
+                this.wake_at(Some(now + RETRY_DELAY), ctx);
+            }
+        });
     }
 
     /// Checks each route whose time has come, or where somebody acknowledges.
@@ -211,13 +200,7 @@ impl Alerts {
         });
     }
 
-    fn take_step(
-        &mut self,
-        index: usize,
-        input: &EscalationInput,
-        now: DateTime<Utc>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn take_step(&mut self, index: usize, input: &EscalationInput, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let RouteEscalation { route, requests, .. } = &mut self.escalations[index];
         let stored = stored_state(input);
         let check = RouteCheck { route, public_url: &self.public_url, input, stored: stored.as_ref(), now };
@@ -302,8 +285,7 @@ impl Alerts {
         if !self.is_stopping {
             let route = acknowledge.route.as_ref();
             let escalations = self.escalations.iter_mut();
-            let asked =
-                escalations.filter(|escalation| route.is_none_or(|route| *route == escalation.route.name));
+            let asked = escalations.filter(|escalation| route.is_none_or(|route| *route == escalation.route.name));
             answers = Ok(asked.map(|escalation| escalation.add_request(&acknowledge)).collect::<Vec<_>>());
             // A route whose check is under way answers after it: between two steps of its escalation.
             self.check_due(self.now(), ctx);

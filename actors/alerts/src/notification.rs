@@ -8,9 +8,7 @@ use flowlord_domain::escalation::{
     Acknowledgement, EscalationState, IncidentNotification, OpenIncident, check_route as ladder_step,
 };
 use flowlord_domain::summary::{SummaryItem, SummaryLine, count_by_line, report_url, summarize_alerts};
-use flowlord_messages::alerts::{
-    AcknowledgeAlerts, AdvanceEscalation, EscalationInput, IncidentRecord, StepRecord,
-};
+use flowlord_messages::alerts::{AcknowledgeAlerts, AdvanceEscalation, EscalationInput, IncidentRecord, StepRecord};
 use flowlord_messages::outbox::{IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage};
 
 use crate::EscalationRoute;
@@ -166,12 +164,7 @@ impl RouteCheck<'_> {
         }
     }
 
-    fn incident_ref(
-        &self,
-        told: &IncidentNotification,
-        state: &EscalationState,
-        stage: IncidentStage,
-    ) -> IncidentRef {
+    fn incident_ref(&self, told: &IncidentNotification, state: &EscalationState, stage: IncidentStage) -> IncidentRef {
         let (opened, step) = opening_and_step(told);
         IncidentRef {
             opened,
@@ -239,9 +232,8 @@ pub(crate) fn failing_tasks(incident: Option<&OpenIncident>) -> Vec<String> {
 /// All alerts of an incident so far: by count, most first, and then name.
 fn lines_so_far(incident: Option<&OpenIncident>) -> Vec<SummaryLine> {
     let told = incident.iter().flat_map(|incident| &incident.lines);
-    let mut lines: Vec<SummaryLine> = told
-        .map(|(key, count)| SummaryLine { key: key.clone(), count: *count, time_range: String::new() })
-        .collect();
+    let mut lines: Vec<SummaryLine> =
+        told.map(|(key, count)| SummaryLine { key: key.clone(), count: *count, time_range: String::new() }).collect();
     lines.sort_by_key(|line| Reverse(line.count));
     lines
 }

@@ -38,8 +38,7 @@ impl Handler<ReadEscalation> for Stub {
 
     fn handle(&mut self, _: ReadEscalation, _: &mut Self::Context) -> Self::Result {
         let rows = self.0.lock().unwrap();
-        let untold: Vec<_> =
-            rows.alerts.iter().filter(|alert| alert.row > rows.told_until).cloned().collect();
+        let untold: Vec<_> = rows.alerts.iter().filter(|alert| alert.row > rows.told_until).cloned().collect();
         let newest = untold.last().map_or(0, |alert| alert.row);
         Ok(EscalationInput { state: rows.state.clone(), untold, newest })
     }
@@ -71,9 +70,7 @@ impl Handler<AdvanceEscalation> for Stub {
             }
         }
         rows.steps.extend(
-            advance
-                .incident
-                .map(|incident| (incident.step.number, incident.step.kind, incident.step.headline)),
+            advance.incident.map(|incident| (incident.step.number, incident.step.kind, incident.step.headline)),
         );
         if rows.silent {
             return Err(Error::new(Code::Timeout, "planned"));
@@ -188,8 +185,7 @@ impl Bench {
 
     async fn acknowledge(&self, matcher: AlertMatcher, hours: i64) -> Vec<AcknowledgedIncident> {
         let until = self.clock.now() + TimeDelta::hours(hours);
-        let said =
-            AcknowledgeAlerts { route: None, matcher, until, by: "ada".to_owned(), note: "on it".to_owned() };
+        let said = AcknowledgeAlerts { route: None, matcher, until, by: "ada".to_owned(), note: "on it".to_owned() };
         self.client.call(said).await.unwrap()
     }
 }
@@ -360,8 +356,7 @@ async fn what_somebody_takes_care_of_is_not_told_again_until_something_else_fail
     let other = AlertMatcher { topic: Some("b".to_owned()), ..AlertMatcher::default() };
     assert_eq!(bench.acknowledge(other, 1).await, []);
     let known = bench.acknowledge(AlertMatcher::default(), 1).await;
-    let expected =
-        AcknowledgedIncident { route: "default".to_owned(), opened, tasks: vec!["a:x".to_owned()] };
+    let expected = AcknowledgedIncident { route: "default".to_owned(), opened, tasks: vec!["a:x".to_owned()] };
     assert_eq!(known, [expected]);
     let incident = bench.last().incident.unwrap();
     assert_eq!(incident.acknowledged_by.as_deref(), Some("ada"));

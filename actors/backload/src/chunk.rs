@@ -58,8 +58,7 @@ pub(crate) async fn store_chunk(
         tasks.retain(|_| wanted.next().unwrap_or(true));
         skipped = all - tasks.len();
     }
-    let store =
-        StoreBackloadChunk { now, id, from, next, tasks: tasks.clone(), skipped, failed: failed.clone() };
+    let store = StoreBackloadChunk { now, id, from, next, tasks: tasks.clone(), skipped, failed: failed.clone() };
     // The writer gives each the next free uid; those who wait are told these.
     let uids = deps.writer.call(store).await?;
     for (task, uid) in tasks.iter_mut().zip(uids) {

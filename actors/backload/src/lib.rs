@@ -17,9 +17,9 @@ use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::TimeDelta;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::backloads::{
-    BackloadState, ChangeBackload, ExecuteBackload, MAX_AWAITED_TASKS, MAX_UNFINISHED_BACKLOADS,
-    PlanBackload, PlannedBackload, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState,
-    StartedBackload, StopBackloads, StoredBackload,
+    BackloadState, ChangeBackload, ExecuteBackload, MAX_AWAITED_TASKS, MAX_UNFINISHED_BACKLOADS, PlanBackload,
+    PlannedBackload, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StartedBackload, StopBackloads,
+    StoredBackload,
 };
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use tokio::sync::oneshot;
@@ -215,11 +215,7 @@ impl Backload {
         self.start_chunk(ctx);
     }
 
-    fn plan_request(
-        &mut self,
-        ask: PlanBackload,
-        _: &mut Context<Self>,
-    ) -> Reply<Self, Arc<PlannedBackload>> {
+    fn plan_request(&mut self, ask: PlanBackload, _: &mut Context<Self>) -> Reply<Self, Arc<PlannedBackload>> {
         let deps = self.deps.clone();
         let plan = async move { plan::plan_request(&deps, &ask.request).await };
         self.reply_after(plan, |_, planned, _| planned)
@@ -240,9 +236,8 @@ impl Backload {
             return Err(Error::new(Code::Stopping, "the service is stopping and starts no more backloads"));
         }
         if total > MAX_TASKS {
-            let detail = format!(
-                "these are {total} tasks, and at most {MAX_TASKS} are allowed: choose a shorter range"
-            );
+            let detail =
+                format!("these are {total} tasks, and at most {MAX_TASKS} are allowed: choose a shorter range");
             return Err(Error::new(Code::InvalidRequest, detail));
         }
         let order = serde_json::to_string(plan.order())
@@ -323,10 +318,4 @@ handlers!(Backload {
     async StopBackloads => stop_backloads,
 });
 
-actor!(Backload {
-    kit: deps.kit,
-    mailbox: 64,
-    start: read_running,
-    restart: forget_runs,
-    wake: continue_runs,
-});
+actor!(Backload { kit: deps.kit, mailbox: 64, start: read_running, restart: forget_runs, wake: continue_runs });

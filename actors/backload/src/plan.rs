@@ -28,8 +28,7 @@ pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<
     // How far it got is a number of tasks, which means nothing in another plan.
     if plan.digest_of_rows() != stored.digest || plan.count() != stored.total {
         return Err(invalid_request(
-            "its meta file changed since it started: cancel it and create a new one, with only=missing"
-                .to_owned(),
+            "its meta file changed since it started: cancel it and create a new one, with only=missing".to_owned(),
         ));
     }
     Ok(plan)

@@ -217,8 +217,7 @@ impl Bench {
         };
         let actor = Backload::start(&arbiter.handle(), Config { host: "box".to_owned() }, deps);
         let client = BackloadClient::connect("backload", &actor, &environment);
-        let (stop, ping) =
-            (environment.port("backload", &actor), environment.port::<_, Ping>("backload", &actor));
+        let (stop, ping) = (environment.port("backload", &actor), environment.port::<_, Ping>("backload", &actor));
         // One that answers has started: what it reads then is under way.
         ping.call(Ping).await.unwrap();
         Self { panic, rows, clock, arbiter, client, stop, ping }
@@ -469,9 +468,7 @@ async fn nothing_begins_after_a_stop() {
 #[actix::test]
 async fn more_than_can_be_meant_is_refused() {
     let bench = Bench::new().await;
-    let err = bench
-        .execute(r#"{"task":"load:daily","by":"hour","from":"1970-01-01","to":"9999-01-01"}"#, false)
-        .await;
+    let err = bench.execute(r#"{"task":"load:daily","by":"hour","from":"1970-01-01","to":"9999-01-01"}"#, false).await;
     let err = err.unwrap_err();
     assert!(err.code == Code::InvalidRequest && err.detail.contains("choose a shorter range"), "{err}");
 }

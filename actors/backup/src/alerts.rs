@@ -27,13 +27,11 @@ impl RaisedAlerts {
         if !std::mem::replace(&mut self.is_failure_raised, true) {
             alerts.push(snapshot_alert(format!("no snapshot was taken: {problem}"), now));
         }
-        let Some((newest, every)) = newest.zip(every).filter(|(newest, every)| now - newest > *every * 2)
-        else {
+        let Some((newest, every)) = newest.zip(every).filter(|(newest, every)| now - newest > *every * 2) else {
             return alerts;
         };
         if !std::mem::replace(&mut self.is_age_raised, true) {
-            let (newest, every) =
-                (newest.to_rfc3339_opts(SecondsFormat::Secs, true), duration::print_duration(every));
+            let (newest, every) = (newest.to_rfc3339_opts(SecondsFormat::Secs, true), duration::print_duration(every));
             let old = "the newest verified snapshot is of";
             alerts.push(snapshot_alert(
                 format!("{old} {newest}, older than twice backup.every ({every}): {problem}"),
@@ -54,8 +52,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_once_and_so_is_age_until_one_succeeds() {
-        let at =
-            |hour: i64| "2026-03-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::hours(hour);
+        let at = |hour: i64| "2026-03-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::hours(hour);
         let mut raised = RaisedAlerts::default();
         let mut judge = |problem: Option<&str>, hour: i64| -> Vec<String> {
             let alerts = raised.alerts_after(problem, Some(at(0)), Some(TimeDelta::hours(24)), at(hour));
@@ -67,10 +64,8 @@ mod tests {
         let old = judge(Some("the disk is full"), 49);
         assert_eq!(
             old,
-            [
-                "the newest verified snapshot is of 2026-03-01T12:00:00Z, older than twice backup.every (1d): the \
-              disk is full"
-            ]
+            ["the newest verified snapshot is of 2026-03-01T12:00:00Z, older than twice backup.every (1d): the \
+              disk is full"]
         );
         assert_eq!(judge(Some("the disk is full"), 50), [""; 0]);
         assert_eq!(judge(None, 51), [""; 0]);

@@ -18,16 +18,14 @@ use std::path::PathBuf;
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::fault::{self, FaultPoint};
-use flowlord_kernel::{
-    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers,
-};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::DatabaseCopier;
 use flowlord_messages::events::SnapshotsChanged;
 use flowlord_messages::snapshots::{
-    BackupState, CopyDatabase, ListSnapshots, ReadBackup, SnapshotList, StopBackup, StoredSnapshot,
-    TakeBackup, TakeSnapshot,
+    BackupState, CopyDatabase, ListSnapshots, ReadBackup, SnapshotList, StopBackup, StoredSnapshot, TakeBackup,
+    TakeSnapshot,
 };
 use tokio::sync::oneshot;
 
@@ -232,8 +230,8 @@ impl Backup {
     fn list_snapshots(&mut self, _: ListSnapshots, _: &mut Context<Self>) -> Reply<Self, SnapshotList> {
         let place = self.place.clone();
         self.reply_after(async move { place.list_snapshots().await }, |this, listed, _| {
-            let found = listed
-                .map_err(|err| Error::new(Code::Storage, format!("the snapshots can't be listed: {err}")))?;
+            let found =
+                listed.map_err(|err| Error::new(Code::Storage, format!("the snapshots can't be listed: {err}")))?;
             let items = found.iter().map(|found| this.place.to_message(found)).collect();
             Ok(SnapshotList { items, next: this.timer.at(), problem: this.problem.clone() })
         })

@@ -187,8 +187,7 @@ impl BackupPlace {
     pub async fn keep_newest(&self, newest: usize) -> Result<Option<DateTime<Utc>>> {
         let listed = self.list_snapshots().await?;
         // Only verified ones count: uploads that were cut off must not push out the last good snapshot.
-        let oldest =
-            listed.iter().filter(|found| found.verified).nth(newest.max(1) - 1).map(|found| found.at);
+        let oldest = listed.iter().filter(|found| found.verified).nth(newest.max(1) - 1).map(|found| found.at);
         for old in listed.iter().filter(|found| oldest.is_some_and(|oldest| found.at < oldest)) {
             // Its receipt first: without one it no longer counts.
             self.store.remove(&receipt_name(&old.name)).await?;
@@ -218,12 +217,7 @@ impl BackupPlace {
         Ok(digest.finish_hex())
     }
 
-    fn check_same(
-        &self,
-        name: &str,
-        read_receipt: &SnapshotReceipt,
-        (bytes, sha256): (u64, String),
-    ) -> Result<()> {
+    fn check_same(&self, name: &str, read_receipt: &SnapshotReceipt, (bytes, sha256): (u64, String)) -> Result<()> {
         if read_receipt.bytes == bytes && read_receipt.sha256 == sha256 {
             return Ok(());
         }
@@ -331,13 +325,8 @@ mod tests {
         // One whose sending was cut off before its receipt.
         let cut = BackupPlace::name(at("2026-03-01T13:00:00Z"));
         place.store.put(&cut, "unverified").await.unwrap();
-        let listed: Vec<_> = place
-            .list_snapshots()
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|found| (found.at, found.verified))
-            .collect();
+        let listed: Vec<_> =
+            place.list_snapshots().await.unwrap().into_iter().map(|found| (found.at, found.verified)).collect();
         let cut_at = at("2026-03-01T13:00:00Z");
         let expected = [(cut_at, false), (at(times[2]), true), (at(times[0]), true), (at(times[1]), true)];
         assert_eq!(listed, expected);
@@ -348,14 +337,9 @@ mod tests {
         place.fetch_snapshot(&cut, &to).await.unwrap();
 
         place.keep_newest(2).await.unwrap();
-        assert_eq!(
-            place.list_snapshots().await.unwrap().len(),
-            3,
-            "what doesn't count doesn't push out what does"
-        );
+        assert_eq!(place.list_snapshots().await.unwrap().len(), 3, "what doesn't count doesn't push out what does");
         place.keep_newest(0).await.unwrap();
-        let names: Vec<_> =
-            place.list_snapshots().await.unwrap().into_iter().map(|found| found.name).collect();
+        let names: Vec<_> = place.list_snapshots().await.unwrap().into_iter().map(|found| found.name).collect();
         assert_eq!(names, [cut, newest.clone()]);
         assert!(place.store.head("mine.db").await.is_ok());
 
@@ -390,10 +374,7 @@ mod tests {
         fake.set_garbling(true);
         let name = BackupPlace::name(at("2026-03-01T12:00:00Z"));
         let refused = place.keep_file(&name, at("2026-03-01T12:00:00Z"), &file, None).await.unwrap_err();
-        assert!(
-            refused.to_string().contains("differs from what was sent there (9 bytes with SHA-256"),
-            "{refused}"
-        );
+        assert!(refused.to_string().contains("differs from what was sent there (9 bytes with SHA-256"), "{refused}");
         assert_eq!(place.list_snapshots().await.unwrap(), []);
         assert!(fake.read(&format!("bucket/{name}.json")).is_none());
     }

@@ -132,12 +132,7 @@ mod tests {
         let place = BackupPlace::open(&location, &StorageConnections::new(StorageConfig::default())).unwrap();
         let since: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
         assert_eq!(place.list_segments(7, since, None).await.unwrap(), []);
-        let times = [
-            "2026-02-27T12:00:00Z",
-            "2026-03-01T10:59:59Z",
-            "2026-03-01T23:59:59.5Z",
-            "2026-03-02T00:00:04Z",
-        ];
+        let times = ["2026-02-27T12:00:00Z", "2026-03-01T10:59:59Z", "2026-03-01T23:59:59.5Z", "2026-03-02T00:00:04Z"];
         for (nth, time) in (1..).zip(times) {
             place.put_segment(&segment(time, nth, 7)).await.unwrap();
         }

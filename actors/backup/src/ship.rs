@@ -10,8 +10,8 @@ use flowlord_domain::IdSource as _;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::{
-    ChangeSegment, ChangeTail, ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog,
-    ShippingState, StopShipping,
+    ChangeSegment, ChangeTail, ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog, ShippingState,
+    StopShipping,
 };
 use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
 use flowlord_messages::snapshots::{ReadBackup, TakeBackup};
@@ -73,12 +73,7 @@ pub struct Shipper {
 }
 
 impl Shipper {
-    pub fn start(
-        arbiter: &ArbiterHandle,
-        config: ShipConfig,
-        place: BackupPlace,
-        deps: ShipDeps,
-    ) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: ShipConfig, place: BackupPlace, deps: ShipDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             state: ShippingState { on: config.every.is_some(), ..ShippingState::default() },
@@ -133,9 +128,7 @@ impl Shipper {
             }
             Ok(ShippingOutcome::Restarted) => {
                 self.state.based = false;
-                self.raise_alert(
-                    "too many changes are waiting: a new change log begins with the next snapshot",
-                );
+                self.raise_alert("too many changes are waiting: a new change log begins with the next snapshot");
                 self.request_snapshot(self.now());
             }
             Err(err) => self.note_failure(at, err),
@@ -215,12 +208,7 @@ impl Shipper {
     }
 }
 
-async fn ship_tail(
-    deps: &ShipDeps,
-    place: &BackupPlace,
-    tail: ChangeTail,
-    most: u64,
-) -> Result<ShippingOutcome> {
+async fn ship_tail(deps: &ShipDeps, place: &BackupPlace, tail: ChangeTail, most: u64) -> Result<ShippingOutcome> {
     let Some(chain) = tail.chain else {
         return Err(Error::new(Code::Internal, "changes are not recorded; restart the service"));
     };
@@ -244,10 +232,4 @@ handlers!(Shipper {
     async StopShipping => stop_shipping,
 });
 
-actor!(Shipper {
-    kit: deps.kit,
-    mailbox: 64,
-    start: start_shipping,
-    restart: forget_segment,
-    wake: ship_segment,
-});
+actor!(Shipper { kit: deps.kit, mailbox: 64, start: start_shipping, restart: forget_segment, wake: ship_segment });

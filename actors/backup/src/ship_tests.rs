@@ -8,8 +8,7 @@ use flowlord_kernel::{Ping, Port, Result, WorkCounter};
 use flowlord_messages::AlertSender;
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::changelog::{
-    ChangeSegment, ChangeTail, ForgetChanges, LogPoint, ReadSegment, ReadShippingState, RestartChangeLog,
-    StopShipping,
+    ChangeSegment, ChangeTail, ForgetChanges, LogPoint, ReadSegment, ReadShippingState, RestartChangeLog, StopShipping,
 };
 use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
 use flowlord_messages::snapshots::{BackupState, ReadBackup, TakeBackup};
@@ -44,14 +43,8 @@ impl Handler<ReadSegment> for Stub {
         let rows = self.0.lock().unwrap();
         let pending = u64::try_from(rows.changed - rows.taken).unwrap();
         let (chain, after, upto) = (rows.chain, rows.taken, rows.changed);
-        let segment = || ChangeSegment {
-            chain,
-            after,
-            upto,
-            at: read.at,
-            digest: format!("{upto:064}"),
-            bytes: vec![7],
-        };
+        let segment =
+            || ChangeSegment { chain, after, upto, at: read.at, digest: format!("{upto:064}"), bytes: vec![7] };
         let segment = (pending > 0 && pending <= read.most).then(segment);
         Ok(ChangeTail { chain: Some(chain), pending, segment })
     }
@@ -219,11 +212,7 @@ async fn too_much_begins_the_log_anew_and_asks_for_a_snapshot_until_one_is_there
     bench.clock.advance(seconds(5)).await;
     let state = bench.read.call(ReadShippingState).await.unwrap();
     assert_eq!((state.based, bench.segments(), bench.alerts().len()), (false, 0, 1));
-    assert!(
-        bench.alerts()[0].contains("a new change log begins with the next snapshot"),
-        "{:?}",
-        bench.alerts()
-    );
+    assert!(bench.alerts()[0].contains("a new change log begins with the next snapshot"), "{:?}", bench.alerts());
     assert_eq!(bench.rows.lock().unwrap().snapshots_asked, 1);
     bench.clock.advance(TimeDelta::minutes(11)).await;
     assert_eq!(bench.rows.lock().unwrap().snapshots_asked, 2, "not at every look");

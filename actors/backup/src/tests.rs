@@ -291,9 +291,8 @@ async fn a_store_that_is_away_is_one_alert_and_another_when_the_newest_grows_old
     let bench = Bench::remote(Some(minutes(20))).await;
     bench.store.set_broken(Some(500));
     bench.clock.advance(minutes(21)).await;
-    let told = || -> Vec<String> {
-        bench.rows.0.lock().unwrap().alerts.iter().map(|alert| alert.msg.clone()).collect()
-    };
+    let told =
+        || -> Vec<String> { bench.rows.0.lock().unwrap().alerts.iter().map(|alert| alert.msg.clone()).collect() };
     assert_eq!(told().len(), 1, "{:?}", told());
     assert!(told()[0].contains("500 Internal Server Error"), "{:?}", told());
     bench.clock.advance(minutes(30)).await;

@@ -101,10 +101,7 @@ impl BulkWriter {
         self.write(|context| context.take_slot(slot, &[started]))
     }
 
-    fn write(
-        &mut self,
-        write: impl FnOnce(&mut WriteContext<'_>) -> CommandResult<()>,
-    ) -> Result<(), BulkError> {
+    fn write(&mut self, write: impl FnOnce(&mut WriteContext<'_>) -> CommandResult<()>) -> Result<(), BulkError> {
         let mut context = WriteContext {
             connection: &self.connection,
             names: &mut self.names,
@@ -139,10 +136,8 @@ impl BulkWriter {
 
 /// Drops the indexes of the large table and answers how they are made.
 fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let listed =
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'task' AND sql IS NOT NULL";
-    let found: Vec<(String, String)> =
-        connection.read_rows(listed, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let listed = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'task' AND sql IS NOT NULL";
+    let found: Vec<(String, String)> = connection.read_rows(listed, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (name, _) in &found {
         connection.execute_batch(&format!("DROP INDEX \"{name}\""))?;
     }

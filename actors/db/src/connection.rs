@@ -69,11 +69,7 @@ pub(crate) fn reopen_recording(path: &Path, record: Option<u64>) -> Result<Conne
     start_recording(open_migrated(path, flags)?, path, record)
 }
 
-fn start_recording(
-    connection: Connection,
-    path: &Path,
-    record: Option<u64>,
-) -> Result<Connection, OpenError> {
+fn start_recording(connection: Connection, path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
     let started = match record {
         Some(chain) => record_changes(&connection, chain),
         None => end_log(&connection),

@@ -128,9 +128,7 @@ impl DamageMonitor {
     /// Reads the whole database, after a copy of it turned out damaged: it may be the copy alone.
     pub(crate) fn check_source(&self, database: &Path) {
         // It may take minutes, and the writer goes on meanwhile.
-        let found = run_at_lower_priority(|| {
-            open_read_only(database).and_then(|connection| find_damage(&connection))
-        });
+        let found = run_at_lower_priority(|| open_read_only(database).and_then(|connection| find_damage(&connection)));
         match found {
             Ok(Some(problem)) => self.mark_seen(&format!("the check of a snapshot: {problem}")),
             Ok(None) => log::warn!("event=database_sound reason=\"a copy of it was damaged\""),
@@ -156,14 +154,10 @@ impl DamageMonitor {
     /// What callers hear once damage was seen: nothing was stored.
     pub(crate) fn refusal_if_seen(&self) -> Option<Error> {
         let SeenDamage { at, what } = self.seen()?;
-        let what = format!(
-            "the database is damaged (seen at {} by {what}), and nothing of this was stored",
-            utc_seconds(at)
-        );
+        let what =
+            format!("the database is damaged (seen at {} by {what}), and nothing of this was stored", utc_seconds(at));
         let then = match self.handled_lately() {
-            None => {
-                "the service restarts, checks all of it and restores the newest intact snapshot".to_owned()
-            }
+            None => "the service restarts, checks all of it and restores the newest intact snapshot".to_owned(),
             Some(handled) => format!(
                 "it was restored or checked at {} already: check the disk and the memory of this machine; the service \
                  restarts and checks it at {}",
@@ -198,8 +192,7 @@ impl DamageMonitor {
 /// Leaves a mark where all of the database in `data` isn't sound; answers what is wrong. Hold its folder's lock.
 #[must_use]
 pub fn mark_if_damaged(data: &Path, now: DateTime<Utc>) -> Option<String> {
-    let problem =
-        open_read_only(&data.join(DATABASE)).and_then(|connection| find_damage(&connection)).ok()??;
+    let problem = open_read_only(&data.join(DATABASE)).and_then(|connection| find_damage(&connection)).ok()??;
     let what = format!("the check of a snapshot: {problem}");
     DamageMark::add_seen(data, SeenDamage { at: now, what });
     Some(problem)

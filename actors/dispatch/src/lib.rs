@@ -15,8 +15,8 @@ use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient};
 use flowlord_messages::events::TasksReady;
 use flowlord_messages::leases::{
-    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, ReadNextExpiry, ReapLeases, ReapedLeases,
-    ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat, StopLeasing,
+    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease,
+    ReleaseTask, RequestLeases, SendHeartbeat, StopLeasing,
 };
 use flowlord_messages::results::{ResultClaim, SubmitResults};
 use metrics::{Counter, Histogram, counter, histogram};
@@ -105,10 +105,8 @@ impl Dispatch {
                 }
                 if all_got_some {
                     // There may be more for those who wait behind them.
-                    let next = topics
-                        .iter()
-                        .flat_map(|(topic, job)| self.waiting.longest_waiting(topic, job))
-                        .collect();
+                    let next =
+                        topics.iter().flat_map(|(topic, job)| self.waiting.longest_waiting(topic, job)).collect();
                     self.request_tasks(next, ctx);
                 }
                 // Tasks became ready while the database was asked: a hint that would otherwise be lost.
@@ -127,12 +125,7 @@ impl Dispatch {
     }
 
     /// Gives a worker its tasks. Returns their topics and jobs.
-    fn hand_over(
-        &mut self,
-        id: u64,
-        tasks: Vec<LeaseGrant>,
-        ctx: &mut Context<Self>,
-    ) -> Vec<(String, String)> {
+    fn hand_over(&mut self, id: u64, tasks: Vec<LeaseGrant>, ctx: &mut Context<Self>) -> Vec<(String, String)> {
         if tasks.is_empty() {
             let now = self.now();
             if self.waiting.end_asking(id, now)
@@ -142,8 +135,7 @@ impl Dispatch {
             }
             return Vec::new();
         }
-        let topics =
-            tasks.iter().map(|granted| (granted.task.topic.clone(), granted.task.job.clone())).collect();
+        let topics = tasks.iter().map(|granted| (granted.task.topic.clone(), granted.task.job.clone())).collect();
         let expires = tasks.iter().map(|granted| granted.expires).min();
         self.expire_no_later_than(expires, ctx);
         let sent = match self.waiting.remove_worker(id) {
@@ -221,8 +213,7 @@ impl Dispatch {
             started: None,
             ended: None,
         };
-        let results =
-            exhausted.into_iter().map(|lease| (ResultClaim::Lease(lease), outcome.clone())).collect();
+        let results = exhausted.into_iter().map(|lease| (ResultClaim::Lease(lease), outcome.clone())).collect();
         // Like every other result: retries and alerts follow from it in the same way.
         let submitted = self.deps.ingest.call(SubmitResults { results });
         self.ask(ctx, submitted, move |this, submitted, ctx| {
@@ -260,11 +251,7 @@ impl Dispatch {
         self.request_tasks(ids, ctx);
     }
 
-    fn extend_lease(
-        &mut self,
-        heartbeat: SendHeartbeat,
-        _: &mut Context<Self>,
-    ) -> Reply<Self, LeaseExtension> {
+    fn extend_lease(&mut self, heartbeat: SendHeartbeat, _: &mut Context<Self>) -> Reply<Self, LeaseExtension> {
         let SendHeartbeat { lease, by, progress, msg } = heartbeat;
         let default = self.config.lease;
         let extend = ExtendLease { now: self.now(), lease, by, default, progress, msg };
@@ -275,11 +262,7 @@ impl Dispatch {
         })
     }
 
-    fn release_lease(
-        &mut self,
-        ReleaseTask { lease, delay }: ReleaseTask,
-        _: &mut Context<Self>,
-    ) -> Reply<Self, ()> {
+    fn release_lease(&mut self, ReleaseTask { lease, delay }: ReleaseTask, _: &mut Context<Self>) -> Reply<Self, ()> {
         let release = ReleaseLease { now: self.now(), lease, delay };
         self.reply_after(self.deps.writer.call(release), |_, released, _| released)
     }
@@ -318,10 +301,4 @@ handlers!(Dispatch {
     StopLeasing => stop_leasing,
 });
 
-actor!(Dispatch {
-    kit: deps.kit,
-    mailbox: 4096,
-    start: read_next_expiry,
-    restart: forget_waiting,
-    wake: end_due(now),
-});
+actor!(Dispatch { kit: deps.kit, mailbox: 4096, start: read_next_expiry, restart: forget_waiting, wake: end_due(now) });

@@ -51,18 +51,10 @@ impl WaitingWorkers {
         }
         let deadline = now + lease.wait;
         self.deadlines.insert((deadline, id));
-        let wanted =
-            LeaseRequest { topics, max: lease.max, worker: lease.worker, lease: lease.lease, seed: 0 };
+        let wanted = LeaseRequest { topics, max: lease.max, worker: lease.worker, lease: lease.lease, seed: 0 };
         self.waiters.insert(
             id,
-            WaitingWorker {
-                wanted,
-                reply: lease.reply,
-                deadline,
-                since: now,
-                is_asked: false,
-                is_stale: false,
-            },
+            WaitingWorker { wanted, reply: lease.reply, deadline, since: now, is_asked: false, is_stale: false },
         );
         id
     }
@@ -138,8 +130,7 @@ impl WaitingWorkers {
     }
 
     pub(crate) fn take_overdue(&mut self, now: DateTime<Utc>) -> Vec<WaitingWorker> {
-        let overdue: Vec<_> =
-            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        let overdue: Vec<_> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
         self.take_idle_of(overdue)
     }
 
@@ -180,14 +171,8 @@ mod tests {
             })
             .collect();
         let seconds = TimeDelta::seconds;
-        let lease = RequestLeases {
-            topics,
-            max: 1,
-            worker: "w".to_owned(),
-            lease: seconds(60),
-            wait: seconds(30),
-            reply,
-        };
+        let lease =
+            RequestLeases { topics, max: 1, worker: "w".to_owned(), lease: seconds(60), wait: seconds(30), reply };
         (lease, answer)
     }
 

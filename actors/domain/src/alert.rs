@@ -122,9 +122,7 @@ impl AlertMatcher {
     /// Whether an alert of this topic, job and workflow file is meant.
     pub fn matches(&self, topic: &str, job: &str, workflow: &str) -> bool {
         let fields = [(&self.topic, topic), (&self.job, job), (&self.workflow, workflow)];
-        fields
-            .iter()
-            .all(|(pattern, text)| pattern.as_deref().is_none_or(|pattern| matches_wildcards(pattern, text)))
+        fields.iter().all(|(pattern, text)| pattern.as_deref().is_none_or(|pattern| matches_wildcards(pattern, text)))
     }
 
     /// Whether it matches everything.
@@ -268,17 +266,12 @@ mod tests {
             task_time: Some("2024-01-14T05:00:00Z".parse().unwrap()),
             at_once: None,
         };
-        assert_eq!(
-            NewAlert::about(&task.into_attempt(), AlertKind::RunsLong, "slow".to_owned(), now),
-            expected
-        );
+        assert_eq!(NewAlert::about(&task.into_attempt(), AlertKind::RunsLong, "slow".to_owned(), now), expected);
     }
 
     #[test]
     fn only_a_matcher_without_a_field_matches_everything() {
-        for some in
-            [matcher(Some("a"), None, None), matcher(None, Some(""), None), matcher(None, None, Some("w"))]
-        {
+        for some in [matcher(Some("a"), None, None), matcher(None, Some(""), None), matcher(None, None, Some("w"))] {
             assert!(!some.is_all(), "{some}");
         }
         assert!(!matcher(Some("load"), Some("daily"), None).matches("load", "hourly", ""));

@@ -104,9 +104,7 @@ impl BackloadPlan {
         let texts = rows.flat_map(|row| row.0.iter().flat_map(|(key, value)| [key, value]));
         // FNV-1a: the same in every version of the program. No text has the byte that ends each.
         let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
     }
 
     /// The task number `n`.

@@ -10,12 +10,7 @@ use crate::task_time::cron_text;
 use crate::template::{MetaRow, expand_meta, render_template_utc};
 
 /// The times from `from` to `to`, both included, at most `limit`; backwards when `to` is earlier.
-pub fn times_of_range(
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-    by: BatchStep,
-    limit: usize,
-) -> Vec<DateTime<Utc>> {
+pub fn times_of_range(from: DateTime<Utc>, to: DateTime<Utc>, by: BatchStep, limit: usize) -> Vec<DateTime<Utc>> {
     let range = from.min(to)..=from.max(to);
     let times = (0..).map_while(|n| nth_time(from, to, by, n));
     // A request may name centuries of hours.
@@ -103,13 +98,7 @@ impl TaskBatch<'_> {
 
     /// The task number `n`, in the order in which they start, without making the others; none where its time is
     /// out of all bounds.
-    pub fn nth_task(
-        &self,
-        n: usize,
-        now: DateTime<Utc>,
-        host: &str,
-        ids: &mut dyn IdSource,
-    ) -> Option<NewTask> {
+    pub fn nth_task(&self, n: usize, now: DateTime<Utc>, host: &str, ids: &mut dyn IdSource) -> Option<NewTask> {
         Some(self.build_task(self.nth_time(n)?, self.nth_row(n), now, host, ids))
     }
 

@@ -7,8 +7,7 @@ use crate::workflow::{Phase, Workflows};
 
 /// The findings of all files by place, with what shows only between files.
 pub fn check_workflows(workflows: &Workflows) -> Vec<Finding> {
-    let mut findings: Vec<Finding> =
-        workflows.files().iter().flat_map(|file| file.findings.iter().cloned()).collect();
+    let mut findings: Vec<Finding> = workflows.files().iter().flat_map(|file| file.findings.iter().cloned()).collect();
     let mut first: BTreeMap<String, &Phase> = BTreeMap::new();
     for phase in workflows.phases().filter(|phase| !phase.task.topic.is_empty()) {
         // Files come by path: the phase of the first one is the one that results are taken for.

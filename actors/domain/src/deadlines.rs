@@ -60,16 +60,14 @@ pub fn passed_deadlines<'a>(
     let mut all = Vec::new();
     for file in workflows.files() {
         for (index, phase) in file.phases.iter().enumerate() {
-            let limits =
-                [(DeadlineKind::Started, phase.rule.start_by), (DeadlineKind::Done, phase.rule.done_by)];
+            let limits = [(DeadlineKind::Started, phase.rule.start_by), (DeadlineKind::Done, phase.rule.done_by)];
             let limits = limits.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
             for (what, limit) in limits {
                 for starter in file.starters_of(index) {
                     let Some(schedule) = &starter.rule.schedule else { continue };
                     let pauses = pause::on_the_way(file, starter, index, pauses);
                     // A slot may be due by itself and by the end of a pause: it is judged once.
-                    let mut judged: BTreeSet<_> =
-                        slots_between(schedule, after - limit, until - limit).collect();
+                    let mut judged: BTreeSet<_> = slots_between(schedule, after - limit, until - limit).collect();
                     judged.extend(pause::slots_let_go(schedule, &pauses, limit, (after, until)));
                     all.extend(judged.into_iter().map(|slot| SlotDeadline {
                         what,
@@ -114,14 +112,10 @@ pub fn missed_deadlines(
     judged: &[(SlotDeadline<'_>, Vec<Vec<Attempt>>)],
     now: DateTime<Utc>,
 ) -> Vec<(String, Option<NewAlert>)> {
-    let late: Vec<_> =
-        judged.iter().filter_map(|(due, chains)| Some((due, due.find_late(chains, now)?))).collect();
+    let late: Vec<_> = judged.iter().filter_map(|(due, chains)| Some((due, due.find_late(chains, now)?))).collect();
     // What is late by itself has an alert, which covers what waits for it.
-    let own: BTreeSet<_> = late
-        .iter()
-        .filter(|(due, late)| !due.is_starved(late))
-        .map(|(due, late)| due.line_key(late))
-        .collect();
+    let own: BTreeSet<_> =
+        late.iter().filter(|(due, late)| !due.is_starved(late)).map(|(due, late)| due.line_key(late)).collect();
     let mut behind: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (due, late) in late.iter().filter(|(due, late)| due.is_starved(late)) {
         let names = behind.entry(due.line_key(late)).or_default();
@@ -170,12 +164,7 @@ impl<'a> SlotDeadline<'a> {
     fn find_late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<MissedDeadline<'b>> {
         if chains.is_empty() {
             let by = self.held_until(&[]).filter(|by| *by <= now && !self.is_left_out())?;
-            return Some(MissedDeadline {
-                by,
-                line: self.starter,
-                attempt: None,
-                why: "no task was created for it",
-            });
+            return Some(MissedDeadline { by, line: self.starter, attempt: None, why: "no task was created for it" });
         }
         chains.iter().find_map(|chain| {
             let by = self.held_until(chain).filter(|by| *by <= now)?;
@@ -211,8 +200,7 @@ impl<'a> SlotDeadline<'a> {
         for _ in 0..self.file.phases.len() {
             let parents = self.file.parents_of(phase);
             let begun: Vec<_> = parents.iter().flat_map(|parent| attempts_of(&parent.task, chain)).collect();
-            let open =
-                begun.iter().find(|attempt| !is_complete(attempt) && !was_tried_again(attempt, &begun));
+            let open = begun.iter().find(|attempt| !is_complete(attempt) && !was_tried_again(attempt, &begun));
             if let Some(open) = open {
                 let line = parents.iter().find(|parent| is_of(&parent.task, open)).copied().unwrap_or(phase);
                 return MissedDeadline { by, line, attempt: Some(open), why: words_of_standing(open) };
@@ -268,11 +256,7 @@ impl<'a> SlotDeadline<'a> {
 }
 
 /// A task that is at work for longer than its phase's `max_run`: the key, and its alert.
-pub fn check_max_run(
-    workflows: &Workflows,
-    task: &Attempt,
-    now: DateTime<Utc>,
-) -> Option<(String, NewAlert)> {
+pub fn check_max_run(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> Option<(String, NewAlert)> {
     let phase = workflows.phase_for(&task.workflow, &task.topic, &task.job)?;
     let limit = phase.rule.max_run?;
     let started = task.started.filter(|started| now - *started > limit)?;

@@ -74,9 +74,7 @@ impl TaskDecision {
 /// Task JSON of an attempt that has another id by now.
 fn rename_attempt(text: &str, uid: Uid) -> String {
     match TaskDoc::parse(text) {
-        Ok(doc) => {
-            TaskDoc { attempt_uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json()
-        }
+        Ok(doc) => TaskDoc { attempt_uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json(),
         Err(_) => text.to_owned(), // it was written here, so it reads
     }
 }

@@ -23,14 +23,12 @@ pub struct DurationError {
 
 /// Reads a duration of a configuration: Go's units and `d` for days.
 pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
-    read_parts(text, true)
-        .ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 5m, 4h or 90d" })
+    read_parts(text, true).ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 5m, 4h or 90d" })
 }
 
 /// Reads a duration exactly as Go does.
 pub fn parse_go(text: &str) -> Result<TimeDelta, DurationError> {
-    read_parts(text, false)
-        .ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 1h30m or -4h" })
+    read_parts(text, false).ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 1h30m or -4h" })
 }
 
 /// Reads a duration of a rule: as Go does, and a bare number as nanoseconds, which is what the reference made
@@ -209,9 +207,7 @@ mod tests {
         for (text, nanos) in cases {
             assert_eq!(parse_go(text), Ok(TimeDelta::nanoseconds(nanos)), "{text}");
         }
-        for text in
-            ["", "-", "1", "h", ".s", "1h 2m", "1d", "3000000h", "99999999999999999999h", "1x", "--1s"]
-        {
+        for text in ["", "-", "1", "h", ".s", "1h 2m", "1d", "3000000h", "99999999999999999999h", "1x", "--1s"] {
             assert!(parse_go(text).is_err(), "{text}");
         }
     }
@@ -292,9 +288,7 @@ mod tests {
         }
         assert!(parse_go("00000000000000000001s").is_err(), "more digits than a number has");
         let told = [parse_duration("x").unwrap_err().to_string(), parse_go("x").unwrap_err().to_string()];
-        assert!(
-            told[0].ends_with("like 250ms, 90s, 5m, 4h or 90d") && told[1].ends_with("90s, 1h30m or -4h")
-        );
+        assert!(told[0].ends_with("like 250ms, 90s, 5m, 4h or 90d") && told[1].ends_with("90s, 1h30m or -4h"));
     }
 
     #[test]

@@ -48,9 +48,7 @@ pub fn open_envelope(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
         }
         BusEnvelope { topic: Some(_), text: Some(text), kind, subscribe, .. } => match kind.as_deref() {
             // Nothing here opens addresses that a message names.
-            Some("SubscriptionConfirmation") => {
-                Err(EnvelopeError::Unconfirmed(subscribe.unwrap_or_default()))
-            }
+            Some("SubscriptionConfirmation") => Err(EnvelopeError::Unconfirmed(subscribe.unwrap_or_default())),
             _ => Ok(Some(text.into_bytes())),
         },
         _ => Ok(None),

@@ -53,12 +53,8 @@ pub fn match_phases<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'
         if !Glob::parse(pattern).is_ok_and(|glob| glob.matches(path)) {
             continue;
         }
-        let mut key = FilePhase {
-            workflow: phase.workflow.clone(),
-            task: phase.task_name(),
-            pattern: pattern.clone(),
-            nth: 0,
-        };
+        let mut key =
+            FilePhase { workflow: phase.workflow.clone(), task: phase.task_name(), pattern: pattern.clone(), nth: 0 };
         // Phases may differ in nothing but their template.
         key.nth = matches.iter().filter(|other| FilePhase { nth: 0, ..other.key.clone() } == key).count();
         matches.push(FileMatch { phase, key });
@@ -170,28 +166,21 @@ mod tests {
         assert_eq!(effect(found, "/in/a", &[]), Ok(FileEffect::Wait));
         assert_eq!(effect(found, "/in/b", &["/in/a"]), Ok(FileEffect::Wait));
         assert_eq!(effect(found, "/in/a", &["/in/a", "/in/b"]), Ok(FileEffect::Waits));
-        let Ok(FileEffect::Start(task)) = effect(found, "/in/20240102T030405", &["/in/a,b", "/in/50%"])
-        else {
+        let Ok(FileEffect::Start(task)) = effect(found, "/in/20240102T030405", &["/in/a,b", "/in/50%"]) else {
             panic!("nothing starts");
         };
         let meta = Query::parse(&task.meta).unwrap();
         assert_eq!(meta.first_value("files"), Some("/in/a%2Cb,/in/50%25,/in/20240102T030405"));
-        assert_eq!(
-            (meta.first_value("count"), meta.first_value("filename")),
-            (Some("3"), Some("20240102T030405"))
-        );
+        assert_eq!((meta.first_value("count"), meta.first_value("filename")), (Some("3"), Some("20240102T030405")));
         assert!(task.info.starts_with("/in/20240102T030405?d=02 /in/a%2Cb,"), "{}", task.info);
     }
 
     #[test]
     fn phases_with_one_name_are_told_apart() {
         let phase = "[[phase]]\ntask = \"load:x\"\nrule = \"files=/in/*\"\n";
-        let workflows =
-            workflows(&format!("{phase}{phase}[[phase]]\ntask = \"load:x\"\nrule = \"files=/*/a\"\n"));
-        let found: Vec<_> = match_phases(&workflows, "/in/a")
-            .into_iter()
-            .map(|found| (found.key.pattern, found.key.nth))
-            .collect();
+        let workflows = workflows(&format!("{phase}{phase}[[phase]]\ntask = \"load:x\"\nrule = \"files=/*/a\"\n"));
+        let found: Vec<_> =
+            match_phases(&workflows, "/in/a").into_iter().map(|found| (found.key.pattern, found.key.nth)).collect();
         assert_eq!(found, [("/in/*".to_owned(), 0), ("/in/*".to_owned(), 1), ("/*/a".to_owned(), 0)]);
         assert_eq!(match_phases(&workflows, "/in/a")[0].key.task, "load:x");
     }
@@ -214,8 +203,7 @@ mod tests {
         let listed = |rule: &str, waiting: &[&str]| {
             let text = format!("[[phase]]\ntask = \"load\"\nrule = \"files=/in/*{rule}\"\n");
             let workflows = workflows(&text);
-            let Ok(FileEffect::Start(task)) = effect(&match_phases(&workflows, "/in/c")[0], "/in/c", waiting)
-            else {
+            let Ok(FileEffect::Start(task)) = effect(&match_phases(&workflows, "/in/c")[0], "/in/c", waiting) else {
                 return None;
             };
             Some(Query::parse(&task.meta).unwrap().first_value("files").unwrap_or_default().to_owned())

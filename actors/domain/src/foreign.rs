@@ -40,11 +40,8 @@ impl ForeignTask {
     pub fn identity_parts(&self) -> [String; 6] {
         let micros = self.created.timestamp_micros();
         let is_whole = micros % 1_000_000 == 0; // finer times tell tasks apart by themselves
-        let (info, retry) = if is_whole {
-            (self.info.clone(), self.retries_before().to_string())
-        } else {
-            Default::default()
-        };
+        let (info, retry) =
+            if is_whole { (self.info.clone(), self.retries_before().to_string()) } else { Default::default() };
         [self.topic.clone(), self.job.clone(), self.id.clone(), micros.to_string(), info, retry]
     }
 
@@ -103,22 +100,15 @@ mod tests {
         ] {
             assert_ne!(one.identity_parts(), other.identity_parts(), "{other:?}");
         }
-        let told_otherwise =
-            ForeignTask { info: "?i=2".to_owned(), meta: "retry=3".to_owned(), ..one.clone() };
+        let told_otherwise = ForeignTask { info: "?i=2".to_owned(), meta: "retry=3".to_owned(), ..one.clone() };
         assert_eq!(one.identity_parts(), told_otherwise.identity_parts());
     }
 
     #[test]
     fn tasks_of_one_whole_second_are_told_apart_by_info_and_retry() {
         let one = task("2026-03-02T12:00:00Z");
-        assert_ne!(
-            one.identity_parts(),
-            ForeignTask { info: "?i=2".to_owned(), ..one.clone() }.identity_parts()
-        );
-        assert_ne!(
-            one.identity_parts(),
-            ForeignTask { meta: "retry=3".to_owned(), ..one.clone() }.identity_parts()
-        );
+        assert_ne!(one.identity_parts(), ForeignTask { info: "?i=2".to_owned(), ..one.clone() }.identity_parts());
+        assert_ne!(one.identity_parts(), ForeignTask { meta: "retry=3".to_owned(), ..one.clone() }.identity_parts());
         let more_meta = ForeignTask { meta: "retry=2&rows=5".to_owned(), ..one.clone() };
         assert_eq!(one.identity_parts(), more_meta.identity_parts());
     }

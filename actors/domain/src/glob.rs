@@ -86,9 +86,7 @@ fn strip_chunk<'a>(text: &'a [char], chunk: &[GlobItem]) -> Option<&'a [char]> {
     let fits = pairs.all(|(c, item)| match item {
         GlobItem::Char(wanted) => c == wanted,
         GlobItem::Any => *c != '/',
-        GlobItem::Class { negated, ranges } => {
-            ranges.iter().any(|(low, high)| (low..=high).contains(&c)) != *negated
-        }
+        GlobItem::Class { negated, ranges } => ranges.iter().any(|(low, high)| (low..=high).contains(&c)) != *negated,
     });
     fits.then_some(rest)
 }
@@ -201,13 +199,9 @@ mod tests {
                 let skip = || matches!(path, [c, ..] if *c != '/') && naive(pattern, &path[1..]);
                 naive(rest, path) || skip()
             }
-            (['[', low, '-', high, ']', rest @ ..], [c, path @ ..]) => {
-                (low..=high).contains(&c) && naive(rest, path)
-            }
+            (['[', low, '-', high, ']', rest @ ..], [c, path @ ..]) => (low..=high).contains(&c) && naive(rest, path),
             (['?', rest @ ..], [c, path @ ..]) => *c != '/' && naive(rest, path),
-            (['\\', wanted, rest @ ..] | [wanted, rest @ ..], [c, path @ ..]) => {
-                c == wanted && naive(rest, path)
-            }
+            (['\\', wanted, rest @ ..] | [wanted, rest @ ..], [c, path @ ..]) => c == wanted && naive(rest, path),
             (_, []) => false,
         }
     }

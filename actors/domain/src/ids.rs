@@ -57,12 +57,8 @@ mod tests {
     fn chain_ids_are_uuids_in_the_order_of_time() {
         let mut ids = FixedIds::default();
         let mut chain = |millis: i64| ids.next_chain_id(DateTime::from_timestamp_millis(millis).unwrap());
-        let (first, same, later) =
-            (chain(1_700_000_000_000), chain(1_700_000_000_000), chain(1_700_000_000_001));
-        assert!(
-            first.starts_with("018bcfe5-6800-7") && later.starts_with("018bcfe5-6801-7"),
-            "{first} {later}"
-        );
+        let (first, same, later) = (chain(1_700_000_000_000), chain(1_700_000_000_000), chain(1_700_000_000_001));
+        assert!(first.starts_with("018bcfe5-6800-7") && later.starts_with("018bcfe5-6801-7"), "{first} {later}");
         assert!(first != same && same < later, "{first} {same} {later}");
         assert!(chain(-1).starts_with("00000000-0000-7"), "no time before 1970 is written");
     }

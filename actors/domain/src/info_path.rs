@@ -54,8 +54,8 @@ fn valid_host(host: &str) -> bool {
         },
         None => host.rfind(':').map_or("", |colon| &host[colon..]),
     };
-    let port_fits = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let port_fits =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     port_fits && host.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || HOST.contains(c))
 }
 

@@ -149,18 +149,11 @@ impl<'a> SlotPlan<'a> {
         let (info, meta) = (task.info.clone(), task.meta.clone());
         let mut step = PlannedTask { task: name.to_string(), info, meta, needs, ..PlannedTask::default() };
         let unknown = self.unknown_keys(&task);
-        let meta =
-            unknown.iter().map(|key| (key.clone(), format!("{{meta:{key}}}"))).collect::<Query>().to_text();
-        let outcome = WorkerOutcome {
-            result: TaskResult::Complete,
-            msg: String::new(),
-            meta,
-            started: None,
-            ended: None,
-        };
+        let meta = unknown.iter().map(|key| (key.clone(), format!("{{meta:{key}}}"))).collect::<Query>().to_text();
+        let outcome =
+            WorkerOutcome { result: TaskResult::Complete, msg: String::new(), meta, started: None, ended: None };
         let task = leased_attempt(task);
-        let decision =
-            decide_result_with(self.workflows, &task, &outcome, at, HOST, &mut ZeroIds, self.files);
+        let decision = decide_result_with(self.workflows, &task, &outcome, at, HOST, &mut ZeroIds, self.files);
         for child in decision.children {
             step.cut = depth == 0 || *left == 0;
             if step.cut {

@@ -74,10 +74,7 @@ impl Query {
 
     /// All values of a key, whatever the case in which the key is written.
     pub fn all_any_case<'a, 'k>(&'a self, key: &'k str) -> impl Iterator<Item = &'a str> + use<'a, 'k> {
-        self.iter_pairs
-            .iter()
-            .filter(move |(k, _)| k.eq_ignore_ascii_case(key))
-            .map(|(_, value)| value.as_str())
+        self.iter_pairs.iter().filter(move |(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
     }
 
     /// The pairs in their order.
@@ -169,10 +166,7 @@ pub fn merge_meta(task_meta: &str, worker_meta: &str) -> String {
             Some(_) => {}
         }
     }
-    firsts
-        .into_iter()
-        .filter(|(key, _)| !placed.contains(key))
-        .for_each(|(key, value)| merged.push_pair(key, value));
+    firsts.into_iter().filter(|(key, _)| !placed.contains(key)).for_each(|(key, value)| merged.push_pair(key, value));
     merged.to_text()
 }
 
@@ -273,10 +267,7 @@ mod tests {
     fn an_unreadable_pair_hides_no_other() {
         let (query, error) = Query::parse_with_error("a=1&b=%zz&c=x;y&d=+");
         assert_eq!(query.to_text(), "a=1&d= ");
-        assert_eq!(
-            error.unwrap().to_string(),
-            "`%zz` in `b=%zz` is not an escape: write a percent sign as %25"
-        );
+        assert_eq!(error.unwrap().to_string(), "`%zz` in `b=%zz` is not an escape: write a percent sign as %25");
     }
 
     #[test]
@@ -289,12 +280,9 @@ mod tests {
 
     #[test]
     fn only_what_would_not_read_back_is_escaped() {
-        for (written, encoded) in [
-            ("a=b=c", "a=b=c"),
-            ("a%3Db=c", "a%3Db=c"),
-            ("a=%25%26%2B%3B", "a=%25%26%2B%3B"),
-            ("a=x+y/z", "a=x y/z"),
-        ] {
+        for (written, encoded) in
+            [("a=b=c", "a=b=c"), ("a%3Db=c", "a%3Db=c"), ("a=%25%26%2B%3B", "a=%25%26%2B%3B"), ("a=x+y/z", "a=x y/z")]
+        {
             assert_eq!(Query::parse_lenient(written).to_text(), encoded);
         }
         let query = Query::parse_lenient("a=1&B=2&b=3&A=4");
@@ -310,8 +298,7 @@ mod tests {
             Query::parse("a=1;b").unwrap_err().to_string(),
             "`a=1;b` has a semicolon: separate by `&`, write a semicolon as %3B"
         );
-        for (written, escape) in
-            [("a=%z", "`%z` in"), ("a=%1", "`%1` in"), ("a=%", "`%` in"), ("a=1%4x2", "`%4x` in")]
+        for (written, escape) in [("a=%z", "`%z` in"), ("a=%1", "`%1` in"), ("a=%", "`%` in"), ("a=1%4x2", "`%4x` in")]
         {
             let told = Query::parse(written).unwrap_err().to_string();
             assert!(told.starts_with(escape), "{told}");

@@ -51,9 +51,7 @@ impl RetryDelay {
         match self {
             Self::Default => DEFAULT_DELAY,
             // What failed together must not come back together.
-            Self::Flat(base) => {
-                base + uniform_share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random)
-            }
+            Self::Flat(base) => base + uniform_share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random),
             Self::Exponential { base, max } => {
                 // The 32nd doubling leaves no number.
                 let factor = 1_i32.checked_shl(retry.saturating_sub(1)).filter(|factor| *factor > 0);
@@ -93,10 +91,7 @@ mod tests {
         assert_eq!(RetryDelay::parse("30s"), Ok(RetryDelay::Flat(seconds(30))));
         let exponential = RetryDelay::Exponential { base: seconds(30), max: seconds(3600) };
         assert_eq!(RetryDelay::parse("exp:30s,max=1h"), Ok(exponential));
-        assert_eq!(
-            RetryDelay::parse("exp:30s"),
-            Ok(RetryDelay::Exponential { base: seconds(30), max: LONGEST })
-        );
+        assert_eq!(RetryDelay::parse("exp:30s"), Ok(RetryDelay::Exponential { base: seconds(30), max: LONGEST }));
         for bad in ["abc", "30", "-5s", "0s", "exp:", "exp:1m,1h", "exp:1h,max=1m", "400d"] {
             assert!(RetryDelay::parse(bad).is_err(), "{bad}");
         }
@@ -121,8 +116,8 @@ mod tests {
             (exponential, 33, 0, 60_000),
             (exponential, u32::MAX, 0, 60_000),
         ] {
-            let waits = [0, u64::MAX / 2 + 1, u64::MAX]
-                .map(|random| delay.delay_before(retry, random).num_milliseconds());
+            let waits =
+                [0, u64::MAX / 2 + 1, u64::MAX].map(|random| delay.delay_before(retry, random).num_milliseconds());
             assert_eq!(waits, [least, i64::midpoint(least, most), most], "{delay:?} {retry}");
         }
     }

@@ -85,12 +85,6 @@ mod tests {
         for role in Role::ALL {
             assert_eq!(role.to_string().parse(), Ok(role));
         }
-        assert!(
-            "root"
-                .parse::<Role>()
-                .unwrap_err()
-                .to_string()
-                .contains("worker, viewer, operator, admin or push")
-        );
+        assert!("root".parse::<Role>().unwrap_err().to_string().contains("worker, viewer, operator, admin or push"));
     }
 }

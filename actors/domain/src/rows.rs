@@ -42,12 +42,7 @@ pub fn zip_lists(lists: &BTreeMap<String, Vec<String>>) -> Result<Vec<MetaRow>, 
 }
 
 /// Reads rows into `rows`, which may hold `most` in the end.
-pub fn read_rows(
-    form: RowFormat,
-    text: &str,
-    most: usize,
-    rows: &mut Vec<MetaRow>,
-) -> Result<(), MetaRowError> {
+pub fn read_rows(form: RowFormat, text: &str, most: usize, rows: &mut Vec<MetaRow>) -> Result<(), MetaRowError> {
     let text = bom::skip_mark(text);
     match form {
         RowFormat::JsonLines => {
@@ -152,8 +147,7 @@ mod tests {
     #[test]
     fn semicolons_and_tabs_separate_where_the_header_has_no_comma() {
         let wanted = [row(&[("shard", "1"), ("table", "a,b")])];
-        for text in ["table;shard\na,b;1\n", "\u{feff}table\tshard\r\na,b\t1\r\n", "table,shard\n\"a,b\",1\n"]
-        {
+        for text in ["table;shard\na,b;1\n", "\u{feff}table\tshard\r\na,b\t1\r\n", "table,shard\n\"a,b\",1\n"] {
             assert_eq!(rows(RowFormat::Csv, text).unwrap(), wanted, "{text:?}");
         }
         let one = |key: &str, value: &str| vec![row(&[(key, value)])];
@@ -176,11 +170,7 @@ mod tests {
         for (form, text, said) in [
             (RowFormat::Csv, "a,b\n1,2\n3\n", "line 3: 1 values, but the first line names 2 keys"),
             (RowFormat::Csv, "a,b\n1,2,3\n", "line 2: 3 values, but the first line names 2 keys"),
-            (
-                RowFormat::Csv,
-                "a,,b\n1,2,3\n",
-                "the first line of a CSV file names the keys: one of them is empty",
-            ),
+            (RowFormat::Csv, "a,,b\n1,2,3\n", "the first line of a CSV file names the keys: one of them is empty"),
             (RowFormat::Csv, "a\n1\n2\n3\n4\n", "more than 3 rows: split the file"),
             (RowFormat::JsonLines, "{}\n{}\n\n{}\n{}\n", "more than 3 rows: split the file"),
             (RowFormat::JsonLines, "{}\n1\n", "line 2: not an object"),
@@ -203,9 +193,8 @@ mod tests {
     #[test]
     fn lists_are_zipped_by_position() {
         let lists = |lists: &[(&str, &[&str])]| {
-            let list = |(key, list): &(&str, &[&str])| {
-                ((*key).to_owned(), list.iter().map(|v| (*v).to_owned()).collect())
-            };
+            let list =
+                |(key, list): &(&str, &[&str])| ((*key).to_owned(), list.iter().map(|v| (*v).to_owned()).collect());
             zip_lists(&lists.iter().map(list).collect()).map_err(|err| err.to_string())
         };
         assert_eq!(lists(&[]), Ok(vec![]));

@@ -243,10 +243,7 @@ impl Rule {
                 // It is kept as written: people see what they wrote.
                 Ok(count) if count > MAX_FILES => {
                     self.count = count;
-                    self.add_error(
-                        "count",
-                        format!("count `{count}` is too large: write {MAX_FILES} or less"),
-                    );
+                    self.add_error("count", format!("count `{count}` is too large: write {MAX_FILES} or less"));
                 }
                 Ok(count) => self.count = count,
                 Err(_) => self.add_warning(
@@ -269,10 +266,7 @@ impl Rule {
         }
         self.require = meta_keys(&text);
         if !text.is_empty() && self.require.is_empty() {
-            self.add_warning(
-                "require",
-                format!("require `{text}` names no key: write it like require={{meta:file}}"),
-            );
+            self.add_warning("require", format!("require `{text}` names no key: write it like require={{meta:file}}"));
         }
         self.require_text = text;
     }
@@ -283,10 +277,7 @@ impl Rule {
         if let Some(text) = self.filled_text("by") {
             self.by = BatchStep::parse(&text).unwrap_or_default();
             if BatchStep::parse(&text).is_none() {
-                self.add_warning(
-                    "by",
-                    format!("by `{text}` is unknown, day is used: write hour, day, week or month"),
-                );
+                self.add_warning("by", format!("by `{text}` is unknown, day is used: write hour, day, week or month"));
             }
         }
         self.meta_file = self.filled_text("meta-file");
@@ -313,10 +304,7 @@ impl Rule {
                     // An empty list has no value, not an empty one.
                     let values = values.split(',').filter(|_| !values.is_empty()).map(str::to_owned);
                     if self.meta.insert(key.to_owned(), values.collect()).is_some() {
-                        self.add_warning(
-                            "meta",
-                            format!("meta has `{key}` twice: the last one is used, remove one"),
-                        );
+                        self.add_warning("meta", format!("meta has `{key}` twice: the last one is used, remove one"));
                     }
                 }
                 None => self.add_blocker("meta", format!("`{part}` is not a list: write it like key:a,b,c")),
@@ -350,10 +338,7 @@ impl Rule {
                 "latest" => MissedSlotRule::Latest,
                 "all" => MissedSlotRule::All,
                 _ => {
-                    self.add_error(
-                        "missed",
-                        format!("missed `{text}` is unknown: write none, latest or all"),
-                    );
+                    self.add_error("missed", format!("missed `{text}` is unknown: write none, latest or all"));
                     MissedSlotRule::None
                 }
             };
@@ -395,10 +380,7 @@ impl Rule {
             let known = RULE_KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key))
                 || key.to_ascii_lowercase().starts_with("require:");
             if !known && self.files.is_none() {
-                self.add_warning(
-                    &key,
-                    format!("rule key `{key}` is unknown{}", what_to_write(&key, &RULE_KEYS)),
-                );
+                self.add_warning(&key, format!("rule key `{key}` is unknown{}", what_to_write(&key, &RULE_KEYS)));
             }
         }
     }
@@ -438,8 +420,7 @@ mod tests {
 
     #[test]
     fn keys_count_in_any_case() {
-        let rule =
-            rule("CRON=@daily&Offset=-6h&Require={meta:a}&NO_ALERT=false&Missed=Latest&missed_window=2d");
+        let rule = rule("CRON=@daily&Offset=-6h&Require={meta:a}&NO_ALERT=false&Missed=Latest&missed_window=2d");
         assert_eq!(rule.problems, []);
         assert_eq!((rule.offset, rule.missed), (TimeDelta::hours(-6), MissedSlotRule::Latest));
         assert_eq!((rule.require.as_slice(), rule.no_alert), (["a".to_owned()].as_slice(), false));
@@ -448,14 +429,11 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_a_problem_with_its_remedy() {
-        let messages = |text: &str| -> Vec<String> {
-            rule(text).problems.into_iter().map(|problem| problem.message).collect()
-        };
+        let messages =
+            |text: &str| -> Vec<String> { rule(text).problems.into_iter().map(|problem| problem.message).collect() };
         assert_eq!(
             messages("retry_delay=abc"),
-            [
-                "retry_delay: `abc` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second is used instead"
-            ]
+            ["retry_delay: `abc` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second is used instead"]
         );
         assert_eq!(messages("no-alert=true"), ["rule key `no-alert` is unknown: did you mean `no_alert`?"]);
         assert_eq!(
@@ -499,11 +477,7 @@ mod tests {
             ("start_by=2h&done_by=1h", "start_by 2h is after done_by 1h: swap them"),
         ] {
             let read = rule(text);
-            assert!(
-                read.problems.iter().any(|problem| problem.message.starts_with(what)),
-                "{:?}",
-                read.problems
-            );
+            assert!(read.problems.iter().any(|problem| problem.message.starts_with(what)), "{:?}", read.problems);
             assert!(read.first_blocker().is_none(), "it starts all the same");
         }
     }
@@ -522,11 +496,7 @@ mod tests {
             (["month", "monthly"], BatchStep::Month),
         ] {
             for text in texts {
-                assert_eq!(
-                    (BatchStep::parse(text), rule(&format!("for=1h&by={text}")).by),
-                    (Some(by), by),
-                    "{text}"
-                );
+                assert_eq!((BatchStep::parse(text), rule(&format!("for=1h&by={text}")).by), (Some(by), by), "{text}");
             }
         }
         assert_eq!(BatchStep::parse("year"), None);
@@ -544,12 +514,9 @@ mod tests {
 
     #[test]
     fn a_phase_that_nothing_starts_says_so() {
-        let status =
-            |text: &str, has_parent: bool| rule(text).why_never_started(has_parent).unwrap_or_default();
+        let status = |text: &str, has_parent: bool| rule(text).why_never_started(has_parent).unwrap_or_default();
         assert_eq!(status("retry_delay=1s", false), NON_SCHEDULED);
-        for (text, has_parent) in
-            [("cron=@daily", false), ("files=/a", false), ("", true), ("offset=x", true)]
-        {
+        for (text, has_parent) in [("cron=@daily", false), ("files=/a", false), ("", true), ("offset=x", true)] {
             assert_eq!(status(text, has_parent), "", "{text}");
         }
         assert!(status("x=%zz", false).starts_with("invalid rule format: x=%zz"));
@@ -567,13 +534,9 @@ mod tests {
 
     #[test]
     fn no_alert_counts_without_a_value_and_not_when_it_is_false() {
-        for (text, no_alert) in [
-            ("no_alert", true),
-            ("no_alert=true", true),
-            ("no_alert=", true),
-            ("no_alert=False", false),
-            ("", false),
-        ] {
+        for (text, no_alert) in
+            [("no_alert", true), ("no_alert=true", true), ("no_alert=", true), ("no_alert=False", false), ("", false)]
+        {
             assert_eq!(rule(text).no_alert, no_alert, "{text}");
         }
     }

@@ -141,13 +141,7 @@ impl<'a> StartingSlot<'a> {
     }
 
     /// The task number `n`.
-    pub fn nth_task(
-        &self,
-        n: usize,
-        host: &str,
-        ids: &mut dyn IdSource,
-        now: DateTime<Utc>,
-    ) -> Option<NewTask> {
+    pub fn nth_task(&self, n: usize, host: &str, ids: &mut dyn IdSource, now: DateTime<Utc>) -> Option<NewTask> {
         match self.as_batch().filter(|_| n < self.count_tasks) {
             Some(batch) => batch.nth_task(n, now, host, ids),
             None => (n < self.count_tasks).then(|| plain_task(self.phase, self.time, host, ids, now)),
@@ -172,13 +166,7 @@ impl<'a> StartingSlot<'a> {
     }
 }
 
-fn plain_task(
-    phase: &Phase,
-    time: DateTime<Utc>,
-    host: &str,
-    ids: &mut dyn IdSource,
-    now: DateTime<Utc>,
-) -> NewTask {
+fn plain_task(phase: &Phase, time: DateTime<Utc>, host: &str, ids: &mut dyn IdSource, now: DateTime<Utc>) -> NewTask {
     let Phase { task, workflow, template, .. } = phase;
     let new = NewTask::of_new_chain((&task.topic, &task.job), workflow, now, ids);
     NewTask {
@@ -247,15 +235,8 @@ mod tests {
 
     #[test]
     fn nothing_starts_about_the_wrong_time_or_rows() {
-        for rule in [
-            "offset=x",
-            "for=x",
-            "meta=abc",
-            "meta=a:1|b:1,2",
-            "meta=a:1&meta-file=f",
-            "meta-file=f",
-            "x=%zz",
-        ] {
+        for rule in ["offset=x", "for=x", "meta=abc", "meta=a:1|b:1,2", "meta=a:1&meta-file=f", "meta-file=f", "x=%zz"]
+        {
             assert!(tasks(rule).is_err(), "{rule}");
         }
     }
@@ -263,7 +244,8 @@ mod tests {
     #[test]
     fn a_slot_starts_nothing_when_no_row_has_a_key_of_the_template() {
         let started = |rows: &str| {
-            let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta-file=f.csv\"\ntemplate = \"{meta:k}/{meta:l}\"";
+            let text =
+                "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta-file=f.csv\"\ntemplate = \"{meta:k}/{meta:l}\"";
             let file = WorkflowFile::parse("wf.toml", text, "", Tz::UTC).unwrap();
             let rows = MetaRow::from_json_lines(rows).unwrap();
             let slot = at("2024-01-15T10:30:00Z");
@@ -302,9 +284,7 @@ mod tests {
             let file = WorkflowFile::parse("wf.toml", &text, "", Tz::UTC).unwrap();
             let rows = MetaRow::from_json_lines("{\"k\":\"f\"}").unwrap();
             let read = phase_rows(&file.phases[0], &|_: &str| Ok(rows.clone()), |_| false)?;
-            Ok::<_, CreateError>(
-                read.map(|rows| rows.iter().map(|row| row.0["k"].clone()).collect::<Vec<_>>()),
-            )
+            Ok::<_, CreateError>(read.map(|rows| rows.iter().map(|row| row.0["k"].clone()).collect::<Vec<_>>()))
         };
         assert_eq!(rows("cron=@daily"), Ok(None));
         assert_eq!(rows("meta=k:1,2"), Ok(Some(vec!["1".to_owned(), "2".to_owned()])));

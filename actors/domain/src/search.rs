@@ -234,8 +234,7 @@ fn contains_text(hay: &[u8], text: &str) -> bool {
     let Some((first, last)) = needle.first().zip(hay.len().checked_sub(needle.len())) else { return false };
     let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
     // A loop over bytes: the compiler makes it wide, and few rows come further than this.
-    let mut starts =
-        (0..=last).filter(|at| hay.get(*at).is_some_and(|byte| *byte == lower || *byte == upper));
+    let mut starts = (0..=last).filter(|at| hay.get(*at).is_some_and(|byte| *byte == lower || *byte == upper));
     starts.any(|at| hay.get(at..at + needle.len()).is_some_and(|part| part.eq_ignore_ascii_case(needle)))
 }
 
@@ -343,10 +342,7 @@ mod tests {
         let search: TaskSearch = " -Type:load  \"no space\" http://x meta:a=1 ".parse().unwrap();
         assert_eq!(search.to_string(), "-type:load \"no space\" http://x meta:a=1");
         assert_eq!(search.to_string().parse(), Ok(search.clone()));
-        assert_eq!(
-            (search.whole_value(SearchField::Type), search.whole_value(SearchField::Job)),
-            (None, None)
-        );
+        assert_eq!((search.whole_value(SearchField::Type), search.whole_value(SearchField::Job)), (None, None));
         assert_eq!("job:x".parse::<TaskSearch>().unwrap().whole_value(SearchField::Job), Some("x"));
     }
 

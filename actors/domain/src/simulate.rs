@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::alert::AlertMatcher;
-use crate::escalation::{
-    EscalationPolicy, EscalationState, IncidentNotification, NewAlerts, QuietHours, check_route,
-};
+use crate::escalation::{EscalationPolicy, EscalationState, IncidentNotification, NewAlerts, QuietHours, check_route};
 use crate::summary::line_key;
 
 /// An alert as it was recorded, as far as an escalation policy needs it.
@@ -248,10 +246,8 @@ mod tests {
     fn another_policy_tells_another_story() {
         let flaps = trace((0..10).map(|nth| nth * 1_800 + 30));
         let (often, seldom) = (all(5, 80), all(30, 480));
-        let (often, seldom) = (
-            replay_alerts(&[often], &flaps, noon(), at(2_000)),
-            replay_alerts(&[seldom], &flaps, noon(), at(2_000)),
-        );
+        let (often, seldom) =
+            (replay_alerts(&[often], &flaps, noon(), at(2_000)), replay_alerts(&[seldom], &flaps, noon(), at(2_000)));
         assert_eq!((often.count_messages(), often.incidents), (8, 4));
         assert_eq!((seldom.count_messages(), seldom.incidents), (5, 1));
         assert!(seldom.first.longest > often.first.longest && seldom.clear.longest > often.clear.longest);
@@ -260,11 +256,7 @@ mod tests {
     #[test]
     fn each_alert_goes_to_the_first_ladder_that_takes_it() {
         let only = |topic: &str| AlertMatcher { topic: Some(topic.to_owned()), ..AlertMatcher::default() };
-        let route = |topic: &str, min| SimulatedRoute {
-            route: topic.to_owned(),
-            matcher: only(topic),
-            ..all(min, 80)
-        };
+        let route = |topic: &str, min| SimulatedRoute { route: topic.to_owned(), matcher: only(topic), ..all(min, 80) };
         let ladders = [route("a", 5), route("b", 10)];
         let alerts = [alert(at(1), "a"), alert(at(2), "b"), alert(at(3), "c")];
         let told = replay_alerts(&ladders, &alerts, noon(), at(200));
@@ -276,11 +268,7 @@ mod tests {
         let told = replay_alerts(&[a, quiet(b, "12:05-14:00")], &alerts, noon(), at(200));
         assert_eq!((told.count_messages(), told.first.longest), (4, TimeDelta::minutes(118)));
         assert_eq!(replay_alerts(&[], &alerts, noon(), at(200)), AlertReplay::default());
-        assert_eq!(
-            replay_alerts(&ladders, &alerts, at(2), at(3)).incidents,
-            0,
-            "it ended before the first tick"
-        );
+        assert_eq!(replay_alerts(&ladders, &alerts, at(2), at(3)).incidents, 0, "it ended before the first tick");
     }
 
     #[test]

@@ -120,15 +120,11 @@ mod tests {
 
     #[test]
     fn alerts_about_no_time_are_counted_without_one() {
-        let item =
-            |task_time| SummaryItem { topic: "workflow", job: "", workflow: "", task_time, raised: None };
+        let item = |task_time| SummaryItem { topic: "workflow", job: "", workflow: "", task_time, raised: None };
         let line = |items: &[SummaryItem<'_>]| summary_text(&summarize_alerts(items.iter().copied()));
         assert_eq!(line(&[item(None), item(None)]), "workflow:                              2\n");
         let at = DateTime::from_timestamp(1_705_316_400, 0);
-        assert_eq!(
-            line(&[item(None), item(at)]),
-            "workflow:                              2  2024/01/15T11\n"
-        );
+        assert_eq!(line(&[item(None), item(at)]), "workflow:                              2  2024/01/15T11\n");
     }
 
     #[test]
@@ -140,8 +136,7 @@ mod tests {
     #[test]
     fn a_message_says_where_the_report_is_and_then_its_lines() {
         let item = |topic, job, workflow| SummaryItem { topic, job, workflow, task_time: None, raised: None };
-        let items =
-            [item("b", "", "w.toml"), item("a", "j", ""), item("b", "", "w.toml"), item("b", "", "v.toml")];
+        let items = [item("b", "", "w.toml"), item("a", "j", ""), item("b", "", "w.toml"), item("b", "", "v.toml")];
         let text = summary_message("https://flow.example", today(), &summarize_alerts(items));
         let expected = "see report at https://flow.example/web/alert?date=2026-03-01\n\
                         b:                                     3\n\

@@ -121,11 +121,7 @@ mod tests {
             ("", "?x=1", None),
         ] {
             let read = task_time(info, &Query::parse_lenient(meta));
-            assert_eq!(
-                read.map(|time| time.format("%Y-%m-%dT%H:%M").to_string()).as_deref(),
-                time,
-                "{meta} {info}"
-            );
+            assert_eq!(read.map(|time| time.format("%Y-%m-%dT%H:%M").to_string()).as_deref(), time, "{meta} {info}");
         }
     }
 

@@ -31,12 +31,7 @@ use crate::ids::IdSource;
 /// let (text, keys) = expand_meta(&text, |key| (key == "file").then(|| "s3://lake/a.csv".to_owned()));
 /// assert_eq!((text.as_str(), keys.as_slice()), ("s3://lake/a.csv?day=2024-01-15&on=worker-1", &["file".to_owned()][..]));
 /// ```
-pub fn render_template(
-    template: &str,
-    time: Option<NaiveDateTime>,
-    host: &str,
-    ids: &mut dyn IdSource,
-) -> String {
+pub fn render_template(template: &str, time: Option<NaiveDateTime>, host: &str, ids: &mut dyn IdSource) -> String {
     // Tasks that are about no time have no use for its parts.
     let Some(time) = time.filter(|time| !is_zero(*time)) else { return template.to_owned() };
     let end = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());
@@ -45,12 +40,7 @@ pub fn render_template(
 }
 
 /// Fills in the tokens of a time in UTC.
-pub fn render_template_utc(
-    template: &str,
-    time: Option<DateTime<Utc>>,
-    host: &str,
-    ids: &mut dyn IdSource,
-) -> String {
+pub fn render_template_utc(template: &str, time: Option<DateTime<Utc>>, host: &str, ids: &mut dyn IdSource) -> String {
     render_template(template, time.map(|time| time.naive_utc()), host, ids)
 }
 
@@ -211,9 +201,7 @@ impl MetaRow {
     pub fn from_json(value: &Value) -> Option<Self> {
         match value {
             Value::Null => Some(Self::default()),
-            Value::Object(map) => {
-                Some(Self(map.iter().map(|(key, value)| (key.clone(), json_text(value))).collect()))
-            }
+            Value::Object(map) => Some(Self(map.iter().map(|(key, value)| (key.clone(), json_text(value))).collect())),
             _ => None,
         }
     }
@@ -227,8 +215,8 @@ impl MetaRow {
     pub(crate) fn each_json_line(text: &str) -> impl Iterator<Item = Result<Self, MetaRowError>> {
         let lines = text.lines().zip(1..).filter(|(text, _)| !text.trim().is_empty());
         lines.map(|(text, line)| {
-            let value: Value = serde_json::from_str(text)
-                .map_err(|e| MetaRowError::Json { line, problem: e.to_string() })?;
+            let value: Value =
+                serde_json::from_str(text).map_err(|e| MetaRowError::Json { line, problem: e.to_string() })?;
             Self::from_json(&value).ok_or(MetaRowError::NotAnObject { line })
         })
     }
@@ -262,8 +250,7 @@ mod tests {
     #[test]
     fn every_uuid_is_its_own() {
         let time = DateTime::from_timestamp(1_600_000_000, 0).unwrap();
-        let text =
-            render_template_utc("{uuid} {UUID} {ts} {Ts}#{uuid}", Some(time), "h", &mut FixedIds::default());
+        let text = render_template_utc("{uuid} {UUID} {ts} {Ts}#{uuid}", Some(time), "h", &mut FixedIds::default());
         assert_eq!(text, "9e3779b9 3c6ef372 20200913T122640 {Ts}#{uuid}");
     }
 
@@ -287,8 +274,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        let rows =
-            MetaRow::from_json_lines("{\"a\":9007199254740993,\"b\":3.0,\"c\":true,\"d\":[1]}\n\n").unwrap();
+        let rows = MetaRow::from_json_lines("{\"a\":9007199254740993,\"b\":3.0,\"c\":true,\"d\":[1]}\n\n").unwrap();
         let values: Vec<&str> = rows[0].0.values().map(String::as_str).collect();
         assert_eq!(values, ["9007199254740993", "3", "true", "[1]"]);
         let error = MetaRow::from_json_lines("{}\n\n[1]").unwrap_err();

@@ -131,10 +131,7 @@ mod tests {
 
     fn odd(objects: Vec<StoredObject>, paths: &[&str]) -> FolderListing {
         let entry = |path: &&str| SkippedEntry { path: (*path).to_owned(), why: "odd".to_owned() };
-        FolderListing {
-            objects,
-            skipped: SkippedEntries { entries: paths.iter().map(entry).collect(), unnamed: 0 },
-        }
+        FolderListing { objects, skipped: SkippedEntries { entries: paths.iter().map(entry).collect(), unnamed: 0 } }
     }
 
     fn paths(changes: &PlaceChanges) -> Vec<&str> {
@@ -143,8 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_there_at_first_starts_nothing() {
-        let changes =
-            known(false, &[("a", "1")]).compare(listing(vec![object("a", "1"), object("b", "1")]), true);
+        let changes = known(false, &[("a", "1")]).compare(listing(vec![object("a", "1"), object("b", "1")]), true);
         assert_eq!((changes.there, changes.arrived), (vec![("b".to_owned(), "1".to_owned())], vec![]));
     }
 
@@ -164,21 +160,13 @@ mod tests {
         assert_eq!(paths(&known.compare(there("2"), true)), ["b"]);
         known.seen.insert("b".to_owned(), "2".to_owned());
         assert_eq!(known.compare(there("2"), true), PlaceChanges::default());
-        assert_eq!(
-            paths(&known.compare(listing(vec![object("a", "9"), object("b", "2")]), false)),
-            ["a"],
-            "at once"
-        );
+        assert_eq!(paths(&known.compare(listing(vec![object("a", "9"), object("b", "2")]), false)), ["a"], "at once");
     }
 
     #[test]
     fn the_oldest_comes_first() {
-        let newer = StoredObject {
-            modified: DateTime::from_timestamp(1_700_000_009, 0).unwrap(),
-            ..object("a", "1")
-        };
-        let changes =
-            known(true, &[]).compare(listing(vec![newer, object("c", "1"), object("b", "1")]), false);
+        let newer = StoredObject { modified: DateTime::from_timestamp(1_700_000_009, 0).unwrap(), ..object("a", "1") };
+        let changes = known(true, &[]).compare(listing(vec![newer, object("c", "1"), object("b", "1")]), false);
         assert_eq!(paths(&changes), ["b", "c", "a"]);
     }
 

@@ -131,8 +131,7 @@ impl Files {
     fn record_arrived(&mut self, arrived: FileArrived, _: &mut Context<Self>) -> Reply<Self, RecordedFile> {
         let FileArrived { file, ignored } = arrived;
         let (recorder, source) = (self.recorder.clone(), FileSource::Api);
-        let record =
-            async move { recorder.record_file(ArrivedFile { file, source, ignored, seen: None }).await };
+        let record = async move { recorder.record_file(ArrivedFile { file, source, ignored, seen: None }).await };
         self.reply_after(record, |_, recorded, _| recorded)
     }
 
@@ -163,10 +162,4 @@ handlers!(Files {
     async StopFiles => stop_files,
 });
 
-actor!(Files {
-    kit: recorder.deps.kit,
-    mailbox: 4096,
-    start: begin_watching,
-    restart: restart_places,
-    wake: scan_due,
-});
+actor!(Files { kit: recorder.deps.kit, mailbox: 4096, start: begin_watching, restart: restart_places, wake: scan_due });

@@ -56,12 +56,7 @@ impl PlaceWatch {
     }
 
     /// Takes over the results of a scan, and returns the alert about a place that became unreadable.
-    pub(crate) fn end_scan(
-        &mut self,
-        scan: PlaceScan,
-        now: DateTime<Utc>,
-        every: TimeDelta,
-    ) -> Option<NewAlert> {
+    pub(crate) fn end_scan(&mut self, scan: PlaceScan, now: DateTime<Utc>, every: TimeDelta) -> Option<NewAlert> {
         let PlaceScan { known, found, is_unsettled } = scan;
         self.known = Some(known);
         // From the end of the scan: a store that takes long to list isn't listed all the time.

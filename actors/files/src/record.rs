@@ -8,8 +8,8 @@ use flowlord_domain::file_match::{FileEffect, FileMatch, files_per_task, match_p
 use flowlord_domain::{AlertKind, NewAlert, NewTask};
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::files::{
-    FileMatchEffect, FileMatchState, FilePhaseOutcome, FileRecordOutcome, FileSource, NewFileMatch,
-    ReadWaitingFiles, RecordFile, RecordedFile, SeenFile, StartedTask, StoredFileMatch, WaitingFile,
+    FileMatchEffect, FileMatchState, FilePhaseOutcome, FileRecordOutcome, FileSource, NewFileMatch, ReadWaitingFiles,
+    RecordFile, RecordedFile, SeenFile, StartedTask, StoredFileMatch, WaitingFile,
 };
 use flowlord_messages::workflows::ReadLoadedWorkflows;
 use tokio::sync::Mutex;
@@ -45,14 +45,11 @@ impl FileRecorder {
         let counts = found.iter().any(|found| files_per_task(&found.phase.rule) > 1);
         let _turn = if counts { Some(self.counting.lock().await) } else { None };
         // Where nothing is counted, hardly ever anything waits.
-        let mut waiting =
-            if counts { self.read_waiting(&found).await? } else { vec![Vec::new(); found.len()] };
+        let mut waiting = if counts { self.read_waiting(&found).await? } else { vec![Vec::new(); found.len()] };
         for _ in 0..MAX_DECISIONS {
             let now = self.deps.kit.now();
-            let matches = found
-                .iter()
-                .zip(&waiting)
-                .map(|(found, waiting)| self.decide_match(found, waiting, &arrived, now));
+            let matches =
+                found.iter().zip(&waiting).map(|(found, waiting)| self.decide_match(found, waiting, &arrived, now));
             let record = RecordFile {
                 now,
                 file: arrived.file.clone(),
@@ -126,9 +123,7 @@ fn make_recorded(event: i64, matches: Vec<NewFileMatch>, outcomes: Vec<StoredFil
                 recorded.tasks.push(StartedTask { task, held });
                 String::new()
             }
-            FileMatchEffect::Start(_) | FileMatchEffect::Wait | FileMatchEffect::WaitsAlready => {
-                String::new()
-            }
+            FileMatchEffect::Start(_) | FileMatchEffect::Wait | FileMatchEffect::WaitsAlready => String::new(),
         };
         recorded.phases.push(FilePhaseOutcome { phase: found.phase, state, uid, why });
     }

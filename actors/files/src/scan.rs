@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use flowlord_messages::files::{FileSource, ReadSeenFiles, SaveSeenFiles, SeenFile};
-use flowlord_storage::{
-    FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation, StoredObject, is_hidden,
-};
+use flowlord_storage::{FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation, StoredObject, is_hidden};
 use futures_util::StreamExt as _;
 
 use crate::known::{KnownFiles, file_event};

@@ -12,8 +12,8 @@ use flowlord_kernel::{Code, Port, WorkCounter};
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::clients::FilesClient;
 use flowlord_messages::files::{
-    FileMatchEffect, FileMatchState, FileRecordOutcome, NewFileMatch, ReadSeenFiles, ReadWaitingFiles,
-    RecordFile, SaveSeenFiles, SeenFile, SeenPlace, StoredFileMatch, WaitingFile,
+    FileMatchEffect, FileMatchState, FileRecordOutcome, NewFileMatch, ReadSeenFiles, ReadWaitingFiles, RecordFile,
+    SaveSeenFiles, SeenFile, SeenPlace, StoredFileMatch, WaitingFile,
 };
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_storage::StorageConfig;
@@ -83,9 +83,7 @@ impl Handler<RecordFile> for Stub {
             return Ok(FileRecordOutcome::Changed);
         }
         let outcome = |effect: &FileMatchEffect| match effect {
-            FileMatchEffect::Start(task) => {
-                (FileMatchState::Started, Some(flowlord_domain::Uid(task.uid.0 + 1)))
-            }
+            FileMatchEffect::Start(task) => (FileMatchState::Started, Some(flowlord_domain::Uid(task.uid.0 + 1))),
             FileMatchEffect::Wait => (FileMatchState::Waiting, None),
             FileMatchEffect::WaitsAlready => (FileMatchState::Repeated, None),
             FileMatchEffect::Fail { .. } => (FileMatchState::Failed, None),
@@ -168,8 +166,7 @@ impl Bench {
             reader: DatabaseReader::unconnected()
                 .with::<ReadWaitingFiles>(environment.port("stub", &below))
                 .with::<ReadSeenFiles>(environment.port("stub", &below)),
-            library: LibraryClient::unconnected()
-                .with::<ReadLoadedWorkflows>(environment.port("stub", &below)),
+            library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("stub", &below)),
             alert_sender: AlertSender::new(environment.port("stub", &below), &environment),
         };
         let config = Config {
@@ -225,9 +222,7 @@ async fn what_starts_nothing_is_recorded() {
 
 #[actix::test]
 async fn what_waits_by_now_is_decided_on_anew() {
-    let bench = Bench::new(
-        "[[phase]]\ntask = \"load\"\nrule = \"files=/in/*&count=3\"\ntemplate = \"{meta:files}\"\n",
-    );
+    let bench = Bench::new("[[phase]]\ntask = \"load\"\nrule = \"files=/in/*&count=3\"\ntemplate = \"{meta:files}\"\n");
     bench.with(|rows| rows.changes = 2);
     let recorded = bench.arrives("/in/x").await.unwrap();
     assert_eq!(recorded.tasks[0].task.info, "/in/0,/in/1,/in/x");

@@ -138,8 +138,7 @@ impl Ingest {
     fn read_rows(&mut self, mut round: ResultRound, ctx: &mut Context<Self>) {
         self.waiting_rounds += 1;
         if self.waiting_rounds > MAX_WAITING_ROUNDS {
-            let busy =
-                Error::new(Code::Busy, "too many results wait for meta files already; send this one again");
+            let busy = Error::new(Code::Busy, "too many results wait for meta files already; send this one again");
             return self.fail_round(round, &busy, ctx);
         }
         let rows = MetaFileRows::read_all(self.deps.library.clone(), round.meta_files.clone());
@@ -217,10 +216,4 @@ handlers!(Ingest {
     WorkflowsChanged => replace_workflows,
 });
 
-actor!(Ingest {
-    kit: deps.kit,
-    mailbox: 4096,
-    start: read_workflows,
-    restart: forget_rounds,
-    wake: read_workflows,
-});
+actor!(Ingest { kit: deps.kit, mailbox: 4096, start: read_workflows, restart: forget_rounds, wake: read_workflows });

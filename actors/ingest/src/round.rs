@@ -61,11 +61,7 @@ impl ResultRound {
     }
 
     /// Answers each message: `decided` has one entry for each result, `applied` one for each that could be decided.
-    pub(crate) fn send_answers(
-        &mut self,
-        decided: Vec<Result<()>>,
-        applied: Result<Vec<Result<AppliedResult>>>,
-    ) {
+    pub(crate) fn send_answers(&mut self, decided: Vec<Result<()>>, applied: Result<Vec<Result<AppliedResult>>>) {
         let mut applied = match applied {
             Ok(applied) => applied.into_iter(),
             Err(err) => return self.send_error(&err),

@@ -23,8 +23,7 @@ pub(crate) fn list_meta_files<'a>(
     results: impl Iterator<Item = &'a (ResultClaim, WorkerOutcome)>,
     attempts: &[Option<Attempt>],
 ) -> BTreeSet<String> {
-    let known =
-        results.zip(attempts).filter_map(|((_, outcome), attempt)| Some((attempt.as_ref()?, outcome)));
+    let known = results.zip(attempts).filter_map(|((_, outcome), attempt)| Some((attempt.as_ref()?, outcome)));
     known.flat_map(|(attempt, outcome)| meta_files(workflows, attempt, outcome)).collect()
 }
 

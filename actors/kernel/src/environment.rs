@@ -38,23 +38,13 @@ impl ActorEnvironment {
     /// The machine's clock and randomness.
     #[must_use]
     pub fn system(give_up: GiveUp) -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            ids: IdGenerator::new(),
-            activity: WorkCounter::default(),
-            give_up,
-        }
+        Self { clock: Arc::new(SystemClock), ids: IdGenerator::new(), activity: WorkCounter::default(), give_up }
     }
 
     /// What the actor `name` is given.
     #[must_use]
     pub fn kit(&self, name: &'static str) -> ActorKit {
-        ActorKit {
-            name,
-            environment: self.clone(),
-            recent_restarts: Arc::default(),
-            is_restarting: Arc::default(),
-        }
+        ActorKit { name, environment: self.clone(), recent_restarts: Arc::default(), is_restarting: Arc::default() }
     }
 
     /// A port to an actor with the usual limits.
@@ -71,7 +61,7 @@ impl ActorEnvironment {
 
 impl fmt::Debug for ActorEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Environment").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("ActorEnvironment").field("clock", &self.clock).finish_non_exhaustive()
     }
 }
 

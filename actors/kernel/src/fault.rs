@@ -130,9 +130,7 @@ mod planned {
 
     impl PlannedFault {
         fn is_due_at(&self, point: FaultPoint, folder: &Path) -> bool {
-            self.point == point
-                && self.times > 0
-                && self.folder.as_deref().is_none_or(|planned| planned == folder)
+            self.point == point && self.times > 0 && self.folder.as_deref().is_none_or(|planned| planned == folder)
         }
     }
 
@@ -227,9 +225,7 @@ mod planned {
                 (plan.point, plan.fault, plan.skip, plan.times),
                 (FaultPoint::DuringUpload, FaultEffect::Broken, 2, 1)
             );
-            for wrong in
-                ["", "before_commit", "before_commit=abort", "nowhere=abort@1", "before_commit=abort@0"]
-            {
+            for wrong in ["", "before_commit", "before_commit=abort", "nowhere=abort@1", "before_commit=abort@0"] {
                 assert!(read_plan(wrong).is_none(), "{wrong}");
             }
         }

@@ -112,10 +112,7 @@ impl<M: PortMessage> Clone for Port<M> {
 
 impl<M: PortMessage> std::fmt::Debug for Port<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Port")
-            .field("name", &self.0.name)
-            .field("free", &self.0.permits.available_permits())
-            .finish()
+        f.debug_struct("Port").field("name", &self.0.name).field("free", &self.0.permits.available_permits()).finish()
     }
 }
 
@@ -132,12 +129,7 @@ impl<M: PortMessage> Port<M> {
         Self::with_recipient(name, None, PortLimits::USUAL, WorkCounter::default())
     }
 
-    fn with_recipient(
-        name: &'static str,
-        to: Option<Recipient<M>>,
-        limits: PortLimits,
-        activity: WorkCounter,
-    ) -> Self {
+    fn with_recipient(name: &'static str, to: Option<Recipient<M>>, limits: PortLimits, activity: WorkCounter) -> Self {
         Self(Arc::new(SharedPort {
             name,
             to,

@@ -42,11 +42,7 @@ impl<T: 'static, A: Actor> AfterPanic for ResponseActFuture<A, Result<T, Error>>
 /// mailbox kept: actix itself would close the mailbox for ever.
 ///
 /// Handlers and continuations are guarded already; see [`handlers!`](crate::handlers) and [`KernelActor::ask`].
-pub fn guarded<A, R>(
-    actor: &mut A,
-    ctx: &mut Context<A>,
-    code: impl FnOnce(&mut A, &mut Context<A>) -> R,
-) -> R
+pub fn guarded<A, R>(actor: &mut A, ctx: &mut Context<A>, code: impl FnOnce(&mut A, &mut Context<A>) -> R) -> R
 where
     A: KernelActor,
     R: AfterPanic,

@@ -8,8 +8,8 @@ use actix::{Context, Message, Supervisor};
 use tokio::sync::Notify;
 
 use crate::{
-    ActorEnvironment, ActorKit, Code, Error, KernelActor, LatePort, Ping, Port, PortLimits, Reply, Result,
-    Timer, WakeUp, actor, clients, handlers,
+    ActorEnvironment, ActorKit, Code, Error, KernelActor, LatePort, Ping, Port, PortLimits, Reply, Result, Timer,
+    WakeUp, actor, clients, handlers,
 };
 
 /// Panics when told to, counts its starts, and can be made to wait.

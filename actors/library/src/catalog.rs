@@ -168,11 +168,7 @@ impl CatalogDiff {
             log::info!("event=workflow_mended path={path:?}");
         }
         for finding in entry.good.iter().filter(|_| problem.is_empty()).flat_map(|good| &good.findings) {
-            log::warn!(
-                "event=workflow_finding severity={:?} finding={:?}",
-                finding.severity,
-                finding.to_string()
-            );
+            log::warn!("event=workflow_finding severity={:?} finding={:?}", finding.severity, finding.to_string());
         }
         self.save.changed.push(entry.record.clone());
         entry
@@ -318,11 +314,7 @@ mod tests {
             (alerts[0].kind, alerts[0].topic.as_str(), alerts[0].job.as_str()),
             (AlertKind::Workflow, "workflow", "a.toml")
         );
-        assert!(
-            alerts[0].msg.contains("a.toml:2:") && alerts[0].msg.contains("last good"),
-            "{}",
-            alerts[0].msg
-        );
+        assert!(alerts[0].msg.contains("a.toml:2:") && alerts[0].msg.contains("last good"), "{}", alerts[0].msg);
         assert!(look(&broken.catalog, &[("a.toml", BAD)]).save.is_none());
 
         let again = look(&restarted(broken.save), &[("a.toml", BAD)]);
@@ -349,8 +341,7 @@ mod tests {
     fn what_loads_or_not_with_another_version_of_the_program_is_noticed() {
         let saved = |text: &str, problem: &str, content: &str| {
             let (problem, content) = (problem.to_owned(), content.to_owned());
-            let record =
-                WorkflowRecord { path: "a.toml".into(), hash: format!("hash of {text}"), problem, content };
+            let record = WorkflowRecord { path: "a.toml".into(), hash: format!("hash of {text}"), problem, content };
             WorkflowCatalog::from_records(vec![record], Tz::UTC)
         };
         let now_good = look(&saved(GOOD, "the old program took no phases", ""), &[("a.toml", GOOD)]);
@@ -380,10 +371,7 @@ mod tests {
     #[test]
     fn what_is_skipped_is_told_once_and_takes_nothing_with_it() {
         let first = look_at(&empty(), &[("a.toml", GOOD), ("b/c.toml", GOOD)], &["Icon"]);
-        assert_eq!(
-            (phases(&first.catalog), first.reloaded.added.len(), first.reloaded.broken.len()),
-            (2, 2, 1)
-        );
+        assert_eq!((phases(&first.catalog), first.reloaded.added.len(), first.reloaded.broken.len()), (2, 2, 1));
         let alerts = &first.save.as_ref().unwrap().alerts;
         assert_eq!(alerts.len(), 1);
         assert!(alerts[0].msg.contains("`Icon` is skipped: odd"), "{}", alerts[0].msg);
@@ -407,10 +395,7 @@ mod tests {
         let two = look(&empty(), &[("a.toml", GOOD), ("b.toml", GOOD)]).catalog;
         assert!(two.is_unmounted(&bare));
         assert!(!two.is_unmounted(&FoundFiles { is_bare: false, ..bare.clone() }), "something else is there");
-        assert!(
-            !look(&empty(), &[("a.toml", GOOD)]).catalog.is_unmounted(&bare),
-            "the last one may be removed"
-        );
+        assert!(!look(&empty(), &[("a.toml", GOOD)]).catalog.is_unmounted(&bare), "the last one may be removed");
         assert!(!empty().is_unmounted(&bare));
     }
 
@@ -419,8 +404,7 @@ mod tests {
         let first = look(&empty(), &[("a.toml", GOOD), ("b.toml", BAD)]);
         let hash = |text: &str| format!("hash of {text}");
         assert!(
-            first.catalog.knows_content("a.toml", &hash(GOOD))
-                && first.catalog.knows_content("b.toml", &hash(BAD))
+            first.catalog.knows_content("a.toml", &hash(GOOD)) && first.catalog.knows_content("b.toml", &hash(BAD))
         );
         let again = restarted(first.save);
         assert!(again.knows_content("a.toml", &hash(GOOD)) && !again.knows_content("a.toml", "another"));
@@ -442,10 +426,7 @@ mod tests {
             Arc::ptr_eq(before.good.as_ref().unwrap(), after.good.as_ref().unwrap())
         };
         assert_eq!(names.iter().filter(kept).count(), 99);
-        assert_eq!(
-            (after.reloaded.changed, after.save.unwrap().changed.len()),
-            (vec!["7.toml".to_owned()], 1)
-        );
+        assert_eq!((after.reloaded.changed, after.save.unwrap().changed.len()), (vec!["7.toml".to_owned()], 1));
     }
 
     #[test]

@@ -77,8 +77,7 @@ pub(crate) fn workflow_text(bytes: Vec<u8>) -> Result<String, String> {
     if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_FILE_BYTES) {
         return Err(format!("the file is larger than {} MiB: split it", MAX_FILE_BYTES / 1024 / 1024));
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text: save it as UTF-8".to_owned())?;
+    let text = String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text: save it as UTF-8".to_owned())?;
     Ok(bom::skip_mark(&text).to_owned())
 }
 
@@ -98,13 +97,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("b/c")).unwrap();
         std::fs::create_dir_all(folder.path().join(".git")).unwrap();
-        for name in
-            ["a.toml", "b/c/d.TOML", "README.md", ".a.toml.swp", ".hidden.toml", ".git/x.toml", "a.toml~"]
-        {
+        for name in ["a.toml", "b/c/d.TOML", "README.md", ".a.toml.swp", ".hidden.toml", ".git/x.toml", "a.toml~"] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
-        let paths: Vec<_> =
-            read_folder(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
+        let paths: Vec<_> = read_folder(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
         assert_eq!(paths, ["a.toml", "b/c/d.TOML"]);
         let one = read_folder(&folder.path().join("README.md")).unwrap().files;
         assert_eq!((one.len(), one[0].path.as_str()), (1, "README.md"), "a file named is taken as it is");
@@ -149,8 +145,7 @@ mod tests {
         symlink(".", folder.path().join("again")).unwrap();
         symlink("nowhere.toml", folder.path().join("dangling.toml")).unwrap();
         std::fs::create_dir(folder.path().join("folder.toml")).unwrap();
-        let paths: Vec<_> =
-            read_folder(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
+        let paths: Vec<_> = read_folder(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
         assert_eq!(paths, ["a.toml"]);
     }
 

@@ -32,8 +32,7 @@ pub(crate) fn file_finding(path: &str, problem: &str) -> Finding {
 
 /// True when all that is skipped was reported before.
 pub(crate) fn is_reported(record: &WorkflowRecord, known: &WorkflowRecord) -> bool {
-    record.path == SKIPPED
-        && record.hash.split("; ").all(|entry| known.hash.split("; ").any(|it| it == entry))
+    record.path == SKIPPED && record.hash.split("; ").all(|entry| known.hash.split("; ").any(|it| it == entry))
 }
 
 pub(crate) fn file_alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {

@@ -19,9 +19,7 @@ use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::template::MetaRow;
-use flowlord_kernel::{
-    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers,
-};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::workflows::{
     LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows, ReloadReport, ReloadWorkflows, WorkflowsChanged,
@@ -149,12 +147,7 @@ impl Library {
         }
     }
 
-    fn replace_catalog(
-        &mut self,
-        outcome: ScanOutcome,
-        now: DateTime<Utc>,
-        next_scan: DateTime<Utc>,
-    ) -> ReloadReport {
+    fn replace_catalog(&mut self, outcome: ScanOutcome, now: DateTime<Utc>, next_scan: DateTime<Utc>) -> ReloadReport {
         let ScanOutcome { catalog, reloaded, row_problems, watch, .. } = outcome;
         self.watch = watch;
         let ReloadReport { added, changed, removed, broken } = &reloaded;
@@ -223,11 +216,7 @@ impl Library {
         self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping_error())))
     }
 
-    fn answer_current(
-        &mut self,
-        _: ReadLoadedWorkflows,
-        _: &mut Context<Self>,
-    ) -> Reply<Self, LoadedWorkflows> {
+    fn answer_current(&mut self, _: ReadLoadedWorkflows, _: &mut Context<Self>) -> Reply<Self, LoadedWorkflows> {
         if let Some(current) = self.current.clone() {
             return Box::pin(actix::fut::ready(Ok(current)));
         }
@@ -273,10 +262,4 @@ handlers!(Library {
     async ReadMetaRows => read_meta_rows,
 });
 
-actor!(Library {
-    kit: deps.kit,
-    mailbox: 2048,
-    start: start_watching,
-    restart: forget_scan,
-    wake: scan_if_idle,
-});
+actor!(Library { kit: deps.kit, mailbox: 2048, start: start_watching, restart: forget_scan, wake: scan_if_idle });

@@ -67,10 +67,8 @@ impl MetaFiles {
         let store = self.stores.open(&bucket).map_err(|err| store_error(path, &err))?;
         let mut keys = vec![pattern.to_owned()];
         if is_pattern(pattern) {
-            let FolderListing { objects, skipped } = store
-                .list(fixed_folder(pattern), MAX_OBJECTS)
-                .await
-                .map_err(|err| store_error(path, &err))?;
+            let FolderListing { objects, skipped } =
+                store.list(fixed_folder(pattern), MAX_OBJECTS).await.map_err(|err| store_error(path, &err))?;
             if skipped.count() > 0 {
                 log::warn!("event=meta_files_skipped path={path:?} problem={:?}", skipped.text());
             }

@@ -1,8 +1,7 @@
 //! Where workflow files come from: this machine, or an object store.
 
 use flowlord_storage::{
-    Error, FileStorage, FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation, StoredObject,
-    is_hidden,
+    Error, FileStorage, FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation, StoredObject, is_hidden,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
@@ -139,9 +138,7 @@ mod tests {
         }
         assert_eq!(paths(&fake, "gs://bucket/flows").await, ["a.toml"]);
         let found =
-            read_workflow_files(&StorageLocation::parse("gs://bucket/flows").unwrap(), &stores(&fake))
-                .await
-                .unwrap();
+            read_workflow_files(&StorageLocation::parse("gs://bucket/flows").unwrap(), &stores(&fake)).await.unwrap();
         let odd: Vec<_> = found.skipped.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!((odd, found.is_bare), (vec!["/notes.txt", "c//d.toml"], false));
     }
@@ -157,9 +154,8 @@ mod tests {
         assert!(first[1].text.as_ref().unwrap().as_ref().unwrap_err().contains("UTF-8"));
         fake.write("bucket/a.toml", "again");
         drop(fake.take_requests());
-        let known = |path: &str, hash: &str| {
-            first.iter().any(|seen| (seen.path.as_str(), seen.hash.as_str()) == (path, hash))
-        };
+        let known =
+            |path: &str, hash: &str| first.iter().any(|seen| (seen.path.as_str(), seen.hash.as_str()) == (path, hash));
         let second = scan_store(&store, known).await.unwrap().files;
         assert_eq!((&second[0].text, &second[1].text), (&Some(Ok("again".to_owned())), &None));
         let asked: Vec<_> = fake.take_requests().into_iter().map(|request| request.path).collect();

@@ -109,8 +109,7 @@ impl World {
         let stub = Stub::default();
         let stub_at = stub.clone().start();
         let folder = tempfile::tempdir().unwrap();
-        let (root, stores) =
-            (StorageLocation::Local(folder.path().to_owned()), StorageConnections::default());
+        let (root, stores) = (StorageLocation::Local(folder.path().to_owned()), StorageConnections::default());
         let world = Self { clock, environment, stub, stub_at, folder, root, stores, watch: false };
         files.iter().for_each(|(path, text)| world.write(path, text));
         world
@@ -134,10 +133,8 @@ impl World {
         hears.set(environment.port("stub", &self.stub_at));
         let deps = Deps {
             kit: environment.kit("library"),
-            writer: DatabaseWriter::unconnected()
-                .with::<SaveWorkflows>(environment.port("stub", &self.stub_at)),
-            reader: DatabaseReader::unconnected()
-                .with::<ReadWorkflows>(environment.port("stub", &self.stub_at)),
+            writer: DatabaseWriter::unconnected().with::<SaveWorkflows>(environment.port("stub", &self.stub_at)),
+            reader: DatabaseReader::unconnected().with::<ReadWorkflows>(environment.port("stub", &self.stub_at)),
             changed: vec![hears],
         };
         let library = Library::start(&arbiter.handle(), config, deps);
@@ -447,10 +444,7 @@ async fn rows_of_meta_files_are_read_beside_the_workflows() {
     let world = World::new(&[("a.toml", HOURLY), ("rows/tables.csv", "table\norders\nitems\n")]);
     let running = world.start().await;
     let rows = running.client.call(ReadMetaRows { path: "rows/tables.csv".to_owned() }).await.unwrap();
-    assert_eq!(
-        rows.iter().map(|row| row.value_of("table").unwrap()).collect::<Vec<_>>(),
-        ["orders", "items"]
-    );
+    assert_eq!(rows.iter().map(|row| row.value_of("table").unwrap()).collect::<Vec<_>>(), ["orders", "items"]);
     let err = running.client.call(ReadMetaRows { path: "/etc/passwd".to_owned() }).await.unwrap_err();
     assert_eq!(err.code, Code::InvalidRequest);
     running.kill();

@@ -38,8 +38,8 @@
 use flowlord_kernel::clients;
 
 use crate::alerts::{
-    AcknowledgeAlerts, AdvanceEscalation, CountNotifications, ListAlerts, ListIncidents, RaiseAlerts,
-    ReadAlerts, ReadEscalation, ReadEscalations, SetRoutes,
+    AcknowledgeAlerts, AdvanceEscalation, CountNotifications, ListAlerts, ListIncidents, RaiseAlerts, ReadAlerts,
+    ReadEscalation, ReadEscalations, SetRoutes,
 };
 use crate::audit::{ListAuditRecords, RecordAudit};
 use crate::backloads::{
@@ -51,29 +51,28 @@ use crate::database::{MeasureTable, ReadDatabase};
 use crate::deadlines::{RaiseBreaches, ReadDeadlineInput, ReadSlotTasks};
 use crate::events::TakeChanges;
 use crate::files::{
-    FileArrived, KeepWatchedPlaces, ListFileEvents, ReadSeenFiles, ReadWaitingFiles, ReadWatchedPlaces,
-    RecordFile, SaveSeenFiles,
+    FileArrived, KeepWatchedPlaces, ListFileEvents, ReadSeenFiles, ReadWaitingFiles, ReadWatchedPlaces, RecordFile,
+    SaveSeenFiles,
 };
 use crate::history::{RemoveHistory, RemoveOldHistory};
 use crate::leases::{
-    ExtendLease, GrantLeases, ReadNextExpiry, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases,
-    SendHeartbeat,
+    ExtendLease, GrantLeases, ReadNextExpiry, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat,
 };
 use crate::outbox::{
-    AwaitDelivery, EnqueueMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads,
-    RecordDelivery, SlackInteraction,
+    AwaitDelivery, EnqueueMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads, RecordDelivery,
+    SlackInteraction,
 };
 use crate::results::{ApplyOutcomes, SubmitResults};
 use crate::schedule::{
-    PausePhase, PromoteDue, ReadLastSlots, ReadNextRuns, ReadPaused, ReadSchedule, ReadSlots, RecordMissed,
-    SaveCrons, SetPaused,
+    PausePhase, PromoteDue, ReadLastSlots, ReadNextRuns, ReadPaused, ReadSchedule, ReadSlots, RecordMissed, SaveCrons,
+    SetPaused,
 };
 use crate::silences::{AddSilence, ListSilences, RemoveSilence};
 use crate::snapshots::{CopyDatabase, ListSnapshots, ReadBackup, TakeBackup, TakeSnapshot};
 use crate::stats::{ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts};
 use crate::tasks::{
-    CancelTask, CreateTasks, FindKnownTasks, FindLaterAttempts, FindTasks, ReadAttempts, ReadChain,
-    ReadChainStart, RerunTasks,
+    CancelTask, CreateTasks, FindKnownTasks, FindLaterAttempts, FindTasks, ReadAttempts, ReadChain, ReadChainStart,
+    RerunTasks,
 };
 use crate::tokens::{AddToken, ReadTokens, RemoveToken};
 use crate::workflows::{

@@ -226,8 +226,7 @@ mod tests {
 
     #[test]
     fn refuses_what_was_never_given() {
-        for text in ["", "-", "x-y", "060a24181e4000", "060a24181e4000-1", "060a24181e4000-+00000000000001a"]
-        {
+        for text in ["", "-", "x-y", "060a24181e4000", "060a24181e4000-1", "060a24181e4000-+00000000000001a"] {
             assert_eq!(text.parse::<LeaseToken>(), Err(InvalidLeaseToken), "{text:?}");
         }
     }

@@ -220,10 +220,7 @@ mod tests {
         };
         let writes = gap.slot_writes(at("15:31:00")).iter().map(text).collect();
         for alert in &alerts {
-            assert_eq!(
-                (alert.kind, alert.topic.as_str(), alert.job.as_str()),
-                (AlertKind::MissedSlot, "a", "j")
-            );
+            assert_eq!((alert.kind, alert.topic.as_str(), alert.job.as_str()), (AlertKind::MissedSlot, "a", "j"));
         }
         (writes, alerts.into_iter().map(|alert| alert.msg).collect())
     }
@@ -238,8 +235,7 @@ mod tests {
 
     #[test]
     fn of_a_pause_nobody_is_told() {
-        let mut plan =
-            plan(&[("a:j", "cron=0 * * * *&missed=latest"), ("a:j", "cron=30 * * * *")], at("11:30:00"));
+        let mut plan = plan(&[("a:j", "cron=0 * * * *&missed=latest"), ("a:j", "cron=30 * * * *")], at("11:30:00"));
         let name = SlotName { workflow: "w.toml".to_owned(), task: "a:j".to_owned() };
         plan.pause_phase(name.clone());
         let writes = plan.resume_phase(&name, at("14:10:00")).unwrap().slot_writes(at("14:10:00"));
@@ -253,10 +249,7 @@ mod tests {
     #[test]
     fn the_rule_says_what_starts() {
         let (latest, alerts) = writes(&["cron=0 * * * *&missed=latest"]);
-        assert_eq!(
-            (latest, alerts.len()),
-            (vec!["missed 12:00 13:00 14:00".into(), "start 15:00 x1".into()], 0)
-        );
+        assert_eq!((latest, alerts.len()), (vec!["missed 12:00 13:00 14:00".into(), "start 15:00 x1".into()], 0));
         let (all, alerts) = writes(&["cron=0 */2 * * *&missed=all"]);
         assert_eq!((all, alerts.len()), (vec!["start 12:00 x1".to_owned(), "start 14:00 x1".into()], 0));
     }
@@ -265,10 +258,7 @@ mod tests {
     fn outside_the_window_nothing_starts_which_is_said() {
         let (all, alerts) = writes(&["cron=0 * * * *&missed=all&missed_window=2h"]);
         assert_eq!(all, ["missed 12:00 13:00", "start 14:00 x1", "start 15:00 x1"]);
-        assert!(
-            alerts[0].starts_with("2 slots from 2026-03-02T12:00:00Z to 2026-03-02T13:00:00Z"),
-            "{alerts:?}"
-        );
+        assert!(alerts[0].starts_with("2 slots from 2026-03-02T12:00:00Z to 2026-03-02T13:00:00Z"), "{alerts:?}");
         let (latest, alerts) = writes(&["cron=0 12 * * *&missed=latest&missed_window=1h"]);
         assert_eq!(latest, ["missed 12:00"]);
         assert!(alerts[0].starts_with("the slot of 2026-03-02T12:00:00Z"), "{alerts:?}");
@@ -276,11 +266,8 @@ mod tests {
 
     #[test]
     fn phases_of_one_name_each_have_their_way_oldest_first() {
-        let (writes, alerts) = writes(&[
-            "cron=0 12,13,14 * * *",
-            "cron=0 13 * * *&missed=all",
-            "cron=0 12-14 * * *&missed=latest",
-        ]);
+        let (writes, alerts) =
+            writes(&["cron=0 12,13,14 * * *", "cron=0 13 * * *&missed=all", "cron=0 12-14 * * *&missed=latest"]);
         assert_eq!(writes, ["missed 12:00", "start 13:00 x1", "start 14:00 x1"]);
         assert_eq!(alerts.len(), 1, "{alerts:?}");
     }

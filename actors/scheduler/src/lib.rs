@@ -23,8 +23,8 @@ use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, 
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::events::TasksDelayed;
 use flowlord_messages::schedule::{
-    CronKey, PausePhase, PhaseTimes, PromoteDue, PromotedTasks, ReadNextRuns, ReadSchedule, SaveCrons,
-    ScheduleInput, SetPaused, StopScheduling,
+    CronKey, PausePhase, PhaseTimes, PromoteDue, PromotedTasks, ReadNextRuns, ReadSchedule, SaveCrons, ScheduleInput,
+    SetPaused, StopScheduling,
 };
 use flowlord_messages::workflows::{ReadLoadedWorkflows, WorkflowsChanged};
 use tokio::sync::oneshot;
@@ -321,11 +321,7 @@ impl Scheduler {
         Ok(self.plan.phase_times())
     }
 
-    fn pause_phase(
-        &mut self,
-        ask: PausePhase,
-        ctx: &mut Context<Self>,
-    ) -> Reply<Self, Option<DateTime<Utc>>> {
+    fn pause_phase(&mut self, ask: PausePhase, ctx: &mut Context<Self>) -> Reply<Self, Option<DateTime<Utc>>> {
         let PausePhase { workflow, task, paused } = ask;
         let name = SlotName { workflow: workflow.clone(), task: task.clone() };
         if let Err(err) = self.check_pausable(&name) {

@@ -81,9 +81,8 @@ impl SchedulePlan {
         let crons = stored.crons.iter().filter(|(_, since)| *since <= now);
         let since: HashMap<_, _> = crons.map(|(cron, since)| (cron, *since)).collect();
         let paused = stored.paused.iter();
-        self.paused = paused
-            .map(|phase| SlotName { workflow: phase.workflow.clone(), task: phase.task.clone() })
-            .collect();
+        self.paused =
+            paused.map(|phase| SlotName { workflow: phase.workflow.clone(), task: phase.task.clone() }).collect();
         let mut gaps = Vec::new();
         for (name, entry) in &mut self.entries {
             let last = last.get(&(&name.workflow, &name.task)).copied();
@@ -147,8 +146,7 @@ impl SchedulePlan {
 
     fn sort_by_time(&mut self) {
         let running = self.entries.iter().filter(|(name, _)| !self.paused.contains(&***name));
-        self.by_time =
-            running.filter_map(|(name, entry)| Some((entry.next_slot()?, Arc::clone(name)))).collect();
+        self.by_time = running.filter_map(|(name, entry)| Some((entry.next_slot()?, Arc::clone(name)))).collect();
     }
 
     /// Takes what is due, in the order of time.
@@ -203,8 +201,7 @@ impl PlannedSlots {
     fn add_cron(&mut self, cron: PlannedCron) {
         // The same phase written twice starts once.
         let (rule, template) = (&cron.phase.rule_text, &cron.phase.template);
-        if !self.crons.iter().any(|other| (&other.phase.rule_text, &other.phase.template) == (rule, template))
-        {
+        if !self.crons.iter().any(|other| (&other.phase.rule_text, &other.phase.template) == (rule, template)) {
             self.crons.push(cron);
         }
     }
@@ -317,8 +314,7 @@ pub(crate) mod tests {
         let before = [("a", "cron=0 * * * *"), ("gone", "cron=0 * * * *"), ("moved", "cron=0 * * * *")];
         let mut plan = plan(&before, at("11:30:00"));
         // The reload comes just after a slot that was not taken yet.
-        let after =
-            [("a", "cron=0 * * * *&retry_delay=9s"), ("new", "cron=0 * * * *"), ("moved", "cron=5 * * * *")];
+        let after = [("a", "cron=0 * * * *&retry_delay=9s"), ("new", "cron=0 * * * *"), ("moved", "cron=5 * * * *")];
         plan.replace_workflows(&workflows(&after), at("12:00:01"));
         assert_eq!(seen(&plan.take_due(at("12:00:01"))), ["a 12:00:00"]);
         let next: Vec<_> = plan.phase_times().iter().map(|times| times.next).collect();
@@ -345,10 +341,7 @@ pub(crate) mod tests {
         let mut plan = plan(&[("a", "cron=*/30 * * * * *"), ("b", "cron=0 * * * *")], at("11:59:45"));
         assert_eq!(seen(&plan.take_due(at("12:00:00"))), ["a 12:00:00", "b 12:00:00"]);
         let due = seen(&plan.take_due(at("15:00:20")));
-        assert_eq!(
-            due,
-            ["a 12:00:30..14:59:20", "b 13:00:00..14:59:20", "a 14:59:30", "a 15:00:00", "b 15:00:00"]
-        );
+        assert_eq!(due, ["a 12:00:30..14:59:20", "b 13:00:00..14:59:20", "a 14:59:30", "a 15:00:00", "b 15:00:00"]);
         assert_eq!(seen(&plan.take_due(at("15:00:30"))), ["a 15:00:30"]);
     }
 
@@ -373,8 +366,7 @@ pub(crate) mod tests {
         ];
         let mut plan = plan(&phases, now);
         let last = [("a", "11:00:00"), ("c", "14:24:00"), ("changed", "00:00:00"), ("gone", "01:00:00")];
-        let crons =
-            [("a", "0 * * * *"), ("c", "@every 7m"), ("changed", "0 0 * * *"), ("first", "30 13 * * *")];
+        let crons = [("a", "0 * * * *"), ("c", "@every 7m"), ("changed", "0 0 * * *"), ("first", "30 13 * * *")];
         let gaps = plan.resume_stored(&stored(&last, &crons), now, now);
         let gaps: Vec<_> = gaps.into_iter().map(DueWork::Gap).collect();
         assert_eq!(seen(&gaps), ["a 12:00:00..14:30:00", "first 13:30:00..14:30:00"]);
@@ -398,11 +390,8 @@ pub(crate) mod tests {
         // A reload, a restart and a clock that is set back lose nothing of it.
         plan.replace_workflows(&workflows(&[("a", "cron=0 * * * *")]), at("12:40:00"));
         plan.follow_clock_back(at("12:20:00"));
-        let paused = |task: &str| PausedPhase {
-            workflow: "w.toml".to_owned(),
-            task: task.to_owned(),
-            since: at("11:40:00"),
-        };
+        let paused =
+            |task: &str| PausedPhase { workflow: "w.toml".to_owned(), task: task.to_owned(), since: at("11:40:00") };
         let mut stored = stored(&[("a", "11:00:00")], &[("a", "0 * * * *")]);
         stored.paused = vec![paused("a"), paused("gone")];
         assert!(plan.resume_stored(&stored, at("14:00:00"), at("14:00:00")).is_empty());

@@ -14,9 +14,7 @@ use std::time::Duration;
 
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{
-    ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, WakeUp, actor, handlers,
-};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
 use flowlord_messages::outbox::{SlackInteraction, StopButtons};
 use tokio::sync::oneshot;

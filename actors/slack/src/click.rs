@@ -93,8 +93,7 @@ impl ButtonClick {
     pub(crate) fn from_payload(payload: &str) -> Result<Option<Self>, serde_json::Error> {
         let fields: InteractionFields = serde_json::from_str(payload)?;
         let pressed = fields.actions.iter().find_map(|action| {
-            let button =
-                IncidentButton::ALL.into_iter().find(|button| button.action_id() == action.action_id)?;
+            let button = IncidentButton::ALL.into_iter().find(|button| button.action_id() == action.action_id)?;
             Some((button, action))
         });
         let Some((button, action)) = pressed.filter(|_| fields.r#type == "block_actions") else {
@@ -132,8 +131,7 @@ mod tests {
     #[test]
     fn each_button_is_read_back() {
         for button in IncidentButton::ALL {
-            let click =
-                ButtonClick::from_payload(&told(button.action_id(), &target().to_json())).unwrap().unwrap();
+            let click = ButtonClick::from_payload(&told(button.action_id(), &target().to_json())).unwrap().unwrap();
             assert_eq!((click.button, &click.target), (button, &target()));
             assert_eq!((click.by.as_str(), click.id), ("Ann", format!("{}/U1/1.5", button.action_id())));
             assert!(click.response_url.is_some());
@@ -153,8 +151,7 @@ mod tests {
 
     #[test]
     fn whoever_has_no_name_has_an_id() {
-        let nameless =
-            told("acknowledge", &target().to_json()).replace("\"Ann\"", "\" \"").replace("\"ann\"", "\"\"");
+        let nameless = told("acknowledge", &target().to_json()).replace("\"Ann\"", "\" \"").replace("\"ann\"", "\"\"");
         assert_eq!(ButtonClick::from_payload(&nameless).unwrap().unwrap().by, "U1");
     }
 }

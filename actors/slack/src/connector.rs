@@ -9,15 +9,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use reqwest::header::{
-    CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Upgraded, redirect};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slack_morphism::errors::{
-    SlackClientApiError, SlackClientError, SlackClientHttpError, SlackClientHttpProtocolError,
-    SlackClientSystemError, SlackRateLimitError, map_serde_error,
+    SlackClientApiError, SlackClientError, SlackClientHttpError, SlackClientHttpProtocolError, SlackClientSystemError,
+    SlackRateLimitError, map_serde_error,
 };
 use slack_morphism::multipart_form::FileMultipartData;
 use slack_morphism::prelude::*;
@@ -131,9 +130,7 @@ async fn check_status(answer: Response) -> ClientResult<Response> {
     }
     if status != StatusCode::TOO_MANY_REQUESTS {
         let said = read_body(answer).await.unwrap_or_default();
-        return Err(SlackClientError::HttpError(
-            SlackClientHttpError::new(status).with_http_response_body(said),
-        ));
+        return Err(SlackClientError::HttpError(SlackClientHttpError::new(status).with_http_response_body(said)));
     }
     let seconds = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
     let wait = seconds.map(Duration::from_secs);

@@ -74,8 +74,8 @@ impl DeliveryStep {
     /// What is left to do after this step was taken.
     pub(crate) fn remaining_part(&self, row: &OutboxRow, payload: &MessagePayload) -> Option<RemainingPart> {
         let Self::Edit(thread) = self else { return None };
-        let is_silent = row.kind == "update"
-            && payload.incident.as_ref().is_none_or(|incident| incident.details.is_empty());
+        let is_silent =
+            row.kind == "update" && payload.incident.as_ref().is_none_or(|incident| incident.details.is_empty());
         (!is_silent).then(|| RemainingPart::ThreadReply(thread.clone()))
     }
 
@@ -92,16 +92,14 @@ impl DeliveryStep {
             Self::Edit(thread) | Self::Reply(thread) => {
                 Some(SlackThread { payload: row.payload.clone(), ..thread.clone() })
             }
-            Self::Post => {
-                payload.incident.as_ref().filter(|_| !location.ts.is_empty()).map(|incident| SlackThread {
-                    route: row.route.clone(),
-                    opened: incident.opened,
-                    via: via.to_owned(),
-                    channel: location.channel.clone(),
-                    ts: location.ts.clone(),
-                    payload: row.payload.clone(),
-                })
-            }
+            Self::Post => payload.incident.as_ref().filter(|_| !location.ts.is_empty()).map(|incident| SlackThread {
+                route: row.route.clone(),
+                opened: incident.opened,
+                via: via.to_owned(),
+                channel: location.channel.clone(),
+                ts: location.ts.clone(),
+                payload: row.payload.clone(),
+            }),
         }
     }
 }

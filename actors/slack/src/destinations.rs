@@ -78,12 +78,7 @@ pub(crate) struct DestinationTable {
 }
 
 impl DestinationTable {
-    pub(crate) fn new(
-        routes: &[SlackRoute],
-        api_url: &str,
-        timeout: Duration,
-        fallback_after: TimeDelta,
-    ) -> Self {
+    pub(crate) fn new(routes: &[SlackRoute], api_url: &str, timeout: Duration, fallback_after: TimeDelta) -> Self {
         let mut all: Vec<SlackDestination> = Vec::new();
         let mut addresses: Vec<(Option<&String>, Option<&String>, Option<&String>)> = Vec::new();
         let mut known = BTreeMap::new();

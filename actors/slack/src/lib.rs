@@ -89,12 +89,7 @@ impl Notifier {
     fn start_with(arbiter: &ArbiterHandle, config: Config, deps: Deps, timeout: Duration) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
-            destinations: DestinationTable::new(
-                &config.routes,
-                &config.api_url,
-                timeout,
-                config.fallback_after,
-            ),
+            destinations: DestinationTable::new(&config.routes, &config.api_url, timeout, config.fallback_after),
             style: MessageStyle { channel: None, prefix: config.prefix, title: config.title },
             has_buttons: config.buttons,
             deps,
@@ -146,8 +141,7 @@ impl Notifier {
     /// Marks what a crash or the database left unmarked.
     fn retry_marks(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let due = self.queues.iter().filter(|(_, queue)| !queue.is_sending && !queue.rests_at(now));
-        let marks: Vec<_> =
-            due.filter_map(|(route, queue)| Some((route.clone(), queue.unmarked.clone()?))).collect();
+        let marks: Vec<_> = due.filter_map(|(route, queue)| Some((route.clone(), queue.unmarked.clone()?))).collect();
         for (route, mark) in marks {
             self.mark_message(route, mark, ctx);
         }
@@ -235,10 +229,4 @@ handlers!(Notifier {
     async StopNotifying => stop_notifying,
 });
 
-actor!(Notifier {
-    kit: deps.kit,
-    mailbox: 2048,
-    start: check_outbox,
-    restart: forget_deliveries,
-    wake: check_outbox,
-});
+actor!(Notifier { kit: deps.kit, mailbox: 2048, start: check_outbox, restart: forget_deliveries, wake: check_outbox });

@@ -73,30 +73,17 @@ pub struct MessageRemarks<'a> {
     pub plain: bool,
 }
 
-pub fn write_message(
-    payload: &MessagePayload,
-    style: &MessageStyle,
-    remarks: MessageRemarks<'_>,
-) -> SlackMessage {
+pub fn write_message(payload: &MessagePayload, style: &MessageStyle, remarks: MessageRemarks<'_>) -> SlackMessage {
     MessageWriter { payload, style, remarks, lines: &payload.lines }.write_all()
 }
 
 /// Writes what is new, for the thread of the message that says how all stands.
-pub(crate) fn write_news(
-    payload: &MessagePayload,
-    style: &MessageStyle,
-    remarks: MessageRemarks<'_>,
-) -> SlackMessage {
+pub(crate) fn write_news(payload: &MessagePayload, style: &MessageStyle, remarks: MessageRemarks<'_>) -> SlackMessage {
     let lines = payload.incident.as_ref().map_or(&[][..], |incident| &incident.details);
     let style = MessageStyle { title: String::new(), ..style.clone() };
     let payload = MessagePayload { link: None, footer: String::new(), incident: None, ..payload.clone() };
-    MessageWriter {
-        payload: &payload,
-        style: &style,
-        remarks: MessageRemarks { buttons: None, ..remarks },
-        lines,
-    }
-    .write_all()
+    MessageWriter { payload: &payload, style: &style, remarks: MessageRemarks { buttons: None, ..remarks }, lines }
+        .write_all()
 }
 
 struct MessageWriter<'a> {
@@ -124,8 +111,7 @@ impl MessageWriter<'_> {
             blocks.push(SlackBlock::Header(SlackHeaderBlock::new(title)));
         }
         blocks.push(section_block(bold_headline(&self.full_headline())));
-        blocks
-            .extend(chunks.iter().map(|chunk| section_block(format!("```{}```", escape_text(&chunk.text)))));
+        blocks.extend(chunks.iter().map(|chunk| section_block(format!("```{}```", escape_text(&chunk.text)))));
         let buttons = self.action_elements();
         let link = self.payload.link.as_ref().map(|link| match is_link(link) {
             true => format!("<{}|see report>", escape_text(link)),
@@ -145,8 +131,7 @@ impl MessageWriter<'_> {
     }
 
     fn full_headline(&self) -> String {
-        let prefix =
-            if self.style.prefix.is_empty() { String::new() } else { format!("[{}] ", self.style.prefix) };
+        let prefix = if self.style.prefix.is_empty() { String::new() } else { format!("[{}] ", self.style.prefix) };
         let headline = shorten_escaped(&format!("{prefix}{}", self.payload.headline), MAX_HEADLINE_CHARS);
         // Slack refuses an empty text.
         if headline.trim().is_empty() { "(no headline)".to_owned() } else { headline }
@@ -161,12 +146,7 @@ impl MessageWriter<'_> {
         }
     }
 
-    fn context_notes(
-        &self,
-        left_out: usize,
-        link: Option<String>,
-        escape: &dyn Fn(&str) -> String,
-    ) -> Vec<String> {
+    fn context_notes(&self, left_out: usize, link: Option<String>, escape: &dyn Fn(&str) -> String) -> Vec<String> {
         let mut notes: Vec<String> = more_lines(left_out).into_iter().collect();
         if let Some(incident) = &self.payload.incident {
             notes.extend(stage_text(incident).map(|stage| escape(&stage)));
@@ -228,17 +208,11 @@ fn action_button(button: IncidentButton, value: &str) -> SlackBlockButtonElement
     let element = SlackBlockButtonElement::new(button.label().into())
         .with_action_id(SlackActionId(button.action_id().to_owned()))
         .with_value(value.to_owned());
-    if button == IncidentButton::Acknowledge {
-        element.with_style(SlackBlockButtonStyle::Primary)
-    } else {
-        element
-    }
+    if button == IncidentButton::Acknowledge { element.with_style(SlackBlockButtonStyle::Primary) } else { element }
 }
 
 fn open_button(link: Url) -> SlackBlockButtonElement {
-    SlackBlockButtonElement::new("Open".into())
-        .with_action_id(SlackActionId("open".to_owned()))
-        .with_url(link)
+    SlackBlockButtonElement::new("Open".into()).with_action_id(SlackActionId("open".to_owned())).with_url(link)
 }
 
 /// The stage of an open incident, in words for those who see no colours. The all-clear's headline says it.
@@ -261,11 +235,8 @@ fn count_of_alerts(count: u64) -> String {
 fn bold_headline(headline: &str) -> String {
     let (first, rest) = headline.split_once('\n').unwrap_or((headline, ""));
     let first = first.trim();
-    let first = if first.is_empty() || first.contains('*') {
-        escape_text(first)
-    } else {
-        format!("*{}*", escape_text(first))
-    };
+    let first =
+        if first.is_empty() || first.contains('*') { escape_text(first) } else { format!("*{}*", escape_text(first)) };
     format!("{first}\n{}", escape_text(rest)).trim_end().to_owned()
 }
 

@@ -26,13 +26,7 @@ pub(crate) const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 type DeliveryJudgement = (DeliveryOutcome, Option<Option<TransportOutage>>);
 
 impl Notifier {
-    pub(crate) fn start_delivery(
-        &mut self,
-        row: OutboxRow,
-        via: String,
-        destination: usize,
-        ctx: &mut Context<Self>,
-    ) {
+    pub(crate) fn start_delivery(&mut self, row: OutboxRow, via: String, destination: usize, ctx: &mut Context<Self>) {
         // `end_sending` takes it back, or a restart of the actor.
         self.destinations.begin_sending(destination);
         let message = MessageInFlight { payload: payload_of(&row), row, via, destination };
@@ -133,9 +127,7 @@ impl Notifier {
                 (DeliveryOutcome::Refused { error, retry_at: now + FIRST_WAIT }, None)
             }
             SendOutcome::Unknown(error) if step.shows_twice() => self.note_unknown(message, error, now),
-            SendOutcome::Refused { error, retry_after } => {
-                self.note_refusal(message, error, retry_after, now)
-            }
+            SendOutcome::Refused { error, retry_after } => self.note_refusal(message, error, retry_after, now),
             SendOutcome::Gone(error) | SendOutcome::Unreadable(error) | SendOutcome::Unknown(error) => {
                 self.note_refusal(message, error, None, now)
             }

@@ -5,9 +5,7 @@ use std::time::Duration;
 use actix::Context;
 use flowlord_kernel::{Code, Error, KernelActor as _, Reply, Result};
 use flowlord_messages::clients::DatabaseReader;
-use flowlord_messages::outbox::{
-    AwaitDelivery, DeliveryOutcome, DeliveryRecord, DeliveryStatus, ReadMessage,
-};
+use flowlord_messages::outbox::{AwaitDelivery, DeliveryOutcome, DeliveryRecord, DeliveryStatus, ReadMessage};
 use tokio::sync::oneshot;
 
 use crate::Notifier;

@@ -84,8 +84,7 @@ impl TransportKind {
         let client = SlackClient::new(connector);
         if let Some(webhook) = &route.webhook {
             // The error doesn't show the address, which is a secret.
-            let url =
-                Url::parse(webhook).map_err(|err| format!("notify.url is not a valid address: {err}"))?;
+            let url = Url::parse(webhook).map_err(|err| format!("notify.url is not a valid address: {err}"))?;
             return Ok(Self::Webhook { client, url });
         }
         let token = SlackApiTokenValue::new(route.token.clone().unwrap_or_default());
@@ -164,15 +163,13 @@ struct MessageAnswer {
 
 impl MessageAnswer {
     fn location(&self) -> MessageLocation {
-        let [channel, ts] =
-            [&self.channel, &self.ts].map(|value| value.as_str().unwrap_or_default().to_owned());
+        let [channel, ts] = [&self.channel, &self.ts].map(|value| value.as_str().unwrap_or_default().to_owned());
         MessageLocation { channel, ts }
     }
 }
 
 /// What Slack says of a message that is edited or answered and isn't there, or can't be edited any more.
-const GONE_CODES: [&str; 4] =
-    ["message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"];
+const GONE_CODES: [&str; 4] = ["message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"];
 
 fn outcome_of(err: &SlackClientError) -> SendOutcome {
     match err {
@@ -191,9 +188,7 @@ fn outcome_of(err: &SlackClientError) -> SendOutcome {
             if is_unreadable { SendOutcome::Unreadable(error) } else { refused(error) }
         }
         SlackClientError::HttpProtocolError(err) => outcome_of_connection(err),
-        SlackClientError::SystemError(err) => {
-            refused(err.cause.as_ref().map_or_else(String::new, ToString::to_string))
-        }
+        SlackClientError::SystemError(err) => refused(err.cause.as_ref().map_or_else(String::new, ToString::to_string)),
         // It came with a good status.
         _ => SendOutcome::Unknown("Slack's answer can't be read".to_owned()),
     }
@@ -215,9 +210,7 @@ fn outcome_of_status(err: &SlackClientHttpError) -> SendOutcome {
 fn outcome_of_connection(err: &SlackClientHttpProtocolError) -> SendOutcome {
     let cause = err.cause.as_deref().and_then(|cause| cause.downcast_ref::<reqwest::Error>());
     match cause {
-        Some(cause) if cause.is_connect() => {
-            refused(format!("Slack can't be reached: {}", root_cause(cause)))
-        }
+        Some(cause) if cause.is_connect() => refused(format!("Slack can't be reached: {}", root_cause(cause))),
         Some(cause) if cause.is_builder() => refused(format!("no such address: {}", root_cause(cause))),
         // The connection ended while the request was written or its answer awaited.
         Some(cause) => SendOutcome::Unknown(format!("the connection was cut: {}", root_cause(cause))),

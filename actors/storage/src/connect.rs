@@ -116,9 +116,7 @@ impl StorageConnections {
             StorageLocation::Local(path) => {
                 return Ok(FileStorage::open_local(local_storage(), local_key(path)?, location.clone()));
             }
-            StorageLocation::S3 { bucket, key } | StorageLocation::Gs { bucket, key } => {
-                (bucket, key_of(&at, key)?)
-            }
+            StorageLocation::S3 { bucket, key } | StorageLocation::Gs { bucket, key } => (bucket, key_of(&at, key)?),
         };
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{kind:?} {bucket}");
@@ -192,8 +190,7 @@ impl StorageConnections {
 
     fn open_gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn RemoteStorage>> {
         /// Takes no part in signing: for stores on this machine that ask for no key.
-        const NOBODY: &str =
-            r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
+        const NOBODY: &str = r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
         let GcsAccess { endpoint, credentials_file } = &self.config.gcs;
         // A service account that was named goes first.
         if let (Some(key), None) = (&self.config.gcs_key, credentials_file) {

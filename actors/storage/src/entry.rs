@@ -96,9 +96,7 @@ pub(crate) fn find_path_problem(path: &str) -> Option<&'static str> {
     path.split('/').find_map(|part| match part {
         "" => Some("a part of its path is empty: remove one of the slashes"),
         "." | ".." => Some("a part of its path is `.` or `..`: rename it"),
-        part if part.bytes().any(|byte| byte.is_ascii_control()) => {
-            Some("its name has a control character: rename it")
-        }
+        part if part.bytes().any(|byte| byte.is_ascii_control()) => Some("its name has a control character: rename it"),
         _ => None,
     })
 }
@@ -108,8 +106,7 @@ pub(crate) fn show_text(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
-    let escaped =
-        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
+    let escaped = text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
     Cow::Owned(escaped.collect())
 }
 

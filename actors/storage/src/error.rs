@@ -47,9 +47,7 @@ impl StorageKind {
     fn reach_hint(self) -> &'static str {
         match self {
             Self::Local => "check the path and its disk",
-            Self::S3 => {
-                "check the bucket's name, store.s3.endpoint, store.s3.region, its keys, and the network"
-            }
+            Self::S3 => "check the bucket's name, store.s3.endpoint, store.s3.region, its keys, and the network",
             Self::Gs => {
                 "check the bucket's name, store.gcs.endpoint, store.gcs.credentials_file or the key in \
                  store.gcs.access_key, and the network"

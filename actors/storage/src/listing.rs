@@ -15,8 +15,7 @@ use crate::walk::{LinkPolicy, WalkDepth, walk_folder};
 impl FileStorage {
     /// The files below `folder`, by path; empty for all. None where nothing is there.
     pub async fn list(&self, folder: &str, most: usize) -> Result<FolderListing> {
-        let FolderLevel { files: objects, skipped, .. } =
-            self.list_sorted(folder, most, WalkDepth::All).await?;
+        let FolderLevel { files: objects, skipped, .. } = self.list_sorted(folder, most, WalkDepth::All).await?;
         Ok(FolderListing { objects, skipped })
     }
 
@@ -36,13 +35,7 @@ impl FileStorage {
         Ok(found)
     }
 
-    async fn list_local(
-        &self,
-        within: &Key,
-        folder: &str,
-        most: usize,
-        depth: WalkDepth,
-    ) -> Result<FolderLevel> {
+    async fn list_local(&self, within: &Key, folder: &str, most: usize, depth: WalkDepth) -> Result<FolderLevel> {
         let root = Path::new("/").join(within.as_ref());
         let name = match depth {
             WalkDepth::All => folder.trim_matches('/').to_owned(),

@@ -27,18 +27,15 @@ impl StorageLocation {
     pub fn parse(text: &str) -> Result<Self> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return match text {
-                "" => Err(location_error(
-                    "name a file or a folder, like \"./workflows\" or \"s3://bucket/workflows\"",
-                )),
+                "" => Err(location_error("name a file or a folder, like \"./workflows\" or \"s3://bucket/workflows\"")),
                 path => Ok(Self::Local(PathBuf::from(path))),
             };
         };
         match scheme {
             "file" => {
                 let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
-                let path = path.ok_or_else(|| {
-                    location_error(format!("`{text}`: write it like file:///srv/workflows"))
-                })?;
+                let path =
+                    path.ok_or_else(|| location_error(format!("`{text}`: write it like file:///srv/workflows")))?;
                 Ok(Self::Local(path))
             }
             "s3" => parse_bucket(text, rest).map(|(bucket, key)| Self::S3 { bucket, key }),
@@ -71,9 +68,7 @@ impl StorageLocation {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Local(path) => path.file_name()?.to_str(),
-            Self::S3 { key, .. } | Self::Gs { key, .. } => {
-                key.rsplit('/').next().filter(|name| !name.is_empty())
-            }
+            Self::S3 { key, .. } | Self::Gs { key, .. } => key.rsplit('/').next().filter(|name| !name.is_empty()),
         }
     }
 
@@ -210,9 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_below_stays_below() {
-        let join = |text: &str, path: &str| {
-            StorageLocation::parse(text).unwrap().join(path).map(|at| at.to_string())
-        };
+        let join = |text: &str, path: &str| StorageLocation::parse(text).unwrap().join(path).map(|at| at.to_string());
         assert_eq!(join("s3://b", "x.toml").unwrap(), "s3://b/x.toml");
         assert_eq!(join("gs://b/a", "c/x.toml").unwrap(), "gs://b/a/c/x.toml");
         assert_eq!(join("gs://b/a", "").unwrap(), "gs://b/a");

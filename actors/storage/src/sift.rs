@@ -25,8 +25,7 @@ impl HttpConnector for SiftingConnector {
 #[derive(Debug)]
 struct SiftingService(HttpClient);
 
-type ServiceAnswer<'a> =
-    Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'a>>;
+type ServiceAnswer<'a> = Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'a>>;
 
 impl HttpService for SiftingService {
     fn call<'a, 'b>(&'a self, request: HttpRequest) -> ServiceAnswer<'b>
@@ -37,11 +36,7 @@ impl HttpService for SiftingService {
         let is_listing = request.uri().query().is_some_and(|query| query.contains("list-type=2"));
         Box::pin(async move {
             let response = self.0.execute(request).await?;
-            if is_listing && response.status().is_success() {
-                sift_response(response).await
-            } else {
-                Ok(response)
-            }
+            if is_listing && response.status().is_success() { sift_response(response).await } else { Ok(response) }
         })
     }
 }

@@ -97,8 +97,7 @@ impl FileStorage {
         if first.len() < CHUNK_BYTES {
             return self.put(path, first).await;
         }
-        let upload =
-            self.store.put_multipart(&self.full_key(path)?).await.map_err(|err| self.error_at(&err, path))?;
+        let upload = self.store.put_multipart(&self.full_key(path)?).await.map_err(|err| self.error_at(&err, path))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
         let mut chunk = first;
         while !chunk.is_empty() {
@@ -125,8 +124,7 @@ impl FileStorage {
 
     pub async fn get_file(&self, path: &str, to: &std::path::Path) -> Result<()> {
         let mut file = tokio::fs::File::create(to).await.map_err(|err| Error::of_io(to, &err))?;
-        self.read(path, async |piece| file.write_all(&piece).await.map_err(|err| Error::of_io(to, &err)))
-            .await?;
+        self.read(path, async |piece| file.write_all(&piece).await.map_err(|err| Error::of_io(to, &err))).await?;
         file.sync_all().await.map_err(|err| Error::of_io(to, &err))
     }
 

@@ -74,8 +74,7 @@ async fn copies_large_files(store: &FileStorage) {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     for size in [0, 5, 20 * 1024 * 1024 + 3] {
-        let bytes: Vec<u8> =
-            (0..size).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(7))]).collect();
+        let bytes: Vec<u8> = (0..size).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(7))]).collect();
         std::fs::write(&from, &bytes).unwrap();
         store.put_file("snapshots/one.db", &from).await.unwrap();
         store.get_file("snapshots/one.db", &to).await.unwrap();
@@ -93,10 +92,7 @@ async fn a_folder_that_comes_with_its_first_file() {
     behaves(&store).await;
     copies_large_files(&store).await;
     let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(
-        names.iter().all(|name| !name.to_string_lossy().contains('#')),
-        "nothing half is left: {names:?}"
-    );
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains('#')), "nothing half is left: {names:?}");
 }
 
 #[tokio::test]
@@ -147,10 +143,9 @@ async fn the_place_itself_may_be_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("one.toml");
     std::fs::write(&path, "one").unwrap();
-    for store in [
-        open(s3(&fake.url()), "s3://bucket/one.toml"),
-        open(StorageConfig::default(), &path.display().to_string()),
-    ] {
+    for store in
+        [open(s3(&fake.url()), "s3://bucket/one.toml"), open(StorageConfig::default(), &path.display().to_string())]
+    {
         assert_eq!(store.head("").await.unwrap().bytes, 3);
         assert_eq!(store.get("", 99).await.unwrap().bytes, "one");
         assert_eq!(store.list("", 99).await.unwrap(), FolderListing::default(), "nothing is below it");
@@ -207,11 +202,8 @@ async fn the_usual_variables_count_where_the_configuration_says_nothing() {
 #[test]
 fn only_stores_that_someone_named_are_reached() {
     let at = |text| StorageLocation::parse(text).unwrap();
-    let nothing =
-        StorageConfig { env: vec![("HOME".to_owned(), HiddenValue::new("/"))], ..StorageConfig::default() };
-    assert!(
-        nothing.reaches(&at("/srv")) && !nothing.reaches(&at("s3://b")) && !nothing.reaches(&at("gs://b"))
-    );
+    let nothing = StorageConfig { env: vec![("HOME".to_owned(), HiddenValue::new("/"))], ..StorageConfig::default() };
+    assert!(nothing.reaches(&at("/srv")) && !nothing.reaches(&at("s3://b")) && !nothing.reaches(&at("gs://b")));
     assert!(s3(NOBODY).reaches(&at("s3://b")) && !s3(NOBODY).reaches(&at("gs://b")));
     assert!(gcs(NOBODY).reaches(&at("gs://b")) && !gcs(NOBODY).reaches(&at("s3://b")));
     let key = HmacKey { access_key: "a".to_owned(), secret_key: HiddenValue::new("x") };
@@ -240,9 +232,7 @@ fn paths(objects: &[StoredObject]) -> Vec<&str> {
 #[tokio::test]
 async fn keys_that_cant_be_paths_and_markers_of_folders_hide_no_other() {
     let fake = FakeStore::start();
-    for key in
-        ["a.csv", "p//x.csv", "Icon\r", "p/b.csv", "p/x/", "p/./c.csv", "/d.csv", "e&f.csv", "g//", "z"]
-    {
+    for key in ["a.csv", "p//x.csv", "Icon\r", "p/b.csv", "p/x/", "p/./c.csv", "/d.csv", "e&f.csv", "g//", "z"] {
         fake.write(&format!("bucket/in/{key}"), "1");
     }
     for store in [
@@ -254,19 +244,13 @@ async fn keys_that_cant_be_paths_and_markers_of_folders_hide_no_other() {
         assert_eq!(paths(&listing.objects), ["a.csv", "e&f.csv", "p/b.csv", "z"]);
         assert_eq!(skipped(&listing.skipped), ["/d.csv", "Icon\\r", "p/./c.csv", "p//x.csv"]);
         let level = store.list_level("", 99).await.unwrap();
-        assert_eq!(
-            (paths(&level.files), level.folders),
-            (vec!["a.csv", "e&f.csv", "z"], vec!["g".into(), "p".into()])
-        );
+        assert_eq!((paths(&level.files), level.folders), (vec!["a.csv", "e&f.csv", "z"], vec!["g".into(), "p".into()]));
         assert_eq!(skipped(&level.skipped), ["/", "Icon\\r"]);
         let level = store.list_level("p", 99).await.unwrap();
         assert_eq!((paths(&level.files), skipped(&level.skipped)), (vec!["b.csv"], vec!["./", "/"]));
         assert!(matches!(store.list("", 7).await, Err(Error::TooMany { .. })), "what is skipped counts");
     }
-    assert_eq!(
-        open(s3(&fake.url()), "s3://bucket/in/p/x").list("", 9).await.unwrap(),
-        FolderListing::default()
-    );
+    assert_eq!(open(s3(&fake.url()), "s3://bucket/in/p/x").list("", 9).await.unwrap(), FolderListing::default());
 }
 
 #[cfg(unix)]

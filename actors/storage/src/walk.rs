@@ -94,9 +94,7 @@ pub(crate) fn walk_folder(
 
 fn root_error(root: &Path, at: &str, err: &io::Error) -> Error {
     match err.kind() {
-        ErrorKind::PermissionDenied => {
-            Error::Refused { at: at.to_owned(), hint: StorageKind::Local.access_hint() }
-        }
+        ErrorKind::PermissionDenied => Error::Refused { at: at.to_owned(), hint: StorageKind::Local.access_hint() },
         _ => Error::of_io(root, err),
     }
 }
@@ -134,9 +132,8 @@ impl FolderWalk<'_> {
         if self.links == LinkPolicy::Once && file_name.as_encoded_bytes().starts_with(b".") {
             return;
         }
-        let kind = entry
-            .file_type()
-            .and_then(|kind| if kind.is_symlink() { link_target_type(entry) } else { Ok(kind) });
+        let kind =
+            entry.file_type().and_then(|kind| if kind.is_symlink() { link_target_type(entry) } else { Ok(kind) });
         let skipped = match (kind, file_name.to_str()) {
             (Err(err), _) if err.kind() == ErrorKind::NotFound => return,
             // Pipes and the like: opening one would wait for ever.
@@ -178,12 +175,7 @@ impl FolderWalk<'_> {
         Ok(())
     }
 
-    fn add_file(
-        &mut self,
-        folder: &WalkedFolder,
-        entry: &DirEntry,
-        name: &str,
-    ) -> std::result::Result<(), String> {
+    fn add_file(&mut self, folder: &WalkedFolder, entry: &DirEntry, name: &str) -> std::result::Result<(), String> {
         // It gets its name once it is complete, and is found then.
         if is_being_written(name) {
             return Ok(());

@@ -90,8 +90,7 @@ impl WatchState {
     fn handle_event(&self, event: notify::Result<Event>) {
         // An error means that something was missed.
         let (is_ours, is_replaced) = event.map_or((true, true), |event| {
-            let is_replaced =
-                is_structural(&event) && event.paths.iter().any(|path| self.trace.leads_by(path));
+            let is_replaced = is_structural(&event) && event.paths.iter().any(|path| self.trace.leads_by(path));
             (is_counted(&event, &self.trace, &self.matters), is_replaced)
         });
         if is_replaced {
@@ -123,8 +122,7 @@ fn check_way(state: Arc<WatchState>) -> std::io::Result<Sender<()>> {
 fn is_structural(event: &Event) -> bool {
     let is_written = matches!(
         event.kind,
-        EventKind::Access(_)
-            | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_) | ModifyKind::Any)
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_) | ModifyKind::Any)
     );
     !is_written
 }
@@ -133,19 +131,14 @@ fn is_counted(event: &Event, trace: &PathTrace, matters: &dyn Fn(&Path) -> bool)
     match event.kind {
         EventKind::Access(_) => false,
         _ if is_structural(event) => {
-            event.need_rescan()
-                || event.paths.iter().any(|path| trace.holds_directly(path) || trace.leads_by(path))
+            event.need_rescan() || event.paths.iter().any(|path| trace.holds_directly(path) || trace.leads_by(path))
         }
-        _ => event
-            .paths
-            .iter()
-            .any(|path| trace.leads_by(path) || (trace.holds_directly(path) && matters(path))),
+        _ => event.paths.iter().any(|path| trace.leads_by(path) || (trace.holds_directly(path) && matters(path))),
     }
 }
 
 fn watch_error(path: &Path, problem: &dyn std::fmt::Display) -> Error {
-    let hint =
-        "changes are seen at the next scan; more can be watched with a larger fs.inotify.max_user_watches";
+    let hint = "changes are seen at the next scan; more can be watched with a larger fs.inotify.max_user_watches";
     Error::Unreachable { at: path.display().to_string(), problem: problem.to_string(), hint }
 }
 

@@ -101,10 +101,7 @@ fn escape(text: &str) -> String {
 
 /// Slack's markup as far as it is used: fences, bold text, links. It is escaped already.
 fn markup(text: &str) -> String {
-    text.split("```")
-        .enumerate()
-        .map(|(nth, part)| if nth % 2 == 1 { fenced(part) } else { inline(part) })
-        .collect()
+    text.split("```").enumerate().map(|(nth, part)| if nth % 2 == 1 { fenced(part) } else { inline(part) }).collect()
 }
 
 fn fenced(text: &str) -> String {

@@ -76,11 +76,7 @@ impl VirtualClock {
                 look_away(&mut glances).await;
             }
         };
-        assert!(
-            tokio::time::timeout(PATIENCE, settled).await.is_ok(),
-            "this stays under way: {}",
-            self.stuck()
-        );
+        assert!(tokio::time::timeout(PATIENCE, settled).await.is_ok(), "this stays under way: {}", self.stuck());
     }
 
     /// Moves on by `time`, stopping at each timer on the way until what it caused is done.

@@ -190,13 +190,7 @@ impl State {
         HttpResponse::Ok().content_type("application/xml").body(body + "</ListBucketResult>")
     }
 
-    fn upload(
-        &mut self,
-        method: &Method,
-        path: &str,
-        query: &BTreeMap<String, String>,
-        body: &[u8],
-    ) -> HttpResponse {
+    fn upload(&mut self, method: &Method, path: &str, query: &BTreeMap<String, String>, body: &[u8]) -> HttpResponse {
         if let (Some(id), Some(part)) = (query.get("uploadId"), query.get("partNumber")) {
             let (Some(parts), Ok(part)) = (self.uploads.get_mut(id), part.parse()) else { return missing() };
             parts.insert(part, body.to_vec());
@@ -304,8 +298,5 @@ fn escaped(text: &str) -> String {
 /// A path without its percent signs; a plus is a plus.
 fn decoded(path: &str) -> String {
     let query = format!("x={}", path.replace('+', "%2B").replace('&', "%26"));
-    url::form_urlencoded::parse(query.as_bytes())
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
+    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

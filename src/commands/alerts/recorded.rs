@@ -21,11 +21,7 @@ const MAX_ALERTS: usize = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The alerts of that time that a ladder tells, oldest first.
-pub(super) fn read_alerts(
-    data: &Path,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-) -> anyhow::Result<Vec<RecordedAlert>> {
+pub(super) fn read_alerts(data: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Vec<RecordedAlert>> {
     let database = existing_database(data)?;
     let mut alerts = match FolderLock::take(data) {
         Ok(_lock) => read_offline(&database, from, to)?,
@@ -41,11 +37,7 @@ pub(super) fn read_alerts(
     Ok(alerts)
 }
 
-fn read_offline(
-    database: &Path,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-) -> anyhow::Result<Vec<RecordedAlert>> {
+fn read_offline(database: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Vec<RecordedAlert>> {
     let (mut alerts, mut after) = (Vec::new(), None);
     loop {
         let query = ListAlerts { from, to, filter: AlertFilter::default(), after, limit: STEP };

@@ -122,11 +122,7 @@ mod tests {
             (standing("done", 0, ""), true, "45/50 tasks created, 3 left out by --only"),
             (standing("done", 2, ""), false, "45/50 tasks created, 3 left out by --only, 2 failed"),
             (standing("cancelled", 0, ""), false, "45/50 tasks created, 3 left out by --only; cancelled"),
-            (
-                standing("paused", 0, "the file changed"),
-                false,
-                "3 left out by --only; paused: the file changed",
-            ),
+            (standing("paused", 0, "the file changed"), false, "3 left out by --only; paused: the file changed"),
             (standing("paused", 0, ""), false, "POST /api/v1/backloads/7/resume resumes it"),
         ] {
             assert_eq!(standing.is_whole(), whole, "{standing:?}");

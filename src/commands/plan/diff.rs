@@ -16,12 +16,7 @@ use crate::commands::out::{OutputFormat, StdoutLines};
 type Slot<'a> = Vec<PlannedSlot<'a>>;
 
 /// Prints what differs. Returns whether anything does.
-pub(super) fn print_diff(
-    old: SlotPlan<'_>,
-    new: SlotPlan<'_>,
-    zone: Tz,
-    format: OutputFormat,
-) -> anyhow::Result<bool> {
+pub(super) fn print_diff(old: SlotPlan<'_>, new: SlotPlan<'_>, zone: Tz, format: OutputFormat) -> anyhow::Result<bool> {
     let mut out = StdoutLines::new();
     let mut list = JsonList::default();
     let mut differs = false;
@@ -79,8 +74,8 @@ fn take_slot<'a>(plan: &mut Peekable<SlotPlan<'a>>) -> Slot<'a> {
 
 /// Lines with `-` and `+`, each below the lines that it follows.
 fn diff_text(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> String {
-    let [old, new] = [old, new]
-        .map(|slot| -> Vec<PlanLine> { slot.iter().flat_map(|planned| plan_lines(planned, zone)).collect() });
+    let [old, new] =
+        [old, new].map(|slot| -> Vec<PlanLine> { slot.iter().flat_map(|planned| plan_lines(planned, zone)).collect() });
     if old == new {
         return String::new();
     }
@@ -114,8 +109,8 @@ fn marked_line((tag, line): &(ChangeTag, PlanLine)) -> String {
 /// The tasks of the one that the other doesn't have.
 fn diff_json(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> Vec<Value> {
     // A slot may start the same task several times: each counts once.
-    let [old, mut added] = [old, new]
-        .map(|slot| -> Vec<Value> { slot.iter().map(|planned| planned_json(planned, zone)).collect() });
+    let [old, mut added] =
+        [old, new].map(|slot| -> Vec<Value> { slot.iter().map(|planned| planned_json(planned, zone)).collect() });
     let mut changes = Vec::new();
     for value in old {
         match added.iter().position(|other| *other == value) {

@@ -91,11 +91,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn print_plan(args: &Args) -> anyhow::Result<ExitCode> {
     let asked = read_request(args)?;
     let Some(new) = &args.new else {
-        print::print_plan(
-            plan_of(&PlanFiles::read(&args.path, &asked.how, None)?, &asked),
-            asked.zone,
-            asked.format,
-        )?;
+        print::print_plan(plan_of(&PlanFiles::read(&args.path, &asked.how, None)?, &asked), asked.zone, asked.format)?;
         return Ok(ExitCode::SUCCESS);
     };
     // Where two files are compared, not two folders, their names don't count.
@@ -117,8 +113,7 @@ fn read_request(args: &Args) -> anyhow::Result<PlanRequest> {
     let zone = args.timezone.iter().map(|zone| ("timezone".to_owned(), zone.clone())).collect();
     let config = ConfigFlags::only(args.config.clone(), zone).load(&[])?.config;
     let zone = config.timezone;
-    let how =
-        ReadOptions { zone, allowed: config.files.allow, stores: StorageConnections::new(config.store) };
+    let how = ReadOptions { zone, allowed: config.files.allow, stores: StorageConnections::new(config.store) };
     let from = match &args.from {
         Some(text) => time::parse_time(text, zone).context("--from")?,
         None => SystemClock.now(),

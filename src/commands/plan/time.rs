@@ -9,9 +9,7 @@ pub(crate) fn parse_time(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> 
         return Ok(time.with_timezone(&Utc));
     }
     let Some(wall) = parse_wall(text) else {
-        anyhow::bail!(
-            "`{text}` is not a time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z"
-        );
+        anyhow::bail!("`{text}` is not a time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z");
     };
     // An hour that comes twice is meant from its beginning.
     match zone.from_local_datetime(&wall).earliest() {
@@ -43,9 +41,7 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!(
-                    "`{text}` is not a time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z"
-                )
+                format!("`{text}` is not a time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z")
             );
         }
         assert_eq!(

@@ -135,12 +135,7 @@ impl ApiClient {
         Ok(leased.tasks.into_iter().next())
     }
 
-    pub(crate) async fn heartbeat(
-        &self,
-        lease: &str,
-        extend_by: &str,
-        progress: Option<f64>,
-    ) -> Answer<LeaseRenewal> {
+    pub(crate) async fn heartbeat(&self, lease: &str, extend_by: &str, progress: Option<f64>) -> Answer<LeaseRenewal> {
         let mut body = json!({ "lease": extend_by });
         if let Some(progress) = progress {
             body["progress"] = json!(progress);
@@ -169,11 +164,7 @@ impl ApiClient {
         self.send(request, timeout).await?.json().await.map_err(|err| unreachable_refusal(&err))
     }
 
-    pub(crate) async fn get<T: serde::de::DeserializeOwned>(
-        &self,
-        path: &str,
-        timeout: Duration,
-    ) -> Answer<T> {
+    pub(crate) async fn get<T: serde::de::DeserializeOwned>(&self, path: &str, timeout: Duration) -> Answer<T> {
         let request = self.http.get(format!("{}{path}", self.base));
         self.send(request, timeout).await?.json().await.map_err(|err| unreachable_refusal(&err))
     }
@@ -226,17 +217,13 @@ async fn read_refusal(response: Response) -> ApiRefusal {
     };
     let code = problem.map(|problem| problem.code).unwrap_or_default();
     match status {
-        _ if matches!(code.as_str(), "lease_lost" | "lease_unknown" | "already_finished") => {
-            ApiRefusal::Lost(detail)
-        }
+        _ if matches!(code.as_str(), "lease_lost" | "lease_unknown" | "already_finished") => ApiRefusal::Lost(detail),
         // Also where a proxy replaced the body, which names the code.
         StatusCode::CONFLICT => ApiRefusal::Lost(detail),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
             ApiRefusal::Later { detail, after: after.map(Duration::from_secs) }
         }
-        status if status.is_server_error() => {
-            ApiRefusal::Later { detail, after: after.map(Duration::from_secs) }
-        }
+        status if status.is_server_error() => ApiRefusal::Later { detail, after: after.map(Duration::from_secs) },
         _ => ApiRefusal::Never(detail),
     }
 }

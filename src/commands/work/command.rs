@@ -32,12 +32,8 @@ pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) ->
         Ok(fitted) => fitted,
         Err(what) => return Ok(TaskOutcome::new("alert", what)),
     };
-    let order = StartOrder {
-        command: fitted.command,
-        set: fitted.set,
-        removed: fitted.removed,
-        input: task.json().to_owned(),
-    };
+    let order =
+        StartOrder { command: fitted.command, set: fitted.set, removed: fitted.removed, input: task.json().to_owned() };
     match GuardedCommand::start(&order).await {
         Ok(guarded) => finish_command(guarded).await,
         Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(TaskOutcome::new(
@@ -170,11 +166,7 @@ mod tests {
         let script = r"printf '10%%\r90%%\r\033[K\033[31mno space\033[0m\a left\n\033[0m' >&2; exit 3";
         assert_eq!(sh(script).await, TaskOutcome::new("error", "no space left"));
         let long = sh("head -c 300000 /dev/zero | tr '\\0' x >&2; printf ' out of memory' >&2; exit 1").await;
-        assert!(
-            long.msg.ends_with("xx out of memory") && long.msg.len() == MAX_MESSAGE_BYTES,
-            "{}",
-            long.msg.len()
-        );
+        assert!(long.msg.ends_with("xx out of memory") && long.msg.len() == MAX_MESSAGE_BYTES, "{}", long.msg.len());
     }
 
     #[tokio::test]
@@ -206,8 +198,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_system_takes_of_all_together_is_kept_to() {
         let meta: Vec<String> = (0..100).map(|n| format!("k{n}={}", "x".repeat(100_000))).collect();
-        let task =
-            json!({ "type": "load", "job": "short", "info": "x".repeat(120_000), "meta": meta.join("&") });
+        let task = json!({ "type": "load", "job": "short", "info": "x".repeat(120_000), "meta": meta.join("&") });
         let view = CommandTask::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
         let script = r#"test -n "$FLOWLORD_TRUNCATED" && test "$FLOWLORD_JOB" = short"#;
         let mut command = ["sh", "-c", script].map(str::to_owned).to_vec();

@@ -36,8 +36,7 @@ impl SystemLimits {
         const SPARE: usize = 8 * 1024;
         let stack = getrlimit(Resource::Stack).current.unwrap_or(u64::MAX);
         let all = usize::try_from((stack / 4).min(MOST)).unwrap_or(EACH).max(EACH);
-        let inherited: usize =
-            std::env::vars_os().map(|(name, value)| bytes_taken(&name) + bytes_taken(&value)).sum();
+        let inherited: usize = std::env::vars_os().map(|(name, value)| bytes_taken(&name) + bytes_taken(&value)).sum();
         Self { each: EACH, all: all.saturating_sub(inherited + SPARE + LONGEST_LIST) }
     }
 }
@@ -73,12 +72,7 @@ pub(super) fn fit_command(
     Ok(with_left_out(FittedCommand { command, set, removed: left_out }))
 }
 
-fn render_argument(
-    at: usize,
-    word: &str,
-    task: &CommandTask,
-    limits: SystemLimits,
-) -> Result<String, String> {
+fn render_argument(at: usize, word: &str, task: &CommandTask, limits: SystemLimits) -> Result<String, String> {
     let value = task.render(word);
     if value.contains('\0') {
         return Err(format!(
@@ -106,10 +100,7 @@ fn argument_name(at: usize, word: &str) -> String {
 }
 
 /// The variables that fit, the short ones first, and the names of the others.
-fn choose_variables(
-    variables: BTreeMap<String, String>,
-    limits: SystemLimits,
-) -> (Vec<(String, String)>, Vec<String>) {
+fn choose_variables(variables: BTreeMap<String, String>, limits: SystemLimits) -> (Vec<(String, String)>, Vec<String>) {
     let mut variables: Vec<_> = variables.into_iter().collect();
     // So that as many as can be are there.
     variables.sort_by_key(|(name, value)| name.len() + value.len());
@@ -172,10 +163,7 @@ mod tests {
     fn what_fits_is_set_and_no_list_is_inherited() {
         let fitted = fitted("i", "a=1", LIMITS);
         assert_eq!(fitted.command, ["cmd", "j"]);
-        assert_eq!(
-            (value(&fitted, "FLOWLORD_INFO"), value(&fitted, "FLOWLORD_META_A")),
-            (Some("i"), Some("1"))
-        );
+        assert_eq!((value(&fitted, "FLOWLORD_INFO"), value(&fitted, "FLOWLORD_META_A")), (Some("i"), Some("1")));
         assert_eq!((value(&fitted, LEFT_OUT), &fitted.removed), (None, &vec![LEFT_OUT.to_owned()]));
     }
 
@@ -201,10 +189,7 @@ mod tests {
         let meta: Vec<String> = (0..40).map(|n| format!("k{n:02}={}", "x".repeat(n))).collect();
         let fitted = fitted("i", &meta.join("&"), SystemLimits { each: 100, all: 1_200 });
         let left_out = value(&fitted, LEFT_OUT).unwrap();
-        assert!(
-            left_out.contains("FLOWLORD_META_K39") && !left_out.contains("FLOWLORD_META_K00"),
-            "{left_out}"
-        );
+        assert!(left_out.contains("FLOWLORD_META_K39") && !left_out.contains("FLOWLORD_META_K00"), "{left_out}");
         assert_eq!(value(&fitted, "FLOWLORD_JOB"), Some("j"));
     }
 
@@ -219,11 +204,7 @@ mod tests {
     #[test]
     fn an_argument_that_does_not_fit_is_named_with_what_to_do() {
         for (word, info, says) in [
-            (
-                "{info}",
-                "x".repeat(101),
-                "argument 1 ({info}) would have 101 bytes, and the system allows 100",
-            ),
+            ("{info}", "x".repeat(101), "argument 1 ({info}) would have 101 bytes, and the system allows 100"),
             ("-i={info}", "a\0b".to_owned(), "argument 1 (-i={info}) would contain a NUL byte"),
         ] {
             let err = fit_command(&["cmd".into(), word.into()], &view(&info, ""), "w", LIMITS).unwrap_err();

@@ -118,8 +118,7 @@ fn guard_is_gone() -> io::Error {
 #[cfg(not(test))]
 fn guard_command() -> Command {
     let itself = std::path::Path::new("/proc/self/exe");
-    let program =
-        if itself.exists() { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() };
+    let program = if itself.exists() { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() };
     let mut guard = Command::new(program);
     guard.arg0(NAME).arg(NAME);
     guard
@@ -138,8 +137,7 @@ pub(crate) fn run() -> ExitCode {
 async fn serve_order() -> io::Result<()> {
     // A service manager sends such a signal to everything: the command decides for itself, the guard stays.
     let _ignored =
-        [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()]
-            .map(signal);
+        [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()].map(signal);
     let link = StdStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     link.set_nonblocking(true)?;
     let (from, mut to) = UnixStream::from_std(link)?.into_split();
@@ -190,8 +188,7 @@ async fn feed_input(stdin: Option<impl AsyncWrite + Unpin>, text: String) {
 
 impl StartOrder {
     fn start(&self) -> io::Result<Child> {
-        let (program, arguments) =
-            self.command.split_first().ok_or_else(|| io::Error::other("there is no command"))?;
+        let (program, arguments) = self.command.split_first().ok_or_else(|| io::Error::other("there is no command"))?;
         let mut command = Command::new(program);
         command.args(arguments).envs(self.set.iter().map(|(name, value)| (name, value)));
         for name in &self.removed {
@@ -291,11 +288,10 @@ mod tests {
 
     #[tokio::test]
     async fn signals_that_a_service_manager_sends_to_everything_leave_the_guard_alone() {
-        let mut guarded = GuardedCommand::start(&order(
-            "read -r line; trap 'exit 7' TERM; kill -TERM $PPID; kill -TERM $$",
-        ))
-        .await
-        .unwrap();
+        let mut guarded =
+            GuardedCommand::start(&order("read -r line; trap 'exit 7' TERM; kill -TERM $PPID; kill -TERM $$"))
+                .await
+                .unwrap();
         let status = timeout(PATIENCE, guarded.ended()).await.expect("it ends").unwrap();
         assert_eq!(status.code(), Some(7));
     }

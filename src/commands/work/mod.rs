@@ -151,10 +151,7 @@ enum StopMode {
     AtOnce,
 }
 
-async fn run_worker_slot(
-    worker: Rc<CommandWorker>,
-    mut stop: watch::Receiver<StopMode>,
-) -> anyhow::Result<()> {
+async fn run_worker_slot(worker: Rc<CommandWorker>, mut stop: watch::Receiver<StopMode>) -> anyhow::Result<()> {
     let mut stopping = stop.clone();
     while let Some(granted) = next_task(&worker, &mut stopping).await? {
         tokio::select! {
@@ -220,12 +217,7 @@ async fn give_back_late(
 
 async fn run_task(worker: &CommandWorker, granted: &GrantedTask) -> anyhow::Result<()> {
     let view = CommandTask::new(granted);
-    log::info!(
-        "event=task_started lease={} attempt={} task={:?}",
-        granted.lease,
-        granted.attempt,
-        view.name()
-    );
+    log::info!("event=task_started lease={} attempt={} task={:?}", granted.lease, granted.attempt, view.name());
     let mut cannot_start = None;
     let work = async {
         match command::run(&worker.command, &view, &worker.wanted.worker).await {

@@ -67,8 +67,7 @@ fn serve(
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    let answer =
-        if path == "heartbeat" { Some(heartbeat.clone()) } else { answers.lock().unwrap().pop_front() };
+    let answer = if path == "heartbeat" { Some(heartbeat.clone()) } else { answers.lock().unwrap().pop_front() };
     let _ = tell.send((path, serde_json::from_slice(&body).unwrap()));
     // Beyond the list there is no answer, as from a service that hangs.
     let Some((status, answer)) = answer else { return std::thread::park() };
@@ -76,8 +75,7 @@ fn serve(
         std::thread::yield_now();
     }
     let answer = answer.to_string();
-    let head =
-        format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
+    let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
     let _ = (&*stream).write_all(format!("{head}{answer}").as_bytes());
 }
 
@@ -148,10 +146,7 @@ async fn a_result_is_posted_until_the_service_takes_it() {
     let work = async { Some(TaskOutcome::new("error", "no space left")) };
     timeout(PATIENCE, hold_task(&fake.client, &granted(), "60s", work)).await.unwrap();
     for _ in 0..3 {
-        assert_eq!(
-            fake.next().await,
-            ("result".to_owned(), json!({ "result": "error", "msg": "no space left" }))
-        );
+        assert_eq!(fake.next().await, ("result".to_owned(), json!({ "result": "error", "msg": "no space left" })));
     }
 }
 

@@ -36,10 +36,7 @@ access_key = "AKIA"
     assert!(!config.is_open());
     assert_eq!(config.public_url.as_deref(), Some("http://flowlord.example.com:9090"));
     assert_eq!(config.notify.url.unwrap().expose(), "https://hooks.example/planted");
-    assert_eq!(
-        (config.notify.ladder.min_interval, config.notify.ladder.max_interval),
-        (minutes(2), minutes(32))
-    );
+    assert_eq!((config.notify.ladder.min_interval, config.notify.ladder.max_interval), (minutes(2), minutes(32)));
     assert_eq!(config.data, Path::new("/var/lib/flowlord"));
     assert_eq!(config.backup.path.unwrap().to_string(), "s3://bucket/flowlord");
     assert_eq!((config.history.retention, config.tasks.ttl), (TimeDelta::days(90), minutes(360)));
@@ -101,8 +98,7 @@ fn a_new_key_counts_over_the_old_one_and_json_is_read_too() {
         std::fs::write(&path, text).unwrap();
         Config::load(&Sources { file: Some(path), ..Sources::default() })
     };
-    let json =
-        file("old.json", r#"{"status_port": "9191", "cache": {"Retention": 0}, "tasks": {"lease": "5s"}}"#);
+    let json = file("old.json", r#"{"status_port": "9191", "cache": {"Retention": 0}, "tasks": {"lease": "5s"}}"#);
     let config = json.unwrap().config;
     assert_eq!(config.listen.to_string(), "0.0.0.0:9191");
     assert_eq!(config.tasks.lease, TimeDelta::seconds(5));
@@ -116,10 +112,7 @@ fn the_old_access_key_is_for_s3_and_for_gcs() {
     let loaded = load(old, &[], &[]).unwrap();
     let StorageConfig { s3, gcs_key, .. } = &loaded.config.store;
     assert_eq!(s3.access_key.as_deref(), Some("GOOG1E"));
-    assert_eq!(
-        gcs_key,
-        &Some(HmacKey { access_key: "GOOG1E".to_owned(), secret_key: HiddenValue::new("planted") })
-    );
+    assert_eq!(gcs_key, &Some(HmacKey { access_key: "GOOG1E".to_owned(), secret_key: HiddenValue::new("planted") }));
     let warnings = loaded.warnings.join("\n");
     for said in ["is now called store.gcs.access_key: GOOG1E", "is now called store.gcs.secret_key: ***"] {
         assert!(warnings.contains(said), "{said} in\n{warnings}");
@@ -132,9 +125,7 @@ fn the_old_access_key_is_for_s3_and_for_gcs() {
     // An account of GCS goes over it.
     let account = [("GOOGLE_APPLICATION_CREDENTIALS", "/run/account.json")];
     assert_eq!(load(old, &account, &[]).unwrap().config.store.gcs_key, None);
-    for account in
-        ["json_auth = \"/run/account.json\"", "[store.gcs]\ncredentials_file = \"/run/account.json\""]
-    {
+    for account in ["json_auth = \"/run/account.json\"", "[store.gcs]\ncredentials_file = \"/run/account.json\""] {
         let gcs_key = load(&format!("{old}{account}\n"), &[], &[]).unwrap().config.store.gcs_key;
         assert_eq!(gcs_key, None, "{account}");
     }

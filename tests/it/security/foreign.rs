@@ -84,16 +84,12 @@ async fn no_page_can_be_framed_or_run_a_script_from_elsewhere() {
     for path in PAGES {
         let answer = client.get(format!("{}{path}", app.api.base)).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{path}");
-        let header = |name: &str| {
-            answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
-        };
+        let header =
+            |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         assert_eq!(header("x-frame-options"), "DENY", "{path}");
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
         let policy = header("content-security-policy");
-        assert!(
-            policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"),
-            "{policy}"
-        );
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"), "{policy}");
         // The icons of the console stand in its styles.
         let policy = if path == "/api/docs" { policy.replace("img-src 'self' data:", "") } else { policy };
         for loose in ["unsafe-inline", "unsafe-eval", "*", "http:", "https:", "data:"] {

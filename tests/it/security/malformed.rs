@@ -7,10 +7,8 @@ use crate::support::TestApp;
 async fn malformed_requests_are_refused_and_change_nothing() {
     let app = TestApp::start().await;
     let task = r#"{"type":"smuggled","info":"x"}"#;
-    let smuggled = format!(
-        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{task}",
-        task.len()
-    );
+    let smuggled =
+        format!("POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{task}", task.len());
     let long = "x".repeat(300_000);
     let mut accepted = Vec::new();
     for request in [
@@ -21,10 +19,8 @@ async fn malformed_requests_are_refused_and_change_nothing() {
         format!("GET / HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n"),
         "GET / HTTP/1.1\r\nhost: localhost\r\nno colon\r\n\r\n".to_owned(),
         "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n".to_owned(),
-        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999999999999\r\n\r\n"
-            .to_owned(),
-        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
-            .to_owned(),
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999999999999\r\n\r\n".to_owned(),
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_owned(),
         // Two lengths: the one that a proxy goes by and the one that the service would.
         format!(
             "POST /api/v1/lease HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 200\r\n\r\n{{}}{smuggled}"

@@ -29,8 +29,7 @@ async fn no_path_leaves_the_workflow_folder() {
     ] {
         for root in ["/workflow", "/api/v1/workflows"] {
             // Past a client, which would tidy the path up.
-            let request =
-                format!("GET {root}/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+            let request = format!("GET {root}/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
             let answer = raw(&app.api, request.as_bytes()).await;
             let status = answer.split(' ').nth(1).unwrap_or_default();
             assert!(matches!(status, "404" | "400"), "{root}/{path}: {answer}");

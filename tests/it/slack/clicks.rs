@@ -86,11 +86,7 @@ fn whispers(app: &TestApp) -> Vec<String> {
 async fn acknowledged_it_is_not_repeated_until_something_else_fails() {
     for door in DOORS {
         let app = incident().await;
-        assert_eq!(
-            message(&app).buttons(),
-            ["acknowledge", "silence_1h", "silence_4h", "rerun", "open"],
-            "{door:?}"
-        );
+        assert_eq!(message(&app).buttons(), ["acknowledge", "silence_1h", "silence_4h", "rerun", "open"], "{door:?}");
         click(&app, door, "acknowledge", "ann", 1).await;
         assert!(text(&message(&app)).contains("acknowledged by ann"), "{}", text(&message(&app)));
         assert_eq!(message(&app).buttons(), ["silence_1h", "silence_4h", "rerun", "open"]);
@@ -147,10 +143,7 @@ async fn failed_tasks_run_again() {
         let mut types: Vec<_> = again.iter().map(|task| task["type"].as_str().unwrap()).collect();
         types.sort_unstable();
         assert_eq!(types, ["a", "a", "b"], "{door:?}");
-        assert!(
-            again.iter().all(|task| task["meta"].as_str().unwrap().contains("rerun=manual")),
-            "{again:?}"
-        );
+        assert!(again.iter().all(|task| task["meta"].as_str().unwrap().contains("rerun=manual")), "{again:?}");
         assert!(text(&message(&app)).contains("3 tasks rerun by ann"), "{}", text(&message(&app)));
         click(&app, door, "rerun", "bob", 2).await;
         assert_eq!(app.api.tasks("&state=ready").await.len(), 3, "{door:?}: none twice");

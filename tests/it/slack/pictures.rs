@@ -26,10 +26,7 @@ fn shown(app: &TestApp, name: &str, messages: &[Value]) {
         std::fs::write(file(name), &text).unwrap();
     }
     let known = std::fs::read_to_string(file(name)).unwrap_or_default();
-    assert_eq!(
-        text, known,
-        "docs/slack/{name}.json: run this test with BLESS=1, then docs/slack/pictures.sh"
-    );
+    assert_eq!(text, known, "docs/slack/{name}.json: run this test with BLESS=1, then docs/slack/pictures.sh");
 }
 
 /// What people see in the channel: the message, and its thread.
@@ -77,7 +74,8 @@ async fn an_incident_from_red_to_green() {
 async fn a_storm_is_shortened() {
     let app = TestApp::start().await;
     for nth in 0..260 {
-        let task = json!({"type": "load", "job": format!("customer-{nth:03}-of-a-long-list"), "info": "?hour=2026-03-02T03"});
+        let task =
+            json!({"type": "load", "job": format!("customer-{nth:03}-of-a-long-list"), "info": "?hour=2026-03-02T03"});
         app.api.create(&task).await;
         let leased = app.api.lease("load").await.expect("a task");
         app.api.result(&leased.lease, &json!({"result": "error", "msg": "no space left"})).await.ok();

@@ -55,9 +55,7 @@ async fn everything_said(slack: &FakeSlack, settings: &[(&'static str, String)])
         slack.set_mode(SlackMode::Ok);
         slack.wait_for(1, SAFETY).await;
     }
-    for path in
-        ["/", "/web/alert", "/metrics", "/info", "/readyz", "/api/v1/alerts", "/api/docs/errors", "/none"]
-    {
+    for path in ["/", "/web/alert", "/metrics", "/info", "/readyz", "/api/v1/alerts", "/api/docs/errors", "/none"] {
         said += &format!("{:?}\n", server.api.get(path).await);
     }
     let unsigned = server.api.post("/slack/interactive", &serde_json::json!({})).await;

@@ -68,8 +68,7 @@ pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> any
                 format!("task {}", clients.sent_tasks)
             })
         };
-        let body =
-            format!(r#"{{"type":"first","info":"{info}","meta":"workflow=crash.toml&padding={padding}"}}"#);
+        let body = format!(r#"{{"type":"first","info":"{info}","meta":"workflow=crash.toml&padding={padding}"}}"#);
         let key = format!("idempotency-key: {info}\r\n");
         // Pending from here on, until it is answered.
         clients.borrow_mut().pending_tasks.push_back(info.clone());
@@ -77,9 +76,8 @@ pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> any
         anyhow::ensure!(status == 201 || status == 503, "{status}: {}", String::from_utf8_lossy(answer));
         if status == 201 {
             let text = String::from_utf8_lossy(answer);
-            let created: TaskAnswer =
-                serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))
-                    .with_context(|| text.clone().into_owned())?;
+            let created: TaskAnswer = serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))
+                .with_context(|| text.clone().into_owned())?;
             let mut clients = clients.borrow_mut();
             clients.pending_tasks.retain(|pending| *pending != info);
             clients.oracle.record_task(&created.uid, &created.info);
@@ -91,8 +89,7 @@ pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> any
 pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: u64) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(&address).await?;
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut topics: Vec<&str> =
-        CHILDREN.iter().flat_map(|(parent, child)| [*parent, *child]).chain([TICK]).collect();
+    let mut topics: Vec<&str> = CHILDREN.iter().flat_map(|(parent, child)| [*parent, *child]).chain([TICK]).collect();
     topics.dedup();
     let wanted = format!(
         r#"{{"topics":{},"worker":"w{seed}","max":4,"wait":"200ms","lease":"1h"}}"#,
@@ -127,17 +124,12 @@ pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: 
     }
 }
 
-async fn send_result(
-    client: &mut HttpClient,
-    clients: &SharedClients,
-    result: LeaseResult,
-) -> anyhow::Result<()> {
+async fn send_result(client: &mut HttpClient, clients: &SharedClients, result: LeaseResult) -> anyhow::Result<()> {
     // Pending before it is sent: the service may be killed before its answer, and the next life must take it again.
     clients.borrow_mut().pending_results.push_back(result.clone());
     let LeaseResult { lease, uid, result, msg } = result;
     let body = format!(r#"{{"result":"{result}","msg":"{msg}"}}"#);
-    let (status, answer) =
-        client.send_request("POST", &format!("/api/v1/lease/{lease}/result"), "", &body).await?;
+    let (status, answer) = client.send_request("POST", &format!("/api/v1/lease/{lease}/result"), "", &body).await?;
     let mut clients = clients.borrow_mut();
     if status == 503 {
         return Ok(());

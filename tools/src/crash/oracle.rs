@@ -61,8 +61,7 @@ impl FoundViolations {
     }
 
     pub(crate) fn iter_all(&self) -> impl Iterator<Item = &String> {
-        let kinds =
-            [&self.lost, &self.finished_twice, &self.children_doubled, &self.slots_doubled, &self.other];
+        let kinds = [&self.lost, &self.finished_twice, &self.children_doubled, &self.slots_doubled, &self.other];
         kinds.into_iter().flatten()
     }
 }
@@ -81,17 +80,14 @@ impl CrashOracle {
 
     pub(crate) fn record_lease(&mut self, uid: &str) {
         if self.finished.contains_key(uid) {
-            self.violations
-                .finished_twice
-                .push(format!("{uid} was leased after its result was acknowledged"));
+            self.violations.finished_twice.push(format!("{uid} was leased after its result was acknowledged"));
         }
     }
 
     /// The service accepted this result, as a duplicate of one that it had.
     pub(crate) fn record_result(&mut self, uid: &str, result: &'static str, msg: &str, is_duplicate: bool) {
         let known = self.finished.entry(uid.to_owned());
-        let finished =
-            known.or_insert_with(|| AcknowledgedResult { result, msg: msg.to_owned(), is_new: false });
+        let finished = known.or_insert_with(|| AcknowledgedResult { result, msg: msg.to_owned(), is_new: false });
         // Of two sent at once, the duplicate may be answered first: only two that are new contradict.
         if (finished.is_new && !is_duplicate) || finished.result != result || finished.msg != msg {
             self.violations.finished_twice.push(format!("the result of {uid} was accepted twice"));
@@ -116,9 +112,7 @@ impl CrashOracle {
             match by_uid.get(uid.as_str()) {
                 Some(task) if finished.is_stored_in(task) => {}
                 found => {
-                    self.violations
-                        .lost
-                        .push(format!("{finished:?} of {uid} was acknowledged, there is {found:?}"));
+                    self.violations.lost.push(format!("{finished:?} of {uid} was acknowledged, there is {found:?}"));
                 }
             }
         }
@@ -230,8 +224,7 @@ mod tests {
         slots.push(ListedTask { info: "info of 3".to_owned(), ..task("5", "tick", "") });
         assert_eq!(found(&slots).slots_doubled.len(), 1);
         let mut retries = well();
-        retries
-            .extend([task("6", "third", "x"), ListedTask { uid: "7".to_owned(), ..task("6", "third", "x") }]);
+        retries.extend([task("6", "third", "x"), ListedTask { uid: "7".to_owned(), ..task("6", "third", "x") }]);
         assert_eq!(found(&retries).children_doubled.len(), 1, "the same attempt of a chain");
         let mut again = oracle();
         again.record_lease("1");

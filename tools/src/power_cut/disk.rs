@@ -272,8 +272,7 @@ mod tests {
             assert!(images.iter().all(|image| image["/d/f"][..1_024] == [1; 1_024]), "{unflushed:?}");
         }
         let sizes = |unflushed| -> Vec<usize> {
-            let mut sizes: Vec<_> =
-                images(&disk, unflushed).iter().map(|image| image["/d/f"].len()).collect();
+            let mut sizes: Vec<_> = images(&disk, unflushed).iter().map(|image| image["/d/f"].len()).collect();
             sizes.sort_unstable();
             sizes.dedup();
             sizes
@@ -296,8 +295,7 @@ mod tests {
         let some = images(&unflushed, UnflushedWrites::Some);
         assert!(some.iter().any(BTreeMap::is_empty) && some.iter().any(|image| !image.is_empty()));
         let renamed = TraceEvent::Rename { from: "/d/f".to_owned(), to: "/d/g".to_owned() };
-        let all =
-            new.into_iter().chain(sync("/d", 2)).chain([renamed]).chain(sync("/d", 3)).collect::<Vec<_>>();
+        let all = new.into_iter().chain(sync("/d", 2)).chain([renamed]).chain(sync("/d", 3)).collect::<Vec<_>>();
         let names: Vec<_> = images(&disk(&all), UnflushedWrites::Nothing)[0].keys().cloned().collect();
         assert_eq!(names, ["/d/g"]);
     }

@@ -83,12 +83,10 @@ fn parse_fact(request: &[u8], answer: &[u8]) -> anyhow::Result<Option<Acknowledg
     }
     if path == "/api/v1/tasks" && first.starts_with("POST") {
         let text = std::str::from_utf8(answer)?;
-        let CreatedAnswer { uid, info } =
-            serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))?;
+        let CreatedAnswer { uid, info } = serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))?;
         return Ok(Some(AcknowledgedFact::Created { uid, info }));
     }
-    let Some(lease) = path.strip_prefix("/api/v1/lease/").and_then(|rest| rest.strip_suffix("/result"))
-    else {
+    let Some(lease) = path.strip_prefix("/api/v1/lease/").and_then(|rest| rest.strip_suffix("/result")) else {
         return Ok(None);
     };
     let SentResult { result, msg } = serde_json::from_slice(body)?;
@@ -122,8 +120,7 @@ mod tests {
             received("POST /api/v1/tasks HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}"),
             sent("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
         ];
-        let finished =
-            AcknowledgedFact::Finished { uid: "0a".to_owned(), result: "complete", msg: "m".to_owned() };
+        let finished = AcknowledgedFact::Finished { uid: "0a".to_owned(), result: "complete", msg: "m".to_owned() };
         let created = AcknowledgedFact::Created { uid: "0a".to_owned(), info: "i".to_owned() };
         assert_eq!(collect_facts(&events).unwrap(), [(2, created), (5, finished)]);
     }

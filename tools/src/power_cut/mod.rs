@@ -94,8 +94,8 @@ async fn record_calls(plan: &PowerCutPlan, log: &Path, workflows: &Path, data: &
     // -D: the service is our child, so that SIGTERM reaches it.
     command.args(["-D", "-f", "-y", "-xx", "-s", "4000000", "-e"]).arg(format!("trace={}", trace::CALLS));
     command.args(["-e", "signal=none", "-o"]).arg(log).arg(find_flowlord()?);
-    let mut process = ServiceProcess::spawn_wrapped(command, workflows, data)
-        .context("strace is missing: install it first")?;
+    let mut process =
+        ServiceProcess::spawn_wrapped(command, workflows, data).context("strace is missing: install it first")?;
     let address = process.read_address().await?;
     let clients = SharedClients::default();
     clients.borrow_mut().padding = plan.padding;
@@ -220,9 +220,7 @@ impl PowerCutter<'_> {
                 }
                 AcknowledgedFact::Snapshot { path } => {
                     let copy = data.join(Path::new(path).strip_prefix(&self.data)?);
-                    self.report
-                        .violations
-                        .extend(flowlord_db::check_snapshot(&copy).err().map(|err| err.to_string()));
+                    self.report.violations.extend(flowlord_db::check_snapshot(&copy).err().map(|err| err.to_string()));
                 }
             }
         }

@@ -57,9 +57,7 @@ pub(crate) enum TraceEvent {
 pub(crate) fn parse_log(log: &str) -> anyhow::Result<Vec<TraceEvent>> {
     let mut reader = LogReader::default();
     for (number, line) in log.lines().enumerate() {
-        reader
-            .read_line(line)
-            .with_context(|| format!("line {}: {}", number + 1, &line[..line.len().min(200)]))?;
+        reader.read_line(line).with_context(|| format!("line {}: {}", number + 1, &line[..line.len().min(200)]))?;
     }
     Ok(reader.events)
 }

@@ -89,9 +89,8 @@ fn lines(context: ContextRef, planned: Arc<PlannedBackload>, from: usize) -> Htt
                 return Ok(None);
             }
             // A client must be able to tell a list that broke off from one that ended.
-            let page = preview_backload(&context, &planned, next, STEP)
-                .await
-                .map_err(|problem| broken_off(&problem))?;
+            let page =
+                preview_backload(&context, &planned, next, STEP).await.map_err(|problem| broken_off(&problem))?;
             let mut text = Vec::new();
             for task in &page.tasks {
                 serde_json::to_writer(&mut text, &PlannedView::from(task))?;
@@ -132,8 +131,7 @@ async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
 
 fn executed_answer(executed: &ExecutedBackload) -> Answer {
     let FinishedBackload { created, failed, skipped, .. } = &executed.finished;
-    let attempts: Vec<_> =
-        created.iter().cloned().map(NewTask::into_attempt).map(Attempt::cut_for_list).collect();
+    let attempts: Vec<_> = created.iter().cloned().map(NewTask::into_attempt).map(Attempt::cut_for_list).collect();
     let view = ExecutedView {
         status: executed.status(),
         id: executed.id,

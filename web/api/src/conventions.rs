@@ -16,11 +16,7 @@ pub(crate) async fn strict_body<Body: DeserializeOwned>(
 }
 
 /// Cuts rows that were read with a limit of one more than the page has, and tells where the next page begins.
-pub(crate) fn cut_page<Row>(
-    rows: &mut Vec<Row>,
-    limit: usize,
-    cursor: impl Fn(&Row) -> String,
-) -> Option<String> {
+pub(crate) fn cut_page<Row>(rows: &mut Vec<Row>, limit: usize, cursor: impl Fn(&Row) -> String) -> Option<String> {
     // The row too many only tells that there is a next page: counting all rows would take as long as reading them.
     let has_more = rows.len() > limit;
     rows.truncate(limit);

@@ -48,11 +48,7 @@ pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: 
     }
 }
 
-async fn record(
-    context: &ContextRef,
-    arrival: FileArrival,
-    key: Option<String>,
-) -> Result<RecordedAnswer, Problem> {
+async fn record(context: &ContextRef, arrival: FileArrival, key: Option<String>) -> Result<RecordedAnswer, Problem> {
     // What isn't about a new file is recorded, too, and answered like one: its sender would else send it again.
     let (mut file, ignored) = match arrival {
         FileArrival::File(file) => (file, String::new()),
@@ -148,9 +144,15 @@ fn describe_arrived(operation: Operation) -> Operation {
 }
 
 fn describe_places(operation: Operation) -> Operation {
-    operation.about("workflows", "Watched places")
-        .answers(200, "how they are", list_of("Place"), json!({
-            "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
-        }))
+    operation
+        .about("workflows", "Watched places")
+        .answers(
+            200,
+            "how they are",
+            list_of("Place"),
+            json!({
+                "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
+            }),
+        )
         .asks()
 }

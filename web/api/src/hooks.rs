@@ -42,11 +42,7 @@ async fn results(context: ContextRef, request: HttpRequest, payload: Payload) ->
     }
 }
 
-async fn pushed(
-    context: &ContextRef,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<ResultsAnswer, Problem> {
+async fn pushed(context: &ContextRef, request: &HttpRequest, payload: Payload) -> Result<ResultsAnswer, Problem> {
     let adopt = adopts(request.query_string())?;
     let (form, body) = pushed_results_body(request, payload).await?;
     take(context, form, &body, adopt).await
@@ -80,10 +76,7 @@ fn describe_results(operation: Operation) -> Operation {
     let example = json!({"accepted": 1, "duplicates": 0, "rejected": []});
     describe(operation.about("work", "Post many results by a push"))
         .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
-        .pushed_body(
-            "results, as for `/api/v1/results`",
-            json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]),
-        )
+        .pushed_body("results, as for `/api/v1/results`", json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
         .answers(200, "what became of each", schema("Results"), example)
 }
 

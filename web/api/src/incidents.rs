@@ -40,14 +40,14 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let query = ListIncidents { from, to, after, limit: limit + 1 };
     let mut incidents = context.deps.view_reader.call(query).await?;
     // Routes may open incidents at the same instant, so the time alone is no place to go on from.
-    let next = cut_page(&mut incidents, limit, |incident| {
-        IncidentCursor(incident.opened, incident.route.clone()).to_string()
-    });
+    let next =
+        cut_page(&mut incidents, limit, |incident| IncidentCursor(incident.opened, incident.route.clone()).to_string());
     json(StatusCode::OK, &List { items: incidents.iter().map(IncidentView::from).collect(), next })
 }
 
 fn describe_list(operation: Operation) -> Operation {
-    let example = json!({"route": "default", "opened": "2026-03-02T12:00:00Z", "closed": null, "alerts": 3, "steps": []});
+    let example =
+        json!({"route": "default", "opened": "2026-03-02T12:00:00Z", "closed": null, "alerts": 3, "steps": []});
     operation
         .about("alerts", "Incidents")
         .says("Newest first, with the notifications of each; those of today by default.")

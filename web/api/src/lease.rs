@@ -12,9 +12,7 @@ use flowlord_web_core::auth::Caller;
 use flowlord_web_core::doc::BorrowedTaskDoc;
 use flowlord_web_core::extract::{MAX_RESULTS, result_body};
 use flowlord_web_core::hang_up::HangUp;
-use flowlord_web_core::limits::{
-    DELAY_RANGE, DurationRange, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE,
-};
+use flowlord_web_core::limits::{DELAY_RANGE, DurationRange, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
 use flowlord_web_core::long_poll_limit::LongPoll;
 use flowlord_web_core::values::{BodyDuration, BodyText, between, check_worker, required, topic_filter};
 use flowlord_web_core::view::task::GrantedView;
@@ -26,12 +24,8 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::post("/api/v1/lease", Role::Worker, lease).work().long_poll().documented(describe_lease),
         Route::post("/api/v1/lease/{lease}/result", Role::Worker, result).work().documented(describe_result),
-        Route::post("/api/v1/lease/{lease}/heartbeat", Role::Worker, heartbeat)
-            .work()
-            .documented(describe_heartbeat),
-        Route::post("/api/v1/lease/{lease}/release", Role::Worker, release)
-            .work()
-            .documented(describe_release),
+        Route::post("/api/v1/lease/{lease}/heartbeat", Role::Worker, heartbeat).work().documented(describe_heartbeat),
+        Route::post("/api/v1/lease/{lease}/release", Role::Worker, release).work().documented(describe_release),
     ]
 }
 
@@ -84,11 +78,7 @@ impl LeaseBody<'_> {
     }
 }
 
-fn in_range(
-    name: &str,
-    span: Option<BodyDuration>,
-    range: DurationRange,
-) -> Result<Option<TimeDelta>, Problem> {
+fn in_range(name: &str, span: Option<BodyDuration>, range: DurationRange) -> Result<Option<TimeDelta>, Problem> {
     span.map(|BodyDuration(span)| between(name, span, range)).transpose()
 }
 
@@ -137,11 +127,7 @@ async fn granted(context: &WebContext, lease: RequestLeases, mut waiting: Dispat
     }
 }
 
-fn waits(
-    context: &WebContext,
-    request: &HttpRequest,
-    lease: &RequestLeases,
-) -> Result<Option<LongPoll>, Problem> {
+fn waits(context: &WebContext, request: &HttpRequest, lease: &RequestLeases) -> Result<Option<LongPoll>, Problem> {
     // Only one that may wait is counted: it takes room for as long as it likes.
     if lease.wait.is_zero() {
         return Ok(None);
@@ -187,12 +173,7 @@ pub(crate) struct HeartbeatAnswer {
     cancel: bool,
 }
 
-async fn heartbeat(
-    context: ContextRef,
-    path: Path<String>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Answer {
+async fn heartbeat(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let beat: HeartbeatBody = object(&body, r#"{"progress":0.4,"msg":"half way"}"#)?;
@@ -270,7 +251,8 @@ fn describe_heartbeat(operation: Operation) -> Operation {
 }
 
 fn describe_result(operation: Operation) -> Operation {
-    operation.about("work", "Post a result")
+    operation
+        .about("work", "Post a result")
         .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
         .path("lease", LEASE, EXAMPLE_LEASE)
         .body("how it ended", schema("Result"), json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))

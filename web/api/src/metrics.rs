@@ -55,8 +55,7 @@ async fn metrics(context: ContextRef) -> Answer {
     for (name, actor) in actors.as_object().into_iter().flatten() {
         let up = if actor["status"] == "ok" { 1.0 } else { 0.0 };
         gauge!("flowlord_actor_up", "actor" => name.clone()).set(up);
-        gauge!("flowlord_actor_restarts", "actor" => name.clone())
-            .set(actor["restarts"].as_f64().unwrap_or_default());
+        gauge!("flowlord_actor_restarts", "actor" => name.clone()).set(actor["restarts"].as_f64().unwrap_or_default());
     }
     gauge!("flowlord_uptime_seconds").set(seconds(now - context.config.started_at));
     let text = (context.config.metrics.0)();
@@ -83,10 +82,8 @@ fn show_backlog(context: &WebContext, backlog: &QueueBacklog, now: DateTime<Utc>
         let (count, age) = ready.map_or((0, 0.0), |(_, count, since)| (*count, seconds(now - *since)));
         gauge!("flowlord_ready_tasks", "topic" => topic.clone()).set(number(count));
         gauge!("flowlord_oldest_ready_age_seconds", "topic" => topic.clone()).set(age.max(0.0));
-        gauge!("flowlord_delayed_tasks", "topic" => topic.clone())
-            .set(number(count_of(&backlog.delayed, topic)));
-        gauge!("flowlord_leased_tasks", "topic" => topic.clone())
-            .set(number(count_of(&backlog.leased, topic)));
+        gauge!("flowlord_delayed_tasks", "topic" => topic.clone()).set(number(count_of(&backlog.delayed, topic)));
+        gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(number(count_of(&backlog.leased, topic)));
     }
     gauge!("flowlord_outbox_messages").set(number(backlog.messages));
 }

@@ -24,9 +24,7 @@ use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/tasks/rerun", Role::Operator, many)
-            .audited(AuditAction::Rerun)
-            .documented(describe_many),
+        Route::post("/api/v1/tasks/rerun", Role::Operator, many).audited(AuditAction::Rerun).documented(describe_many),
         Route::post("/api/v1/tasks/{uid}/rerun", Role::Operator, one)
             .audited(AuditAction::Rerun)
             .documented(describe_one),
@@ -70,8 +68,7 @@ async fn one(context: ContextRef, path: Path<String>, request: HttpRequest, payl
 }
 
 async fn refuse_unfinished(context: &WebContext, task: &Attempt) -> Result<(), Problem> {
-    let later =
-        context.deps.view_reader.call(FindLaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+    let later = context.deps.view_reader.call(FindLaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
     // The writer would refuse it, but a dry run doesn't get as far.
     let last = match later {
         Some(uid) => read_task(context, uid).await?,
@@ -291,9 +288,7 @@ fn describe_one(operation: Operation) -> Operation {
 fn describe_cancel(operation: Operation) -> Operation {
     operation
         .about("tasks", "Cancel a task")
-        .says(
-            "A waiting task ends at once; the worker of a leased one is told to stop at its next heartbeat.",
-        )
+        .says("A waiting task ends at once; the worker of a leased one is told to stop at its next heartbeat.")
         .path("uid", "the attempt", "064c0953867001")
         .optional_body("why", schema("Cancel"), json!({"note": "the source is wrong"}))
         .answers(200, "the task", schema("Task"), task_example())

@@ -143,8 +143,7 @@ fn split(form: BodyFormat, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
         }
         return Err(Problem::new(Code::InvalidJson, format!("a single value is not a result: {FORMS}")));
     }
-    let lines: Vec<&[u8]> =
-        body.split(|byte| *byte == b'\n').filter(|line| first_byte(line).is_some()).collect();
+    let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').filter(|line| first_byte(line).is_some()).collect();
     // One good line makes the rest single mistakes; none at all means that this is no list of results.
     if !lines.is_empty() && !lines.iter().any(|line| is_json(line)) {
         return Err(Problem::new(Code::InvalidJson, format!("nothing in the body is JSON: {FORMS}")));
@@ -171,13 +170,10 @@ fn whose(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>) -> Result<ResultOw
         return Ok(ResultOwner::Claimed(ResultClaim::Lease(lease_token(lease)?)));
     }
     let uid = given_text(doc, DocField::Uid).map(|uid| {
-        uid.parse::<Uid>()
-            .map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
+        uid.parse::<Uid>().map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
     });
     match (uid.transpose()?, given_text(doc, DocField::Type), created(doc)) {
-        (Some(uid), Some(_), Ok(Some(created))) => {
-            Ok(ResultOwner::Done(Some(uid), done_task(context, doc, created)))
-        }
+        (Some(uid), Some(_), Ok(Some(created))) => Ok(ResultOwner::Done(Some(uid), done_task(context, doc, created))),
         // A uid names the task alone; the rest would only serve to record one that nobody created here.
         (Some(uid), ..) => Ok(ResultOwner::Claimed(ResultClaim::Task(uid))),
         (None, Some(_), Ok(Some(created))) => Ok(ResultOwner::Done(None, done_task(context, doc, created))),
@@ -199,11 +195,7 @@ fn created(doc: &BorrowedTaskDoc<'_>) -> Result<Option<DateTime<Utc>>, Problem> 
         .map_err(|_| Problem::invalid(format!("`created` is `{text}`: write it as it came with the task")))
 }
 
-fn done_task(
-    context: &WebContext,
-    doc: &mut BorrowedTaskDoc<'_>,
-    created: DateTime<Utc>,
-) -> Arc<ForeignTask> {
+fn done_task(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>, created: DateTime<Utc>) -> Arc<ForeignTask> {
     let id = doc.take(DocField::Id);
     let chain = if id.is_empty() { context.deps.kit.ids().next_chain_id(created) } else { id.clone() };
     Arc::new(ForeignTask {

@@ -22,22 +22,13 @@ pub fn add_schemas(all: &mut SchemaRegistry) {
     all.add::<lease::LeaseBody<'_>>().add::<lease::LeaseAnswer<'_>>();
     all.add::<lease::HeartbeatBody>().add::<lease::HeartbeatAnswer>().add::<lease::ResultAnswer>();
     all.add::<lease::ReleaseBody>().add::<lease::ReleaseAnswer>().add::<results::ResultsAnswer>();
-    all.add::<rerun::RerunBody>()
-        .add::<rerun::RerunFilter>()
-        .add::<rerun::CancelBody>()
-        .add::<rerun::RerunReport>();
-    all.add::<alerts::AcknowledgeBody>()
-        .add::<AcknowledgedView<'_>>()
-        .add::<AlertView<'_>>()
-        .add::<IncidentView<'_>>();
+    all.add::<rerun::RerunBody>().add::<rerun::RerunFilter>().add::<rerun::CancelBody>().add::<rerun::RerunReport>();
+    all.add::<alerts::AcknowledgeBody>().add::<AcknowledgedView<'_>>().add::<AlertView<'_>>().add::<IncidentView<'_>>();
     all.add::<silences::NewSilence>().add::<SilenceView<'_>>();
     all.add::<FileView<'_>>().add::<workflows::RefreshAnswer>();
     all.add::<phases::PhaseBody>().add::<phases::PhaseAnswer<'_>>();
     all.add::<RecordedView<'_>>().add::<FileEventView<'_>>().add::<PlaceView<'_>>();
-    all.add::<BackloadRequestDoc>()
-        .add::<BackloadView<'_>>()
-        .add::<DryRunView<'_>>()
-        .add::<ExecutedView<'_>>();
+    all.add::<BackloadRequestDoc>().add::<BackloadView<'_>>().add::<DryRunView<'_>>().add::<ExecutedView<'_>>();
     all.add::<snapshots::NewSnapshot>().add::<snapshots::SnapshotView>().add::<snapshots::SnapshotsView>();
     all.add::<tokens::NewToken>().add::<tokens::MadeToken<'_>>().add::<tokens::TokenView>();
     all.add::<StatsView<'_>>().add::<audit::ChangeView<'_>>();

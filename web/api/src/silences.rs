@@ -10,9 +10,7 @@ use crate::prelude::*;
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/api/v1/silences", Role::Viewer, list).documented(describe_list),
-        Route::post("/api/v1/silences", Role::Operator, add)
-            .audited(AuditAction::Silence)
-            .documented(describe_add),
+        Route::post("/api/v1/silences", Role::Operator, add).audited(AuditAction::Silence).documented(describe_add),
         Route::delete("/api/v1/silences/{id}", Role::Operator, remove)
             .audited(AuditAction::Silence)
             .documented(describe_remove),
@@ -88,8 +86,7 @@ fn describe_list(operation: Operation) -> Operation {
 }
 
 fn describe_add(operation: Operation) -> Operation {
-    let example =
-        json!({"match": {"workflow": "etl/*"}, "for": "4h", "by": "ada", "reason": "the source moves"});
+    let example = json!({"match": {"workflow": "etl/*"}, "for": "4h", "by": "ada", "reason": "the source moves"});
     operation
         .about("alerts", "Silence alerts")
         .says("Alerts that match are stored, and not told.")

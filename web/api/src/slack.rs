@@ -30,7 +30,7 @@ async fn interactive(context: ContextRef, request: HttpRequest, payload: Payload
 
 fn header(request: &HttpRequest, name: &str) -> Result<String, Problem> {
     let value = request.headers().get(name).and_then(|value| value.to_str().ok());
-    value.map(str::to_owned).ok_or_else(|| {
-        Problem::new(Code::Unauthorized, format!("there is no header {name}: only Slack posts here"))
-    })
+    value
+        .map(str::to_owned)
+        .ok_or_else(|| Problem::new(Code::Unauthorized, format!("there is no header {name}: only Slack posts here")))
 }

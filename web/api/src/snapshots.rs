@@ -10,9 +10,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/snapshots", Role::Viewer, list).documented(describe_list),
         // Only for admins: with `to` it writes a file of the caller's choice.
-        Route::post("/api/v1/snapshots", Role::Admin, take)
-            .audited(AuditAction::Snapshot)
-            .documented(describe_take),
+        Route::post("/api/v1/snapshots", Role::Admin, take).audited(AuditAction::Snapshot).documented(describe_take),
     ]
 }
 

@@ -38,9 +38,10 @@ async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> 
     let is_list = first_byte(&body) == Some(b'[');
     let tasks = if is_list {
         let texts: Vec<&RawValue> = from_json(&body)?;
-        let read = texts.into_iter().enumerate().map(|(index, text)| {
-            new_task(text.get().as_bytes(), now, &mut ids).map_err(|problem| at(index, &problem))
-        });
+        let read = texts
+            .into_iter()
+            .enumerate()
+            .map(|(index, text)| new_task(text.get().as_bytes(), now, &mut ids).map_err(|problem| at(index, &problem)));
         read.collect::<Result<Vec<_>, _>>()?
     } else {
         vec![new_task(&body, now, &mut ids)?]
@@ -153,9 +154,7 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Pro
 
 fn digest(bytes: &[u8]) -> u64 {
     // FNV-1a: it is stored, so it must be the same in every version, which the standard library's hashes needn't be.
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 async fn list(context: ContextRef, request: HttpRequest) -> Answer {
@@ -173,21 +172,32 @@ async fn one(context: ContextRef, path: Path<String>) -> Answer {
 fn describe_create(operation: Operation) -> Operation {
     let one_or_many = json!({"anyOf": [schema("NewTask"), {"type": "array", "items": schema("NewTask")}]});
     let stored = json!({"anyOf": [schema("Task"), list_of("Task")]});
-    operation.about("work", "Create tasks")
+    operation
+        .about("work", "Create tasks")
         .says("One task, or an array of which all or none are stored. One is answered as a task, many as a list.")
-        .header("Idempotency-Key", "the same request with the same key is carried out once", json_of(limits::idempotency_key()))
+        .header(
+            "Idempotency-Key",
+            "the same request with the same key is carried out once",
+            json_of(limits::idempotency_key()),
+        )
         .body("tasks", one_or_many, json!({"type": "load", "info": "?date=2026-01-15", "meta": {"file": "a.csv"}}))
-        .answers(201, "stored", stored, json!({
-            "type": "load", "info": "?date=2026-01-15", "created": "2026-03-02T12:00:00.000001Z", "id": "0195c2e0",
-            "uid": "064c0953867001", "state": "ready", "attempt": 1, "delivery": 0,
-        }))
+        .answers(
+            201,
+            "stored",
+            stored,
+            json!({
+                "type": "load", "info": "?date=2026-01-15", "created": "2026-03-02T12:00:00.000001Z", "id": "0195c2e0",
+                "uid": "064c0953867001", "state": "ready", "attempt": 1, "delivery": 0,
+            }),
+        )
         .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::IdempotencyConflict])
         .asks()
 }
 
 fn describe_list(operation: Operation) -> Operation {
     let sorts = TaskSort::ALL.map(TaskSort::as_str);
-    operation.about("tasks", "Find tasks")
+    operation
+        .about("tasks", "Find tasks")
         .says(
             "A page reads a bounded number of tasks. One with `looked_until` did not read all that may match, \
              and may have few or none: `next` continues there. By `created` the order is that of the whole range; any \
@@ -201,10 +211,22 @@ fn describe_list(operation: Operation) -> Operation {
         .query("result", "how they ended; running: not yet", one_of(&["complete", "error", "warn", "alert", "running"]))
         .query("state", "where they stand", one_of(&["ready", "delayed", "leased", "done"]))
         .query("id", "chains", texts())
-        .query("retry", "failed: dead letters, which are not tried again", json!({"type": "string", "enum": ["failed"]}))
-        .query("q", "words that must all be there, \"a phrase\", field:value, -not", json!({"type": "string", "maxLength": search::MAX_BYTES}))
+        .query(
+            "retry",
+            "failed: dead letters, which are not tried again",
+            json!({"type": "string", "enum": ["failed"]}),
+        )
+        .query(
+            "q",
+            "words that must all be there, \"a phrase\", field:value, -not",
+            json!({"type": "string", "maxLength": search::MAX_BYTES}),
+        )
         .query("sort", "by what", json!({"type": "string", "enum": sorts, "default": "created"}))
-        .query("order", "the least first, or the greatest", json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}))
+        .query(
+            "order",
+            "the least first, or the greatest",
+            json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
+        )
         .pages()
         .answers(200, "tasks", schema("TaskList"), json!({"items": [task_example()], "next": null}))
         .asks()

@@ -91,10 +91,16 @@ async fn remove(context: ContextRef, name: Path<String>) -> Answer {
 }
 
 fn describe_list(operation: Operation) -> Operation {
-    operation.about("service", "Tokens")
-            .says("Names and roles; what a token is, is shown only once.")
-            .answers(200, "tokens", list_of("Token"), json!({"items": [{"name": "etl", "role": "worker", "created": "2026-03-02T12:00:00Z"}], "next": null}))
-            .asks()
+    operation
+        .about("service", "Tokens")
+        .says("Names and roles; what a token is, is shown only once.")
+        .answers(
+            200,
+            "tokens",
+            list_of("Token"),
+            json!({"items": [{"name": "etl", "role": "worker", "created": "2026-03-02T12:00:00Z"}], "next": null}),
+        )
+        .asks()
 }
 
 fn describe_add(operation: Operation) -> Operation {

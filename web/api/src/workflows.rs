@@ -76,10 +76,7 @@ fn describe_one(operation: Operation) -> Operation {
 
 fn describe_refresh(operation: Operation) -> Operation {
     let example = json!({"added": ["a.toml"], "changed": [], "removed": [], "broken": []});
-    operation
-        .about("workflows", "Reload workflows")
-        .answers(200, "what changed", schema("Refreshed"), example)
-        .asks()
+    operation.about("workflows", "Reload workflows").answers(200, "what changed", schema("Refreshed"), example).asks()
 }
 
 fn workflow_example() -> Value {

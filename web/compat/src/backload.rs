@@ -11,9 +11,7 @@ use flowlord_domain::backload::{BackloadRequest, TaskSelection};
 use flowlord_domain::{NewTask, Role};
 use flowlord_kernel::Code;
 use flowlord_messages::audit::AuditAction;
-use flowlord_messages::backloads::{
-    BackloadFailure, FinishedBackload, MAX_BACKLOAD_FAILURES, PlannedBackload,
-};
+use flowlord_messages::backloads::{BackloadFailure, FinishedBackload, MAX_BACKLOAD_FAILURES, PlannedBackload};
 use flowlord_web_core::answer::json_text;
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::context::ContextRef;
@@ -32,9 +30,7 @@ use super::{compact, time};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/backload", Role::Operator, backload)
-            .audited(AuditAction::Backload)
-            .documented(describe_backload),
+        Route::post("/backload", Role::Operator, backload).audited(AuditAction::Backload).documented(describe_backload),
     ]
 }
 
@@ -93,9 +89,7 @@ fn dry_run(context: ContextRef, planned: Arc<PlannedBackload>) -> HttpResponse {
             })
         }
     });
-    HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
-        .streaming(text)
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json"))).streaming(text)
 }
 
 fn describe_backload(operation: Operation) -> Operation {

@@ -39,9 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::get_or_post("/refresh", Role::Operator, refresh)
             .audited(AuditAction::Refresh)
             .documented(describe_refresh),
-        Route::get_or_post("/notify", Role::Operator, notify)
-            .audited(AuditAction::Notify)
-            .documented(describe_notify),
+        Route::get_or_post("/notify", Role::Operator, notify).audited(AuditAction::Notify).documented(describe_notify),
         Route::view("/workflow", Role::Viewer, workflow_root).documented(describe_workflow_root),
         Route::view("/workflow/{path:.*}", Role::Viewer, workflow).documented(describe_workflow),
     ]
@@ -65,8 +63,7 @@ async fn show_info(context: ContextRef) -> Answer {
 /// The attempts of a chain; zero values for one that nobody knows.
 async fn show_task(context: ContextRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
-    let attempts =
-        if id.is_empty() { Vec::new() } else { context.deps.view_reader.call(ReadChain { id }).await? };
+    let attempts = if id.is_empty() { Vec::new() } else { context.deps.view_reader.call(ReadChain { id }).await? };
     Ok(json_text(StatusCode::OK, task::chain(&attempts)))
 }
 

@@ -31,13 +31,8 @@ pub(crate) fn pretty(value: &impl Serialize) -> String {
 /// Escapes what Go escapes so that JSON may stand within a page.
 fn escape(json: String) -> String {
     // In the finished JSON, since outside of texts it has none of these.
-    const ESCAPES: [(char, &str); 5] = [
-        ('&', r"\u0026"),
-        ('<', r"\u003c"),
-        ('>', r"\u003e"),
-        ('\u{2028}', r"\u2028"),
-        ('\u{2029}', r"\u2029"),
-    ];
+    const ESCAPES: [(char, &str); 5] =
+        [('&', r"\u0026"), ('<', r"\u003c"), ('>', r"\u003e"), ('\u{2028}', r"\u2028"), ('\u{2029}', r"\u2029")];
     // Most answers have none of them, and some are large: they aren't copied for nothing.
     ESCAPES.iter().fold(
         json,

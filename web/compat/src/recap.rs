@@ -71,8 +71,7 @@ impl DayRecap {
     /// Adds what an attempt of that day says beyond its being counted.
     pub fn add(&mut self, attempt: &Attempt) {
         let group = self.groups.entry(key(&attempt.topic, &attempt.job)).or_default();
-        let time =
-            task_time::task_time(&attempt.info, &Query::parse_lenient(&attempt.meta)).unwrap_or(no_time());
+        let time = task_time::task_time(&attempt.info, &Query::parse_lenient(&attempt.meta)).unwrap_or(no_time());
         match attempt.result {
             Some(TaskResult::Complete) => {
                 group.complete.times.insert(time);
@@ -161,8 +160,7 @@ mod tests {
             run_millis: 0,
         };
         let counts = |complete, error| ResultCounts { total: 9, complete, error, alert: 0, warn: 0 };
-        let rows =
-            vec![row(1, "load", counts(2, 0)), row(3, "load", counts(1, 1)), row(3, "idle", counts(0, 0))];
+        let rows = vec![row(1, "load", counts(2, 0)), row(3, "load", counts(1, 1)), row(3, "idle", counts(0, 0))];
         let mut recap = DayRecap::new(&DayTotals { rows });
         for (n, result, seconds) in
             [(1, TaskResult::Complete, 3), (2, TaskResult::Complete, 5), (3, TaskResult::Error, 9)]

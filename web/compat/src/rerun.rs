@@ -52,14 +52,12 @@ async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> A
             return Err(Problem::invalid(format!("`{name}` is missing: send the task like {EXAMPLE}")));
         }
     }
-    let created = parse_time(&wanted.created).map_err(|_| {
-        Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
-    })?;
+    let created = parse_time(&wanted.created)
+        .map_err(|_| Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created)))?;
     let attempts = context.deps.view_reader.call(ReadChain { id: wanted.id.clone() }).await?;
     let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
     let task = of_that_time(named.collect(), created).ok_or_else(|| {
-        let detail =
-            format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
+        let detail = format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
         Problem::new(Code::TaskUnknown, detail)
     })?;
     json(StatusCode::OK, &TaskView(&rerun_task(&context, &task).await?))
@@ -68,8 +66,7 @@ async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> A
 fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {
     // Old clients know whole seconds only: then it is the last one of that second.
     let exact = tasks.iter().position(|task| task.uid.created_at() == created);
-    let at =
-        exact.or_else(|| tasks.iter().rposition(|task| task.uid.created_at().trunc_subsecs(0) == created))?;
+    let at = exact.or_else(|| tasks.iter().rposition(|task| task.uid.created_at().trunc_subsecs(0) == created))?;
     Some(tasks.swap_remove(at))
 }
 

@@ -46,7 +46,5 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 
 /// Answers JSON that was written already.
 pub fn json_text(status: StatusCode, body: impl actix_web::body::MessageBody + 'static) -> HttpResponse {
-    HttpResponse::build(status)
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
-        .body(body)
+    HttpResponse::build(status).insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json"))).body(body)
 }

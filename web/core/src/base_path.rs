@@ -16,14 +16,14 @@ const LINKS: [&str; 5] = [" href=\"", " src=\"", " action=\"", " formaction=\"",
 
 /// How every path that is routed begins. A base path that begins so could not be told from one of them.
 pub const OWN_PARTS: &[&str] = &[
-    "api", "assets", "backload", "healthz", "hooks", "info", "login", "logout", "metrics", "notify",
-    "readyz", "recap", "refresh", "rerun", "slack", "status", "task", "web", "workflow",
+    "api", "assets", "backload", "healthz", "hooks", "info", "login", "logout", "metrics", "notify", "readyz", "recap",
+    "refresh", "rerun", "slack", "status", "task", "web", "workflow",
 ];
 
 /// Reads the address in links that people click: without a slash at its end, and without parts that are empty.
 pub fn public_url(text: &str) -> Result<String, String> {
-    let (origin, parts) = split_url(text)
-        .map_err(|what| format!("`{text}`: {what}, like https://flow.example.org/flowlord"))?;
+    let (origin, parts) =
+        split_url(text).map_err(|what| format!("`{text}`: {what}, like https://flow.example.org/flowlord"))?;
     match parts.first() {
         Some(first) if OWN_PARTS.contains(first) => Err(format!(
             "`{text}`: paths of the service itself begin with /{first}, so write another path, like /flowlord/{first}"
@@ -127,8 +127,7 @@ impl BasePath {
     }
 
     fn put_location(&self, headers: &mut HeaderMap) {
-        let path =
-            headers.get(LOCATION).and_then(|value| value.to_str().ok()).filter(|to| to.starts_with('/'));
+        let path = headers.get(LOCATION).and_then(|value| value.to_str().ok()).filter(|to| to.starts_with('/'));
         if let Some(Ok(location)) = path.map(|path| HeaderValue::from_str(&self.at(path))) {
             headers.insert(LOCATION, location);
         }
@@ -239,8 +238,7 @@ mod tests {
     fn redirects_and_cookies_are_below_the_base_path() {
         let answered = |base: &BasePath| {
             let cookie = Cookie::build("a", "b").path("/").http_only(true).finish();
-            let answer =
-                HttpResponse::SeeOther().insert_header((LOCATION, "/web/task")).cookie(cookie).finish();
+            let answer = HttpResponse::SeeOther().insert_header((LOCATION, "/web/task")).cookie(cookie).finish();
             let answer = base.put(TestRequest::get().to_srv_request().into_response(answer));
             let text = |name| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
             (text(LOCATION), text(SET_COOKIE))

@@ -10,9 +10,8 @@ use actix_web::{HttpRequest, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, Code, Ping, Port};
 use flowlord_messages::clients::{
-    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
-    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
-    SchedulerClient, ShipperClient,
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter, DispatchClient,
+    FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
 };
 
 use crate::auth::access::AccessRules;
@@ -180,8 +179,7 @@ impl WebContext {
         if open <= most {
             return Ok(());
         }
-        let detail =
-            format!("{open} connections are open, {most} may be: close some, or raise limits.connections");
+        let detail = format!("{open} connections are open, {most} may be: close some, or raise limits.connections");
         // Left open, this connection would stay one of too many.
         Err(Problem::new(Code::Busy, detail).hanging_up())
     }

@@ -200,8 +200,7 @@ mod tests {
     #[test]
     fn names_come_in_any_case_and_null_is_nothing() {
         let doc: BorrowedTaskDoc<'_> =
-            serde_json::from_str(r#"{"Type":"a","INFO":"x","job":null,"more":{"type":"no"},"meta":{"k":1}}"#)
-                .unwrap();
+            serde_json::from_str(r#"{"Type":"a","INFO":"x","job":null,"more":{"type":"no"},"meta":{"k":1}}"#).unwrap();
         assert_eq!((doc.get(DocField::Type), doc.get(DocField::Info)), (Some("a"), Some("x")));
         assert_eq!((doc.get(DocField::Job), doc.get(DocField::Meta)), (None, Some("k=1")));
     }
@@ -226,17 +225,14 @@ mod tests {
     #[test]
     fn an_outcome_needs_a_result_and_readable_times() {
         let outcome = |json| serde_json::from_str::<BorrowedTaskDoc<'_>>(json).unwrap().into_outcome();
-        let good = outcome(
-            r#"{"result":"warn","msg":"m","meta":"a=1","started":"2026-01-15T03:00:00+01:00","ended":""}"#,
-        );
+        let good =
+            outcome(r#"{"result":"warn","msg":"m","meta":"a=1","started":"2026-01-15T03:00:00+01:00","ended":""}"#);
         let good = good.unwrap();
         assert_eq!((good.result, good.msg.as_str(), good.meta.as_str()), (TaskResult::Warn, "m", "a=1"));
         assert_eq!((good.started, good.ended), ("2026-01-15T02:00:00Z".parse().ok(), None));
-        for (json, names) in [
-            ("{}", "result"),
-            (r#"{"result":"fine"}"#, "fine"),
-            (r#"{"result":"warn","ended":"x"}"#, "ended"),
-        ] {
+        for (json, names) in
+            [("{}", "result"), (r#"{"result":"fine"}"#, "fine"), (r#"{"result":"warn","ended":"x"}"#, "ended")]
+        {
             assert!(outcome(json).unwrap_err().detail().contains(names), "{json}");
         }
     }

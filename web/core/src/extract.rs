@@ -71,10 +71,7 @@ pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(Bo
 }
 
 /// Reads results that a message bus pushes: whatever it calls them, they are JSON.
-pub async fn pushed_results_body(
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<(BodyFormat, Bytes), Problem> {
+pub async fn pushed_results_body(request: &HttpRequest, payload: Payload) -> Result<(BodyFormat, Bytes), Problem> {
     refuse_packed(request)?;
     let format = body_format(request).unwrap_or(BodyFormat::Json);
     Ok((format, read_body(request, payload, MAX_RESULTS).await?))
@@ -178,8 +175,7 @@ async fn discard_rest(payload: &mut Payload) {
 /// Reads an object; an empty body is one without fields.
 pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Problem> {
     let text = if first_byte(body).is_none() { b"{}" } else { body };
-    if first_byte(text).is_some_and(|byte| byte != b'{') && serde_json::from_slice::<IgnoredAny>(text).is_ok()
-    {
+    if first_byte(text).is_some_and(|byte| byte != b'{') && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
         return Err(Problem::new(Code::InvalidJson, format!("this must be an object, like {example}")));
     }
     from_json(text)
@@ -279,10 +275,7 @@ mod tests {
     #[test]
     fn fields_of_tasks_are_named_too() {
         let problem = from_json::<BorrowedTaskDoc<'_>>(br#"{"type":"a","info":5}"#).unwrap_err();
-        assert_eq!(
-            problem.detail(),
-            "`info`: invalid type: integer `5`, expected a text at line 1 column 20"
-        );
+        assert_eq!(problem.detail(), "`info`: invalid type: integer `5`, expected a text at line 1 column 20");
         let problem = from_json::<BorrowedTaskDoc<'_>>(br#"{"meta":{"a":[]}}"#).unwrap_err();
         assert!(problem.detail().starts_with("`meta`: the value of `a` must be a text"), "{problem}");
     }
@@ -290,9 +283,7 @@ mod tests {
     type Chunk = Result<Bytes, PayloadError>;
     type Chunks = std::pin::Pin<Box<dyn futures_util::Stream<Item = Chunk>>>;
 
-    async fn read_stream(
-        chunks: impl futures_util::Stream<Item = Chunk> + 'static,
-    ) -> Result<Bytes, Problem> {
+    async fn read_stream(chunks: impl futures_util::Stream<Item = Chunk> + 'static) -> Result<Bytes, Problem> {
         let request = TestRequest::post().to_http_request();
         let mut payload = dev::Payload::from(Box::pin(chunks) as Chunks);
         json_body(&request, Payload::from_request(&request, &mut payload).await.unwrap()).await

@@ -160,17 +160,12 @@ mod tests {
             hosts.check(&request, is_watch).unwrap_err().detail().to_owned()
         };
         let unnamed = OwnHosts::new("127.0.0.1:8080".parse().unwrap(), None);
-        let with_token =
-            || TestRequest::post().uri("/api/v1/lease").insert_header((AUTHORIZATION, "Bearer flw_x"));
-        let health =
-            ["/healthz", "/readyz", "/status", "/metrics"].map(|path| (TestRequest::get().uri(path), true));
+        let with_token = || TestRequest::post().uri("/api/v1/lease").insert_header((AUTHORIZATION, "Bearer flw_x"));
+        let health = ["/healthz", "/readyz", "/status", "/metrics"].map(|path| (TestRequest::get().uri(path), true));
         for (request, is_watch) in health.into_iter().chain([(with_token(), false)]) {
             let detail = detail(&unnamed, request, is_watch, "flow.internal:8080");
             let set = "set public_url to an address with it, like \"http://flow.internal:8080\"";
-            assert!(
-                detail.starts_with("`flow.internal:8080` is not a name") && detail.contains(set),
-                "{detail}"
-            );
+            assert!(detail.starts_with("`flow.internal:8080` is not a name") && detail.contains(set), "{detail}");
         }
         let named = detail(&hosts(), with_token(), false, "flow.internal");
         assert!(named.contains("send `Host: flow.example.org`"), "{named}");
@@ -204,10 +199,7 @@ mod tests {
                 headers.iter().fold(request, |r, header| r.insert_header(*header)).to_srv_request()
             };
             assert_eq!(hosts().check(&with(TestRequest::post()), false).is_ok(), good, "{headers:?}");
-            assert!(
-                hosts().check(&with(TestRequest::get()), false).is_ok(),
-                "reading is no change: {headers:?}"
-            );
+            assert!(hosts().check(&with(TestRequest::get()), false).is_ok(), "reading is no change: {headers:?}");
         }
     }
 }

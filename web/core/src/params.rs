@@ -45,11 +45,7 @@ impl QueryParams {
 
     /// All values of a parameter that may be repeated or comma-separated.
     pub fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .all_values(name)
-            .flat_map(|values| values.split(','))
-            .map(str::trim)
-            .filter(|value| !value.is_empty())
+        self.0.all_values(name).flat_map(|values| values.split(',')).map(str::trim).filter(|value| !value.is_empty())
     }
 
     /// The same, each once and not too many.
@@ -74,9 +70,9 @@ impl QueryParams {
     /// Where the next page begins, as an earlier answer said.
     pub fn cursor<T: FromStr>(&self) -> Result<Option<T>, Problem> {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
-        let cursor = text.parse().map_err(|_| {
-            Problem::invalid(format!("`cursor` is `{text}`: take it from `next` of the previous answer"))
-        });
+        let cursor = text
+            .parse()
+            .map_err(|_| Problem::invalid(format!("`cursor` is `{text}`: take it from `next` of the previous answer")));
         cursor.map(Some)
     }
 
@@ -107,9 +103,7 @@ impl QueryParams {
             return Ok((from, to));
         };
         if from.or(to).is_some() {
-            return Err(Problem::invalid(
-                "`date` and `from` or `to` exclude each other: give only one of them",
-            ));
+            return Err(Problem::invalid("`date` and `from` or `to` exclude each other: give only one of them"));
         }
         let (from, to) = day(date);
         Ok((Some(from), Some(to)))
@@ -171,8 +165,7 @@ mod tests {
     fn a_time_that_lost_its_plus_says_how_to_write_it() {
         for name in ["from", "to", "slot"] {
             let ask = |zone: &str| {
-                let params =
-                    QueryParams::parse(&format!("{name}=2026-01-15T00:00:00{zone}"), &[name]).unwrap();
+                let params = QueryParams::parse(&format!("{name}=2026-01-15T00:00:00{zone}"), &[name]).unwrap();
                 params.time(name)
             };
             let problem = format!("{:?}", ask("+02:00").unwrap_err());

@@ -34,7 +34,6 @@ impl RequestIds {
     fn new_one(&self) -> HeaderValue {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         // Hexadecimal digits and a dash always are a value.
-        HeaderValue::try_from(format!("{}-{number:x}", self.process))
-            .unwrap_or(HeaderValue::from_static("none"))
+        HeaderValue::try_from(format!("{}-{number:x}", self.process)).unwrap_or(HeaderValue::from_static("none"))
     }
 }

@@ -160,11 +160,7 @@ impl Route {
     }
 
     /// Changes something by GET, too, as in the reference system.
-    pub fn get_or_post<A>(
-        path: &'static str,
-        role: impl Into<RequiredRole>,
-        handler: impl ServeRoute<A>,
-    ) -> Self {
+    pub fn get_or_post<A>(path: &'static str, role: impl Into<RequiredRole>, handler: impl ServeRoute<A>) -> Self {
         Self::new(GET_OR_POST, path, role, handler)
     }
 
@@ -329,7 +325,6 @@ impl RouteTable {
 
 fn allowed_methods<'a>(routes: impl Iterator<Item = &'a Route>) -> String {
     let taken: Vec<&Method> = routes.flat_map(|route| route.methods).collect();
-    let named: Vec<&str> =
-        METHODS.iter().filter(|method| taken.contains(method)).map(Method::as_str).collect();
+    let named: Vec<&str> = METHODS.iter().filter(|method| taken.contains(method)).map(Method::as_str).collect();
     named.join(", ")
 }

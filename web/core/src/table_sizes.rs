@@ -80,11 +80,7 @@ impl TableSizes {
     }
 }
 
-async fn count_tables(
-    reader: &DatabaseReader,
-    names: Vec<String>,
-    now: DateTime<Utc>,
-) -> Option<CountedTables> {
+async fn count_tables(reader: &DatabaseReader, names: Vec<String>, now: DateTime<Utc>) -> Option<CountedTables> {
     let mut tables = Vec::with_capacity(names.len());
     for table in names {
         match reader.call(MeasureTable { table, most_pages: MOST_PAGES }).await {

@@ -7,10 +7,8 @@ use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskSort, TextExtent};
 use crate::params::QueryParams;
 use crate::problem::Problem;
 
-pub const PARAMETERS: &[&str] = &[
-    "date", "from", "to", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "limit",
-    "cursor",
-];
+pub const PARAMETERS: &[&str] =
+    &["date", "from", "to", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "limit", "cursor"];
 
 pub fn query(params: &QueryParams) -> Result<FindTasks, Problem> {
     Ok(FindTasks {

@@ -40,9 +40,10 @@ pub(crate) fn scripts() -> impl Iterator<Item = String> {
 pub(crate) async fn asset(request: HttpRequest, path: Path<(String, String)>) -> Answer {
     let (build, name) = path.into_inner();
     // A file of another build may not fit the page that named it.
-    let file = FILES.iter().find(|file| build == BUILD && file.name == name).ok_or_else(|| {
-        Problem::new(Code::NotFound, "there is no such asset: reload the page that named it")
-    })?;
+    let file = FILES
+        .iter()
+        .find(|file| build == BUILD && file.name == name)
+        .ok_or_else(|| Problem::new(Code::NotFound, "there is no such asset: reload the page that named it"))?;
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(media_type(file.name))))
@@ -129,8 +130,7 @@ mod tests {
             let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
             assert!(note.contains(&format!("{sum}  {name}\n")), "{name}: {sum}");
         }
-        let weight: usize =
-            FILES.iter().filter(|file| file.brotli.is_none()).map(|file| file.gzip.len()).sum();
+        let weight: usize = FILES.iter().filter(|file| file.brotli.is_none()).map(|file| file.gzip.len()).sum();
         assert!(weight < 520_000, "{weight} bytes compressed");
     }
 }

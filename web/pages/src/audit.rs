@@ -74,9 +74,7 @@ async fn audit_page(context: &WebContext, request: &HttpRequest) -> Result<Audit
         context.deps.reader.call(ReadTokens),
     );
     let before = match &found {
-        Ok(AuditRecordPage { changes, next: None, .. }) if changes.is_empty() => {
-            last_before(context, asked).await
-        }
+        Ok(AuditRecordPage { changes, next: None, .. }) if changes.is_empty() => last_before(context, asked).await,
         // A page of a long search may be empty while the next one is not.
         _ => None,
     };
@@ -101,17 +99,12 @@ async fn audit_page(context: &WebContext, request: &HttpRequest) -> Result<Audit
 
 /// The newest day before with a change that fits. Where it can't be read, the page does without.
 async fn last_before(context: &WebContext, asked: ListAuditRecords) -> Option<NaiveDate> {
-    let earlier =
-        ListAuditRecords { to: asked.from, from: DateTime::UNIX_EPOCH, after: None, limit: 1, ..asked };
+    let earlier = ListAuditRecords { to: asked.from, from: DateTime::UNIX_EPOCH, after: None, limit: 1, ..asked };
     let page = context.deps.view_reader.call(earlier).await.ok()?;
     page.changes.first().map(|last| last.change.at.date_naive())
 }
 
-fn filter_choices(
-    params: &QueryParams,
-    tokens: Vec<StoredToken>,
-    changes: &[StoredAuditRecord],
-) -> [FilterChoice; 2] {
+fn filter_choices(params: &QueryParams, tokens: Vec<StoredToken>, changes: &[StoredAuditRecord]) -> [FilterChoice; 2] {
     // A token that was removed left changes behind; where no token is needed, a change has no name.
     let seen = changes.iter().map(|change| change.change.who.clone()).filter(|who| !who.is_empty());
     let who: BTreeSet<String> = tokens.into_iter().map(|token| token.name).chain(seen).collect();
@@ -190,17 +183,14 @@ mod tests {
     fn forms_are_told_as_they_were_filled_in() {
         let form = "workflow=etl%2Fa.toml&task=load%3Ax&note=&back=%2Fweb%2Fworkflow&do=pause";
         assert_eq!(readable_detail("POST /web/workflow/pause", form), "workflow=etl/a.toml, task=load:x");
-        for (what, detail) in
-            [("POST /api/v1/phases/pause", "{\"task\":\"a%3A\"}"), ("silence_1h", "a/b&c=d")]
-        {
+        for (what, detail) in [("POST /api/v1/phases/pause", "{\"task\":\"a%3A\"}"), ("silence_1h", "a/b&c=d")] {
             assert_eq!(readable_detail(what, detail), detail);
         }
     }
 
     #[test]
     fn how_long_ago_is_said_in_two_units() {
-        let texts =
-            [-5, 59, 60, 3_600 * 3 + 300, 86_400 * 2].map(|seconds| ago_words(TimeDelta::seconds(seconds)));
+        let texts = [-5, 59, 60, 3_600 * 3 + 300, 86_400 * 2].map(|seconds| ago_words(TimeDelta::seconds(seconds)));
         assert_eq!(texts, ["just now", "just now", "1 min ago", "3 h 5 min ago", "2 d 0 h ago"]);
     }
 }

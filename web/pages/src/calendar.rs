@@ -130,11 +130,7 @@ fn month_href(link: &PageLink, date: NaiveDate, month: Option<NaiveDate>) -> Opt
 }
 
 /// Whole weeks from Monday; what isn't in the month stays empty.
-fn weeks(
-    first: NaiveDate,
-    next: NaiveDate,
-    day: impl Fn(NaiveDate) -> CalendarDay,
-) -> Vec<Vec<Option<CalendarDay>>> {
+fn weeks(first: NaiveDate, next: NaiveDate, day: impl Fn(NaiveDate) -> CalendarDay) -> Vec<Vec<Option<CalendarDay>>> {
     let lead = first.weekday().num_days_from_monday();
     let days = first.iter_days().take_while(|day| *day < next).map(|of| Some(day(of)));
     let mut cells = (0..lead).map(|_| None).chain(days).peekable();
@@ -150,8 +146,7 @@ fn weeks(
 
 impl CalendarDay {
     fn new(day: NaiveDate, link: &PageLink, shown: ShownDay, marks: Option<&DayMarks>) -> Self {
-        let (tasks, alerts, files) =
-            marks.map(|marks| (marks.tasks, marks.alerts, marks.files)).unwrap_or_default();
+        let (tasks, alerts, files) = marks.map(|marks| (marks.tasks, marks.alerts, marks.files)).unwrap_or_default();
         let marked = [(tasks, "tasks"), (alerts, "alerts"), (files, "files")].into_iter();
         let marked: Vec<&str> = marked.filter_map(|(is_marked, what)| is_marked.then_some(what)).collect();
         let colon = if marked.is_empty() { "" } else { ": " };

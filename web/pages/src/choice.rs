@@ -84,14 +84,9 @@ mod tests {
         let params = QueryParams::parse("type=load,gone&type=x", &["type"]).unwrap();
         let known = [("load".to_owned(), Some(1_200)), ("extract".to_owned(), Some(3))];
         let choice = FilterChoice::new("type", "Type", &params, known);
-        let options: Vec<_> =
-            choice.options.iter().map(|o| (o.value.as_str(), o.count.as_deref(), o.chosen)).collect();
-        let expected = [
-            ("load", Some("1,200"), true),
-            ("extract", Some("3"), false),
-            ("gone", None, true),
-            ("x", None, true),
-        ];
+        let options: Vec<_> = choice.options.iter().map(|o| (o.value.as_str(), o.count.as_deref(), o.chosen)).collect();
+        let expected =
+            [("load", Some("1,200"), true), ("extract", Some("3"), false), ("gone", None, true), ("x", None, true)];
         assert_eq!(options, expected);
         assert_eq!(choice.chosen_words(), "load, gone, 1 more");
         assert!(!FilterChoice::new("job", "Job", &params, []).is_chosen());

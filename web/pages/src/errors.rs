@@ -23,8 +23,5 @@ struct ErrorsPage<'a> {
 
 /// The page that the `type` of every problem points to.
 pub(crate) async fn errors_page(context: ContextRef, request: HttpRequest) -> Answer {
-    html(&ErrorsPage {
-        layout: PageLayout::new(&context, &request, NavigationSection::Other),
-        codes: Code::ALL,
-    })
+    html(&ErrorsPage { layout: PageLayout::new(&context, &request, NavigationSection::Other), codes: Code::ALL })
 }

@@ -99,11 +99,7 @@ impl PageLayout {
     /// For those who aren't let in yet.
     pub(crate) fn bare(context: &WebContext, request: &HttpRequest) -> Self {
         // A session that ended still has its cookie: there is nothing to log out of.
-        Self {
-            navigation: Vec::new(),
-            logged_in: false,
-            ..Self::new(context, request, NavigationSection::Other)
-        }
+        Self { navigation: Vec::new(), logged_in: false, ..Self::new(context, request, NavigationSection::Other) }
     }
 
     /// With a picker of the day that is shown.

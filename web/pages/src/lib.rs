@@ -82,9 +82,8 @@ pub fn routes() -> Vec<Route> {
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 pub(crate) fn html(page: &impl Template) -> Answer {
-    let page = page
-        .render()
-        .map_err(|err| Problem::new(Code::Internal, format!("the page can't be rendered: {err}")))?;
+    let page =
+        page.render().map_err(|err| Problem::new(Code::Internal, format!("the page can't be rendered: {err}")))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, HTML)).body(page))
 }
 

@@ -41,8 +41,8 @@ pub(crate) async fn login_form(context: ContextRef, request: HttpRequest) -> Ans
 /// Logs in: on to where the person wanted to go, or back to the form with what is wrong.
 pub(crate) async fn login(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
-    let fields = Query::parse(&String::from_utf8_lossy(&body))
-        .map_err(|err| Problem::invalid(format!("the form: {err}")))?;
+    let fields =
+        Query::parse(&String::from_utf8_lossy(&body)).map_err(|err| Problem::invalid(format!("the form: {err}")))?;
     let next = own_path(fields.first_value("next").unwrap_or_default());
     let (now, from) = (context.deps.kit.now(), context.client(&request));
     // Before the lookup: an address that failed too often learns nothing of its next token.
@@ -51,17 +51,13 @@ pub(crate) async fn login(context: ContextRef, request: HttpRequest, payload: Pa
     let hash = hash_of(fields.first_value("token").unwrap_or_default().trim());
     let Some(who) = context.tokens.by_hash(&hash).await? else {
         context.failures.count(from, now);
-        let mut again =
-            login_page(&context, &request, next, "This token is unknown. It was removed, or is mistyped.")?;
+        let mut again = login_page(&context, &request, next, "This token is unknown. It was removed, or is mistyped.")?;
         *again.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(again);
     };
     log::info!("event=logged_in name={} role={}", who.name, who.role);
     let session = Session::new(&who.name, &hash, now).text();
-    Ok(leave(
-        next,
-        session_cookie(context.is_https(&request), session, Duration::seconds(LASTS.num_seconds())),
-    ))
+    Ok(leave(next, session_cookie(context.is_https(&request), session, Duration::seconds(LASTS.num_seconds()))))
 }
 
 pub(crate) async fn logout(context: ContextRef, request: HttpRequest) -> HttpResponse {
@@ -101,9 +97,7 @@ mod tests {
     #[test]
     fn the_way_on_is_never_another_site() {
         assert_eq!(own_path("/web/alert?date=2026-03-01"), "/web/alert?date=2026-03-01");
-        for next in
-            ["", "https://evil.example", "//evil.example", "/\\evil.example", "/\t/evil.example", "evil"]
-        {
+        for next in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/\t/evil.example", "evil"] {
             assert_eq!(own_path(next), "/", "{next:?}");
         }
     }

@@ -144,14 +144,12 @@ impl FigureRow {
             href: all.href(),
             chosen: chosen.is_empty(),
         }];
-        figures.extend(STANDINGS.into_iter().zip(counts_by_standing(counts)).map(|(name, count)| {
-            LinkedFigure {
-                label: name,
-                class: name,
-                count,
-                href: all.with("result", name).href(),
-                chosen: chosen == name,
-            }
+        figures.extend(STANDINGS.into_iter().zip(counts_by_standing(counts)).map(|(name, count)| LinkedFigure {
+            label: name,
+            class: name,
+            count,
+            href: all.with("result", name).href(),
+            chosen: chosen == name,
         }));
         Self { label: "Tasks by result", figures }
     }
@@ -189,12 +187,7 @@ impl DayChart {
         // At least one: an empty day must not divide by zero.
         let highest = hours.iter().map(|hour| hour.total).max().unwrap_or(0).max(1);
         let link = link.without(&["cursor"]);
-        Self {
-            bars: (0..)
-                .zip(&hours)
-                .map(|(hour, counts)| ChartBar::new(hour, counts, highest, &link))
-                .collect(),
-        }
+        Self { bars: (0..).zip(&hours).map(|(hour, counts)| ChartBar::new(hour, counts, highest, &link)).collect() }
     }
 }
 
@@ -204,9 +197,7 @@ impl ChartBar {
         let mut y = BAR_HEIGHT;
         let mut title = format!("{hour:02}:00 UTC, {} tasks", grouped(counts.total));
         let mut segments = Vec::new();
-        for (class, count) in
-            STANDINGS.into_iter().zip(counts_by_standing(counts)).filter(|(_, count)| *count > 0)
-        {
+        for (class, count) in STANDINGS.into_iter().zip(counts_by_standing(counts)).filter(|(_, count)| *count > 0) {
             #[expect(clippy::cast_precision_loss, reason = "a height on the screen")]
             let height = count as f64 / highest as f64 * BAR_HEIGHT;
             y -= height;
@@ -255,8 +246,7 @@ mod tests {
 
     fn stats() -> DayTotals {
         let row = |hour, complete, error| {
-            let counts =
-                ResultCounts { total: complete + error + 1, complete, error, ..ResultCounts::default() };
+            let counts = ResultCounts { total: complete + error + 1, complete, error, ..ResultCounts::default() };
             HourTotals { hour, topic: "load".into(), job: String::new(), counts, run_millis: 0 }
         };
         DayTotals { rows: vec![row(3, 1_500, 0), row(3, 0, 498), row(23, 999, 0)] }
@@ -277,10 +267,8 @@ mod tests {
 
     #[test]
     fn figures_lead_to_what_they_count() {
-        let figures = FigureRow::of_day(
-            &sum_counts(&stats().rows),
-            &PageLink::of("/web/task", "type=load&result=error"),
-        );
+        let figures =
+            FigureRow::of_day(&sum_counts(&stats().rows), &PageLink::of("/web/task", "type=load&result=error"));
         let text = figures.to_string();
         assert!(text.contains("<b>3,000</b><span>tasks</span>"), "{text}");
         let error = figures.figures.iter().find(|figure| figure.label == "error").unwrap();

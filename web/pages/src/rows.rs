@@ -47,10 +47,7 @@ impl TaskRow {
             done: task.state == TaskState::Done,
             status,
             class,
-            progress: task
-                .progress
-                .filter(|_| task.state == TaskState::Leased)
-                .map(|part| format!("{part:.2}")),
+            progress: task.progress.filter(|_| task.state == TaskState::Leased).map(|part| format!("{part:.2}")),
             topic: task.topic,
             job: task.job,
             info: LongText::of_task(task.info, cut.info, &uid),

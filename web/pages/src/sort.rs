@@ -21,12 +21,7 @@ pub(crate) struct ColumnHead {
 }
 
 /// The heads of a table. `sort` and `order` are as in the address; `link` leads to the same page.
-pub(crate) fn heads(
-    columns: &[SortColumn],
-    link: &PageLink,
-    sort: &str,
-    descending: bool,
-) -> Vec<ColumnHead> {
+pub(crate) fn heads(columns: &[SortColumn], link: &PageLink, sort: &str, descending: bool) -> Vec<ColumnHead> {
     // A cursor is a place in one order, and means nothing in another.
     let link = link.without(&["cursor"]);
     columns

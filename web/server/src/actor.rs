@@ -78,8 +78,8 @@ impl WebActor {
         let address = config.listen;
         let tls = config.tls.as_ref().map(tls::config).transpose()?;
         let context = web::Data::new(WebContext::new(config, deps, routes::table()));
-        let (server, view_pool) = http_server::serve(listener, &context, tls)
-            .map_err(|source| StartError::Address { address, source })?;
+        let (server, view_pool) =
+            http_server::serve(listener, &context, tls).map_err(|source| StartError::Address { address, source })?;
         Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
             bound: Some(server),
             view_pool,

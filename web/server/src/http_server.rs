@@ -122,10 +122,7 @@ impl ServedApp {
     {
         let (connections, stopping) = (self.context.connections.clone(), Arc::clone(&self.stopping));
         let has_base = Condition::new(!self.context.base.is_root(), from_fn(without_base));
-        let app = app(self.context.clone())
-            .app_data(self.view_pool.clone())
-            .wrap(from_fn(hand_over))
-            .wrap(has_base);
+        let app = app(self.context.clone()).app_data(self.view_pool.clone()).wrap(from_fn(hand_over)).wrap(has_base);
         HttpService::build()
             .graceful_shutdown_signal(move || stopping())
             .keep_alive(KEEP_ALIVE)

@@ -46,11 +46,7 @@ struct CountsNews<'a> {
     hours: &'a [HourView],
 }
 
-async fn read_news(
-    context: &WebContext,
-    changes: DatabaseChanges,
-    now: DateTime<Utc>,
-) -> Result<Vec<LiveEvent>> {
+async fn read_news(context: &WebContext, changes: DatabaseChanges, now: DateTime<Utc>) -> Result<Vec<LiveEvent>> {
     let mut news = Vec::new();
     read_tasks(context, &changes, now, &mut news).await?;
     if !changes.alerts.is_empty() {
@@ -61,11 +57,8 @@ async fn read_news(
     if changes.incidents {
         news.push(LiveEvent::new(EventKind::Incident, &json!({})));
     }
-    news.extend(
-        changes.workflows.iter().map(|file| LiveEvent::new(EventKind::Workflow, &json!({"file": file}))),
-    );
-    let backloads =
-        changes.backloads.iter().map(|id| context.deps.view_reader.call(ReadBackload { id: *id }));
+    news.extend(changes.workflows.iter().map(|file| LiveEvent::new(EventKind::Workflow, &json!({"file": file}))));
+    let backloads = changes.backloads.iter().map(|id| context.deps.view_reader.call(ReadBackload { id: *id }));
     for (stored, _) in try_join_all(backloads).await?.into_iter().flatten() {
         news.push(LiveEvent::new(EventKind::Backload, &BackloadView::new(&stored, None)));
     }

@@ -14,8 +14,8 @@ pub(crate) fn table() -> RouteTable {
 }
 
 pub(crate) fn configure(table: &RouteTable, config: &mut ServiceConfig) {
-    let unreadable = PathConfig::default()
-        .error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into());
+    let unreadable =
+        PathConfig::default().error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into());
     config.app_data(unreadable);
     table.register(config);
     config.default_service(web::to(not_found));

@@ -105,13 +105,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
 fn load_certified(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let (cert, key) = (read_file(&files.cert)?, read_file(&files.key)?);
     let chain = CertificateDer::pem_slice_iter(bom::skip_bytes(&cert));
-    let chain: Vec<_> =
-        chain.collect::<Result<_, _>>().map_err(|source| TlsError::of_file(&files.cert, source))?;
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(|source| TlsError::of_file(&files.cert, source))?;
     if chain.is_empty() {
         return Err(TlsError::Empty(files.cert.clone()));
     }
-    let key = PrivateKeyDer::from_pem_slice(bom::skip_bytes(&key))
-        .map_err(|source| TlsError::of_file(&files.key, source))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(bom::skip_bytes(&key)).map_err(|source| TlsError::of_file(&files.key, source))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| TlsError::Pair {
         cert: files.cert.clone(),
         key: files.key.clone(),

@@ -7,9 +7,7 @@ use flowlord_domain::deadlines::{
 use flowlord_domain::{AlertKind, Attempt, NewAlert};
 use flowlord_kernel::Result;
 use flowlord_messages::clients::DatabaseReader;
-use flowlord_messages::deadlines::{
-    DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
-};
+use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::schedule::SlotKey;
 use flowlord_messages::workflows::ReadLoadedWorkflows;
 
@@ -25,8 +23,7 @@ pub(crate) async fn find_breaches(deps: &Deps, ttl: TimeDelta, now: DateTime<Utc
     let running_since = shortest_max_run(&workflows).map(|limit| now - limit);
     // A slot's deadline may be as long after it as the longest limit: so far back pauses count.
     let paused_after = now - LOOK_BACK - longest_limit(&workflows);
-    let input =
-        deps.reader.call(ReadDeadlineInput { unfinished_before, running_since, paused_after }).await?;
+    let input = deps.reader.call(ReadDeadlineInput { unfinished_before, running_since, paused_after }).await?;
     // After a clock was set back there is nothing to go back to.
     let after = input.looked_until.unwrap_or(now).clamp(now - LOOK_BACK, now);
     let mut breaches: Vec<_> = input.unfinished.iter().map(|task| unfinished_breach(task, now)).collect();
@@ -48,8 +45,7 @@ async fn find_late_slots(
     }
     let slots = due.iter().map(slot_and_cron).collect();
     let found = reader.call(ReadSlotTasks { slots }).await?;
-    let judged: Vec<_> =
-        due.into_iter().zip(found).filter_map(|(due, found)| with_chains(due, found)).collect();
+    let judged: Vec<_> = due.into_iter().zip(found).filter_map(|(due, found)| with_chains(due, found)).collect();
     Ok(missed_deadlines(&judged, now))
 }
 

@@ -8,9 +8,7 @@ use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter};
-use flowlord_messages::deadlines::{
-    DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
-};
+use flowlord_messages::deadlines::{DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_testkit::{VirtualClock, leased};
 
@@ -60,8 +58,7 @@ impl Handler<ReadLoadedWorkflows> for Stub {
     type Result = Result<LoadedWorkflows>;
 
     fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
-        let text =
-            "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *&start_by=10m&max_run=2h\"\ntemplate = \"x\"\n";
+        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *&start_by=10m&max_run=2h\"\ntemplate = \"x\"\n";
         let file = WorkflowFile::parse("w.toml", text, "", chrono_tz::Tz::UTC).unwrap();
         let workflows = Arc::new(Workflows::new([Arc::new(file)]));
         let never = noon();
@@ -117,8 +114,7 @@ impl Bench {
         let environment = clock.environment();
         let deps = Deps {
             kit: environment.kit("watch"),
-            library: LibraryClient::unconnected()
-                .with::<ReadLoadedWorkflows>(environment.port("library", &db)),
+            library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("library", &db)),
             reader: DatabaseReader::unconnected()
                 .with::<ReadDeadlineInput>(environment.port("db", &db))
                 .with::<ReadSlotTasks>(environment.port("db", &db)),
@@ -282,8 +278,7 @@ async fn a_deadline_that_a_pause_held_is_told_when_it_counts() {
         since: noon() + TimeDelta::minutes(30),
         until: Some(noon() + TimeDelta::minutes(100)),
     };
-    let ready =
-        Attempt { state: TaskState::Ready, delivery: 0, ..task("a", noon() + TimeDelta::minutes(100)) };
+    let ready = Attempt { state: TaskState::Ready, delivery: 0, ..task("a", noon() + TimeDelta::minutes(100)) };
     {
         let mut rows = stub.0.lock().unwrap();
         rows.pauses = vec![pause];

@@ -128,9 +128,7 @@ impl LogReplay {
     fn is_next(&self, header: &SegmentHeader) -> Result<bool, SegmentError> {
         let SegmentHeader { format, chain, schema, .. } = header;
         if *format != FORMAT {
-            return Err(SegmentError::Foreign(format!(
-                "this program reads format {FORMAT}, this is {format}"
-            )));
+            return Err(SegmentError::Foreign(format!("this program reads format {FORMAT}, this is {format}")));
         }
         let own_chain = chain_hex(self.chain);
         if *chain != own_chain {
@@ -201,9 +199,7 @@ impl<'a> RowStatements<'a> {
             return Err(SegmentError::Damaged(format!("its first line doesn't name {table}")));
         };
         match row {
-            SegmentRow::Is(values) => {
-                self.transaction.prepare_cached(put)?.execute(params_from_iter(values))?
-            }
+            SegmentRow::Is(values) => self.transaction.prepare_cached(put)?.execute(params_from_iter(values))?,
             SegmentRow::Gone(key) => self.transaction.prepare_cached(remove)?.execute::<[Value; 1]>([key])?,
         };
         Ok(())
@@ -215,8 +211,7 @@ fn continue_sequences(transaction: &Transaction<'_>, header: &SegmentHeader) -> 
     for (table, last) in &header.sequences {
         let known = "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1";
         if transaction.execute(known, params![table, last])? == 0 {
-            transaction
-                .execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", params![table, last])?;
+            transaction.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", params![table, last])?;
         }
     }
     Ok(())

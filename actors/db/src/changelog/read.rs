@@ -19,16 +19,12 @@ use crate::schema::read_version;
 use crate::sql::CachedSql as _;
 
 /// What was noted since the last segment, up to now; no segment of more than `most` notes.
-pub(crate) fn read_tail(
-    connection: &mut Connection,
-    at: DateTime<Utc>,
-    most: u64,
-) -> rusqlite::Result<ChangeTail> {
+pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u64) -> rusqlite::Result<ChangeTail> {
     // All of it is of one moment.
     let moment = connection.transaction()?;
     let log = "SELECT chain, taken, digest, coalesce((SELECT max(seq) FROM row_change), 0) FROM row_log";
-    let log: Option<(u64, i64, String, i64)> = moment
-        .find_row(log, [], |row| Ok((to_unsigned(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let log: Option<(u64, i64, String, i64)> =
+        moment.find_row(log, [], |row| Ok((to_unsigned(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let Some((log_chain, after, previous, upto)) = log else { return Ok(ChangeTail::default()) };
     let pending = u64::try_from(upto - after).unwrap_or_default();
     let mut tail = ChangeTail { chain: Some(log_chain), pending, segment: None };
@@ -66,11 +62,7 @@ fn read_sequences(moment: &Transaction<'_>) -> rusqlite::Result<BTreeMap<String,
     Ok(sequences.into_iter().collect())
 }
 
-fn pack_segment(
-    moment: &Transaction<'_>,
-    header: &SegmentHeader,
-    tables: &[NotedTable],
-) -> rusqlite::Result<Vec<u8>> {
+fn pack_segment(moment: &Transaction<'_>, header: &SegmentHeader, tables: &[NotedTable]) -> rusqlite::Result<Vec<u8>> {
     // Fast rather than small: it runs every few seconds beside the writer.
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     write_line(&mut out, header).map_err(pack_error)?;
@@ -104,8 +96,7 @@ fn write_rows(
             let key: Value = row.get(0)?;
             json!([table.name, null, to_json((&key).into())])
         } else {
-            let values: rusqlite::Result<Vec<_>> =
-                (2..width + 2).map(|nth| row.get_ref(nth).map(to_json)).collect();
+            let values: rusqlite::Result<Vec<_>> = (2..width + 2).map(|nth| row.get_ref(nth).map(to_json)).collect();
             json!([table.name, values?])
         };
         write_line(out, &line).map_err(pack_error)?;

@@ -67,8 +67,7 @@ pub(super) fn noted_table(connection: &Connection, name: &str) -> rusqlite::Resu
     // `pk` is the position within the key, from 1 on, which may differ from the order of the columns.
     let mut key: Vec<_> = columns.iter().filter(|(.., nth)| *nth > 0).collect();
     key.sort_by_key(|(.., nth)| *nth);
-    let has_integer_key =
-        key.len() == 1 && key.iter().all(|(_, kind, _)| kind.eq_ignore_ascii_case("INTEGER"));
+    let has_integer_key = key.len() == 1 && key.iter().all(|(_, kind, _)| kind.eq_ignore_ascii_case("INTEGER"));
     let blobs = key.iter().any(|(_, kind, _)| kind.eq_ignore_ascii_case("BLOB"));
     if key.is_empty() || blobs {
         // A table of ours that breaks the rule is seen by every test that records.

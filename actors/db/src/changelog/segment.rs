@@ -85,9 +85,7 @@ pub(super) fn read_row(line: &str) -> Option<(String, SegmentRow)> {
     let parts: Vec<serde_json::Value> = serde_json::from_str(line).ok()?;
     let table = parts.first()?.as_str()?.to_owned();
     let row = match parts.get(1)? {
-        serde_json::Value::Array(values) => {
-            SegmentRow::Is(values.iter().map(from_json).collect::<Option<_>>()?)
-        }
+        serde_json::Value::Array(values) => SegmentRow::Is(values.iter().map(from_json).collect::<Option<_>>()?),
         serde_json::Value::Null => SegmentRow::Gone(from_json(parts.get(2)?)?),
         _ => return None,
     };

@@ -285,10 +285,7 @@ fn a_log_that_began_anew_or_an_upgrade_needs_a_snapshot_of_afterwards() {
     let (data, restored, errors) = live.restored(&live.snapshots[0], &live.segments);
     restored.unwrap();
     assert_eq!(tasks(&data), 3);
-    assert!(
-        errors[0].to_string().contains("its log is 000000000000beef, this one's 000000000000feed"),
-        "{errors:?}"
-    );
+    assert!(errors[0].to_string().contains("its log is 000000000000beef, this one's 000000000000feed"), "{errors:?}");
     // Opened without a backup, what changes goes unnoticed.
     let path = live.path();
     drop(live.connection);

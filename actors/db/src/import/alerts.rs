@@ -57,7 +57,6 @@ fn find_attempt(
     if chain.is_empty() {
         return Ok(None);
     }
-    let last =
-        "SELECT max(uid) FROM task INDEXED BY task_chain WHERE chain = ?1 AND uid <= ?2 AND queue = ?3";
+    let last = "SELECT max(uid) FROM task INDEXED BY task_chain WHERE chain = ?1 AND uid <= ?2 AND queue = ?3";
     context.read_row(last, params![chain, own_instant(at, 999_999), queue], |row| row.optional_uid(0))
 }

@@ -82,8 +82,7 @@ fn first_attempt(
 ) -> rusqlite::Result<Option<i64>> {
     let (topic, job) = name.split_once(':').unwrap_or((name, ""));
     let Some(queue) = context.known_queue(topic, job)? else { return Ok(None) };
-    let first =
-        "SELECT min(uid) FROM task INDEXED BY task_chain WHERE chain = ?1 AND uid >= ?2 AND queue = ?3";
+    let first = "SELECT min(uid) FROM task INDEXED BY task_chain WHERE chain = ?1 AND uid >= ?2 AND queue = ?3";
     // A task's time is of whole seconds there: it may seem older than the file that started it.
     let since = (received - chrono::TimeDelta::seconds(1)).timestamp_micros();
     context.read_value(first, params![chain, since, queue])

@@ -31,8 +31,7 @@ pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite
     let (Ok(started), Ok(ended)) = (row.time_of("started"), row.time_of("ended")) else {
         return Ok(RowFate::Left("`started` or `ended` isn't a time"));
     };
-    let (id, info, meta, msg) =
-        (row.text_of("id"), row.text_of("info"), row.text_of("meta"), row.text_of("msg"));
+    let (id, info, meta, msg) = (row.text_of("id"), row.text_of("info"), row.text_of("meta"), row.text_of("msg"));
     // Without an id it is a chain of its own, the same each time.
     let chain = if id.is_empty() { format!("imported-{}", micros(created)) } else { id.clone() };
     let task = ForeignTask { topic, job, id, chain, info, meta, created };

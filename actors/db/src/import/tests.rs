@@ -40,8 +40,7 @@ impl Bench {
 
     /// Type, job, id, result, created.
     fn task(&self, (topic, job, id, result, created): Fields<'_>) {
-        let insert =
-            "INSERT INTO task_records (type, job, id, result, created, started, ended, info, meta, msg)
+        let insert = "INSERT INTO task_records (type, job, id, result, created, started, ended, info, meta, msg)
             VALUES (?1, ?2, ?3, ?4, ?5, '2024-01-15T05:00:10Z', '2024-01-15T05:00:12Z', '?i=1',
                 'retry=2&workflow=a.toml', 'm')";
         self.old.execute(insert, [topic, job, id, result, created]).unwrap();
@@ -85,17 +84,12 @@ fn tasks_of_both_schemas_are_taken_once_with_their_totals() {
         bench.task(("b", "", "id0", "complete", FIVE));
         bench.task(("a", "j", "id0", "complete", "2024-01-15T05:00:01Z"));
         let first = bench.run();
-        assert_eq!(
-            (first[&ImportKind::Tasks].taken, first[&ImportKind::Tasks].left.len()),
-            (7, 0),
-            "{first:?}"
-        );
+        assert_eq!((first[&ImportKind::Tasks].taken, first[&ImportKind::Tasks].left.len()), (7, 0), "{first:?}");
         let uids = bench.column("SELECT uid FROM task ORDER BY uid");
         let again = bench.run();
         assert_eq!((again[&ImportKind::Tasks].taken, again[&ImportKind::Tasks].known), (0, 7));
         assert_eq!(bench.column("SELECT uid FROM task ORDER BY uid"), uids);
-        let rollup =
-            "SELECT format('%s %d %d %d %d %d %d', topic, total, complete, error, alert, warn, run_millis)
+        let rollup = "SELECT format('%s %d %d %d %d %d %d', topic, total, complete, error, alert, warn, run_millis)
             FROM rollup JOIN queue ON queue.id = queue ORDER BY topic";
         assert_eq!(bench.column(rollup), ["a 6 3 1 1 1 12000", "b 1 1 0 0 0 2000"]);
         let rows = "SELECT format('%d %d %d %s %s %s', state, retry, result, text, info, msg)
@@ -124,10 +118,7 @@ fn what_cannot_be_taken_is_counted_with_its_reason() {
     ] {
         bench.task((topic, "", &format!("{topic}{result}{created}"), result, created));
     }
-    bench
-        .old
-        .execute("INSERT INTO task_records (type, created, result) VALUES ('a', NULL, 'complete')", [])
-        .unwrap();
+    bench.old.execute("INSERT INTO task_records (type, created, result) VALUES ('a', NULL, 'complete')", []).unwrap();
     // Bytes that are no text, a job that is none, an id that is none, a time that is a number.
     let ugly = "INSERT INTO task_records (type, job, id, created, result, info, started, ended)
         VALUES ('a b:c', NULL, NULL, 1705294800, 'error', CAST(x'ff41' AS TEXT), '0001-01-01T00:00:00Z', NULL)";
@@ -167,12 +158,9 @@ fn alerts_and_files_are_taken_once_and_nobody_is_told_again() {
     bench.task(("load", "j", "c1", "complete", FIVE));
     let alert = "INSERT INTO alert_records (task_id, task_time, task_type, job, msg, created_at)
         VALUES (?1, '2024-01-14T00:00:00Z', 'load', 'j', ?2, '2024-01-15 05:00:03')";
-    for (id, msg) in [
-        ("c1", "it failed"),
-        ("c1", "it failed"),
-        ("", "no template"),
-        ("c9", "INCOMPLETE: unfinished task detected"),
-    ] {
+    for (id, msg) in
+        [("c1", "it failed"), ("c1", "it failed"), ("", "no template"), ("c9", "INCOMPLETE: unfinished task detected")]
+    {
         bench.old.execute(alert, [id, msg]).unwrap();
     }
     let file = "INSERT INTO file_messages (path, size, last_modified, received_at, task_ids, task_names)

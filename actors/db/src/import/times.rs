@@ -85,8 +85,7 @@ mod tests {
             assert_eq!(read_time(&Value::Integer(number)), Ok(Some(five)), "{number}");
         }
         assert_eq!(read_time(&Value::Real(1_705_294_800.5)), Ok(Some(half)));
-        for none in [Value::Null, Value::Text(" ".to_owned()), Value::Text("0001-01-01T00:00:00Z".to_owned())]
-        {
+        for none in [Value::Null, Value::Text(" ".to_owned()), Value::Text("0001-01-01T00:00:00Z".to_owned())] {
             assert_eq!(read_time(&none), Ok(None), "{none:?}");
         }
         for nonsense in

@@ -13,8 +13,7 @@ pub const VERSION: usize = MIGRATIONS.len();
 
 /// Whether a database has the tables that every version of this program's has.
 pub(crate) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
-    let tables =
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('task', 'queue', 'rollup')";
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('task', 'queue', 'rollup')";
     let found: i64 = connection.query_row(tables, [], |row| row.get(0))?;
     // Another program may keep any number there.
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -54,8 +54,7 @@ impl TaskFinder<'_> {
             }
         };
         // One that is full before its limit goes on behind its last task.
-        let full =
-            tasks.last().map(|last| last.uid).filter(|last| in_order && page.uids.last() != Some(last));
+        let full = tasks.last().map(|last| last.uid).filter(|last| in_order && page.uids.last() != Some(last));
         let next = full.map(TaskCursor::After).or(page.next);
         let looked_until = page.looked_until.filter(|_| full.is_none()).map(|uid| from_micros(uid.0));
         Ok(TaskPage { tasks, next, looked_until })
@@ -69,13 +68,7 @@ impl TaskFinder<'_> {
         }
     }
 
-    fn find_rows(
-        &self,
-        range: UidRange,
-        order: ScanOrder,
-        limit: usize,
-        bound: usize,
-    ) -> rusqlite::Result<FoundRows> {
+    fn find_rows(&self, range: UidRange, order: ScanOrder, limit: usize, bound: usize) -> rusqlite::Result<FoundRows> {
         let sources = find_sources(self.connection, self.query)?;
         TaskScan::new(self.connection, self.query, range, order)?.scan_all(&sources, limit, bound)
     }
@@ -84,14 +77,11 @@ impl TaskFinder<'_> {
         let order = if self.query.ascending { ScanOrder::OldestFirst } else { ScanOrder::NewestFirst };
         let range = match &self.query.after {
             None => self.full_range(),
-            Some(TaskCursor::After(uid) | TaskCursor::Within { uid, .. }) => {
-                self.full_range().range_after(*uid, order)
-            }
+            Some(TaskCursor::After(uid) | TaskCursor::Within { uid, .. }) => self.full_range().range_after(*uid, order),
         };
         let limit = self.query.limit;
         // One more tells whether there is a next page.
-        let FoundRows { mut rows, reached } =
-            self.find_rows(range, order, limit.saturating_add(1), self.max_rows)?;
+        let FoundRows { mut rows, reached } = self.find_rows(range, order, limit.saturating_add(1), self.max_rows)?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().map(|row| row.uid);
@@ -109,12 +99,8 @@ impl TaskFinder<'_> {
         let (FoundRows { mut rows, reached }, oldest, newest) = match &self.query.after {
             // A piece that was looked at before may hold a few more that fit by now, but not many.
             Some(TaskCursor::Within { oldest, newest, .. }) => {
-                let found = self.find_rows(
-                    range.range_within(*oldest, *newest),
-                    order,
-                    usize::MAX,
-                    2 * self.max_rows,
-                )?;
+                let found =
+                    self.find_rows(range.range_within(*oldest, *newest), order, usize::MAX, 2 * self.max_rows)?;
                 (found, *oldest, *newest)
             }
             after => {
@@ -139,9 +125,7 @@ impl TaskFinder<'_> {
         // Pieces end where one was cut, or at the end of the range.
         let older = (reached.is_some() || oldest.0 > range.first).then_some(oldest);
         let next = match rows.last() {
-            Some(last) if more => {
-                Some(TaskCursor::Within { oldest, newest, key: last.key.clone(), uid: last.uid })
-            }
+            Some(last) if more => Some(TaskCursor::Within { oldest, newest, key: last.key.clone(), uid: last.uid }),
             _ => older.map(TaskCursor::After),
         };
         Ok(UidPage { uids: rows.into_iter().map(|row| row.uid).collect(), next, looked_until: older })
@@ -157,8 +141,7 @@ fn compare_keys(a: (&SortKey, Uid), b: (&SortKey, Uid), ascending: bool) -> Orde
 
 fn listed_attempts(connection: &Connection, uids: &[Uid]) -> rusqlite::Result<Vec<Attempt>> {
     let by_id = concat!(LISTED_COLUMNS!(), " WHERE task.uid = ?1");
-    let found =
-        uids.iter().map(|uid| connection.find_row(by_id, [uid.0], |row| read_listed(connection, row)));
+    let found = uids.iter().map(|uid| connection.find_row(by_id, [uid.0], |row| read_listed(connection, row)));
     found.filter_map(rusqlite::Result::transpose).collect()
 }
 

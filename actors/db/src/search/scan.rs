@@ -87,26 +87,17 @@ impl<'a> TaskScan<'a> {
         let by_name = matches!(query.sort, TaskSort::Type | TaskSort::Job);
         let filter = &query.filter;
         let named = !filter.topics.is_empty() || !filter.jobs.is_empty();
-        let names = if named || by_name || needs_names(&query.search) {
-            queue_names(connection)?
-        } else {
-            HashMap::new()
-        };
-        let fitting = names
-            .iter()
-            .filter(|(_, (topic, job))| is_listed(&filter.topics, topic) && is_listed(&filter.jobs, job));
+        let names =
+            if named || by_name || needs_names(&query.search) { queue_names(connection)? } else { HashMap::new() };
+        let fitting =
+            names.iter().filter(|(_, (topic, job))| is_listed(&filter.topics, topic) && is_listed(&filter.jobs, job));
         let queues = named.then(|| fitting.map(|(id, _)| *id).collect());
         let reads_texts = by_text || needs_texts(&query.search) || !filter.ids.is_empty();
         Ok(Self { connection, query, range, order, names, queues, reads_texts })
     }
 
     /// The first `limit` rows that fit, of all sources together; looks at no more than about `bound`.
-    pub(super) fn scan_all(
-        &self,
-        sources: &[TaskSource],
-        limit: usize,
-        bound: usize,
-    ) -> rusqlite::Result<FoundRows> {
+    pub(super) fn scan_all(&self, sources: &[TaskSource], limit: usize, bound: usize) -> rusqlite::Result<FoundRows> {
         // Shared out, so that a page of sixty topics costs what one of a single topic does.
         let each = (bound / sources.len().max(1)).max(1);
         let mut all = FoundRows::default();
@@ -252,8 +243,7 @@ impl<'a> TaskScan<'a> {
     }
 
     fn sort_key(&self, row: &Row<'_>) -> rusqlite::Result<SortKey> {
-        let (created, started, ended): (i64, Option<i64>, Option<i64>) =
-            (row.get(0)?, row.get(4)?, row.get(5)?);
+        let (created, started, ended): (i64, Option<i64>, Option<i64>) = (row.get(0)?, row.get(4)?, row.get(5)?);
         Ok(match self.query.sort {
             TaskSort::Created => SortKey::None,
             TaskSort::Started => number_key(started),
@@ -295,17 +285,11 @@ fn text_key(text: &str) -> SortKey {
 }
 
 fn needs_texts(search: &TaskSearch) -> bool {
-    search
-        .terms
-        .iter()
-        .any(|term| !matches!(term.field, SearchField::Type | SearchField::Job | SearchField::Result))
+    search.terms.iter().any(|term| !matches!(term.field, SearchField::Type | SearchField::Job | SearchField::Result))
 }
 
 fn needs_names(search: &TaskSearch) -> bool {
-    search
-        .terms
-        .iter()
-        .any(|term| matches!(term.field, SearchField::Type | SearchField::Job | SearchField::Any))
+    search.terms.iter().any(|term| matches!(term.field, SearchField::Type | SearchField::Job | SearchField::Any))
 }
 
 fn queue_names(connection: &Connection) -> rusqlite::Result<HashMap<i64, (String, String)>> {

@@ -120,8 +120,7 @@ fn few_unfinished(connection: &Connection, filter: &TaskFilter) -> rusqlite::Res
 /// The topics and jobs that the filter or the search is for; none when they are for all.
 fn matching_queues(connection: &Connection, query: &FindTasks) -> rusqlite::Result<Option<Vec<i64>>> {
     let filter = &query.filter;
-    let (topic, job) =
-        (query.search.whole_value(SearchField::Type), query.search.whole_value(SearchField::Job));
+    let (topic, job) = (query.search.whole_value(SearchField::Type), query.search.whole_value(SearchField::Job));
     if filter.topics.is_empty() && filter.jobs.is_empty() && topic.or(job).is_none() {
         return Ok(None);
     }

@@ -40,8 +40,7 @@ pub(crate) fn copy_while(from: &Path, to: &Path, is_wanted: impl Fn() -> bool) -
         .map_err(&folder_failed)?
         .into_temp_path();
     run_at_lower_priority(|| {
-        let copied =
-            vacuum_into(from, &partial).and_then(|()| fault::fail_at(FaultPoint::DuringSnapshot, from));
+        let copied = vacuum_into(from, &partial).and_then(|()| fault::fail_at(FaultPoint::DuringSnapshot, from));
         copied.map_err(SnapshotError::for_copy(to))?;
         check_snapshot(&partial)
     })?;
@@ -157,13 +156,8 @@ mod tests {
     fn no_database_and_a_newer_one_are_refused() {
         let (folder, from) = database(1);
         let other = folder.path().join("other.db");
-        std::fs::write(&other, "something else, longer than a header of a hundred bytes ".repeat(10))
-            .unwrap();
-        assert!(
-            matches!(check_snapshot(&other), Err(SnapshotError::Damaged { .. })),
-            "{:?}",
-            check_snapshot(&other)
-        );
+        std::fs::write(&other, "something else, longer than a header of a hundred bytes ".repeat(10)).unwrap();
+        assert!(matches!(check_snapshot(&other), Err(SnapshotError::Damaged { .. })), "{:?}", check_snapshot(&other));
         let foreign = folder.path().join("foreign.db");
         Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE task_records (id TEXT)").unwrap();
         let err = check_snapshot(&foreign).unwrap_err().to_string();

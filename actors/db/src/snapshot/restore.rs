@@ -86,9 +86,7 @@ pub fn verify_database(data: &Path) -> Result<DatabaseCondition, SnapshotError> 
     }
     let path = data.join(DATABASE);
     let found = open_read_only(&path).and_then(|connection| find_damage(&connection));
-    Ok(found
-        .map_err(SnapshotError::for_copy(&path))?
-        .map_or(DatabaseCondition::Sound, DatabaseCondition::Broken))
+    Ok(found.map_err(SnapshotError::for_copy(&path))?.map_or(DatabaseCondition::Sound, DatabaseCondition::Broken))
 }
 
 /// A checked copy of a snapshot on its way to become the database of a data folder that no service uses.
@@ -178,9 +176,8 @@ fn path_beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn newest_task(path: &Path) -> Result<Option<DateTime<Utc>>, SnapshotError> {
-    let newest = open_read_only(path).and_then(|connection| {
-        connection.read_row("SELECT max(uid) FROM task", [], |row| row.optional_time(0))
-    });
+    let newest = open_read_only(path)
+        .and_then(|connection| connection.read_row("SELECT max(uid) FROM task", [], |row| row.optional_time(0)));
     newest.map_err(SnapshotError::for_copy(path))
 }
 
@@ -229,10 +226,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         database(data.path(), "old");
         let snapshot = snapshot_of(data.path(), "one.db");
-        open_writer(&data.path().join(DATABASE))
-            .unwrap()
-            .execute("UPDATE name SET text = 'new'", [])
-            .unwrap();
+        open_writer(&data.path().join(DATABASE)).unwrap().execute("UPDATE name SET text = 'new'", []).unwrap();
         let refused = restore(&snapshot, data.path(), false).unwrap_err().to_string();
         assert!(refused.contains("--force"), "{refused}");
         assert_eq!(name(&data.path().join(DATABASE)), "new");

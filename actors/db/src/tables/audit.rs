@@ -30,17 +30,14 @@ impl WriteCommand for RecordAudit {
 pub(crate) const MAX_ENTRIES_READ: usize = 5_000;
 
 /// Ordered by time and then id, so that a page goes on where the last one ended also where the clock was set back.
-pub(crate) const CHANGES_BACKWARDS: &str =
-    "SELECT id, at, who, source, action, what, detail, status FROM change
+pub(crate) const CHANGES_BACKWARDS: &str = "SELECT id, at, who, source, action, what, detail, status FROM change
      WHERE at >= ?1 AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4";
 
 impl ReadQuery for ListAuditRecords {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<AuditRecordPage> {
         let below = match self.after {
             None => Some((micros(self.to), i64::MIN)),
-            Some(id) => {
-                connection.find_value("SELECT at FROM change WHERE id = ?1", [id])?.map(|at| (at, id))
-            }
+            Some(id) => connection.find_value("SELECT at FROM change WHERE id = ?1", [id])?.map(|at| (at, id)),
         };
         // The entry left with old history, and so did all after it.
         let Some((at, id)) = below else { return Ok(AuditRecordPage::default()) };

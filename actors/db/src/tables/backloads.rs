@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use flowlord_domain::TaskResult;
 use flowlord_domain::backload::{TaskSelection, slot_of_meta};
 use flowlord_messages::backloads::{
-    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES,
-    MAX_UNFINISHED_BACKLOADS, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState,
-    StoreBackloadChunk, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES, MAX_UNFINISHED_BACKLOADS,
+    ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
 };
 
 use crate::tables::prelude::*;
@@ -27,14 +26,7 @@ impl WriteCommand for SaveBackload {
         Ok(context.insert_row(
             "INSERT INTO backload (requested, changed, state, total, next, digest, request, message)
              VALUES (?1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
-            params![
-                micros(self.now),
-                state.to_column(),
-                self.total,
-                to_signed(self.digest),
-                self.order,
-                self.message
-            ],
+            params![micros(self.now), state.to_column(), self.total, to_signed(self.digest), self.order, self.message],
         )?)
     }
 }
@@ -46,15 +38,7 @@ impl WriteCommand for StoreBackloadChunk {
             "UPDATE backload SET next = ?3, created = created + ?4, skipped = skipped + ?5,
                  failed = failed + ?6, changed = ?7, state = iif(?3 < total, 0, 3)
              WHERE id = ?1 AND next = ?2 AND state = 0",
-            params![
-                self.id,
-                self.from,
-                self.next,
-                self.tasks.len(),
-                self.skipped,
-                self.failed.len(),
-                micros(self.now)
-            ],
+            params![self.id, self.from, self.next, self.tasks.len(), self.skipped, self.failed.len(), micros(self.now)],
         )?;
         if moved == 0 {
             let detail = format!("backload {} is not running, or is not at its task {}", self.id, self.from);
@@ -93,8 +77,7 @@ impl WriteContext<'_> {
         if failed.is_empty() {
             return Ok(());
         }
-        let known: usize =
-            self.read_value("SELECT count(*) FROM backload_failure WHERE backload = ?1", [id])?;
+        let known: usize = self.read_value("SELECT count(*) FROM backload_failure WHERE backload = ?1", [id])?;
         // Only the first are kept: a template that is wrong fails for every time of a year.
         for failure in failed.iter().take(MAX_BACKLOAD_FAILURES.saturating_sub(known)) {
             self.run_sql(
@@ -165,10 +148,7 @@ impl ReadQuery for ReadBackload {
 impl ReadQuery for ReadBackloads {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let sql = if self.running {
-            concat!(
-                BACKLOAD_COLUMNS!(),
-                " WHERE state < 2 AND state = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2"
-            )
+            concat!(BACKLOAD_COLUMNS!(), " WHERE state < 2 AND state = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2")
         } else {
             concat!(BACKLOAD_COLUMNS!(), " WHERE id < ?1 AND ?3 IS NOT NULL ORDER BY id DESC LIMIT ?2")
         };
@@ -181,10 +161,7 @@ impl ReadQuery for CheckBackload {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<BackloadCheck> {
         let Some(queue) = find_queue(connection, &self.topic, &self.job)? else {
             // Nothing of this topic ever ran: all is missing and nothing failed.
-            return Ok(BackloadCheck {
-                wanted: vec![self.only != TaskSelection::Failed; self.tasks.len()],
-                ready: 0,
-            });
+            return Ok(BackloadCheck { wanted: vec![self.only != TaskSelection::Failed; self.tasks.len()], ready: 0 });
         };
         let ready = connection.read_value(
             "SELECT count(*) FROM
@@ -212,8 +189,8 @@ fn choose_tasks(
         by_info.entry(info).or_default().entry(slot_of_meta(meta)).or_insert(number);
     }
     let mut wanted = vec![false; tasks.len()];
-    let mut attempts = connection
-        .prepare_cached("SELECT meta, result FROM task WHERE queue = ?1 AND info = ?2 ORDER BY uid DESC")?;
+    let mut attempts =
+        connection.prepare_cached("SELECT meta, result FROM task WHERE queue = ?1 AND info = ?2 ORDER BY uid DESC")?;
     for (info, mut open) in by_info {
         let mut rows = attempts.query(params![queue, info])?;
         while !open.is_empty()

@@ -67,8 +67,7 @@ struct PageTree {
 }
 
 fn measure_tree(connection: &Connection, name: &str, most_pages: u64) -> rusqlite::Result<PageTree> {
-    let mut pages =
-        connection.prepare_cached("SELECT pagetype, ncell, pgsize FROM dbstat WHERE name = ?1")?;
+    let mut pages = connection.prepare_cached("SELECT pagetype, ncell, pgsize FROM dbstat WHERE name = ?1")?;
     let mut rows = pages.query([name])?;
     let (mut tree, mut seen) = (PageTree::default(), 0);
     while let Some(row) = rows.next()? {

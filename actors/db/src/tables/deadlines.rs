@@ -3,9 +3,7 @@
 use flowlord_domain::Attempt;
 use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::workflow::TaskName;
-use flowlord_messages::deadlines::{
-    DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
-};
+use flowlord_messages::deadlines::{DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::schedule::SlotKey;
 
 use crate::column::HELD;
@@ -32,11 +30,10 @@ const NEAR_MICROS: i64 = 10_000_000;
 
 impl ReadQuery for ReadDeadlineInput {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<DeadlineInput> {
-        let stored: Option<(i64, i64)> = connection.find_row(
-            "SELECT looked_until, unfinished_until FROM watch WHERE id = 1",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
+        let stored: Option<(i64, i64)> =
+            connection.find_row("SELECT looked_until, unfinished_until FROM watch WHERE id = 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
         let (looked_until, after) = stored.unwrap_or_default();
         let before = micros(self.unfinished_before);
         let mut unfinished = read_unfinished(connection, after, before)?;
@@ -123,12 +120,7 @@ fn read_pauses(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Phas
 }
 
 fn read_pause(row: &Row<'_>) -> rusqlite::Result<PhasePause> {
-    Ok(PhasePause {
-        workflow: row.get(0)?,
-        task: row.get(1)?,
-        since: row.time(2)?,
-        until: row.optional_time(3)?,
-    })
+    Ok(PhasePause { workflow: row.get(0)?, task: row.get(1)?, since: row.time(2)?, until: row.optional_time(3)? })
 }
 
 /// Of the tasks that workers have, which there are only so many of.

@@ -4,8 +4,8 @@ use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_messages::files::{
     FileMatchEffect, FileMatchState, FilePhaseOutcome, FileRecordOutcome, KeepWatchedPlaces, ListFileEvents,
-    NewFileMatch, ReadSeenFiles, ReadWaitingFiles, RecordFile, SaveSeenFiles, SeenFile, SeenPlace,
-    StoredFileEvent, StoredFileMatch, WaitingFile,
+    NewFileMatch, ReadSeenFiles, ReadWaitingFiles, RecordFile, SaveSeenFiles, SeenFile, SeenPlace, StoredFileEvent,
+    StoredFileMatch, WaitingFile,
 };
 
 use crate::tables::prelude::*;
@@ -73,8 +73,7 @@ impl WriteCommand for SaveSeenFiles {
 
 impl WriteCommand for KeepWatchedPlaces {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
-        let known: Vec<String> =
-            context.read_rows("SELECT location FROM file_place", [], |row| row.get(0))?;
+        let known: Vec<String> = context.read_rows("SELECT location FROM file_place", [], |row| row.get(0))?;
         // Its files go with it by the foreign key: one watched again later begins as new.
         for place in known.iter().filter(|known| !self.places.contains(known)) {
             context.run_sql("DELETE FROM file_place WHERE location = ?1", [place])?;
@@ -133,12 +132,7 @@ impl WriteContext<'_> {
         )
     }
 
-    fn apply_match(
-        &mut self,
-        phase: i64,
-        found: &NewFileMatch,
-        record: &RecordFile,
-    ) -> CommandResult<StoredFileMatch> {
+    fn apply_match(&mut self, phase: i64, found: &NewFileMatch, record: &RecordFile) -> CommandResult<StoredFileMatch> {
         let state = match &found.effect {
             FileMatchEffect::Start(task) => {
                 let (uid, held) = self.start_task(task, record.now)?;
@@ -218,23 +212,20 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
 }
 
 fn read_outcome(row: &Row<'_>) -> rusqlite::Result<FilePhaseOutcome> {
-    let phase =
-        FilePhase { workflow: row.get(0)?, task: row.get(1)?, pattern: row.get(2)?, nth: row.get(3)? };
+    let phase = FilePhase { workflow: row.get(0)?, task: row.get(1)?, pattern: row.get(2)?, nth: row.get(3)? };
     Ok(FilePhaseOutcome { phase, state: row.enum_value(4)?, uid: row.optional_uid(5)?, why: row.get(6)? })
 }
 
 impl ReadQuery for ReadSeenFiles {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<SeenPlace> {
-        let found: Option<(i64, Option<i64>)> = connection.find_row(
-            "SELECT id, since FROM file_place WHERE location = ?1",
-            [&self.place],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let Some((place, since)) = found else { return Ok(SeenPlace::default()) };
-        let files =
-            connection.read_rows("SELECT path, etag FROM file_seen WHERE place = ?1", [place], |row| {
+        let found: Option<(i64, Option<i64>)> =
+            connection.find_row("SELECT id, since FROM file_place WHERE location = ?1", [&self.place], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
+        let Some((place, since)) = found else { return Ok(SeenPlace::default()) };
+        let files = connection.read_rows("SELECT path, etag FROM file_seen WHERE place = ?1", [place], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         Ok(SeenPlace { since: since.map(from_micros), files })
     }
 }

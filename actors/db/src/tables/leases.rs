@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
-    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, ReadNextExpiry, ReapLeases,
-    ReapedLeases, ReleaseLease, TopicFilter,
+    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, ReadNextExpiry, ReapLeases, ReapedLeases,
+    ReleaseLease, TopicFilter,
 };
 use rusqlite::OptionalExtension as _;
 
@@ -49,9 +49,7 @@ impl WriteContext<'_> {
         match &filter.job {
             // Looked up, not made: workers may ask for topics that never come.
             Some(job) => Ok(self.known_queue(&filter.topic, job)?.into_iter().collect()),
-            None => {
-                self.read_rows("SELECT id FROM queue WHERE topic = ?1", [&filter.topic], |row| row.get(0))
-            }
+            None => self.read_rows("SELECT id FROM queue WHERE topic = ?1", [&filter.topic], |row| row.get(0)),
         }
     }
 
@@ -62,8 +60,7 @@ impl WriteContext<'_> {
         // One look into the index for each queue: over several at once SQLite would sort all that is ready.
         let mut oldest: Option<(i64, i64)> = None;
         for queue in queues {
-            let first =
-                statement.query_row(params![queue, lane], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let first = statement.query_row(params![queue, lane], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             oldest = oldest.into_iter().chain(first).min();
         }
         Ok(oldest.map(|(_, uid)| uid))
@@ -83,14 +80,7 @@ impl WriteContext<'_> {
         self.run_sql(
             "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
                  progress = NULL, started = ?5, lease_micros = ?6 WHERE uid = ?1 AND state = 0",
-            params![
-                uid,
-                micros(expires),
-                to_signed(secret),
-                worker,
-                micros(now),
-                wanted.lease.num_microseconds()
-            ],
+            params![uid, micros(expires), to_signed(secret), worker, micros(now), wanted.lease.num_microseconds()],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
         Ok(LeaseGrant { lease: LeaseToken { uid: Uid(uid), secret }, expires, task })

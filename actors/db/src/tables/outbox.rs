@@ -18,12 +18,8 @@ impl WriteCommand for RecordDelivery {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let (sent, uncertain, error, retry_at) = match &self.delivery {
             DeliveryOutcome::Sent | DeliveryOutcome::Skipped => (Some(micros(self.now)), false, None, None),
-            DeliveryOutcome::Refused { error, retry_at } => {
-                (None, false, Some(error), Some(micros(*retry_at)))
-            }
-            DeliveryOutcome::Unknown { error, retry_at } => {
-                (None, true, Some(error), Some(micros(*retry_at)))
-            }
+            DeliveryOutcome::Refused { error, retry_at } => (None, false, Some(error), Some(micros(*retry_at))),
+            DeliveryOutcome::Unknown { error, retry_at } => (None, true, Some(error), Some(micros(*retry_at))),
         };
         context.run_sql(
             "UPDATE outbox SET attempts = attempts + 1, sent = ?2, uncertain = max(uncertain, ?3),
@@ -42,11 +38,7 @@ impl WriteCommand for RecordDelivery {
 
 impl WriteContext<'_> {
     /// Puts a message into the outbox, unless one with its key is or was there.
-    pub(crate) fn enqueue_message(
-        &mut self,
-        message: &NewMessage,
-        now: DateTime<Utc>,
-    ) -> rusqlite::Result<()> {
+    pub(crate) fn enqueue_message(&mut self, message: &NewMessage, now: DateTime<Utc>) -> rusqlite::Result<()> {
         self.run_sql(
             "INSERT OR IGNORE INTO outbox (at, route, kind, key, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![micros(now), message.route, message.kind, message.key, message.payload],
@@ -70,14 +62,7 @@ impl WriteContext<'_> {
         self.run_sql(
             "INSERT OR REPLACE INTO slack_thread (route, opened, via, channel, ts, payload)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                thread.route,
-                micros(thread.opened),
-                thread.via,
-                thread.channel,
-                thread.ts,
-                thread.payload
-            ],
+            params![thread.route, micros(thread.opened), thread.via, thread.channel, thread.ts, thread.payload],
         )
     }
 }
@@ -115,15 +100,10 @@ impl ReadQuery for ReadPendingMessages {
 
 impl ReadQuery for ReadOutages {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        connection.read_rows(
-            "SELECT route, since, failures, retry_at FROM slack_outage ORDER BY route",
-            [],
-            |row| {
-                let outage =
-                    TransportOutage { since: row.time(1)?, failures: row.get(2)?, retry_at: row.time(3)? };
-                Ok(RouteTransport { route: row.get(0)?, outage: Some(outage) })
-            },
-        )
+        connection.read_rows("SELECT route, since, failures, retry_at FROM slack_outage ORDER BY route", [], |row| {
+            let outage = TransportOutage { since: row.time(1)?, failures: row.get(2)?, retry_at: row.time(3)? };
+            Ok(RouteTransport { route: row.get(0)?, outage: Some(outage) })
+        })
     }
 }
 

@@ -12,8 +12,7 @@ use crate::writer::context::answer_each;
 impl WriteCommand for ApplyOutcomes {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         // Refusals write nothing before they refuse, so the others of the command stand.
-        let finished =
-            self.outcomes.iter().map(|(claim, decision)| context.finish_task(claim, decision, self.now));
+        let finished = self.outcomes.iter().map(|(claim, decision)| context.finish_task(claim, decision, self.now));
         finished.map(answer_each).collect()
     }
 }

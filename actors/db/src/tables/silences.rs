@@ -9,8 +9,7 @@ use crate::tables::prelude::*;
 
 impl WriteCommand for AddSilence {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
-        let holding: i64 =
-            context.read_value("SELECT count(*) FROM silence WHERE until > ?1", [micros(self.now)])?;
+        let holding: i64 = context.read_value("SELECT count(*) FROM silence WHERE until > ?1", [micros(self.now)])?;
         if usize::try_from(holding).is_ok_and(|holding| holding >= MAX_SILENCES) {
             let detail = format!(
                 "{holding} silences are active, and more are not allowed: end some, or create one that matches more"

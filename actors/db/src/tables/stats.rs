@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use flowlord_messages::stats::{
-    DayMarks, DayTotals, HourTotals, MAX_HOURS, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals,
-    ReadHourCounts, ResultCounts,
+    DayMarks, DayTotals, HourTotals, MAX_HOURS, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts,
+    ResultCounts,
 };
 
 use crate::tables::prelude::*;
@@ -89,12 +89,9 @@ impl ReadQuery for ReadDayMarks {
             let times = [micros(from), micros(to)];
             Ok(DayMarks {
                 day,
-                tasks: connection
-                    .has_row("SELECT 1 FROM rollup WHERE hour >= ?1 AND hour < ?2 LIMIT 1", hours)?,
-                alerts: connection
-                    .has_row("SELECT 1 FROM alert WHERE at >= ?1 AND at < ?2 LIMIT 1", times)?,
-                files: connection
-                    .has_row("SELECT 1 FROM file_event WHERE at >= ?1 AND at < ?2 LIMIT 1", times)?,
+                tasks: connection.has_row("SELECT 1 FROM rollup WHERE hour >= ?1 AND hour < ?2 LIMIT 1", hours)?,
+                alerts: connection.has_row("SELECT 1 FROM alert WHERE at >= ?1 AND at < ?2 LIMIT 1", times)?,
+                files: connection.has_row("SELECT 1 FROM file_event WHERE at >= ?1 AND at < ?2 LIMIT 1", times)?,
             })
         });
         marks.collect()

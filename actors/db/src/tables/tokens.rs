@@ -12,8 +12,7 @@ impl WriteCommand for AddToken {
             params![self.name, self.role.as_str(), self.hash, micros(self.now)],
         )?;
         if added == 0 {
-            let detail =
-                format!("there is already a token named {}: remove it, or choose another name", self.name);
+            let detail = format!("there is already a token named {}: remove it, or choose another name", self.name);
             return Err(CommandError::refused(Code::InvalidRequest, detail));
         }
         Ok(())
@@ -35,9 +34,8 @@ impl ReadQuery for ReadTokens {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Vec<StoredToken>> {
         connection.read_rows("SELECT name, role, hash, created FROM token ORDER BY name", [], |row| {
             let role: String = row.get(1)?;
-            let role = role
-                .parse()
-                .map_err(|err| rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(err)))?;
+            let role =
+                role.parse().map_err(|err| rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(err)))?;
             Ok(StoredToken { name: row.get(0)?, role, hash: row.get(2)?, created: row.time(3)? })
         })
     }

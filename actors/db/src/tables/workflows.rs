@@ -25,11 +25,7 @@ impl WriteCommand for SaveWorkflows {
 
 impl ReadQuery for ReadWorkflows {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        connection.read_rows(
-            "SELECT path, hash, problem, content FROM workflow ORDER BY path",
-            [],
-            read_record,
-        )
+        connection.read_rows("SELECT path, hash, problem, content FROM workflow ORDER BY path", [], read_record)
     }
 }
 

@@ -55,10 +55,8 @@ pub(super) async fn ladder(db: &Db) -> flowlord_messages::alerts::EscalationInpu
 async fn an_alert_result_is_in_the_outbox_with_its_result() {
     let db = Db::new();
     let uid = db.create(vec![task("a", "j")]).await.uids[0];
-    let outcome = TaskDecision {
-        alerts: vec![alert(AlertKind::Result, Some("line 1\nline 2"))],
-        ..decision(TaskResult::Alert)
-    };
+    let outcome =
+        TaskDecision { alerts: vec![alert(AlertKind::Result, Some("line 1\nline 2"))], ..decision(TaskResult::Alert) };
     db.finish(ResultClaim::Task(uid), outcome).await.unwrap();
     let db = db.reopen();
     let messages = db.read(ReadPendingMessages { limit: 10 }).await.unwrap();
@@ -66,13 +64,8 @@ async fn an_alert_result_is_in_the_outbox_with_its_result() {
     assert!(messages[0].payload.contains("a:j: broke"), "{}", messages[0].payload);
     assert!(messages[0].payload.contains("line 2"), "{}", messages[0].payload);
     assert!(ladder(&db).await.untold.is_empty(), "told at once isn't told again");
-    let all = ListAlerts {
-        from: noon(),
-        to: noon() + seconds(1),
-        filter: AlertFilter::default(),
-        after: None,
-        limit: 10,
-    };
+    let all =
+        ListAlerts { from: noon(), to: noon() + seconds(1), filter: AlertFilter::default(), after: None, limit: 10 };
     let alerts = db.read(all).await.unwrap();
     assert_eq!((alerts[0].kind, alerts[0].at_once, alerts[0].topic.as_str()), (AlertKind::Result, true, "a"));
 }
@@ -99,8 +92,7 @@ async fn a_task_is_found_unfinished_once() {
     let db = Db::new();
     let uids = db.create(vec![task("a", ""), task("b", "")]).await.uids;
     db.finish(ResultClaim::Task(uids[0]), decision(TaskResult::Complete)).await.unwrap();
-    let read =
-        |before| ReadDeadlineInput { unfinished_before: before, running_since: None, paused_after: before };
+    let read = |before| ReadDeadlineInput { unfinished_before: before, running_since: None, paused_after: before };
     assert!(db.read(read(noon() - seconds(1))).await.unwrap().unfinished.is_empty());
     let found = db.read(read(noon() + seconds(1))).await.unwrap();
     assert_eq!(found.looked_until, None);
@@ -109,10 +101,7 @@ async fn a_task_is_found_unfinished_once() {
         looked_until: noon() + seconds(1),
         unfinished_until: noon() + seconds(1),
         breaches: vec![
-            DeadlineBreach {
-                key: "unfinished/b".to_owned(),
-                alert: Some(alert(AlertKind::Unfinished, None)),
-            },
+            DeadlineBreach { key: "unfinished/b".to_owned(), alert: Some(alert(AlertKind::Unfinished, None)) },
             DeadlineBreach { key: "with it".to_owned(), alert: None },
         ],
     };

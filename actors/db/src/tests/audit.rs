@@ -49,9 +49,7 @@ async fn changes_are_listed_newest_first_page_by_page() {
 async fn changes_are_found_by_who_and_by_what_kind() {
     let db = Db::new();
     let by = |who: &str, action| AuditRecord { who: who.to_owned(), action, ..change(1) };
-    for change in
-        [by("ann", AuditAction::Pause), by("bob", AuditAction::Token), by("ann", AuditAction::Token)]
-    {
+    for change in [by("ann", AuditAction::Pause), by("bob", AuditAction::Token), by("ann", AuditAction::Token)] {
         db.write(RecordAudit { change }).await.unwrap();
     }
     let found = async |who: &[&str], actions: &[AuditAction]| {
@@ -104,8 +102,7 @@ async fn old_changes_leave_with_the_rest() {
         db.write(RecordAudit { change: change(minutes) }).await.unwrap();
     }
     let before = noon() + TimeDelta::minutes(10);
-    let removed =
-        db.write(RemoveHistory { before, after: HistoryPosition::default(), limit: 100 }).await.unwrap();
+    let removed = db.write(RemoveHistory { before, after: HistoryPosition::default(), limit: 100 }).await.unwrap();
     assert_eq!(removed.others, 1);
     assert_eq!(db.read(page(None)).await.unwrap().changes.len(), 1);
 }

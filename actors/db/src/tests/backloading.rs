@@ -2,9 +2,8 @@
 
 use flowlord_domain::backload::TaskSelection;
 use flowlord_messages::backloads::{
-    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES,
-    MAX_UNFINISHED_BACKLOADS, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState,
-    StoreBackloadChunk, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES, MAX_UNFINISHED_BACKLOADS,
+    ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
 };
 use flowlord_messages::results::ResultClaim;
 
@@ -125,27 +124,18 @@ async fn only_so_many_are_unfinished_and_only_so_much_is_remembered() {
 #[actix::test]
 async fn what_is_missing_or_failed_is_found_by_topic_job_info_and_time() {
     let db = Db::new();
-    assert_eq!(
-        db.check(TaskSelection::Missing, &[1, 2]).await,
-        BackloadCheck { wanted: vec![true, true], ready: 0 }
-    );
+    assert_eq!(db.check(TaskSelection::Missing, &[1, 2]).await, BackloadCheck { wanted: vec![true, true], ready: 0 });
     assert_eq!(db.check(TaskSelection::Failed, &[1]).await.wanted, [false]);
     let other_time = NewTask { meta: "cron=2026-01-01T09".to_owned(), ..past(2) };
     let other_job = NewTask { job: String::new(), ..past(2) };
     let created = db.create(vec![past(1), past(3), past(4), past(5), other_time, other_job]).await;
     assert_eq!(db.check(TaskSelection::Missing, &[1, 2, 2, 3]).await.wanted, [false, true, false, false]);
-    assert_eq!(
-        db.check(TaskSelection::All, &[1, 2]).await,
-        BackloadCheck { wanted: vec![true, true], ready: 3 }
-    );
+    assert_eq!(db.check(TaskSelection::All, &[1, 2]).await, BackloadCheck { wanted: vec![true, true], ready: 3 });
     for (n, result) in [(1, TaskResult::Error), (2, TaskResult::Alert), (3, TaskResult::Complete)] {
         let decision = TaskDecision { meta: format!("a=1&{}", past(n + 2).meta), ..decision(result) };
         db.finish(ResultClaim::Task(created.uids[n]), decision).await.unwrap();
     }
-    assert_eq!(
-        db.check(TaskSelection::Failed, &[1, 2, 3, 4, 5]).await.wanted,
-        [false, false, true, true, false]
-    );
+    assert_eq!(db.check(TaskSelection::Failed, &[1, 2, 3, 4, 5]).await.wanted, [false, false, true, true, false]);
     assert_eq!(db.check(TaskSelection::Missing, &[3, 4, 5]).await.wanted, [false, false, false]);
     // The last attempt counts.
     db.create(vec![past(3)]).await;

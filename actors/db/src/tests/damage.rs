@@ -10,9 +10,7 @@ use flowlord_testkit::VirtualClock;
 use rusqlite::Connection;
 
 use super::*;
-use crate::{
-    DATABASE, DamageMark, DatabaseCondition, HandledDamage, SeenDamage, inspect_database, verify_database,
-};
+use crate::{DATABASE, DamageMark, DatabaseCondition, HandledDamage, SeenDamage, inspect_database, verify_database};
 
 /// Writes over every leaf of a table or index, as a disk that returns something else.
 fn spoil(db: &Db, name: &str) {
@@ -70,9 +68,7 @@ impl Filled {
     async fn is_refused(&self, seen_by: &str) {
         let refused = self.db.write(creation(vec![task("after", "")])).await.unwrap_err();
         assert_eq!(refused.code, Code::Storage);
-        let said = format!(
-            "the database is damaged (seen at 2026-03-01T12:00:00Z by {seen_by}: database disk image"
-        );
+        let said = format!("the database is damaged (seen at 2026-03-01T12:00:00Z by {seen_by}: database disk image");
         assert!(refused.detail.starts_with(&said), "{refused}");
         assert!(refused.detail.contains("nothing of this was stored"), "{refused}");
         assert_eq!(code(self.db.write(Ping).await), Code::Storage, "it doesn't look well");
@@ -100,10 +96,7 @@ async fn damage_met_by_a_read_of_a_table_or_an_index_ends_acknowledging_and_leav
         let chain = ReadChain { id: "chain-150".to_owned() };
         assert_eq!(code(filled.db.read(chain).await), Code::Storage, "{name}");
         filled.is_refused("a read").await;
-        assert!(
-            matches!(verify_database(filled.db.folder.path()).unwrap(), DatabaseCondition::Broken(_)),
-            "{name}"
-        );
+        assert!(matches!(verify_database(filled.db.folder.path()).unwrap(), DatabaseCondition::Broken(_)), "{name}");
     }
 }
 
@@ -139,8 +132,7 @@ async fn damage_met_while_it_opens_leaves_a_mark_too() {
     assert_eq!(inspect_database(folder.path()).unwrap(), DatabaseCondition::Sound);
     let lock = FolderLock::take(folder.path()).unwrap();
     let kit = ActorEnvironment::system(Arc::new(|_| {})).kit("db");
-    let opened =
-        Database::open(lock, Some(1), &Arbiter::new().handle(), kit, CommitHints::default()).unwrap_err();
+    let opened = Database::open(lock, Some(1), &Arbiter::new().handle(), kit, CommitHints::default()).unwrap_err();
     assert!(opened.is_damage(), "{opened}");
     let seen = DamageMark::read(folder.path()).unwrap().seen.expect("a mark");
     assert!(seen.what.starts_with("the start: "), "{seen:?}");
@@ -201,8 +193,7 @@ fn a_mark_keeps_what_was_seen_first() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(DamageMark::read(folder.path()).unwrap(), DamageMark::default());
     assert_eq!(crate::mark_if_damaged(folder.path(), noon()), None, "there is no database");
-    let first =
-        DamageMark { seen: Some(SeenDamage { at: noon(), what: "first".to_owned() }), ..handled(true) };
+    let first = DamageMark { seen: Some(SeenDamage { at: noon(), what: "first".to_owned() }), ..handled(true) };
     first.write(folder.path()).unwrap();
     assert_eq!(DamageMark::read(folder.path()).unwrap(), first);
     DamageMark::remove(folder.path()).unwrap();

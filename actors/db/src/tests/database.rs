@@ -13,10 +13,7 @@ async fn the_database_says_what_it_is_like() {
     assert!(facts.path.ends_with("flowlord.db"), "{facts:?}");
     assert_eq!(facts.schema, u64::try_from(crate::VERSION).unwrap());
     assert!(facts.pages > 200 && facts.page_size == 4_096 && facts.log_bytes > 0, "{facts:?}");
-    assert!(
-        facts.tables.contains(&"task".to_owned())
-            && !facts.tables.iter().any(|name| name.starts_with("sqlite_"))
-    );
+    assert!(facts.tables.contains(&"task".to_owned()) && !facts.tables.iter().any(|name| name.starts_with("sqlite_")));
 
     let measure = |table: &str, most_pages| MeasureTable { table: table.to_owned(), most_pages };
     let tasks = db.read(measure("task", 100_000)).await.unwrap();

@@ -32,14 +32,8 @@ async fn each_day_says_what_it_has() {
     db.write(RaiseAlerts { alerts: vec![alert] }).await.unwrap();
     let file = FileEvent { path: "/in/a".to_owned(), ..FileEvent::default() };
     let now = noon() + seconds(24 * 3600);
-    let record = RecordFile {
-        now,
-        file,
-        source: FileSource::Api,
-        ignored: String::new(),
-        matches: Vec::new(),
-        seen: None,
-    };
+    let record =
+        RecordFile { now, file, source: FileSource::Api, ignored: String::new(), matches: Vec::new(), seen: None };
     db.write(record).await.unwrap();
     let marks = db.read(days("2026-02-27", "2026-03-04")).await.unwrap();
     let has = |marks: &DayMarks| (marks.day.to_string(), marks.tasks, marks.alerts, marks.files);

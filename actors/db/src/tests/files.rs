@@ -5,20 +5,15 @@ use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
 use flowlord_messages::files::{
-    FileMatchEffect, FileMatchState, FileRecordOutcome, FileSource, KeepWatchedPlaces, ListFileEvents,
-    NewFileMatch, ReadSeenFiles, ReadWaitingFiles, RecordFile, SaveSeenFiles, SeenFile, StoredFileEvent,
+    FileMatchEffect, FileMatchState, FileRecordOutcome, FileSource, KeepWatchedPlaces, ListFileEvents, NewFileMatch,
+    ReadSeenFiles, ReadWaitingFiles, RecordFile, SaveSeenFiles, SeenFile, StoredFileEvent,
 };
 use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 
 use super::*;
 
 fn phase(pattern: &str) -> FilePhase {
-    FilePhase {
-        workflow: "w.toml".to_owned(),
-        task: "load:j".to_owned(),
-        pattern: pattern.to_owned(),
-        nth: 0,
-    }
+    FilePhase { workflow: "w.toml".to_owned(), task: "load:j".to_owned(), pattern: pattern.to_owned(), nth: 0 }
 }
 
 fn file(path: &str, version: &str) -> FileEvent {
@@ -80,29 +75,19 @@ async fn files_wait_for_each_other_and_start_together() {
     let (b, waits) = db.record(record(file("/in/b", "1"), vec![wait(&[a])])).await;
     assert_eq!(waits, [(FileMatchState::Waiting, None)]);
     let db = db.reopen();
-    assert_eq!(
-        db.write(record(file("/in/c", "1"), vec![start(&[a])])).await.unwrap(),
-        FileRecordOutcome::Changed
-    );
+    assert_eq!(db.write(record(file("/in/c", "1"), vec![start(&[a])])).await.unwrap(), FileRecordOutcome::Changed);
     let (_, repeated) = db.record(record(file("/in/a", "1"), vec![start(&[a])])).await;
     assert_eq!(repeated, [(FileMatchState::Repeated, None)], "it waits already");
     let newer = NewFileMatch { effect: FileMatchEffect::WaitsAlready, ..start(&[a, b]) };
-    assert_eq!(
-        db.record(record(file("/in/a", "2"), vec![newer])).await.1,
-        [(FileMatchState::Repeated, None)]
-    );
+    assert_eq!(db.record(record(file("/in/a", "2"), vec![newer])).await.1, [(FileMatchState::Repeated, None)]);
     let read = || ReadWaitingFiles { phases: vec![phase("/none"), phase("/in/*")] };
     let waiting = db.read(read()).await.unwrap();
     assert_eq!(waiting[0], []);
-    assert_eq!(
-        waiting[1].iter().map(|w| (w.event, w.path.as_str())).collect::<Vec<_>>(),
-        [(a, "/in/a"), (b, "/in/b")]
-    );
+    assert_eq!(waiting[1].iter().map(|w| (w.event, w.path.as_str())).collect::<Vec<_>>(), [(a, "/in/a"), (b, "/in/b")]);
     let (_, started) = db.record(record(file("/in/c", "1"), vec![start(&[a, b])])).await;
     let uid = started[0].1.unwrap();
     assert_eq!(db.read(read()).await.unwrap()[1], []);
-    let of_task: Vec<_> =
-        db.files(None, 9).await.into_iter().filter(|e| e.phases[0].uid == Some(uid)).collect();
+    let of_task: Vec<_> = db.files(None, 9).await.into_iter().filter(|e| e.phases[0].uid == Some(uid)).collect();
     let paths: Vec<_> = of_task.iter().map(|event| event.file.path.as_str()).collect();
     assert_eq!(paths, ["/in/c", "/in/b", "/in/a"], "all of them say what they started");
 }
@@ -123,10 +108,8 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
         task_time: None,
         at_once: None,
     };
-    let failed = NewFileMatch {
-        effect: FileMatchEffect::Fail { why: why.clone(), alert: Box::new(alert) },
-        ..start(&[])
-    };
+    let failed =
+        NewFileMatch { effect: FileMatchEffect::Fail { why: why.clone(), alert: Box::new(alert) }, ..start(&[]) };
     db.record(record(file("/in/a", ""), vec![failed])).await;
     db.record(record(file("/in/b", ""), vec![wait(&[])])).await;
     let ignored = RecordFile { ignored: "deleted".to_owned(), ..record(file("/in/c", ""), Vec::new()) };
@@ -140,19 +123,12 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
     let paths: Vec<_> = all.iter().map(|event| event.file.path.as_str()).collect();
     assert_eq!(paths, ["/in/c", "/in/b", "/in/a"]);
     assert_eq!((all[0].ignored.as_str(), all[2].phases[0].why.as_str()), ("deleted", why.as_str()));
-    assert_eq!(
-        (all[2].file.size, all[2].source, all[2].phases[0].state),
-        (5, FileSource::Api, FileMatchState::Failed)
-    );
+    assert_eq!((all[2].file.size, all[2].source, all[2].phases[0].state), (5, FileSource::Api, FileMatchState::Failed));
     let (from, to) = (noon(), noon() + seconds(1));
-    let alerts = db
-        .read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 })
-        .await
-        .unwrap();
+    let alerts = db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 }).await.unwrap();
     assert_eq!(alerts[0].msg, why);
 
-    let remove =
-        RemoveHistory { before: noon() + seconds(9_999), after: HistoryPosition::default(), limit: 99 };
+    let remove = RemoveHistory { before: noon() + seconds(9_999), after: HistoryPosition::default(), limit: 99 };
     db.write(remove).await.unwrap();
     let left: Vec<_> = db.files(None, 9).await.into_iter().map(|event| event.file.path).collect();
     assert_eq!(left, ["/in/b"]);
@@ -174,12 +150,7 @@ async fn seen_files_are_remembered_with_their_event_and_forgotten_with_their_pla
     db.write(save(&[], &["b"], Some(noon()))).await.unwrap();
     db.write(save(&[], &[], Some(noon() + seconds(9)))).await.unwrap();
     let seen = SeenFile { place: "/in".to_owned(), path: "c".to_owned(), etag: "2".to_owned() };
-    db.record(RecordFile {
-        seen: Some(seen),
-        source: FileSource::Watch,
-        ..record(file("/in/c", "2"), vec![])
-    })
-    .await;
+    db.record(RecordFile { seen: Some(seen), source: FileSource::Watch, ..record(file("/in/c", "2"), vec![]) }).await;
     let db = db.reopen();
     let found = db.read(read()).await.unwrap();
     assert_eq!(found.since, Some(noon()));

@@ -28,16 +28,11 @@ async fn history() -> (Db, Vec<Attempt>) {
     let uids = db.create(tasks.collect()).await.uids;
     for (n, uid) in uids.iter().enumerate() {
         if n % 5 != 4 && n % 50 != 3 {
-            let result =
-                [TaskResult::Complete, TaskResult::Error, TaskResult::Warn, TaskResult::Alert][n % 11 % 4];
+            let result = [TaskResult::Complete, TaskResult::Error, TaskResult::Warn, TaskResult::Alert][n % 11 % 4];
             let started = uid.created_at() + seconds(i64::try_from(n * 7 % 40).unwrap());
             let ended = started + seconds(i64::try_from(n * 13 % 90).unwrap());
-            let decision = TaskDecision {
-                started: Some(started),
-                ended,
-                msg: format!("No space {}", n % 9),
-                ..decision(result)
-            };
+            let decision =
+                TaskDecision { started: Some(started), ended, msg: format!("No space {}", n % 9), ..decision(result) };
             db.finish(ResultClaim::Task(*uid), decision).await.unwrap();
         }
     }
@@ -87,8 +82,7 @@ fn fits(filter: &TaskFilter, search: &TaskSearch, task: &Attempt) -> bool {
 fn pages(connection: &Connection, mut query: FindTasks, max_rows: usize) -> Vec<Vec<Uid>> {
     let mut pages = Vec::new();
     loop {
-        let TaskPage { tasks, next, .. } =
-            TaskFinder { connection, query: &query, max_rows }.read_page().unwrap();
+        let TaskPage { tasks, next, .. } = TaskFinder { connection, query: &query, max_rows }.read_page().unwrap();
         pages.push(tasks.iter().map(|task| task.uid).collect());
         query.after = next.map(|next: TaskCursor| next.to_string().parse().unwrap());
         if query.after.is_none() {
@@ -149,9 +143,7 @@ async fn each_task_that_fits_comes_once_in_any_other_order() {
     let (db, all) = history().await;
     let connection = Connection::open(db.folder.path().join(crate::DATABASE)).unwrap();
     for (filter, search) in filters() {
-        for (sort, ascending) in
-            TaskSort::ALL.into_iter().skip(1).flat_map(|sort| [(sort, true), (sort, false)])
-        {
+        for (sort, ascending) in TaskSort::ALL.into_iter().skip(1).flat_map(|sort| [(sort, true), (sort, false)]) {
             let query = || query(filter.clone(), search, sort, ascending);
             let mut expected: Vec<Uid> =
                 all.iter().filter(|task| fits(&filter, &query().search, task)).map(|task| task.uid).collect();
@@ -212,8 +204,7 @@ async fn pages_stay_while_tasks_arrive() {
         let mut query = query(TaskFilter::default(), "", sort, false);
         let mut seen = Vec::new();
         for n in 0.. {
-            let page =
-                TaskFinder { connection: &connection, query: &query, max_rows: 5_000 }.read_page().unwrap();
+            let page = TaskFinder { connection: &connection, query: &query, max_rows: 5_000 }.read_page().unwrap();
             seen.extend(page.tasks.iter().map(|task| task.uid));
             let Some(next) = page.next else { break };
             query.after = Some(next);

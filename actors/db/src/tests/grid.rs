@@ -51,10 +51,8 @@ async fn a_slot_tells_how_its_tasks_ended_at_last() {
     db.create(vec![task("other", ""), named("by hand")]).await;
     end(&db, uids[0], decision(TaskResult::Complete)).await;
     let retry = |id: &str, parent| NewTask { retry: 1, parent: Some(parent), ..named(id) };
-    end(&db, uids[1], TaskDecision { retry: Some(retry("c1", uids[1])), ..decision(TaskResult::Error) })
-        .await;
-    end(&db, uids[2], TaskDecision { retry: Some(retry("c2", uids[2])), ..decision(TaskResult::Error) })
-        .await;
+    end(&db, uids[1], TaskDecision { retry: Some(retry("c1", uids[1])), ..decision(TaskResult::Error) }).await;
+    end(&db, uids[2], TaskDecision { retry: Some(retry("c2", uids[2])), ..decision(TaskResult::Error) }).await;
     let retries = db.read(flowlord_messages::tasks::ReadChain { id: "c2".to_owned() }).await.unwrap();
     end(&db, retries[1].uid, decision(TaskResult::Complete)).await;
     end(&db, uids[3], decision(TaskResult::Error)).await;
@@ -65,8 +63,7 @@ async fn a_slot_tells_how_its_tasks_ended_at_last() {
     assert_eq!(read.pop().unwrap(), flowlord_messages::schedule::PhaseSlots::default());
     let read = read.pop().unwrap();
     assert_eq!((read.crons, read.cut), (vec![("@hourly".to_owned(), noon())], None));
-    let outcome: Vec<_> =
-        read.slots.iter().map(|slot| (slot.at, slot.started, slot.tasks, slot.counts)).collect();
+    let outcome: Vec<_> = read.slots.iter().map(|slot| (slot.at, slot.started, slot.tasks, slot.counts)).collect();
     let none = ResultCounts::default();
     let ended = ResultCounts { total: 4, complete: 2, error: 1, ..none };
     assert_eq!(

@@ -4,8 +4,7 @@ use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, RaiseAlerts};
 use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 use flowlord_messages::outbox::{
-    DeliveryOutcome, EnqueueMessage, NewMessage, ReadPendingMessages, ReadThreads, RecordDelivery,
-    SlackThread,
+    DeliveryOutcome, EnqueueMessage, NewMessage, ReadPendingMessages, ReadThreads, RecordDelivery, SlackThread,
 };
 use flowlord_messages::schedule::{ReadLastSlots, ReadSchedule, RecordMissed, SlotKey};
 use flowlord_messages::stats::ReadDayTotals;
@@ -52,9 +51,8 @@ async fn done_tasks_leave_in_steps_and_others_stay() {
 #[actix::test]
 async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_waits() {
     let db = Db::new();
-    let slots: Vec<SlotKey> = (0..5)
-        .map(|n| SlotKey { workflow: "w".to_owned(), task: "a".to_owned(), at: noon() + seconds(n) })
-        .collect();
+    let slots: Vec<SlotKey> =
+        (0..5).map(|n| SlotKey { workflow: "w".to_owned(), task: "a".to_owned(), at: noon() + seconds(n) }).collect();
     db.write(RecordMissed { slots: slots.clone(), alerts: Vec::new(), now: noon() }).await.unwrap();
     let alert = NewAlert {
         kind: AlertKind::Exhausted,
@@ -88,8 +86,7 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
         ts: "1.2".to_owned(),
         payload: "{}".to_owned(),
     };
-    let mark =
-        |id, thread| RecordDelivery { now: noon(), id, delivery: DeliveryOutcome::Sent, way: None, thread };
+    let mark = |id, thread| RecordDelivery { now: noon(), id, delivery: DeliveryOutcome::Sent, way: None, thread };
     db.write(mark(sent, Some(thread(noon())))).await.unwrap();
     db.write(mark(sent, Some(thread(noon() + seconds(1_000_000))))).await.unwrap();
 
@@ -100,9 +97,7 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
     assert_eq!(left.into_iter().map(|row| row.key).collect::<Vec<_>>(), [slots[4].clone()]);
     assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slots[4].clone()]);
     assert_eq!(
-        db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 10 })
-            .await
-            .unwrap(),
+        db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 10 }).await.unwrap(),
         []
     );
     let pending = db.read(ReadPendingMessages { limit: 10 }).await.unwrap();

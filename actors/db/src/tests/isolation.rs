@@ -36,8 +36,7 @@ impl WriteCommand for Attempted {
             Ending::Succeeds => Ok(()),
             Ending::Refuses => Err(CommandError::refused(Code::InvalidRequest, "refused")),
             Ending::BreaksARule => {
-                context
-                    .run_sql("INSERT INTO queue (id, topic, job) VALUES (1, 'x', ''), (1, 'x', '')", [])?;
+                context.run_sql("INSERT INTO queue (id, topic, job) VALUES (1, 'x', ''), (1, 'x', '')", [])?;
                 Ok(())
             }
             Ending::Panics => panic!("planned"),

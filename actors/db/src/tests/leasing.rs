@@ -2,9 +2,7 @@
 
 use flowlord_domain::TaskState;
 use flowlord_messages::LeaseToken;
-use flowlord_messages::leases::{
-    ExtendLease, LeaseExtension, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease,
-};
+use flowlord_messages::leases::{ExtendLease, LeaseExtension, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease};
 
 use super::*;
 
@@ -43,8 +41,7 @@ async fn a_heartbeat_extends_by_what_was_asked_for_last_until_it_asks_for_anothe
     let db = Db::new();
     db.create(vec![task("a", "")]).await;
     let lease = LeaseRequest { lease: seconds(600), ..wanted(&["a"], 1) };
-    let granted =
-        db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
+    let granted = db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
     let beat = |after, by| ExtendLease { by, ..extend(granted.lease, noon() + seconds(after)) };
     let ends = |extended: LeaseExtension| (extended.expires - noon()).num_seconds();
     assert_eq!(ends(db.write(beat(200, None)).await.unwrap()), 800, "as leased");
@@ -86,8 +83,7 @@ async fn topics_take_turns_and_live_tasks_go_first() {
     tasks.push(task("b", ""));
     db.create(tasks).await;
     let granted = db.lease_many(&["b", "a"], 8, noon()).await;
-    let order: Vec<_> =
-        granted.iter().map(|granted| (granted.task.topic.as_str(), granted.task.lane)).collect();
+    let order: Vec<_> = granted.iter().map(|granted| (granted.task.topic.as_str(), granted.task.lane)).collect();
     let (live, backload) = (TaskLane::Live, TaskLane::Backload);
     let expected = [("b", live), ("a", live), ("a", live), ("a", live), ("a", live), ("a", live)];
     assert_eq!(order[..6], expected);

@@ -22,8 +22,7 @@ async fn with_long_texts() -> Db {
 }
 
 async fn found(db: &Db, search: &str) -> Vec<Attempt> {
-    let query =
-        FindTasks { search: search.parse().unwrap(), ..FindTasks::oldest_first(TaskFilter::default(), 10) };
+    let query = FindTasks { search: search.parse().unwrap(), ..FindTasks::oldest_first(TaskFilter::default(), 10) };
     db.read(query.for_list()).await.unwrap().tasks
 }
 
@@ -60,8 +59,7 @@ fn spoil_overflow(db: &Db) {
     let path = db.folder.path().join(DATABASE);
     let connection = rusqlite::Connection::open(&path).unwrap();
     let _busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
-    let pages =
-        "SELECT pageno, pgsize FROM dbstat WHERE name = 'task' AND pagetype = 'overflow' ORDER BY path";
+    let pages = "SELECT pageno, pgsize FROM dbstat WHERE name = 'task' AND pagetype = 'overflow' ORDER BY path";
     let mut pages = connection.prepare(pages).unwrap();
     let pages = pages.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let pages: Vec<(u64, u64)> = pages.map(std::result::Result::unwrap).collect();

@@ -31,9 +31,7 @@ use std::time::Duration;
 use actix::{Arbiter, Handler, Message};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
-use flowlord_kernel::{
-    ActorEnvironment, Code, Error, Port, PortLimits, Result, SharedClock, SystemClock, WorkCounter,
-};
+use flowlord_kernel::{ActorEnvironment, Code, Error, Port, PortLimits, Result, SharedClock, SystemClock, WorkCounter};
 use flowlord_messages::leases::{GrantLeases, LeaseGrant, LeaseRequest, TopicFilter};
 use flowlord_messages::results::{ApplyOutcomes, ResultClaim};
 use flowlord_messages::tasks::{CreateTasks, CreatedTasks, ReadAttempts};

@@ -1,19 +1,15 @@
 //! The outbox: order by route, outages, threads, and what became of a message.
 
 use flowlord_messages::outbox::{
-    DeliveryOutcome, DeliveryRecord, EnqueueMessage, NewMessage, ReadMessage, ReadOutages,
-    ReadPendingMessages, ReadThreads, RecordDelivery, RouteTransport, SlackThread, TransportOutage,
+    DeliveryOutcome, DeliveryRecord, EnqueueMessage, NewMessage, ReadMessage, ReadOutages, ReadPendingMessages,
+    ReadThreads, RecordDelivery, RouteTransport, SlackThread, TransportOutage,
 };
 
 use super::*;
 
 async fn put(db: &Db, route: &str, key: &str) -> i64 {
-    let message = NewMessage {
-        route: route.to_owned(),
-        kind: "test".to_owned(),
-        key: key.to_owned(),
-        payload: "{}".to_owned(),
-    };
+    let message =
+        NewMessage { route: route.to_owned(), kind: "test".to_owned(), key: key.to_owned(), payload: "{}".to_owned() };
     db.write(EnqueueMessage { now: noon(), message }).await.unwrap()
 }
 
@@ -97,12 +93,8 @@ async fn what_became_of_a_message_can_be_asked() {
     assert_eq!(fate().await, fresh);
     let retry_at = noon() + seconds(5);
     db.write(mark(id, DeliveryOutcome::Refused { error: "no_service".to_owned(), retry_at })).await.unwrap();
-    let refused = DeliveryRecord {
-        attempts: 1,
-        error: Some("no_service".to_owned()),
-        retry_at: Some(retry_at),
-        ..fresh.clone()
-    };
+    let refused =
+        DeliveryRecord { attempts: 1, error: Some("no_service".to_owned()), retry_at: Some(retry_at), ..fresh.clone() };
     assert_eq!(fate().await, refused);
     let unknown = DeliveryOutcome::Unknown { error: "hung".to_owned(), retry_at };
     db.write(mark(first, unknown)).await.unwrap();

@@ -20,12 +20,8 @@ async fn parent_of(db: &Db, children: Vec<NewTask>) {
 }
 
 fn file(task: NewTask) -> RecordFile {
-    let phase = FilePhase {
-        workflow: "w.toml".to_owned(),
-        task: "load".to_owned(),
-        pattern: "/in/*".to_owned(),
-        nth: 0,
-    };
+    let phase =
+        FilePhase { workflow: "w.toml".to_owned(), task: "load".to_owned(), pattern: "/in/*".to_owned(), nth: 0 };
     let effect = FileMatchEffect::Start(Box::new(task));
     RecordFile {
         now: noon(),
@@ -44,16 +40,10 @@ async fn children_and_files_are_kept_until_their_phase_goes_on() {
     assert_eq!(db.write(set("load", true, 9)).await.unwrap(), Some(noon()), "since it was paused first");
     parent_of(
         &db,
-        vec![
-            task("load", ""),
-            task("load", "other"),
-            NewTask { workflow: "v.toml".to_owned(), ..task("load", "") },
-        ],
+        vec![task("load", ""), task("load", "other"), NewTask { workflow: "v.toml".to_owned(), ..task("load", "") }],
     )
     .await;
-    let FileRecordOutcome::Stored(_, outcomes) = db.write(file(task("load", ""))).await.unwrap() else {
-        panic!()
-    };
+    let FileRecordOutcome::Stored(_, outcomes) = db.write(file(task("load", ""))).await.unwrap() else { panic!() };
     let db = db.reopen();
     let schedule = db.read(ReadSchedule).await.unwrap();
     let paused = PausedPhase { workflow: "w.toml".to_owned(), task: "load".to_owned(), since: noon() };

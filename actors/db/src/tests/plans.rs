@@ -83,12 +83,8 @@ fn matcher(topic: &str) -> AlertMatcher {
 fn commands() -> Vec<Box<dyn QueuedCommand>> {
     let now = noon();
     let until = noon() + seconds(60);
-    let message = NewMessage {
-        route: "etl".to_owned(),
-        kind: "test".to_owned(),
-        key: "k".to_owned(),
-        payload: "{}".to_owned(),
-    };
+    let message =
+        NewMessage { route: "etl".to_owned(), kind: "test".to_owned(), key: "k".to_owned(), payload: "{}".to_owned() };
     let thread = SlackThread {
         route: "etl".to_owned(),
         opened: now,
@@ -99,26 +95,14 @@ fn commands() -> Vec<Box<dyn QueuedCommand>> {
     };
     let way = |outage| Some(RouteTransport { route: "etl".to_owned(), outage });
     let outage = Some(TransportOutage { since: now, failures: 1, retry_at: now });
-    let mark = |way| RecordDelivery {
-        now,
-        id: 1,
-        delivery: DeliveryOutcome::Sent,
-        way,
-        thread: Some(thread.clone()),
-    };
+    let mark = |way| RecordDelivery { now, id: 1, delivery: DeliveryOutcome::Sent, way, thread: Some(thread.clone()) };
     let pause = |paused| SetPaused { now, workflow: "w".to_owned(), task: "a:j".to_owned(), paused };
     let routes = vec![RouteRule { name: "etl".to_owned(), matcher: matcher("e*") }];
     let urgent = NewAlert { at_once: Some("now".to_owned()), ..alert(AlertKind::Result, None) };
     vec![
         own_command(SetRoutes { now, routes: routes.clone() }),
         own_command(RaiseAlerts { alerts: vec![alert(AlertKind::Exhausted, None), urgent] }),
-        own_command(AddSilence {
-            now,
-            matcher: matcher("x"),
-            until,
-            by: "ada".to_owned(),
-            reason: "r".to_owned(),
-        }),
+        own_command(AddSilence { now, matcher: matcher("x"), until, by: "ada".to_owned(), reason: "r".to_owned() }),
         own_command(RemoveSilence { now, id: 1 }),
         own_command(EnqueueMessage { now, message }),
         own_command(advance(0)),
@@ -177,9 +161,7 @@ async fn every_statement_about_alerts_goes_by_an_index() {
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note));
     let mut names = NameCache::default();
     let mut commands = commands();
-    WriteTransaction { path: &path, connection: &connection, names: &mut names }
-        .write_all(&mut commands)
-        .unwrap();
+    WriteTransaction { path: &path, connection: &connection, names: &mut names }.write_all(&mut commands).unwrap();
     queries(&connection);
     let plans = plans(&connection);
     let run: BTreeSet<&str> = plans.iter().map(|(sql, _)| sql.as_str()).collect();

@@ -46,8 +46,7 @@ async fn the_worker_of_a_cancelled_task_is_told_and_nobody_else_gets_it() {
     for topic in ["a", "b", "c"] {
         let lease = db.lease(&[topic], noon()).await.unwrap().lease;
         cancel(&db, lease.uid).await.unwrap();
-        let beat =
-            ExtendLease { now: noon(), lease, by: None, default: seconds(60), progress: None, msg: None };
+        let beat = ExtendLease { now: noon(), lease, by: None, default: seconds(60), progress: None, msg: None };
         assert!(db.write(beat).await.unwrap().cancel);
         leases.push(lease);
     }
@@ -74,8 +73,7 @@ async fn a_dead_letter_runs_again_once() {
     let uids = db.create(vec![task("a", "j"), task("a", "other")]).await.uids;
     let again = |parent: Uid| NewTask { parent: Some(parent), ..task("a", "j") };
     let rerun = async |parent: Uid| {
-        let mut answers =
-            db.write(RerunTasks { now: noon() + seconds(40), tasks: vec![again(parent)] }).await.unwrap();
+        let mut answers = db.write(RerunTasks { now: noon() + seconds(40), tasks: vec![again(parent)] }).await.unwrap();
         answers.remove(0)
     };
     assert_eq!(code(rerun(uids[0]).await), Code::TaskUnfinished);

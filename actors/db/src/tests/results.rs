@@ -18,8 +18,7 @@ async fn a_result_its_children_and_its_retry_are_stored_together_and_once() {
     let mut outcome = decision(TaskResult::Error);
     let parent = Some(granted.lease.uid);
     outcome.children = vec![NewTask { parent, ..task("kid", "") }];
-    outcome.retry =
-        Some(NewTask { parent, retry: 1, not_before: Some(noon() + seconds(60)), ..task("a", "") });
+    outcome.retry = Some(NewTask { parent, retry: 1, not_before: Some(noon() + seconds(60)), ..task("a", "") });
     let claim = ResultClaim::Lease(granted.lease);
     assert_eq!(db.finish(claim.clone(), outcome.clone()).await, Ok(false));
     let db = db.reopen();
@@ -75,8 +74,7 @@ async fn totals_are_those_of_the_rows() {
     let db = Db::new();
     let next_hour = NewTask { uid: Uid::at(noon() + seconds(3600)), ..task("a", "j") };
     let yesterday = NewTask { uid: Uid::at(noon() - seconds(86_400)), ..task("a", "j") };
-    let uids =
-        db.create(vec![task("a", "j"), task("a", "j"), task("b", ""), next_hour, yesterday]).await.uids;
+    let uids = db.create(vec![task("a", "j"), task("a", "j"), task("b", ""), next_hour, yesterday]).await.uids;
     for (uid, result) in uids.iter().zip([TaskResult::Complete, TaskResult::Error, TaskResult::Alert]) {
         let outcome = TaskDecision { started: Some(noon() + seconds(28)), ..decision(result) };
         db.finish(ResultClaim::Task(*uid), outcome).await.unwrap();

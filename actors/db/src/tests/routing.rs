@@ -3,8 +3,8 @@
 use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AdvanceEscalation, AlertFilter, CountNotifications, IncidentRecord, ListAlerts, ListIncidents,
-    NotificationCounts, RaiseAlerts, ReadEscalation, RouteRule, SetRoutes, StoredAlert,
+    AdvanceEscalation, AlertFilter, CountNotifications, IncidentRecord, ListAlerts, ListIncidents, NotificationCounts,
+    RaiseAlerts, ReadEscalation, RouteRule, SetRoutes, StoredAlert,
 };
 use flowlord_messages::outbox::{DeliveryOutcome, NewMessage, ReadPendingMessages, RecordDelivery};
 use flowlord_messages::silences::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence};
@@ -39,10 +39,8 @@ async fn untold(db: &Db, route: &str) -> Vec<String> {
 }
 
 async fn route(db: &Db, routes: &[(&str, &str)]) {
-    let routes = routes
-        .iter()
-        .map(|(name, topic)| RouteRule { name: (*name).to_owned(), matcher: matching(topic) })
-        .collect();
+    let routes =
+        routes.iter().map(|(name, topic)| RouteRule { name: (*name).to_owned(), matcher: matching(topic) }).collect();
     db.write(SetRoutes { now: noon() + seconds(60), routes }).await.unwrap();
 }
 
@@ -56,8 +54,7 @@ async fn a_silence_holds_for_what_is_raised_and_what_is_not_told_yet() {
     db.write(RaiseAlerts { alerts: vec![urgent, about("load"), about("other")] }).await.unwrap();
     assert_eq!(untold(&db, "default").await, ["extract", "other"]);
     assert!(db.read(ReadPendingMessages { limit: 9 }).await.unwrap().is_empty(), "not told at once, either");
-    let stored =
-        alerts(&db, AlertFilter { topics: vec!["load".to_owned()], ..AlertFilter::default() }, None).await;
+    let stored = alerts(&db, AlertFilter { topics: vec!["load".to_owned()], ..AlertFilter::default() }, None).await;
     let silenced: Vec<_> = stored.iter().map(|alert| (alert.silence, alert.at_once)).collect();
     assert_eq!(silenced, [(Some(made.id), false); 3]);
     let late = NewAlert { at: noon() + seconds(3_600), ..about("load") };
@@ -131,9 +128,7 @@ async fn what_a_route_that_is_gone_did_not_tell_goes_where_it_goes_now() {
     let incidents = db.read(list).await.unwrap();
     let ends: Vec<_> = incidents
         .iter()
-        .map(|incident| {
-            (incident.route.as_str(), incident.closed, incident.steps.last().unwrap().kind.as_str())
-        })
+        .map(|incident| (incident.route.as_str(), incident.closed, incident.steps.last().unwrap().kind.as_str()))
         .collect();
     assert_eq!(ends, [("etl", Some(noon() + seconds(60)), "removed"), ("default", None, "summary")]);
     let state = db.read(ReadEscalation { route: "etl".to_owned() }).await.unwrap().state;
@@ -145,35 +140,20 @@ async fn an_incident_is_remembered_with_its_steps() {
     let db = Db::new();
     db.write(advance(0)).await.unwrap();
     let id = db.read(ReadPendingMessages { limit: 1 }).await.unwrap()[0].id;
-    let sent = RecordDelivery {
-        now: noon() + seconds(2),
-        id,
-        delivery: DeliveryOutcome::Sent,
-        way: None,
-        thread: None,
-    };
+    let sent =
+        RecordDelivery { now: noon() + seconds(2), id, delivery: DeliveryOutcome::Sent, way: None, thread: None };
     db.write(sent).await.unwrap();
     let easing = IncidentRecord { opened: noon(), closed: None, alerts: 5, step: step(2, "update") };
     let message = NewMessage { key: "easing".to_owned(), ..advance(0).messages.remove(0) };
     let easing = AdvanceEscalation { incident: Some(easing), messages: vec![message], ..advance(0) };
     db.write(easing).await.unwrap();
     let id = db.read(ReadPendingMessages { limit: 1 }).await.unwrap()[0].id;
-    let skipped =
-        RecordDelivery { now: noon(), id, delivery: DeliveryOutcome::Skipped, way: None, thread: None };
+    let skipped = RecordDelivery { now: noon(), id, delivery: DeliveryOutcome::Skipped, way: None, thread: None };
     db.write(skipped).await.unwrap();
     assert_eq!(db.read(ReadPendingMessages { limit: 1 }).await.unwrap(), []);
-    let end = IncidentRecord {
-        opened: noon(),
-        closed: Some(noon() + seconds(90)),
-        alerts: 5,
-        step: step(3, "all_clear"),
-    };
-    let over = AdvanceEscalation {
-        now: noon() + seconds(90),
-        incident: Some(end),
-        messages: Vec::new(),
-        ..advance(0)
-    };
+    let end =
+        IncidentRecord { opened: noon(), closed: Some(noon() + seconds(90)), alerts: 5, step: step(3, "all_clear") };
+    let over = AdvanceEscalation { now: noon() + seconds(90), incident: Some(end), messages: Vec::new(), ..advance(0) };
     db.write(over.clone()).await.unwrap();
     db.write(over).await.unwrap();
     let list = |from, to, after| ListIncidents { from, to, after, limit: 9 };
@@ -194,15 +174,11 @@ async fn only_what_slack_took_counts_as_sent() {
     let db = Db::new();
     let refused = |retry_at| DeliveryOutcome::Refused { error: "channel_not_found".to_owned(), retry_at };
     let ends = [DeliveryOutcome::Sent, DeliveryOutcome::Skipped, refused(noon() + seconds(30))];
-    let count =
-        CountNotifications { incidents: vec![("default".to_owned(), noon()), ("etl".to_owned(), noon())] };
+    let count = CountNotifications { incidents: vec![("default".to_owned(), noon()), ("etl".to_owned(), noon())] };
     for (number, delivery) in (1..).zip(ends) {
-        let record =
-            IncidentRecord { opened: noon(), closed: None, alerts: 5, step: step(number, "summary") };
+        let record = IncidentRecord { opened: noon(), closed: None, alerts: 5, step: step(number, "summary") };
         let message = NewMessage { key: format!("default/{number}"), ..advance(0).messages.remove(0) };
-        db.write(AdvanceEscalation { incident: Some(record), messages: vec![message], ..advance(0) })
-            .await
-            .unwrap();
+        db.write(AdvanceEscalation { incident: Some(record), messages: vec![message], ..advance(0) }).await.unwrap();
         let waiting = db.read(count.clone()).await.unwrap().remove(0).waiting;
         assert_eq!(waiting, 1, "until it was tried");
         let id = db.read(ReadPendingMessages { limit: 1 }).await.unwrap()[0].id;

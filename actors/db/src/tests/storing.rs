@@ -91,10 +91,7 @@ async fn missed_slots_recorded_again_raise_no_second_alert() {
     };
     let alerts = async || {
         let (from, to) = (noon() - seconds(86_400), noon() + seconds(86_400));
-        db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 })
-            .await
-            .unwrap()
-            .len()
+        db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 }).await.unwrap().len()
     };
     record(1).await.unwrap();
     record(1).await.unwrap();
@@ -190,15 +187,7 @@ async fn lists_page_by_the_last_id_and_filter() {
         (TaskFilter { ids: names("other"), ..TaskFilter::default() }, 1),
         (TaskFilter { results: vec![TaskResult::Warn], ..TaskFilter::default() }, 1),
         (TaskFilter { running: true, ..TaskFilter::default() }, 2),
-        (
-            TaskFilter {
-                running: true,
-                results: vec![TaskResult::Warn],
-                jobs: names("x"),
-                ..TaskFilter::default()
-            },
-            2,
-        ),
+        (TaskFilter { running: true, results: vec![TaskResult::Warn], jobs: names("x"), ..TaskFilter::default() }, 2),
         (TaskFilter { states: vec![TaskState::Done], ..TaskFilter::default() }, 1),
         (TaskFilter { to: Some(noon()), ..TaskFilter::default() }, 0),
         (TaskFilter { from: Some(noon() + seconds(1)), ..TaskFilter::default() }, 0),

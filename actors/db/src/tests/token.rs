@@ -8,12 +8,8 @@ use super::*;
 #[actix::test]
 async fn a_token_is_added_once_and_gone_when_removed() {
     let db = Db::new();
-    let add = |name: &str, byte| AddToken {
-        now: noon(),
-        name: name.to_owned(),
-        role: Role::Operator,
-        hash: [byte; 32],
-    };
+    let add =
+        |name: &str, byte| AddToken { now: noon(), name: name.to_owned(), role: Role::Operator, hash: [byte; 32] };
     db.write(add("ann", 1)).await.unwrap();
     assert_eq!(code(db.write(add("ann", 2)).await), Code::InvalidRequest);
     db.write(add("bob", 3)).await.unwrap();

@@ -13,8 +13,7 @@ use crate::connection::open_writer;
 use crate::{DATABASE, VERSION};
 
 /// One a version that people may have.
-const SEEDS: [&str; 3] =
-    [include_str!("seeds/v1.sql"), include_str!("seeds/v2.sql"), include_str!("seeds/v3.sql")];
+const SEEDS: [&str; 3] = [include_str!("seeds/v1.sql"), include_str!("seeds/v2.sql"), include_str!("seeds/v3.sql")];
 
 fn seeded(seed: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -51,10 +50,7 @@ async fn every_earlier_version_opens_with_all_that_it_held() {
         assert_eq!(version(&db.folder), VERSION);
         assert_eq!(schema(&db.folder), fresh, "from version {from}");
         let done = db.attempt(Uid::at(noon())).await;
-        assert_eq!(
-            (done.topic.as_str(), done.job.as_str(), done.msg.as_str()),
-            ("extract", "orders", "done")
-        );
+        assert_eq!((done.topic.as_str(), done.job.as_str(), done.msg.as_str()), ("extract", "orders", "done"));
         assert_eq!((done.state, done.result), (TaskState::Done, Some(TaskResult::Complete)));
         assert_eq!((done.worker.as_str(), done.workflow.as_str()), ("worker-1", "etl/daily.toml"));
         assert_eq!(db.read(ReadChain { id: "chain-1".to_owned() }).await.unwrap().len(), 2);

@@ -1,9 +1,7 @@
 //! What slots led to, and what is at work for long.
 
 use flowlord_domain::deadlines::PhasePause;
-use flowlord_messages::deadlines::{
-    DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks,
-};
+use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 use flowlord_messages::schedule::{CronKey, RecordMissed, SaveCrons, SetPaused, SlotKey};
 
@@ -65,8 +63,7 @@ async fn what_is_at_work_for_long_is_found() {
     db.create(vec![task("a", ""), task("b", "")]).await;
     db.lease(&["a"], noon()).await.unwrap();
     let before = noon() - seconds(9);
-    let read =
-        |since| ReadDeadlineInput { unfinished_before: before, running_since: since, paused_after: before };
+    let read = |since| ReadDeadlineInput { unfinished_before: before, running_since: since, paused_after: before };
     let found = db.read(read(Some(noon()))).await.unwrap().running;
     assert_eq!(found.iter().map(|task| task.topic.as_str()).collect::<Vec<_>>(), ["a"]);
     assert_eq!(db.read(read(Some(noon() - seconds(1)))).await.unwrap().running, []);
@@ -100,9 +97,7 @@ async fn what_a_pause_keeps_ages_from_its_end() {
     db.write(pause(true, -1)).await.unwrap();
     let parent = db.create(vec![task("parent", "")]).await.uids[0];
     let children = vec![task("kept", ""), task("other", "")];
-    db.finish(ResultClaim::Task(parent), TaskDecision { children, ..decision(TaskResult::Complete) })
-        .await
-        .unwrap();
+    db.finish(ResultClaim::Task(parent), TaskDecision { children, ..decision(TaskResult::Complete) }).await.unwrap();
     assert_eq!(unfinished(&db, 9_000).await, (vec!["other".to_owned()], 9_000), "the first look");
     looked(&db, -1, Vec::new()).await;
     assert_eq!(unfinished(&db, 9).await, (vec!["other".to_owned()], 9), "a later one");
@@ -113,8 +108,7 @@ async fn what_a_pause_keeps_ages_from_its_end() {
     assert_eq!(unfinished(&db, 9_060).await, (vec!["kept".to_owned()], 9_060));
     looked(&db, 9_060, Vec::new()).await;
     assert_eq!(unfinished(&db, 9_120).await.0, Vec::<String>::new(), "once");
-    let pauses =
-        db.read(ReadDeadlineInput { unfinished_before: noon(), running_since: None, paused_after: noon() });
+    let pauses = db.read(ReadDeadlineInput { unfinished_before: noon(), running_since: None, paused_after: noon() });
     let pauses = pauses.await.unwrap().pauses;
     let (since, until) = (noon() - seconds(1), Some(noon() + seconds(9_060)));
     assert_eq!(pauses, [PhasePause { workflow: "w.toml".to_owned(), task: "kept".to_owned(), since, until }]);
@@ -127,18 +121,13 @@ async fn of_many_that_go_on_together_each_is_looked_at() {
     db.write(pause(true, -1)).await.unwrap();
     let parent = db.create(vec![task("parent", "")]).await.uids[0];
     let children = vec![task("kept", ""); 1_001];
-    db.finish(ResultClaim::Task(parent), TaskDecision { children, ..decision(TaskResult::Complete) })
-        .await
-        .unwrap();
+    db.finish(ResultClaim::Task(parent), TaskDecision { children, ..decision(TaskResult::Complete) }).await.unwrap();
     db.write(pause(false, 60)).await.unwrap();
     looked(&db, 59, Vec::new()).await;
     let before = noon() + seconds(60);
     let read = || ReadDeadlineInput { unfinished_before: before, running_since: None, paused_after: noon() };
     let first = db.read(read()).await.unwrap();
-    assert_eq!(
-        (first.unfinished.len(), before - first.unfinished_until),
-        (1_000, TimeDelta::microseconds(1))
-    );
+    assert_eq!((first.unfinished.len(), before - first.unfinished_until), (1_000, TimeDelta::microseconds(1)));
     let keys = first.unfinished.iter().map(|task| format!("unfinished/{}", task.uid));
     let breaches = keys.map(|key| DeadlineBreach { key, alert: None }).collect();
     let (looked_until, unfinished_until) = (before, first.unfinished_until);

@@ -138,8 +138,7 @@ impl DatabaseOwner {
             return Err(Error::new(Code::Stopping, "the database is closed; the service is stopping"));
         };
         let begun = Instant::now();
-        let written =
-            WriteTransaction { path: &self.path, connection, names: &mut self.names }.write_all(commands);
+        let written = WriteTransaction { path: &self.path, connection, names: &mut self.names }.write_all(commands);
         self.metrics.record_commit(commands.len(), begun.elapsed());
         written.map_err(|failure| {
             log::error!("event=commit_failed commands={} failure={failure:?}", commands.len());
@@ -227,11 +226,9 @@ impl DatabaseOwner {
         if is_alert_due {
             commands.push(own_command(RaiseAlerts { alerts: vec![outage.to_alert(now)] }));
         }
-        let transaction =
-            WriteTransaction { path: &self.path, connection: &connection, names: &mut self.names };
-        let effects = transaction
-            .write_all(&mut commands)
-            .map_err(|failure| OpenError::for_file(&self.path)(failure.err))?;
+        let transaction = WriteTransaction { path: &self.path, connection: &connection, names: &mut self.names };
+        let effects =
+            transaction.write_all(&mut commands).map_err(|failure| OpenError::for_file(&self.path)(failure.err))?;
         if is_alert_due {
             self.last_outage_alert = Some(now);
         }

@@ -57,9 +57,8 @@ impl DiskOutage {
     pub(super) fn refuse_commands(&mut self, commands: usize) -> Error {
         self.refused += commands as u64;
         let (since, why, advice) = (utc_seconds(self.since), &self.why, self.advice);
-        let detail = format!(
-            "nothing can be stored since {since} ({why}), and nothing of this was: {advice}; reads still work"
-        );
+        let detail =
+            format!("nothing can be stored since {since} ({why}), and nothing of this was: {advice}; reads still work");
         Error::new(Code::Storage, detail)
     }
 
@@ -128,9 +127,7 @@ fn advice_for(err: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             "make the data folder and its files writable"
         }
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "end the other program that holds the database"
-        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "end the other program that holds the database",
         _ => "check the disk of the data folder",
     }
 }
@@ -152,10 +149,7 @@ mod tests {
         let full = said(ffi::SQLITE_FULL, false);
         assert!(full.contains("nothing of this was stored") && full.contains("free space"), "{full}");
         let broken = said(ffi::SQLITE_IOERR_FSYNC, true);
-        assert!(
-            broken.contains("is not known: send it again") && broken.contains("check the disk"),
-            "{broken}"
-        );
+        assert!(broken.contains("is not known: send it again") && broken.contains("check the disk"), "{broken}");
         assert!(said(ffi::SQLITE_READONLY, false).contains("writable"));
         assert!(said(ffi::SQLITE_BUSY, false).contains("end the other program"));
     }

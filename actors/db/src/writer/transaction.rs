@@ -112,8 +112,7 @@ impl WriteTransaction<'_> {
         fault::fail_at(FaultPoint::BeforeCommand, self.path)?;
         let (connection, names) = (self.connection, &mut *self.names);
         let changes_before = connection.total_changes();
-        let context =
-            &mut WriteContext { connection, names, totals: &mut own_totals, effects: &mut own_effects };
+        let context = &mut WriteContext { connection, names, totals: &mut own_totals, effects: &mut own_effects };
         let applied = catch_unwind(AssertUnwindSafe(|| command.apply_to(context))).unwrap_or_else(|_| {
             let error = Error::new(Code::Internal, "the write failed inside; see the log");
             command.fail_with(error.clone());
@@ -126,9 +125,7 @@ impl WriteTransaction<'_> {
             }
             // A full or broken disk or a damaged file fails the whole transaction, not this command; it may be undone
             // already.
-            Err(CommandError::Sqlite(err))
-                if is_disk(&err) || is_damage(&err) || connection.is_autocommit() =>
-            {
+            Err(CommandError::Sqlite(err)) if is_disk(&err) || is_damage(&err) || connection.is_autocommit() => {
                 return Err(err);
             }
             Err(_) if connection.total_changes() == changes_before => {}

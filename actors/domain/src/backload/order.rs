@@ -84,9 +84,7 @@ pub enum BackloadRequestError {
     #[error("`meta`: {0}")]
     Meta(String),
     /// The phase's rule can't be read.
-    #[error(
-        "invalid rule found for {task}: {problem}; fix it in {workflow}, or give `template` and another `task`"
-    )]
+    #[error("invalid rule found for {task}: {problem}; fix it in {workflow}, or give `template` and another `task`")]
     Rule {
         /// The phase.
         task: String,
@@ -123,10 +121,7 @@ impl BackloadRequest {
     /// Refuses what the reference system passes over in silence, and what would run for other times than meant.
     pub fn refuse_doubtful(&self) -> Result<(), BackloadRequestError> {
         if let Some(key) = &self.unknown {
-            return Err(BackloadRequestError::Unknown {
-                key: key.clone(),
-                remedy: what_to_write(key, &KEYS),
-            });
+            return Err(BackloadRequestError::Unknown { key: key.clone(), remedy: what_to_write(key, &KEYS) });
         }
         if !self.by.is_empty() && BatchStep::parse(&self.by).is_none() {
             return Err(BackloadRequestError::By(self.by.clone()));
@@ -165,9 +160,7 @@ impl BackloadRequest {
             check_rule(phase, own_rows)?;
             if own_rows {
                 let lists = phase.rule.meta.iter();
-                meta = MetaLists(
-                    lists.map(|(key, list)| (key.clone(), MetaValues::Many(list.clone()))).collect(),
-                );
+                meta = MetaLists(lists.map(|(key, list)| (key.clone(), MetaValues::Many(list.clone()))).collect());
                 meta_file.clone_from(&phase.rule.meta_file);
             }
         }
@@ -181,8 +174,7 @@ impl BackloadRequest {
         });
         let workflow = phase.map_or_else(|| self.workflow.clone(), |phase| phase.workflow.clone());
         let TaskName { topic, job } = name;
-        let order =
-            BackloadOrder { topic, job, workflow, template, from, to, by, meta, meta_file, only: self.only };
+        let order = BackloadOrder { topic, job, workflow, template, from, to, by, meta, meta_file, only: self.only };
         Ok(ResolvedRequest { order, message: told.join(", ") })
     }
 
@@ -255,8 +247,7 @@ fn check_rows(meta: &MetaLists) -> Result<(), BackloadRequestError> {
 fn no_template(name: &TaskName, workflows: &Workflows) -> BackloadRequestError {
     let task = name.to_string();
     // A phase of that name without a template is no hint.
-    let names: Vec<String> =
-        workflows.phases().map(Phase::task_name).filter(|known| *known != task).collect();
+    let names: Vec<String> = workflows.phases().map(Phase::task_name).filter(|known| *known != task).collect();
     let hint = did_you_mean(&task, names.iter().map(String::as_str));
     BackloadRequestError::NoTemplate { task, hint }
 }

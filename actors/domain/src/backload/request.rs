@@ -158,8 +158,7 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
         // chrono also takes a small t or z, a space between, and leap seconds.
         let strict = text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z');
         let leap = text.as_bytes().get(17..19) == Some(b"60");
-        let text =
-            if text.as_bytes().get(19) == Some(&b',') { text.replacen(',', ".", 1) } else { text.to_owned() };
+        let text = if text.as_bytes().get(19) == Some(&b',') { text.replacen(',', ".", 1) } else { text.to_owned() };
         DateTime::parse_from_rfc3339(&text).ok().filter(|_| strict && !leap)?.to_utc()
     };
     (1970..=9999).contains(&time.year()).then_some(time)

@@ -69,10 +69,7 @@ fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
             "only":"missing","Execute":true,"form":1,"more":{}}"#,
     );
     assert_eq!((read.task.as_str(), read.job.as_str(), read.meta_file.as_str()), ("b", "", "f"));
-    assert_eq!(
-        (read.only, read.execute, read.unknown.as_deref()),
-        (TaskSelection::Missing, true, Some("form"))
-    );
+    assert_eq!((read.only, read.execute, read.unknown.as_deref()), (TaskSelection::Missing, true, Some("form")));
     let texts = |key| read.meta.0[key].as_texts().join(",");
     assert_eq!([texts("k"), texts("all"), texts("n")], ["1,", "x", ""]);
     for (json, says) in [
@@ -90,19 +87,14 @@ fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
 
 #[test]
 fn what_is_missing_comes_from_the_phase_and_is_told() {
-    let ResolvedRequest { order, message } =
-        resolve(r#"{"task":"load","job":"daily","template":"mine"}"#).unwrap();
+    let ResolvedRequest { order, message } = resolve(r#"{"task":"load","job":"daily","template":"mine"}"#).unwrap();
     assert_eq!(message, "no time provided using today, phase found in f.toml, using default day iterator");
     assert_eq!((order.from, order.to), (at("2026-03-02T12:00:00Z"), at("2026-03-02T12:00:00Z")));
     assert_eq!((order.workflow.as_str(), order.template.as_str()), ("f.toml", "?date={yyyy}-{mm}-{dd}"));
     let other = resolve(r#"{"task":"load:daily","workflow":"z.toml","at":"2026-01-01"}"#).unwrap();
     assert_eq!((other.order.workflow.as_str(), other.order.job.as_str()), ("z.toml", "daily"));
-    let ours =
-        resolve(r#"{"task":"new","workflow":"w","template":"x","by":"WEEK","at":"2026-01-01"}"#).unwrap();
-    assert_eq!(
-        (ours.order.workflow.as_str(), ours.order.by, ours.message.as_str()),
-        ("w", BatchStep::Week, "")
-    );
+    let ours = resolve(r#"{"task":"new","workflow":"w","template":"x","by":"WEEK","at":"2026-01-01"}"#).unwrap();
+    assert_eq!((ours.order.workflow.as_str(), ours.order.by, ours.message.as_str()), ("w", BatchStep::Week, ""));
     assert_eq!(infos(&plan(r#"{"task":"lists","at":"2026-01-01"}"#)), ["?a=1", "?b=2"]);
     assert_eq!(resolve(r#"{"task":"file"}"#).unwrap().order.meta_file.as_deref(), Some("rows.json"));
     let over = resolve(r#"{"task":"file","meta":{"key":"z"}}"#).unwrap().order;
@@ -145,10 +137,7 @@ fn what_cannot_be_carried_out_says_what_to_change() {
         (r#"{"task":"x","from":"1969-12-31"}"#, "of the years 1970 to 9999"),
         (r#"{"task":"x","from":"2026-01-15T00:00:00 02:00"}"#, "write 2026-01-15T00:00:00%2B02:00"),
         (r#"{"task":"x","meta":{"a":"1"},"meta-file":"f"}"#, "`meta` and `meta-file` are both given"),
-        (
-            r#"{"task":"x","template":"y","meta":{"a":["1"],"b":["1","2"]}}"#,
-            "give each list the same number of values",
-        ),
+        (r#"{"task":"x","template":"y","meta":{"a":["1"],"b":["1","2"]}}"#, "give each list the same number of values"),
         (r#"{"task":"broken"}"#, "invalid rule found for broken: `abc` is not a list"),
         (r#"{"task":"load:dayly"}"#, "did you mean `load:daily`?"),
     ] {
@@ -261,9 +250,7 @@ fn a_task_that_is_too_large_is_told_and_never_made() {
         chunk.tasks.iter().map(|(n, task)| (*n, task.info.len())).collect::<Vec<_>>(),
         [(0, 50_000), (2, 50_000)]
     );
-    let [(1, UnmadeTask { time: Some(_), why })] = chunk.unmade.as_slice() else {
-        panic!("{:?}", chunk.unmade)
-    };
+    let [(1, UnmadeTask { time: Some(_), why })] = chunk.unmade.as_slice() else { panic!("{:?}", chunk.unmade) };
     assert!(why.contains("its info would have 25000400000 bytes, at most 1048576"), "{why}");
 }
 
@@ -296,9 +283,7 @@ fn a_rule_keeps_its_phase_from_a_backload_only_by_its_rows_or_as_a_whole() {
     let resolved = |rule: &str, more: &str| {
         let text = format!("[[phase]]\ntask = \"a\"\ntemplate = \"x\"\nrule = \"{rule}\"\n");
         let file = WorkflowFile::parse("f.toml", &text, "", Tz::UTC).unwrap();
-        request(&format!("{{\"task\":\"a\"{more}}}"))
-            .resolve_order(&Workflows::new([file.into()]), now())
-            .is_ok()
+        request(&format!("{{\"task\":\"a\"{more}}}")).resolve_order(&Workflows::new([file.into()]), now()).is_ok()
     };
     let own_rows = r#","meta":{"k":"1"}"#;
     for (rule, phase_rows, request_rows) in [
@@ -318,16 +303,7 @@ fn each_key_of_a_request_has_its_place() {
         r#"{"at":"1","from":"2","to":"3","by":"4","template":"5","workflow":"6","meta-file":"7","task":"8","job":"9",
             "background":true,"execute":false,"offset":5,"limit":7,"only":"failed"}"#,
     );
-    let texts = [
-        &read.at,
-        &read.from,
-        &read.to,
-        &read.by,
-        &read.template,
-        &read.workflow,
-        &read.meta_file,
-        &read.task,
-    ];
+    let texts = [&read.at, &read.from, &read.to, &read.by, &read.template, &read.workflow, &read.meta_file, &read.task];
     assert_eq!(texts, ["1", "2", "3", "4", "5", "6", "7", "8"]);
     assert_eq!((read.job.as_str(), read.background, read.execute), ("9", true, false));
     assert_eq!((read.offset, read.limit, read.only), (5, Some(7), TaskSelection::Failed));
@@ -349,9 +325,7 @@ fn a_task_may_be_as_large_as_the_limit() {
     let made = |length: usize| {
         let json = serde_json::json!({"task": "t", "template": "x".repeat(length), "at": "2026-01-01"});
         let plan = plan(&json.to_string());
-        plan.make_task(0, now(), "h", &mut FixedIds::default())
-            .map(|task| task.info.len())
-            .map_err(|unmade| unmade.why)
+        plan.make_task(0, now(), "h", &mut FixedIds::default()).map(|task| task.info.len()).map_err(|unmade| unmade.why)
     };
     assert_eq!(made(MAX_TASK_BYTES - 18), Ok(MAX_TASK_BYTES - 18));
     assert!(made(MAX_TASK_BYTES - 17).unwrap_err().starts_with("its info and meta have 1048577 bytes"));

@@ -57,38 +57,25 @@ fn a_good_file_has_none() {
 
 #[test]
 fn what_is_no_toml() {
-    assert_eq!(
-        finding("[[phase]]\ntask = a\n"),
-        "w.toml:2:8: string values must be quoted, expected literal string"
-    );
+    assert_eq!(finding("[[phase]]\ntask = a\n"), "w.toml:2:8: string values must be quoted, expected literal string");
     assert_eq!(
         finding("[[phase]]\ntask = \"a\"\ntask = \"b\"\n"),
         "w.toml:3:1: duplicate key: remove one of them, or write [[phase]] before the next phase"
     );
-    assert_eq!(
-        finding("[phase]\ntask = \"a\"\n"),
-        "w.toml:1:2: `phase` is a table: write [[phase]] before each phase"
-    );
+    assert_eq!(finding("[phase]\ntask = \"a\"\n"), "w.toml:1:2: `phase` is a table: write [[phase]] before each phase");
     assert_eq!(
         finding("[[phase]]\ntask = \"日\"\nretry = \"3\"\n"),
         "w.toml:3:9: `retry` is how often a failed task is retried: write a number, like 3"
     );
     assert_eq!(finding("[[phase]]\ntask = 5\n"), "w.toml:2:8: `task` is a number: write a text in quotes");
-    assert_eq!(
-        finding("\u{feff}"),
-        "w.toml:1:1: the file begins with a byte order mark: save it as UTF-8 without one"
-    );
+    assert_eq!(finding("\u{feff}"), "w.toml:1:1: the file begins with a byte order mark: save it as UTF-8 without one");
 }
 
 #[test]
 fn unknown_keys() {
-    let phase =
-        |line: &str| of_line(&format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\n{line}\n"), 4);
+    let phase = |line: &str| of_line(&format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\n{line}\n"), 4);
     assert_eq!(phase("retries = 3"), "1: `retries` is unknown: did you mean `retry`? (warning)");
-    assert_eq!(
-        phase("on = 1"),
-        "1: `on` is unknown: write one of task, dependsOn, rule, retry, template (warning)"
-    );
+    assert_eq!(phase("on = 1"), "1: `on` is unknown: write one of task, dependsOn, rule, retry, template (warning)");
     assert_eq!(
         finding("[[phases]]\ntask = \"a\"\n"),
         "w.toml:1:3: `phases` is unknown: did you mean `phase`? (warning)"
@@ -98,10 +85,7 @@ fn unknown_keys() {
         "30: rule key `Ofset` is unknown: did you mean `offset`? (warning)"
     );
     let none_like_it = of_rule("cron=@daily&meta=k:1&x=1");
-    assert!(
-        none_like_it.starts_with("30: rule key `x` is unknown: write one of cron, offset,"),
-        "{none_like_it}"
-    );
+    assert!(none_like_it.starts_with("30: rule key `x` is unknown: write one of cron, offset,"), "{none_like_it}");
 }
 
 #[test]
@@ -112,18 +96,13 @@ fn tasks_that_can_t_be() {
         task("a:b c"),
         "11: no worker can lease `b c`: write 1 to 200 letters, digits, dots, dashes or underscores (warning)"
     );
-    assert_eq!(
-        task("a:b:c"),
-        "12: `:c` has no effect: a task is `topic` or `topic:job`; remove it (warning)"
-    );
+    assert_eq!(task("a:b:c"), "12: `:c` has no effect: a task is `topic` or `topic:job`; remove it (warning)");
 }
 
 #[test]
 fn parents_and_circles() {
     assert_eq!(
-        finding(
-            "[[phase]]\ntask = \"load\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"b\"\ndependsOn = \"laod\"\n"
-        ),
+        finding("[[phase]]\ntask = \"load\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"b\"\ndependsOn = \"laod\"\n"),
         "w.toml:6:13: parent task not found: laod: did you mean `load`?"
     );
     assert_eq!(
@@ -164,9 +143,7 @@ fn schedules() {
     for cron in ["0 0 30 2 *", ", * * * *", "CRON_TZ=Europe/Berlin 0 0 31 4,6 ?"] {
         assert_eq!(
             of_rule(&format!("meta=k:1&cron={cron}")),
-            format!(
-                "23: cron `{cron}` never fires: none of its months has such a day; write one that exists"
-            )
+            format!("23: cron `{cron}` never fires: none of its months has such a day; write one that exists")
         );
     }
     assert!(findings("[[phase]]\ntask = \"a\"\nrule = \"cron=0 0 29 2 *\"\n").is_empty());
@@ -235,10 +212,7 @@ fn values_of_a_rule() {
             "44: retry_delay: `soon` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second is used instead",
         ),
         ("missed=some", "39: missed `some` is unknown: write none, latest or all"),
-        (
-            "missed_window=6",
-            "46: missed_window: `6` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d",
-        ),
+        ("missed_window=6", "46: missed_window: `6` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d"),
         ("missed_window=0s", "46: missed_window `0s` is not positive: write a duration like 1h"),
         ("count=3", "32: `count` counts files, and there is no `files`: add it, or remove `count` (warning)"),
         ("count=all", "38: count `all` is not a whole number and is ignored: write one, like 24 (warning)"),
@@ -246,10 +220,7 @@ fn values_of_a_rule() {
             "x=%zz",
             "32: invalid rule format: cron=@daily&meta=k:1,2&x=%zz: `%zz` in `x=%zz` is not an escape: write a percent sign as %25",
         ),
-        (
-            "by=hour",
-            "32: `by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by` (warning)",
-        ),
+        ("by=hour", "32: `by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by` (warning)"),
         (
             "require={meta:k}",
             "32: `require` checks what a parent left, and there is none: add dependsOn, or take `require` out (warning)",
@@ -263,10 +234,7 @@ fn values_of_a_rule() {
         "26: inconsistent lengths in meta 2 != 1: give each list the same number of values"
     );
     assert_eq!(of_rule("cron=@daily&meta=k"), "26: `k` is not a list: write it like key:a,b,c");
-    assert_eq!(
-        of_rule("cron=@daily&meta=k:1&meta-file=f"),
-        "40: meta and meta-file are both given: use one of them"
-    );
+    assert_eq!(of_rule("cron=@daily&meta=k:1&meta-file=f"), "40: meta and meta-file are both given: use one of them");
     assert_eq!(of_rule("retry_delay=1s"), "8: non-scheduled phase: use depends_on, cron or files (warning)");
 }
 
@@ -280,10 +248,7 @@ fn keys_that_do_nothing_where_they_are() {
         child("c", "offset=-1h"),
         "9: `offset` applies only with cron: a child has the task time of its parent; remove it (warning)"
     );
-    assert_eq!(
-        child("c", "missed=all"),
-        "9: `missed` applies to slots of cron, which is missing: remove it (warning)"
-    );
+    assert_eq!(child("c", "missed=all"), "9: `missed` applies to slots of cron, which is missing: remove it (warning)");
     assert_eq!(
         child("c", "require=file"),
         "17: require `file` names no key: write it like require={meta:file} (warning)"
@@ -322,9 +287,7 @@ fn templates() {
         "14: `{meta:file}` stays as it is, nothing sets file: add meta=file:a,b to the rule (warning)"
     );
     assert_eq!(
-        finding(
-            "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta=k:1,2\"\ntemplate = \"{meta:k}{meta:n}\"\n"
-        ),
+        finding("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta=k:1,2\"\ntemplate = \"{meta:k}{meta:n}\"\n"),
         "w.toml:4:21: `{meta:n}` is left empty, nothing sets n: add `|n:a,b` to the meta of the rule (warning)"
     );
     assert_eq!(
@@ -342,10 +305,7 @@ fn templates() {
 
 #[test]
 fn a_value_with_escapes_is_found_as_a_whole() {
-    assert_eq!(
-        of_line("[[phase]]\ntask = \"a\"\nrule = \"\\u0063ron=bad\"\n", 3).split(' ').next(),
-        Some("8:")
-    );
+    assert_eq!(of_line("[[phase]]\ntask = \"a\"\nrule = \"\\u0063ron=bad\"\n", 3).split(' ').next(), Some("8:"));
 }
 
 #[test]
@@ -361,15 +321,12 @@ fn deadlines_without_slots_are_noted() {
         )
     };
     assert_eq!(findings(&behind("cron=@daily")), Vec::<String>::new());
-    assert!(
-        finding(&behind("files=/in/*.csv")).starts_with("w.toml:6:8: done_by counts from the slots of cron")
-    );
+    assert!(finding(&behind("files=/in/*.csv")).starts_with("w.toml:6:8: done_by counts from the slots of cron"));
 }
 
 #[test]
 fn only_errors_are_errors() {
-    let text =
-        |rule: &str| format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily{rule}\"\ntemplate = \"x\"\n");
+    let text = |rule: &str| format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily{rule}\"\ntemplate = \"x\"\n");
     let has_errors_of = |rule: &str| {
         let file = WorkflowFile::parse("w.toml", &text(rule), "", Tz::UTC).unwrap();
         let found = check_workflows(&Workflows::new([Arc::new(file)]));
@@ -391,10 +348,7 @@ fn a_phase_says_where_it_stands_and_what_is_wrong_with_it() {
     let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n  template = \"x\"\n[[phase]]\ntask = \"b\"\nrule = \"cron=@daily\"\n";
     let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();
     let [wrong, well] = file.phases.as_slice() else { panic!("{file:?}") };
-    assert_eq!(
-        (wrong.name_place(), wrong.template_place(), (wrong.line, wrong.column)),
-        ((2, 8), (4, 14), (1, 1))
-    );
+    assert_eq!((wrong.name_place(), wrong.template_place(), (wrong.line, wrong.column)), ((2, 8), (4, 14), (1, 1)));
     assert_eq!((well.name_place(), well.template_place(), well.line), ((6, 8), (5, 1), 5));
     assert!(wrong.problems_text().starts_with("invalid cron: 61 * * * *"), "{}", wrong.problems_text());
     assert_eq!(well.problems_text(), "");
@@ -438,8 +392,7 @@ fn one_name_is_for_several_starts_that_fail_alike() {
         let found = findings(&(parent.to_owned() + &phase(first) + &phase(second)));
         found.iter().any(|found| found.contains("a is defined twice"))
     };
-    let (daily, hourly, files) =
-        ("rule = \"cron=@daily\"", "rule = \"cron=@hourly\"", "rule = \"files=/in/*\"");
+    let (daily, hourly, files) = ("rule = \"cron=@daily\"", "rule = \"cron=@hourly\"", "rule = \"files=/in/*\"");
     for (first, second, is_told) in [
         (daily, hourly, false),
         (daily, files, false),

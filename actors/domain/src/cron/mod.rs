@@ -79,9 +79,7 @@ impl CronSchedule {
                 let whole = after.with_nanosecond(0)?; // slots are whole seconds, whenever the service began
                 whole.checked_add_signed(*step)
             }
-            ScheduleKind::CronFields(fields) if fields.follows_real_time => {
-                self.next_in_real_time(fields, after)
-            }
+            ScheduleKind::CronFields(fields) if fields.follows_real_time => self.next_in_real_time(fields, after),
             ScheduleKind::CronFields(fields) => self.next_by_wall_clock(fields, after),
         }
     }
@@ -90,9 +88,7 @@ impl CronSchedule {
     pub fn first_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.kind {
             ScheduleKind::Every(_) => self.next_after(from),
-            ScheduleKind::CronFields(_) => {
-                self.next_after(from.checked_sub_signed(TimeDelta::nanoseconds(1))?)
-            }
+            ScheduleKind::CronFields(_) => self.next_after(from.checked_sub_signed(TimeDelta::nanoseconds(1))?),
         }
     }
 
@@ -162,9 +158,9 @@ fn split_zone(spec: &str, zone: Tz) -> Result<(Tz, &str), CronError> {
     let zone = match name {
         "" => Tz::UTC,   // as Go reads an empty name
         "Local" => zone, // where the service counts, not where its machine stands
-        name => name.parse().map_err(|_| {
-            CronError::new(format!("`{name}` is not a time zone: write it like Europe/Berlin"))
-        })?,
+        name => name
+            .parse()
+            .map_err(|_| CronError::new(format!("`{name}` is not a time zone: write it like Europe/Berlin")))?,
     };
     Ok((zone, rest.trim()))
 }

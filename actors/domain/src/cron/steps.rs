@@ -27,8 +27,7 @@ impl CronSchedule {
     pub fn misleading_step(&self, spec: &str) -> Option<String> {
         let parts: Vec<&str> = spec.split_whitespace().filter(|part| !part.contains("TZ=")).collect();
         let fields = FIELDS.get(6_usize.checked_sub(parts.len())?..)?; // five parts have none for seconds
-        let steps =
-            parts.iter().zip(fields).flat_map(|(part, field)| part.split(',').map(move |part| (part, field)));
+        let steps = parts.iter().zip(fields).flat_map(|(part, field)| part.split(',').map(move |part| (part, field)));
         steps.filter_map(|(part, field)| field.find_misleading(part, &self.to_words())).next()
     }
 }
@@ -37,8 +36,7 @@ impl StepField {
     fn find_misleading(&self, part: &str, really: &str) -> Option<String> {
         let (range, step) = part.split_once('/')?;
         let step: u32 = step.parse().ok()?;
-        let bounds =
-            range.split_once('-').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+        let bounds = range.split_once('-').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
         let (low, high): (u32, u32) = bounds.unwrap_or((self.first, self.first + self.count - 1));
         let size = (high + 1).saturating_sub(low);
         if step > size {

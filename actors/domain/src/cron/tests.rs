@@ -69,8 +69,7 @@ fn a_problem_names_the_field_and_the_remedy() {
     assert!(error("CRON_TZ=UTC").contains("write the schedule after it"));
 }
 
-const ZONES: [Tz; 5] =
-    [Tz::UTC, Europe::Berlin, America::New_York, Tz::Australia__Lord_Howe, Tz::Pacific__Apia];
+const ZONES: [Tz; 5] = [Tz::UTC, Europe::Berlin, America::New_York, Tz::Australia__Lord_Howe, Tz::Pacific__Apia];
 
 #[test]
 fn the_next_slot_of_each_form() {
@@ -113,27 +112,20 @@ fn the_next_slot_of_each_form() {
     ] {
         let schedule = CronSchedule::parse(spec, Europe::Berlin).unwrap();
         // Those without a zone of their own count in UTC here.
-        let schedule =
-            if spec.contains("TZ=") { schedule } else { CronSchedule::parse(spec, Tz::UTC).unwrap() };
+        let schedule = if spec.contains("TZ=") { schedule } else { CronSchedule::parse(spec, Tz::UTC).unwrap() };
         let next = schedule.next_after(at("2024-01-15T10:30:45.5Z"));
-        assert_eq!(
-            next.map(|slot| slot.format("%Y-%m-%dT%H:%M:%S").to_string()).as_deref(),
-            Some(slot),
-            "{spec}"
-        );
+        assert_eq!(next.map(|slot| slot.format("%Y-%m-%dT%H:%M:%S").to_string()).as_deref(), Some(slot), "{spec}");
     }
 }
 
 #[test]
 fn a_slot_may_be_the_instant_from_which_it_is_looked_for() {
-    let first = |spec: &str| {
-        CronSchedule::parse(spec, Tz::UTC).unwrap().first_from(at("2024-01-15T10:30:00Z")).unwrap()
-    };
+    let first =
+        |spec: &str| CronSchedule::parse(spec, Tz::UTC).unwrap().first_from(at("2024-01-15T10:30:00Z")).unwrap();
     assert_eq!(first("30 10 * * *"), at("2024-01-15T10:30:00Z"));
     assert_eq!(first("31 10 * * *"), at("2024-01-15T10:31:00Z"));
     assert_eq!(first("@every 5m"), at("2024-01-15T10:35:00Z"));
-    let before =
-        |spec: &str| CronSchedule::parse(spec, Tz::UTC).unwrap().prev_before(at("2024-01-15T10:30:00Z"));
+    let before = |spec: &str| CronSchedule::parse(spec, Tz::UTC).unwrap().prev_before(at("2024-01-15T10:30:00Z"));
     assert_eq!(before("@every 5m"), Some(at("2024-01-15T10:25:00Z")));
     assert_eq!(before("30 10 * * *"), Some(at("2024-01-14T10:30:00Z")));
     assert_eq!(before("59 29 10 * * *"), Some(at("2024-01-15T10:29:59Z")));

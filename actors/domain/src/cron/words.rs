@@ -33,10 +33,7 @@ fn words_of_every(step: TimeDelta) -> String {
 pub(crate) fn whole_unit(length: TimeDelta) -> Option<(i64, &'static str)> {
     let seconds = length.num_seconds();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
-    units
-        .into_iter()
-        .find(|(unit, _)| seconds != 0 && seconds % unit == 0)
-        .map(|(unit, name)| (seconds / unit, name))
+    units.into_iter().find(|(unit, _)| seconds != 0 && seconds % unit == 0).map(|(unit, name)| (seconds / unit, name))
 }
 
 /// When within a day.
@@ -64,8 +61,7 @@ fn words_of_days(fields: &CronFields) -> String {
         (months.len() == 12, words_of_list(&months, |month| MONTHS[month as usize - 1].to_owned()));
     // People's week begins on Monday.
     let weekday = (fields.weekday.bits & !1) | ((fields.weekday.bits & 1) << 7);
-    let weekdays =
-        words_of_list(&members_of_bits(weekday, 1, 7), |day| WEEKDAYS[day as usize - 1].to_owned());
+    let weekdays = words_of_list(&members_of_bits(weekday, 1, 7), |day| WEEKDAYS[day as usize - 1].to_owned());
     let numbers = members_of_bits(fields.day.bits, 1, 31);
     let of = if all_year { "each month" } else { months.as_str() };
     let day = if numbers.len() == 1 { "day" } else { "days" };
@@ -108,10 +104,8 @@ fn within_day(hours: &[u32], minutes: &[u32], second: &str) -> TimesOfDay {
         return TimesOfDay::Often(within_hour(minutes, second));
     }
     if hours.len() * minutes.len() <= MOST_LISTED {
-        let times: Vec<String> = hours
-            .iter()
-            .flat_map(|hour| minutes.iter().map(|minute| clock_text(*hour, *minute, second)))
-            .collect();
+        let times: Vec<String> =
+            hours.iter().flat_map(|hour| minutes.iter().map(|minute| clock_text(*hour, *minute, second))).collect();
         return TimesOfDay::At(join_words(times));
     }
     if let ([minute], Some(step)) = (minutes, even_step(hours, 24)) {
@@ -143,9 +137,7 @@ fn minute_text(minute: u32, second: &str) -> String {
 fn within_hour(minutes: &[u32], second: &str) -> String {
     match (minutes, even_step(minutes, 60)) {
         (_, Some(step)) if minutes[0] == 0 => words_of_step(step, "minute", ""),
-        (_, Some(step)) => {
-            words_of_step(step, "minute", &format!(" from {}", minute_text(minutes[0], second)))
-        }
+        (_, Some(step)) => words_of_step(step, "minute", &format!(" from {}", minute_text(minutes[0], second))),
         _ => format!("every hour at {}", words_of_list(minutes, |minute| minute_text(minute, second))),
     }
 }

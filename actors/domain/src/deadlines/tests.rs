@@ -38,12 +38,7 @@ fn at(time: &str) -> DateTime<Utc> {
 }
 
 /// An attempt of a chain; `started` and `ended` as times, empty for none.
-fn attempt(
-    task: &str,
-    state: TaskState,
-    (started, ended): (&str, &str),
-    result: Option<TaskResult>,
-) -> Attempt {
+fn attempt(task: &str, state: TaskState, (started, ended): (&str, &str), result: Option<TaskResult>) -> Attempt {
     let (topic, job) = task.split_once(':').unwrap_or((task, ""));
     let time = |text: &str| (!text.is_empty()).then(|| at(text));
     Attempt {
@@ -111,13 +106,7 @@ fn deadlines_follow_from_the_schedule_of_what_starts_it() {
     let seen: Vec<_> = passed_deadlines(&workflows, &[], at("12:30"), at("13:10"))
         .iter()
         .map(|due| {
-            format!(
-                "{:?} {} {} {}",
-                due.what,
-                due.phase.task_name(),
-                due.slot.format("%H:%M"),
-                due.by.format("%H:%M")
-            )
+            format!("{:?} {} {} {}", due.what, due.phase.task_name(), due.slot.format("%H:%M"), due.by.format("%H:%M"))
         })
         .collect();
     assert_eq!(
@@ -135,30 +124,24 @@ fn deadlines_follow_from_the_schedule_of_what_starts_it() {
 
 #[test]
 fn many_slots_are_bounded() {
-    let workflows =
-        workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=* * * * * *&start_by=1s\"\ntemplate = \"x\"\n");
+    let workflows = workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=* * * * * *&start_by=1s\"\ntemplate = \"x\"\n");
     assert_eq!(passed_deadlines(&workflows, &[], at("12:00"), at("23:00")).len(), AT_ONCE);
 }
 
 #[test]
 fn a_task_that_is_not_leased_in_time_is_told() {
-    let early =
-        "not leased by 2026-03-02 12:10:00 UTC (start_by=10m after the slot of 2026-03-02 12:00:00): ";
+    let early = "not leased by 2026-03-02 12:10:00 UTC (start_by=10m after the slot of 2026-03-02 12:00:00): ";
     for (chains, why) in [
         (vec![], Some("no task was created for it")),
         (vec![vec![ready("extract:orders")]], Some("it waits for a worker")),
-        (
-            vec![vec![leased("extract:orders", "12:09")], vec![ready("extract:orders")]],
-            Some("it waits for a worker"),
-        ),
+        (vec![vec![leased("extract:orders", "12:09")], vec![ready("extract:orders")]], Some("it waits for a worker")),
         (vec![vec![leased("extract:orders", "12:11")]], Some("a worker has it")),
         (vec![vec![leased("extract:orders", "12:10")]], None),
         (vec![vec![Attempt { delivery: 2, ..leased("extract:orders", "12:20") }]], None),
         (vec![vec![done("extract:orders", ("", "12:05"), TaskResult::Complete)]], None),
         (vec![vec![Attempt { retry: 1, ..ready("extract:orders") }]], None),
     ] {
-        let expected: Vec<_> =
-            why.map(|why| format!("not_started extract:orders {early}{why}")).into_iter().collect();
+        let expected: Vec<_> = why.map(|why| format!("not_started extract:orders {early}{why}")).into_iter().collect();
         assert_eq!(told("12:05", "12:12", &chains), expected, "{chains:?}");
     }
 }
@@ -166,8 +149,7 @@ fn a_task_that_is_not_leased_in_time_is_told() {
 #[test]
 fn a_task_that_is_not_complete_in_time_is_told() {
     let failed = done("extract:orders", ("12:01", "12:05"), TaskResult::Error);
-    let again =
-        Attempt { uid: Uid(failed.uid.0 + 1), parent: Some(failed.uid), retry: 1, ..ready("extract:orders") };
+    let again = Attempt { uid: Uid(failed.uid.0 + 1), parent: Some(failed.uid), retry: 1, ..ready("extract:orders") };
     for (chain, why) in [
         (vec![leased("extract:orders", "12:01")], Some("a worker has it")),
         (vec![failed.clone()], Some("it failed")),
@@ -191,8 +173,7 @@ fn a_task_that_is_not_complete_in_time_is_told() {
         let told = told("12:15", "12:32", std::slice::from_ref(&chain));
         assert_eq!(told.len(), usize::from(why.is_some()), "{chain:?}: {told:?}");
         assert!(
-            told.iter()
-                .all(|told| told.starts_with("not_done extract:orders") && told.ends_with(why.unwrap())),
+            told.iter().all(|told| told.starts_with("not_done extract:orders") && told.ends_with(why.unwrap())),
             "{told:?}"
         );
     }
@@ -208,10 +189,7 @@ fn what_waits_behind_a_failure_is_one_line_of_it() {
     // Seen together with the failure's own deadline, that one tells of it.
     let late = told("12:15", "13:00", &[failed]);
     assert_eq!(late.len(), 4);
-    assert!(
-        late[0].starts_with("not_done extract:orders not complete by") && late[1..] == ["-", "-", "-"],
-        "{late:?}"
-    );
+    assert!(late[0].starts_with("not_done extract:orders not complete by") && late[1..] == ["-", "-", "-"], "{late:?}");
 }
 
 #[test]
@@ -233,10 +211,8 @@ fn what_is_missing_though_all_before_it_ended_is_told_itself() {
 #[test]
 fn each_deadline_has_a_key_of_its_own_and_an_alert_is_about_its_slot() {
     let workflows = workflows(TEXT);
-    let judged: Vec<_> = passed_deadlines(&workflows, &[], at("11:59"), at("13:12"))
-        .into_iter()
-        .map(|due| (due, Vec::new()))
-        .collect();
+    let judged: Vec<_> =
+        passed_deadlines(&workflows, &[], at("11:59"), at("13:12")).into_iter().map(|due| (due, Vec::new())).collect();
     let breaches = missed_deadlines(&judged, at("13:12"));
     let keys: BTreeSet<_> = breaches.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys.len(), judged.len());
@@ -305,8 +281,7 @@ fn what_a_pause_holds_is_no_breach_and_counts_from_its_end() {
     assert_eq!(told_with(&over, "12:50", "14:29", &held), Vec::<String>::new());
     let told = told_with(&over, "14:29", "14:30", &held);
     assert_eq!(told.len(), 3, "load itself, and two that wait for it: {told:?}");
-    let expected =
-        "not_done load: not complete by 2026-03-02 14:30:00 UTC (done_by=1h after a pause that ended at";
+    let expected = "not_done load: not complete by 2026-03-02 14:30:00 UTC (done_by=1h after a pause that ended at";
     assert!(told[0].starts_with(expected) && told[1..] == ["-", "-"], "{told:?}");
     // What was created before goes on, and so do its retries.
     let late = [pause("load", "12:06", "")];
@@ -324,11 +299,7 @@ fn what_is_not_reached_yet_is_no_breach_while_it_is_paused() {
     assert_eq!(load, Vec::<String>::new(), "report and mail come behind it");
     let mail = told_with(&paused("mail", ""), "12:50", "13:00", &chains);
     assert!(mail.len() == 2 && mail[0].contains(" load, report can't be in time"), "{mail:?}");
-    assert_eq!(
-        told_with(&paused("load", "12:59"), "12:50", "13:00", &chains).len(),
-        3,
-        "it was over by then"
-    );
+    assert_eq!(told_with(&paused("load", "12:59"), "12:50", "13:00", &chains).len(), 3, "it was over by then");
     let over = told_with(&paused("load", "13:01"), "13:55", "14:01", &chains);
     assert!(over[0].contains("load, report, mail can't be in time (by 2026-03-02 14:01:00 UTC)"), "{over:?}");
 }
@@ -387,9 +358,7 @@ fn each_failure_has_a_line_for_what_waits_behind_it() {
         .map(|due| (failed(if due.phase.task.topic == "b" { "a" } else { "c" }), due))
         .map(|(chains, due)| (due, chains))
         .collect();
-    let told: Vec<_> =
-        missed_deadlines(&judged, at("13:00")).into_iter().filter_map(|(_, alert)| alert).collect();
-    let lines: Vec<_> =
-        told.iter().map(|alert| (alert.topic.as_str(), alert.msg.split(' ').next().unwrap())).collect();
+    let told: Vec<_> = missed_deadlines(&judged, at("13:00")).into_iter().filter_map(|(_, alert)| alert).collect();
+    let lines: Vec<_> = told.iter().map(|alert| (alert.topic.as_str(), alert.msg.split(' ').next().unwrap())).collect();
     assert_eq!(lines, [("a", "b"), ("c", "d")]);
 }

@@ -90,16 +90,10 @@ fn children_see_what_the_worker_said_and_one_that_fails_stops_no_other() {
         ]
     );
     for child in &decision.children {
-        assert_eq!(
-            (child.parent, child.id.as_str(), child.lane),
-            (Some(Uid(7)), "chain", TaskLane::Backload)
-        );
+        assert_eq!((child.parent, child.id.as_str(), child.lane), (Some(Uid(7)), "chain", TaskLane::Backload));
     }
     let [alert] = decision.alerts.as_slice() else { panic!("{:?}", decision.alerts) };
-    assert_eq!(
-        (alert.kind, alert.topic.as_str(), alert.uid),
-        (AlertKind::CreateFailed, "broken", Some(Uid(7)))
-    );
+    assert_eq!((alert.kind, alert.topic.as_str(), alert.uid), (AlertKind::CreateFailed, "broken", Some(Uid(7))));
     assert!(alert.msg.starts_with("broken was not created: meta-file `rows.json`"), "{}", alert.msg);
 }
 
@@ -109,9 +103,7 @@ fn rows_of_a_file_come_from_the_caller_and_none_means_no_child() {
     let outcome = outcome(TaskResult::Complete, "");
     let created = |lines: &'static str| {
         let files = move |_: &str| MetaRow::from_json_lines(lines).map_err(|e| e.to_string());
-        decide_result_with(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
-            .children
-            .len()
+        decide_result_with(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default(), &files).children.len()
     };
     assert_eq!((created("{\"k\":1}\n{\"k\":2}"), created("")), (2, 0));
 }
@@ -125,19 +117,15 @@ fn a_key_comes_from_the_rows_or_from_the_parent_or_no_child_starts() {
     let outcome = outcome(TaskResult::Complete, "");
     let decided = |meta: &str| {
         let task = attempt("load", "", meta);
-        let files = |_: &str| {
-            MetaRow::from_json_lines("{\"table\":\"a\"}\n{\"table\":\"b\"}").map_err(|e| e.to_string())
-        };
+        let files =
+            |_: &str| MetaRow::from_json_lines("{\"table\":\"a\"}\n{\"table\":\"b\"}").map_err(|e| e.to_string());
         decide_result_with(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
     };
     let infos: Vec<String> = decided("shard=7").children.into_iter().map(|task| task.info).collect();
     assert_eq!(infos, ["a/7", "b/7"]);
     let TaskDecision { children, alerts, .. } = decided("other=7");
     assert!(children.is_empty());
-    assert_eq!(
-        (alerts.len(), alerts[0].kind, alerts[0].topic.as_str()),
-        (1, AlertKind::CreateFailed, "copy")
-    );
+    assert_eq!((alerts.len(), alerts[0].kind, alerts[0].topic.as_str()), (1, AlertKind::CreateFailed, "copy"));
     let msg = "copy was not created: meta-file `rows.csv`: no row has `shard`, which the template names; the keys of \
                its rows are `table`";
     assert!(alerts[0].msg.starts_with(msg), "{}", alerts[0].msg);
@@ -184,8 +172,7 @@ fn meta_files_are_those_of_the_children_that_start() {
     assert_eq!(files("report", false, complete, ""), Vec::<String>::new());
     assert_eq!(files("load", true, complete, ""), Vec::<String>::new(), "nothing follows");
     assert_eq!(files("load", false, TaskResult::Error, ""), Vec::<String>::new());
-    let text =
-        "[[phase]]\ntask = \"copy\"\ndependsOn = \"load\"\nrule = \"meta-file=f.csv&require={meta:go}\"\n";
+    let text = "[[phase]]\ntask = \"copy\"\ndependsOn = \"load\"\nrule = \"meta-file=f.csv&require={meta:go}\"\n";
     let workflows = Workflows::new([Arc::new(WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap())]);
     let task = attempt("load", "", "");
     assert_eq!(meta_files(&workflows, &task, &outcome(complete, "go=1")), ["f.csv"]);
@@ -250,10 +237,7 @@ fn a_phase_without_a_retry_delay_tries_again_after_a_second() {
     let retry = decided("", 1, "job=j&delayed=5s&a=1").retry.unwrap();
     assert_eq!(retry.not_before, Some(now() + TimeDelta::seconds(1)));
     assert_eq!((retry.retry, retry.meta.as_str()), (2, "a=1&job=j&retry=2"));
-    assert_eq!(
-        (retry.lane, retry.id.as_str(), retry.workflow.as_str()),
-        (TaskLane::Backload, "chain", "w.toml")
-    );
+    assert_eq!((retry.lane, retry.id.as_str(), retry.workflow.as_str()), (TaskLane::Backload, "chain", "w.toml"));
     let next = |retry: u32, meta: &str| decided("j", retry, meta).retry.map(|retry| retry.retry);
     assert_eq!((next(2, ""), next(3, "")), (Some(3), None), "three retries, and no more");
     assert_eq!(next(3, "retry=1"), Some(2), "its meta counts before the row");
@@ -288,10 +272,7 @@ fn what_a_worker_wants_told_at_once_is_told_with_the_task_as_it_ended() {
         not_before: String::new(),
     };
     assert_eq!(doc, expected);
-    assert_eq!(
-        (plain.topic.as_str(), plain.job.as_str(), plain.workflow.as_str()),
-        ("load", "hourly", "w.toml")
-    );
+    assert_eq!((plain.topic.as_str(), plain.job.as_str(), plain.workflow.as_str()), ("load", "hourly", "w.toml"));
     assert_eq!(plain.task_time, Some("2024-01-14T05:00:00Z".parse().unwrap()));
     // What the worker says of its times counts before what is known of them.
     let own = WorkerOutcome {
@@ -313,8 +294,7 @@ fn what_follows_an_attempt_follows_it_to_another_id() {
     assert_eq!(failed.retry.unwrap().parent, Some(Uid(99)));
     let told = decision(&attempt("load", "hourly", ""), TaskResult::Alert, "");
     let moved = told.with_uid(Uid(99));
-    let doc =
-        |decision: &TaskDecision| TaskDoc::parse(decision.alerts[0].at_once.as_deref().unwrap()).unwrap();
+    let doc = |decision: &TaskDecision| TaskDoc::parse(decision.alerts[0].at_once.as_deref().unwrap()).unwrap();
     let expected = TaskDoc { attempt_uid: Uid(99).to_string(), created: created_text(Uid(99)), ..doc(&told) };
     assert_eq!(doc(&moved), expected);
 }

@@ -148,16 +148,14 @@ mod tests {
 
     #[test]
     fn what_comes_back_after_quiet_looks_is_told_twice_more_and_then_counted() {
-        let expected =
-            ["5 S", "15 E", "20 S", "30 E", "35 S", "45 E", "50 u", "60 E", "65 u", "75 E", "155 C"];
+        let expected = ["5 S", "15 E", "20 S", "30 E", "35 S", "45 E", "50 u", "60 E", "65 u", "75 E", "155 C"];
         assert_eq!(told(&[1, 17, 32, 47, 62], 400), expected);
     }
 
     #[test]
     fn what_comes_and_goes_between_two_looks_is_only_counted() {
         let bursts = [1, 14, 34, 60, 90, 120, 170, 200];
-        let expected =
-            ["5 S", "15 S", "35 S", "75 S", "155 u", "235 u", "315 E", "355 E", "375 E", "385 E", "465 C"];
+        let expected = ["5 S", "15 S", "35 S", "75 S", "155 u", "235 u", "315 E", "355 E", "375 E", "385 E", "465 C"];
         assert_eq!(told(&bursts, 600), expected);
         // One alert before each look is no coming and going, however long the looks are apart.
         assert_eq!(told(&[1, 14, 34, 74, 154, 234], 250), ["5 S", "15 S", "35 S", "75 S", "155 S", "235 S"]);
@@ -184,19 +182,14 @@ mod tests {
         let late = 5 + 4 * 80;
         for (minute, told) in [(late - 1, false), (late, true)] {
             let (_, what) = check_route(policy, &state, at(minute), &lines(&["a"], &[16]), None);
-            assert_eq!(
-                matches!(what, Some(IncidentNotification::Summary { .. })),
-                told,
-                "{minute}: {what:?}"
-            );
+            assert_eq!(matches!(what, Some(IncidentNotification::Summary { .. })), told, "{minute}: {what:?}");
         }
     }
 
     #[test]
     fn what_quiet_hours_held_back_is_told() {
         let policy = EscalationPolicy::default();
-        let state =
-            check_route(policy, &EscalationState::new(policy, at(0)), at(5), &lines(&["a"], &[1]), None).0;
+        let state = check_route(policy, &EscalationState::new(policy, at(0)), at(5), &lines(&["a"], &[1]), None).0;
         let (held, what) = check_route(policy, &state, at(15), &lines(&["a"], &[6]), Some(at(300)));
         assert_eq!(what, None);
         let (held, _) = check_route(policy, &held, held.next_check, &lines(&["a"], &[6]), Some(at(26)));
@@ -223,11 +216,7 @@ mod tests {
         let due = 15 + 4 * 80;
         for (minute, is_summary) in [(due - 1, false), (due, true)] {
             let (_, what) = check_route(policy, &state, at(minute), &lines(&["a"], &[40]), None);
-            assert_eq!(
-                matches!(what, Some(IncidentNotification::Summary { .. })),
-                is_summary,
-                "{minute}: {what:?}"
-            );
+            assert_eq!(matches!(what, Some(IncidentNotification::Summary { .. })), is_summary, "{minute}: {what:?}");
         }
     }
 }

@@ -157,20 +157,15 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_in_words() {
-        let policy = EscalationPolicy {
-            quiet_checks: 2,
-            factor_up: IntervalFactor(3_000),
-            ..EscalationPolicy::default()
-        };
+        let policy =
+            EscalationPolicy { quiet_checks: 2, factor_up: IntervalFactor(3_000), ..EscalationPolicy::default() };
         assert_eq!(policy.to_string(), "5m to 1h20m, ×3.0 up, ÷2.0 down, all clear after 2 quiet checks");
         assert!(EscalationPolicy::default().to_string().ends_with("all clear after 1 quiet check"));
     }
 
     #[test]
     fn factors_are_read_and_written() {
-        for (text, written) in
-            [("2", "2.0"), ("2.0", "2.0"), ("1.25", "1.25"), ("1.005", "1.005"), ("100", "100.0")]
-        {
+        for (text, written) in [("2", "2.0"), ("2.0", "2.0"), ("1.25", "1.25"), ("1.005", "1.005"), ("100", "100.0")] {
             assert_eq!(text.parse::<IntervalFactor>().unwrap().to_string(), written);
         }
         for text in ["", "0.5", "0", "-2", "100.001", "1.0005", "two", "1e3", ".5", "2.x", "99999999999"] {

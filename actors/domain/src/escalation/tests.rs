@@ -76,8 +76,7 @@ fn a_quiet_route_is_looked_at_every_min() {
 
 #[test]
 fn a_storm_is_told_ever_more_seldom_up_to_max() {
-    let expected =
-        [(5, 10, 'S'), (15, 20, 'S'), (35, 40, 'S'), (75, 80, 'S'), (155, 80, 'S'), (235, 80, 'S')];
+    let expected = [(5, 10, 'S'), (15, 20, 'S'), (35, 40, 'S'), (75, 80, 'S'), (155, 80, 'S'), (235, 80, 'S')];
     assert_eq!(run(POLICY, &[900, 900, 900, 900, 900, 900]), expected);
 }
 
@@ -90,8 +89,7 @@ fn a_trickle_stays_at_the_bottom_rungs() {
 
 #[test]
 fn flapping_opens_a_new_incident_after_each_all_clear() {
-    let expected =
-        [(5, 10, 'S'), (15, 5, 'E'), (20, 5, 'C'), (25, 10, 'S'), (35, 5, 'E'), (40, 5, 'C'), (45, 5, '-')];
+    let expected = [(5, 10, 'S'), (15, 5, 'E'), (20, 5, 'C'), (25, 10, 'S'), (35, 5, 'E'), (40, 5, 'C'), (45, 5, '-')];
     assert_eq!(run(POLICY, &[1, 0, 0, 1, 0, 0, 0]), expected);
 }
 
@@ -215,9 +213,7 @@ fn a_clock_stepped_back_is_planned_anew() {
     // Over before it began: it lasted no time rather than less.
     let (state, _) = step(POLICY, &state, at(-9_990), &lines(&[]));
     let (_, told) = step(POLICY, &state, at(-9_985), &lines(&[]));
-    assert!(
-        matches!(told, Some(IncidentNotification::AllClear { lasted, .. }) if lasted == TimeDelta::zero())
-    );
+    assert!(matches!(told, Some(IncidentNotification::AllClear { lasted, .. }) if lasted == TimeDelta::zero()));
 }
 
 #[test]
@@ -321,8 +317,7 @@ fn acknowledgement(at: DateTime<Utc>, minutes: i64) -> Acknowledgement {
 
 /// An incident of `a` and `b:x` that `ada` takes care of for so long.
 fn taken_care_of(matcher: &AlertMatcher, minutes: i64) -> EscalationState {
-    let (state, _) =
-        step(POLICY, &EscalationState::new(POLICY, start()), at(5), &lines(&[("a", 1), ("b:x", 1)]));
+    let (state, _) = step(POLICY, &EscalationState::new(POLICY, start()), at(5), &lines(&[("a", 1), ("b:x", 1)]));
     let (state, ..) = state.acknowledged(matcher, acknowledgement(at(6), minutes), &lines(&[])).unwrap();
     state
 }
@@ -338,10 +333,7 @@ fn what_is_taken_care_of_is_not_told_again_until_something_else_fails() {
     let (state, told) = step(POLICY, &state, at(35), &lines(&[("a", 1), ("c", 1)]));
     assert!(matches!(told, Some(IncidentNotification::Summary { step: 4, .. })));
     let (_, told) = step(POLICY, &state, at(75), &lines(&[("c", 1)]));
-    assert!(
-        matches!(told, Some(IncidentNotification::Summary { step: 5, .. })),
-        "nobody takes care of the new one"
-    );
+    assert!(matches!(told, Some(IncidentNotification::Summary { step: 5, .. })), "nobody takes care of the new one");
 }
 
 #[test]
@@ -352,14 +344,8 @@ fn an_acknowledgement_ends_and_is_about_what_matches() {
     assert_eq!(state.acknowledged_by(), None);
     let job = AlertMatcher { job: Some("x".to_owned()), ..AlertMatcher::default() };
     let state = taken_care_of(&job, 600);
-    assert!(matches!(
-        step(POLICY, &state, at(15), &lines(&[("b:x", 1)])).1,
-        Some(IncidentNotification::Update { .. })
-    ));
-    assert!(matches!(
-        step(POLICY, &state, at(15), &lines(&[("a", 1)])).1,
-        Some(IncidentNotification::Summary { .. })
-    ));
+    assert!(matches!(step(POLICY, &state, at(15), &lines(&[("b:x", 1)])).1, Some(IncidentNotification::Update { .. })));
+    assert!(matches!(step(POLICY, &state, at(15), &lines(&[("a", 1)])).1, Some(IncidentNotification::Summary { .. })));
     let none = AlertMatcher { topic: Some("none".to_owned()), ..AlertMatcher::default() };
     assert_eq!(state.acknowledged(&none, acknowledgement(at(6), 5), &lines(&[])), None);
 }
@@ -379,8 +365,7 @@ fn what_was_raised_but_not_told_can_be_taken_care_of_too() {
     let quiet = EscalationState::new(POLICY, start());
     let workflow = AlertMatcher { workflow: Some("etl/*".to_owned()), ..AlertMatcher::default() };
     let raised = |workflow: &str| {
-        let new =
-            NewAlerts { count: 1, workflows: BTreeSet::from([workflow.to_owned()]), ..NewAlerts::default() };
+        let new = NewAlerts { count: 1, workflows: BTreeSet::from([workflow.to_owned()]), ..NewAlerts::default() };
         BTreeMap::from([("a".to_owned(), new)])
     };
     assert_eq!(quiet.acknowledged(&workflow, acknowledgement(at(1), 60), &raised("other.toml")), None);

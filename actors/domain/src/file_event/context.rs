@@ -183,13 +183,9 @@ fn cut_text(text: &str) -> String {
 /// `google.cloud.storage.object.v1.finalized`. MinIO also calls it "created" when an object's lock changes.
 fn is_new(kind: &str) -> bool {
     let kind = kind.to_ascii_lowercase();
-    let words: Vec<&str> =
-        kind.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = kind.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
     if let Some(at) = words.iter().position(|word| *word == "objectcreated") {
-        return matches!(
-            words.get(at + 1..),
-            Some([] | ["put" | "post" | "copy" | "completemultipartupload"])
-        );
+        return matches!(words.get(at + 1..), Some([] | ["put" | "post" | "copy" | "completemultipartupload"]));
     }
     let is_file = words.iter().any(|word| matches!(*word, "object" | "file" | "blob"));
     is_file && matches!(words.last(), Some(&("created" | "finalized" | "finalize")))

@@ -25,10 +25,7 @@ pub(super) fn of_minio(event: &JsonFields, context: RecordContext) -> Result<Fil
 }
 
 /// An event of EventBridge, whose keys are written as they are.
-pub(super) fn of_event_bridge(
-    event: &JsonFields,
-    context: RecordContext,
-) -> Result<FileArrival, FileEventError> {
+pub(super) fn of_event_bridge(event: &JsonFields, context: RecordContext) -> Result<FileArrival, FileEventError> {
     let detail = event.object("detail").unwrap_or_default();
     let object = detail.object("object").unwrap_or_default();
     let bucket = detail.object("bucket").unwrap_or_default().text("name");

@@ -176,24 +176,9 @@ fn what_else_happens_to_an_object_is_no_arrival_wherever_that_is_stated() {
     archived["timeDeleted"] = json!("2021-11-18T00:00:00Z");
     let none: &[(&str, &str)] = &[];
     for (headers, body, path, said) in [
-        (
-            none,
-            push("", &attributes("OBJECT_DELETE")),
-            gcs,
-            "OBJECT_DELETE: only OBJECT_FINALIZE starts tasks",
-        ),
-        (
-            none,
-            push(&object().to_string(), &attributes("OBJECT_METADATA_UPDATE")),
-            gcs,
-            "OBJECT_METADATA_UPDATE: ",
-        ),
-        (
-            &[("eventtype", "OBJECT_ARCHIVE")],
-            object(),
-            gcs,
-            "OBJECT_ARCHIVE: only OBJECT_FINALIZE starts tasks",
-        ),
+        (none, push("", &attributes("OBJECT_DELETE")), gcs, "OBJECT_DELETE: only OBJECT_FINALIZE starts tasks"),
+        (none, push(&object().to_string(), &attributes("OBJECT_METADATA_UPDATE")), gcs, "OBJECT_METADATA_UPDATE: "),
+        (&[("eventtype", "OBJECT_ARCHIVE")], object(), gcs, "OBJECT_ARCHIVE: only OBJECT_FINALIZE starts tasks"),
         (&[("ce-type", deleted)], object(), gcs, "google.cloud.storage.object.v1.deleted: only an object"),
         (&[("x-goog-resource-state", "not_exists")], object(), gcs, "not_exists: only an object that exists"),
         (none, cloud_event(deleted, &object()), gcs, deleted),
@@ -203,18 +188,8 @@ fn what_else_happens_to_an_object_is_no_arrival_wherever_that_is_stated() {
         (none, sns(&removed.to_string()), s3, "ObjectRemoved:Delete: "),
         (none, queued(&removed.to_string()), s3, "ObjectRemoved:Delete: "),
         (none, records(&["s3:ObjectCreated:PutRetention"]), s3, "s3:ObjectCreated:PutRetention: "),
-        (
-            none,
-            event_bridge("Object Deleted"),
-            "s3://lake/in/day 1/a+b.csv",
-            "Object Deleted: only Object Created",
-        ),
-        (
-            none,
-            json!({"EventName": "s3:ObjectRemoved:Delete", "Key": "lake/a"}),
-            "s3://lake/a",
-            "s3:ObjectRemoved",
-        ),
+        (none, event_bridge("Object Deleted"), "s3://lake/in/day 1/a+b.csv", "Object Deleted: only Object Created"),
+        (none, json!({"EventName": "s3:ObjectRemoved:Delete", "Key": "lake/a"}), "s3://lake/a", "s3:ObjectRemoved"),
         (none, json!({"Event": "s3:TestEvent", "Bucket": "lake"}), "s3://lake", "s3:TestEvent: "),
         (none, sns(r#"{"Event":"s3:TestEvent","Bucket":"lake"}"#), "s3://lake", "s3:TestEvent: "),
         (
@@ -223,12 +198,7 @@ fn what_else_happens_to_an_object_is_no_arrival_wherever_that_is_stated() {
             "arn:t",
             "SubscriptionConfirmation: open the `SubscribeURL`",
         ),
-        (
-            none,
-            json!({"detail-type": "Scheduled Event", "source": "aws.events"}),
-            "aws.events",
-            "Scheduled Event: ",
-        ),
+        (none, json!({"detail-type": "Scheduled Event", "source": "aws.events"}), "aws.events", "Scheduled Event: "),
     ] {
         let (found, why) = outcome(one(headers, &body));
         assert_eq!(found, path, "{body}");
@@ -260,9 +230,7 @@ fn the_marker_of_a_folder_is_no_file() {
 #[test]
 fn each_record_of_a_body_is_judged_alone() {
     let several = records(&["ObjectCreated:Put", "ObjectRemoved:Delete"]).to_string();
-    let [FileArrival::File(_), FileArrival::Ignored { .. }] = &told_with(&[], &several).unwrap()[..] else {
-        panic!()
-    };
+    let [FileArrival::File(_), FileArrival::Ignored { .. }] = &told_with(&[], &several).unwrap()[..] else { panic!() };
     let listed = json!([{"path": "/in/a"}, {"size": 5}, {"path": "/in/b"}]).to_string();
     let outcomes: Vec<_> = told_with(&[], &listed).unwrap().into_iter().map(outcome).collect();
     assert_eq!((outcomes[0].0.as_str(), outcomes[2].0.as_str()), ("/in/a", "/in/b"));

@@ -85,8 +85,7 @@ fn what_can_t_start_says_why() {
 
 #[test]
 fn rows_without_a_key_of_the_template_start_nothing() {
-    let text =
-        "[[phase]]\ntask = \"a\"\nrule = \"cron=0 1 * * *&meta-file=f.csv\"\ntemplate = \"{meta:k}\"\n";
+    let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 1 * * *&meta-file=f.csv\"\ntemplate = \"{meta:k}\"\n";
     let rows = |_: &str| Ok(vec![MetaRow([("K".to_owned(), "1".to_owned())].into())]);
     let planned = plan(text, "2024-01-15T01:00:00Z", "2024-01-15T02:00:00Z", LIMITS, &rows);
     assert!(planned[1].starts_with("! meta-file `f.csv`: no row has `k`"), "{planned:?}");
@@ -94,11 +93,9 @@ fn rows_without_a_key_of_the_template_start_nothing() {
 
 #[test]
 fn a_chain_is_followed_only_so_far() {
-    let chain = |n: usize| {
-        format!("[[phase]]\ntask = \"t:{n}\"\ndependsOn = \"t:{}\"\nrule = \"meta=k:1,2\"\n", n - 1)
-    };
-    let text = "[[phase]]\ntask = \"t:0\"\nrule = \"cron=0 1 * * *\"\n".to_owned()
-        + &(1..50).map(chain).collect::<String>();
+    let chain = |n: usize| format!("[[phase]]\ntask = \"t:{n}\"\ndependsOn = \"t:{}\"\nrule = \"meta=k:1,2\"\n", n - 1);
+    let text =
+        "[[phase]]\ntask = \"t:0\"\nrule = \"cron=0 1 * * *\"\n".to_owned() + &(1..50).map(chain).collect::<String>();
     let planned = |limits| plan(&text, "2024-01-15T00:00:00Z", "2024-01-16T00:00:00Z", limits, &NoFiles);
     let by_depth = planned(PlanLimits { depth: 2, ..LIMITS });
     assert_eq!(by_depth.len(), 8, "{by_depth:?}");
@@ -111,8 +108,7 @@ fn a_chain_is_followed_only_so_far() {
 #[test]
 fn a_year_of_seconds_is_not_kept_in_memory() {
     let workflows = workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=@every 1s\"\n");
-    let mut plan =
-        SlotPlan::new(&workflows, &NoFiles, at("2024-01-01T00:00:00Z"), at("2025-01-01T00:00:00Z"), LIMITS);
+    let mut plan = SlotPlan::new(&workflows, &NoFiles, at("2024-01-01T00:00:00Z"), at("2025-01-01T00:00:00Z"), LIMITS);
     assert_eq!(plan.nth(9_999).unwrap().at, at("2024-01-01T02:46:40Z"));
     assert_eq!(plan.due.len(), 1);
 }

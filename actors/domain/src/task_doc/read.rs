@@ -137,11 +137,7 @@ impl Visitor<'_> for TaskFieldVisitor {
 
     fn visit_str<E>(self, name: &str) -> Result<TaskField, E> {
         // To Go the long s is an s in another case.
-        Ok(if name.contains('ſ') {
-            TaskField::by_name(&name.replace('ſ', "s"))
-        } else {
-            TaskField::by_name(name)
-        })
+        Ok(if name.contains('ſ') { TaskField::by_name(&name.replace('ſ', "s")) } else { TaskField::by_name(name) })
     }
 }
 
@@ -261,20 +257,8 @@ mod tests {
     fn each_field_has_its_place() {
         let fields = TaskField::NAMES.map(|(_, name)| format!("\"{name}\":\"<{name}>\""));
         let doc = TaskDoc::parse(&format!("{{{}}}", fields.join(","))).unwrap();
-        let TaskDoc {
-            topic,
-            job,
-            info,
-            created,
-            id,
-            meta,
-            result,
-            msg,
-            started,
-            ended,
-            attempt_uid: uid,
-            not_before,
-        } = doc;
+        let TaskDoc { topic, job, info, created, id, meta, result, msg, started, ended, attempt_uid: uid, not_before } =
+            doc;
         let read = [topic, job, info, created, id, meta, result, msg, started, ended, uid, not_before];
         assert_eq!(read, TaskField::NAMES.map(|(_, name)| format!("<{name}>")));
     }
@@ -288,11 +272,7 @@ mod tests {
             (r"\ud800\n", "\u{fffd}\n"),
             (r"\ud7ff\ud800x", "\u{d7ff}\u{fffd}x"),
         ] {
-            assert_eq!(
-                TaskDoc::parse(&format!("{{\"info\":\"{written}\"}}")).unwrap().info,
-                read,
-                "{written}"
-            );
+            assert_eq!(TaskDoc::parse(&format!("{{\"info\":\"{written}\"}}")).unwrap().info, read, "{written}");
         }
     }
 

@@ -107,10 +107,7 @@ mod tests {
     fn an_error_says_how_to_write_a_time() {
         for text in ["", "yesterday", "2026-03-01", "2026-03-01T12:00:00"] {
             let error = parse_time(text).unwrap_err().to_string();
-            assert_eq!(
-                error,
-                format!("`{text}` is not a time: write it like 2026-03-01T12:00:00Z (RFC 3339)")
-            );
+            assert_eq!(error, format!("`{text}` is not a time: write it like 2026-03-01T12:00:00Z (RFC 3339)"));
         }
     }
 

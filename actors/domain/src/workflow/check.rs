@@ -13,10 +13,8 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
     for (phase, circle) in phases.iter_mut().zip(circles) {
         if let Some(circle) = circle {
             phase.is_cyclic = true;
-            let message = format!(
-                "{} depends on itself: {circle}: this cycle starts nothing, remove one dependsOn",
-                phase.task
-            );
+            let message =
+                format!("{} depends on itself: {circle}: this cycle starts nothing, remove one dependsOn", phase.task);
             findings.push(finding_at(phase, phase.places.depends_on, Severity::Error, message.clone()));
             phase.problems.push(message);
         }
@@ -57,8 +55,7 @@ fn texts_of_phase(phase: &Phase) -> [&str; 4] {
 }
 
 fn same_as(phase: &Phase, first: &Phase) -> Finding {
-    let message =
-        format!("the same phase is on line {}: its tasks would start twice, remove one of them", first.line);
+    let message = format!("the same phase is on line {}: its tasks would start twice, remove one of them", first.line);
     finding_at(phase, phase.places.task, Severity::Warning, message)
 }
 
@@ -97,8 +94,7 @@ fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &PhaseGraph) -> Option
     let parent = phase.depends_on.as_ref().filter(|parent| !graph.has_phase(parent))?;
     let names: Vec<String> = phases.iter().take(MOST_COMPARED).map(Phase::task_name).collect();
     let hint = did_you_mean(&parent.to_string(), names.iter().map(String::as_str));
-    let remedy =
-        if hint.is_empty() { ": a parent must be in the same file, write one of them" } else { &hint };
+    let remedy = if hint.is_empty() { ": a parent must be in the same file, write one of them" } else { &hint };
     let message = format!("parent task not found: {}{remedy}", phase.depends_on_text);
     Some(finding_at(phase, phase.places.depends_on, Severity::Error, message))
 }
@@ -106,8 +102,7 @@ fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &PhaseGraph) -> Option
 /// Several schedules of one task are fine; else only the first phase of a name is ever found.
 fn repeated_name(index: usize, phases: &[Phase], graph: &PhaseGraph) -> Option<Finding> {
     let phase = &phases[index];
-    let first =
-        graph.phases_named(&phase.task.topic, &phase.task.job).first().map(|first| &phases[*first])?;
+    let first = graph.phases_named(&phase.task.topic, &phase.task.job).first().map(|first| &phases[*first])?;
     let both_start = [first, phase].iter().all(|it| it.rule.cron.is_some() || it.rule.files.is_some());
     let same = (first.retry, first.rule.retry_delay, first.rule.no_alert)
         == (phase.retry, phase.rule.retry_delay, phase.rule.no_alert);

@@ -46,10 +46,8 @@ impl PhaseGraph {
             named.phases.push(index);
             if let Some(parent) = &phase.depends_on {
                 let followers = graph.followers.entry(parent.topic.clone());
-                let followers = followers.or_insert_with(|| TopicFollowers {
-                    node: take_node(&mut count),
-                    ..TopicFollowers::default()
-                });
+                let followers = followers
+                    .or_insert_with(|| TopicFollowers { node: take_node(&mut count), ..TopicFollowers::default() });
                 match parent.job.as_str() {
                     "" => followers.of_any_job.push(index),
                     job => followers.by_job.entry(job.to_owned()).or_default().push(index),
@@ -134,8 +132,7 @@ impl PhaseGraph {
                 let of_job = followers.by_job.get(job).into_iter().flatten();
                 edges[parent.node].extend(of_job.filter_map(|index| self.node_of(&phases[*index])));
             }
-            edges[followers.node]
-                .extend(followers.of_any_job.iter().filter_map(|i| self.node_of(&phases[*i])));
+            edges[followers.node].extend(followers.of_any_job.iter().filter_map(|i| self.node_of(&phases[*i])));
         }
         let circle = strong_components(&edges);
         self.cyclic = phases.iter().map(|phase| self.follows_itself(phase, &circle)).collect();

@@ -91,12 +91,7 @@ impl Workflows {
 
     /// The phases of a file that follow a task, by name: those that name its topic alone, or its job as well. A
     /// phase that would lead back to the task isn't among them.
-    pub fn children_of(
-        &self,
-        workflow: &str,
-        topic: &str,
-        job: &str,
-    ) -> impl Iterator<Item = &Phase> + use<'_> {
+    pub fn children_of(&self, workflow: &str, topic: &str, job: &str) -> impl Iterator<Item = &Phase> + use<'_> {
         let file = self.file_at(workflow);
         let children = file.map(|file| file.graph.children_of(topic, job)).unwrap_or_default();
         children.into_iter().filter_map(move |index| file?.phases.get(index))

@@ -146,10 +146,7 @@ impl WorkflowFile {
     /// The phases with a cron by which the one at this place starts: itself, or those at the beginning of what it
     /// follows.
     pub fn starters_of(&self, index: usize) -> Vec<&Phase> {
-        self.phases_before(index)
-            .map(|(_, phase)| phase)
-            .filter(|phase| phase.rule.schedule.is_some())
-            .collect()
+        self.phases_before(index).map(|(_, phase)| phase).filter(|phase| phase.rule.schedule.is_some()).collect()
     }
 
     /// The phases on the ways from one to that at this place, with both.

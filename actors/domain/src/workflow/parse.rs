@@ -15,11 +15,7 @@ const KEYS: [&str; 5] = ["task", "dependsOn", "rule", "retry", "template"];
 
 /// Reads the phases of a file. A file with a value of the wrong type is not read at all, so that its last good
 /// version stays.
-pub(super) fn read_phases(
-    path: &str,
-    text: &str,
-    zone: Tz,
-) -> Result<(Vec<Phase>, Vec<Finding>), Vec<Finding>> {
+pub(super) fn read_phases(path: &str, text: &str, zone: Tz) -> Result<(Vec<Phase>, Vec<Finding>), Vec<Finding>> {
     let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let mut reader = PhaseReader { path, text, zone, line_starts, findings: Vec::new(), unreadable: false };
     if text.starts_with('\u{feff}') {
@@ -96,18 +92,9 @@ impl PhaseReader<'_> {
         phases
     }
 
-    fn read_group(
-        &mut self,
-        name: &str,
-        place: ByteRange,
-        value: DeValue<'_>,
-        phases: &mut Vec<(usize, Phase)>,
-    ) {
+    fn read_group(&mut self, name: &str, place: ByteRange, value: DeValue<'_>, phases: &mut Vec<(usize, Phase)>) {
         let DeValue::Array(tables) = value else {
-            self.add_error(
-                place,
-                format!("`{name}` is {}: write [[{name}]] before each phase", kind_of_value(&value)),
-            );
+            self.add_error(place, format!("`{name}` is {}: write [[{name}]] before each phase", kind_of_value(&value)));
             return;
         };
         for table in tables {
@@ -115,8 +102,7 @@ impl PhaseReader<'_> {
             match table.into_inner() {
                 DeValue::Table(table) => phases.push((start.start, self.read_phase(&start, table))),
                 other => {
-                    let message =
-                        format!("`{name}` has {}: write [[{name}]] before each phase", kind_of_value(&other));
+                    let message = format!("`{name}` has {}: write [[{name}]] before each phase", kind_of_value(&other));
                     self.add_error(start, message);
                 }
             }
@@ -143,10 +129,7 @@ impl PhaseReader<'_> {
                     continue;
                 }
                 _ => {
-                    self.add_warning(
-                        &key_place,
-                        format!("`{name}` is unknown{}", what_to_write(&name, &KEYS)),
-                    );
+                    self.add_warning(&key_place, format!("`{name}` is unknown{}", what_to_write(&name, &KEYS)));
                     continue;
                 }
             };
@@ -168,10 +151,7 @@ impl PhaseReader<'_> {
         match value.into_inner() {
             DeValue::String(text) => Some((text.into_owned(), place)),
             other => {
-                self.add_error(
-                    place,
-                    format!("`{name}` is {}: write a text in quotes", kind_of_value(&other)),
-                );
+                self.add_error(place, format!("`{name}` is {}: write a text in quotes", kind_of_value(&other)));
                 None
             }
         }
@@ -232,8 +212,7 @@ impl PhaseReader<'_> {
             phase.problems.push(message);
         }
         for problem in &phase.rule.problems {
-            let place =
-                self.place_within(fields, &fields.rule, place_in_rule(&phase.rule_text, &problem.key));
+            let place = self.place_within(fields, &fields.rule, place_in_rule(&phase.rule_text, &problem.key));
             self.add_finding(&place, problem.severity, problem.message.clone());
         }
         for lint in lints_of_phase(phase) {

@@ -22,14 +22,12 @@ fn keys_are_read_in_any_case_and_both_lists_count() {
 
 #[test]
 fn what_is_wrong_has_a_place_and_a_remedy() {
-    let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n\n[[phase]]\ntask = 5\ndependOn = \"a\"\nretry = \"x\"\n";
+    let text =
+        "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n\n[[phase]]\ntask = 5\ndependOn = \"a\"\nretry = \"x\"\n";
     let findings = WorkflowFile::parse("w.toml", text, "h", Tz::UTC).unwrap_err();
     let texts: Vec<_> = findings.iter().map(Finding::to_string).collect();
     assert!(texts[0].starts_with("w.toml:3:14: invalid cron: 61 * * * *"), "{texts:?}");
-    assert!(
-        texts.iter().any(|text| text.starts_with("w.toml:6:8: `task` is a number: write a text")),
-        "{texts:?}"
-    );
+    assert!(texts.iter().any(|text| text.starts_with("w.toml:6:8: `task` is a number: write a text")), "{texts:?}");
     assert!(texts.iter().any(|text| text.contains("did you mean `dependsOn`?")), "{texts:?}");
     assert!(texts.iter().any(|text| text.contains("w.toml:8:9: `retry` is how often")), "{texts:?}");
 }
@@ -43,8 +41,7 @@ fn a_file_that_is_no_toml_says_where() {
 }
 
 fn all(files: &[(&str, &str)]) -> Workflows {
-    let parse =
-        |(path, text): &(&str, &str)| Arc::new(WorkflowFile::parse(path, text, "h", Tz::UTC).unwrap());
+    let parse = |(path, text): &(&str, &str)| Arc::new(WorkflowFile::parse(path, text, "h", Tz::UTC).unwrap());
     Workflows::new(files.iter().map(parse))
 }
 
@@ -88,8 +85,7 @@ fn ten_thousand_phases_are_asked_quickly() {
     let text: String = (0..10_000).map(chain).collect();
     let workflows = all(&[("w.toml", &text)]);
     assert!(workflows.phases().all(|phase| !phase.is_cyclic));
-    let children: usize =
-        (1..10_000).map(|n| workflows.children_of("w.toml", "worker", &n.to_string()).count()).sum();
+    let children: usize = (1..10_000).map(|n| workflows.children_of("w.toml", "worker", &n.to_string()).count()).sum();
     let found = (0..10_000).filter(|n| workflows.phase_for("", "worker", &n.to_string()).is_some()).count();
     assert_eq!((children, found), (9_999, 10_000));
 }
@@ -100,12 +96,8 @@ fn a_phase_off_the_circle_still_starts_it_once() {
     let text = "[[phase]]\ntask = \"in\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"w:a\"\ndependsOn = \"in\"\n\
                 [[phase]]\ntask = \"w:b\"\ndependsOn = \"w\"\n";
     let workflows = all(&[("w.toml", text)]);
-    let names =
-        |topic, job| workflows.children_of("w.toml", topic, job).map(Phase::task_name).collect::<Vec<_>>();
-    assert_eq!(
-        (names("in", ""), names("w", "a"), names("w", "b")),
-        (vec!["w:a".into()], vec!["w:b".into()], vec![])
-    );
+    let names = |topic, job| workflows.children_of("w.toml", topic, job).map(Phase::task_name).collect::<Vec<_>>();
+    assert_eq!((names("in", ""), names("w", "a"), names("w", "b")), (vec!["w:a".into()], vec!["w:b".into()], vec![]));
     let marked: Vec<_> = workflows.phases().filter(|phase| phase.is_cyclic).map(Phase::task_name).collect();
     assert_eq!(marked, ["w:b"]);
 }
@@ -117,8 +109,7 @@ fn what_is_wrong_between_phases_is_found() {
                 [[phase]]\ntask = \"self\"\ndependsOn = \"self\"\n";
     let other = "[[phase]]\ntask = \"load\"\nrule = \"cron=@daily\"\n";
     let workflows = all(&[("a.toml", text), ("b.toml", other)]);
-    let findings: Vec<String> =
-        crate::check::check_workflows(&workflows).iter().map(Finding::to_string).collect();
+    let findings: Vec<String> = crate::check::check_workflows(&workflows).iter().map(Finding::to_string).collect();
     assert_eq!(
         findings,
         [

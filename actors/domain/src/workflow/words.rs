@@ -14,9 +14,7 @@ impl Phase {
         let mut parts = Vec::new();
         if let Some(cron) = &self.rule.cron {
             let when = self.rule.schedule.as_ref().map(CronSchedule::to_words);
-            parts.push(
-                when.unwrap_or_else(|| format!("never: `{cron}` is invalid")) + &words_of_time(&self.rule),
-            );
+            parts.push(when.unwrap_or_else(|| format!("never: `{cron}` is invalid")) + &words_of_time(&self.rule));
         }
         if let Some(files) = &self.rule.files {
             parts.push(match self.rule.count {
@@ -44,11 +42,8 @@ fn words_of_time(rule: &Rule) -> String {
             BatchStep::Week => "week",
             BatchStep::Month => "month",
         };
-        let from = if rule.offset.is_zero() {
-            String::new()
-        } else {
-            format!(" from {}", words_of_distance(rule.offset))
-        };
+        let from =
+            if rule.offset.is_zero() { String::new() } else { format!(" from {}", words_of_distance(rule.offset)) };
         return format!(", for each {by}{from} {side} {}", words_of_distance(rule.offset + rule.span));
     }
     match rule.offset {
@@ -129,8 +124,6 @@ mod tests {
         assert_eq!(said, "every day at 00:00, for each hour from the day before up to the slot");
         let said = words("rule = \"cron=@daily&offset=90s&for=12h30m&by=week\"");
         assert_eq!(said, "every day at 00:00, for each week from 90 seconds after up to 45090 seconds after");
-        assert!(
-            words("rule = \"cron=@daily&for=1h&by=month\"").contains("for each month up to the hour after")
-        );
+        assert!(words("rule = \"cron=@daily&for=1h&by=month\"").contains("for each month up to the hour after"));
     }
 }

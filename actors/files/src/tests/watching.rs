@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::*;
 
-const WORKFLOW: &str =
-    "[[phase]]\ntask = \"load\"\nrule = \"files=/*/*/in/*.csv\"\ntemplate = \"{meta:filename}\"\n";
+const WORKFLOW: &str = "[[phase]]\ntask = \"load\"\nrule = \"files=/*/*/in/*.csv\"\ntemplate = \"{meta:filename}\"\n";
 
 /// Deep enough for the pattern, whatever the machine's folder of temporary files is called.
 fn folder() -> (tempfile::TempDir, String) {

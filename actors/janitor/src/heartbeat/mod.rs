@@ -47,12 +47,7 @@ pub struct HeartbeatSender {
 impl HeartbeatSender {
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> reqwest::Result<Addr<Self>> {
         let client = Client::builder().timeout(REQUEST_TIMEOUT).build()?;
-        Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            config,
-            deps,
-            client,
-            timer: Timer::default(),
-        }))
+        Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self { config, deps, client, timer: Timer::default() }))
     }
 
     fn send_heartbeat(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {

@@ -39,8 +39,7 @@ async fn watcher() -> (String, mpsc::UnboundedReceiver<String>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 1024];
             let read = stream.read(&mut request).await.unwrap();
-            let line =
-                String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_owned();
+            let line = String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_owned();
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             stream.write_all(answer).await.unwrap();
             told.send(line).unwrap();

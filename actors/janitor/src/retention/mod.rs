@@ -64,11 +64,7 @@ impl HistoryRemover {
     fn begin_run(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         (self.removed_tasks, self.removed_others) = (0, 0);
         let before = oldest_kept(now, self.config.retention);
-        self.run_step(
-            RemoveHistory { before, after: HistoryPosition::default(), limit: ROWS_PER_STEP },
-            now,
-            ctx,
-        );
+        self.run_step(RemoveHistory { before, after: HistoryPosition::default(), limit: ROWS_PER_STEP }, now, ctx);
     }
 
     fn run_step(&mut self, step: RemoveHistory, now: DateTime<Utc>, ctx: &mut Context<Self>) {

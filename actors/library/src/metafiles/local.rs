@@ -26,18 +26,13 @@ pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &P
         None => return Err(refuse_path(&asked, "write its absolute path, or that of a store")),
     };
     // Resolved like what is compared with them; a folder that isn't there allows nothing.
-    let places: Vec<PathBuf> = base
-        .into_iter()
-        .chain(allowed.iter().map(PathBuf::as_path))
-        .filter_map(|at| at.canonicalize().ok())
-        .collect();
+    let places: Vec<PathBuf> =
+        base.into_iter().chain(allowed.iter().map(PathBuf::as_path)).filter_map(|at| at.canonicalize().ok()).collect();
     let mut rows = RowReader::default();
     for place in expand_pattern(&asked, &place, &places, MAX_FOLDER_ENTRIES)? {
         // Links are followed before they are judged, and what was judged is what is opened.
         let found = place.canonicalize().map_err(|err| match err.kind() {
-            ErrorKind::NotFound => {
-                refuse_path(&asked, "it doesn't exist: paths are relative to the workflow folder")
-            }
+            ErrorKind::NotFound => refuse_path(&asked, "it doesn't exist: paths are relative to the workflow folder"),
             _ => unreadable_file(&asked, &err),
         })?;
         if !is_within(&places, &found) {
@@ -127,9 +122,8 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let root = folder.path().canonicalize().unwrap();
-        let expand = |max_entries| {
-            expand_pattern("*.json", &root.join("*.json"), std::slice::from_ref(&root), max_entries)
-        };
+        let expand =
+            |max_entries| expand_pattern("*.json", &root.join("*.json"), std::slice::from_ref(&root), max_entries);
         assert_eq!(expand(3).unwrap(), [root.join("a.json"), root.join("b.json")]);
         let refused = expand(2).unwrap_err().to_string();
         assert!(

@@ -180,11 +180,7 @@ async fn rows_in_a_store_beside_the_workflows_or_where_the_path_says() {
         assert_eq!(ids(&files(root), "rows/*").await, "1,2,4", "a star stays in its folder");
         let told = refused(&files(root), "../secret.json").await;
         assert!(told.contains("write the path without `.`, `..`"), "{told}");
-        assert!(
-            refused(&files(root), "rows/x.json")
-                .await
-                .contains("s3://bucket/flows/rows/x.json doesn't exist")
-        );
+        assert!(refused(&files(root), "rows/x.json").await.contains("s3://bucket/flows/rows/x.json doesn't exist"));
         assert!(refused(&files(root), "rows/x*").await.contains("no file matches it"));
         assert!(refused(&files(root), "/etc/passwd").await.contains("doesn't exist"), "it is below the root");
         let told = refused(&files(root), "gs://bucket/x.json").await;

@@ -37,9 +37,8 @@ impl RowReader {
         if self.bytes > MAX_UNPACKED_BYTES {
             return Err(refuse_file(path, name, "larger than 64 MiB uncompressed: split it"));
         }
-        let text = String::from_utf8(bytes).map_err(|_| {
-            refuse_file(path, name, "not UTF-8 text: save it as UTF-8, and name compressed files .gz")
-        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| refuse_file(path, name, "not UTF-8 text: save it as UTF-8, and name compressed files .gz"))?;
         rows::read_rows(RowFormat::of_file(name), &text, MAX_ROWS, &mut self.rows)
             .map_err(|err| refuse_file(path, name, &err.to_string()))?;
         Ok(self)

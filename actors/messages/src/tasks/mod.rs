@@ -12,9 +12,7 @@ use flowlord_domain::{Attempt, NewAlert, NewTask, Uid};
 use crate::schedule::SlotKey;
 use flowlord_kernel::Result;
 
-pub use self::search::{
-    FindTasks, InvalidTaskCursor, SortKey, TaskCursor, TaskFilter, TaskPage, TaskSort, TextExtent,
-};
+pub use self::search::{FindTasks, InvalidTaskCursor, SortKey, TaskCursor, TaskFilter, TaskPage, TaskSort, TextExtent};
 
 /// Attempts by id, in the order asked for; none where there is no such attempt.
 #[derive(Debug, Message)]

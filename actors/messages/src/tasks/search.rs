@@ -294,9 +294,7 @@ mod tests {
         ] {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
-        for text in
-            ["", "x", "1.2.3.n", "00000000000001.00000000000009.00000000000005.t6", "00000000000001.n"]
-        {
+        for text in ["", "x", "1.2.3.n", "00000000000001.00000000000009.00000000000005.t6", "00000000000001.n"] {
             assert_eq!(text.parse::<TaskCursor>(), Err(InvalidTaskCursor), "{text}");
         }
     }

@@ -34,10 +34,8 @@ async fn a_day_of_hourly_cron_starts_each_slot_once_on_time() {
 async fn killed_at_any_moment_it_neither_repeats_nor_forgets_a_slot() {
     for seed in 0..12 {
         let rules = ["cron=*/7 * * * *&missed=all", "cron=0 * * * *", "cron=@every 11m&missed=all"];
-        let world = World::new(
-            at("00:00:30"),
-            workflows(&[("all", rules[0]), ("none", rules[1]), ("every", rules[2])]),
-        );
+        let world =
+            World::new(at("00:00:30"), workflows(&[("all", rules[0]), ("none", rules[1]), ("every", rules[2])]));
         let mut dice = IdGenerator::seeded(seed);
         let mut dice = |sides: u64| i64::try_from(dice.random_bits() % sides).unwrap();
         let mut running = world.start().await;
@@ -60,12 +58,7 @@ async fn killed_at_any_moment_it_neither_repeats_nor_forgets_a_slot() {
         world.pass(60).await;
         let stored = world.database.get();
         let of = |task: &str| -> Vec<_> {
-            stored
-                .slots
-                .iter()
-                .filter(|((name, _), _)| name == task)
-                .map(|((_, at), tasks)| (*at, *tasks))
-                .collect()
+            stored.slots.iter().filter(|((name, _), _)| name == task).map(|((_, at), tasks)| (*at, *tasks)).collect()
         };
         let end = world.clock.now();
         let all = |step: i64| {
@@ -81,10 +74,7 @@ async fn killed_at_any_moment_it_neither_repeats_nor_forgets_a_slot() {
         assert_eq!(of("all").len(), sevens, "seed {seed}");
         assert_eq!(of("none").len(), all(60), "seed {seed}");
         assert!(of("every").iter().all(|(_, tasks)| *tasks == Some(1)), "seed {seed}");
-        assert!(
-            of("every").windows(2).all(|pair| pair[1].0 - pair[0].0 >= TimeDelta::minutes(11)),
-            "seed {seed}"
-        );
+        assert!(of("every").windows(2).all(|pair| pair[1].0 - pair[0].0 >= TimeDelta::minutes(11)), "seed {seed}");
         let started = stored.slots.values().filter(|tasks| tasks.is_some()).count();
         assert_eq!(stored.tasks.len(), started, "seed {seed}");
         drop(stored);
@@ -94,10 +84,8 @@ async fn killed_at_any_moment_it_neither_repeats_nor_forgets_a_slot() {
 
 #[actix::test]
 async fn slots_in_downtime_are_recorded_and_told_once() {
-    let world = World::new(
-        at("10:30:00"),
-        workflows(&[("a", "cron=0 * * * *"), ("b", "cron=0 * * * *&missed=latest")]),
-    );
+    let world =
+        World::new(at("10:30:00"), workflows(&[("a", "cron=0 * * * *"), ("b", "cron=0 * * * *&missed=latest")]));
     let running = world.start().await;
     world.pass(60).await;
     running.stop().await;
@@ -115,10 +103,7 @@ async fn slots_in_downtime_are_recorded_and_told_once() {
     world.pass(60).await;
     let alerts = world.database.get().alerts.clone();
     assert_eq!(alerts.len(), 1, "{alerts:?}");
-    assert!(
-        alerts[0].msg.starts_with("3 slots from 2026-03-02T12:00:00Z to 2026-03-02T14:00:00Z"),
-        "{alerts:?}"
-    );
+    assert!(alerts[0].msg.starts_with("3 slots from 2026-03-02T12:00:00Z to 2026-03-02T14:00:00Z"), "{alerts:?}");
     assert_eq!((slots("a").len(), slots("a").last()), (5, Some(&Some(1))));
     running.kill();
 }
@@ -148,13 +133,8 @@ async fn a_reload_takes_effect_at_once_and_loses_no_slot() {
     world.pass(10).await;
     running.reload(workflows(&[("a", "cron=0 * * * *&retry_delay=1m"), ("c", "cron=5 * * * *")])).await;
     world.pass(70).await;
-    let slots: Vec<_> = world
-        .database
-        .get()
-        .slots
-        .keys()
-        .map(|(task, at)| format!("{task} {}", at.format("%H:%M")))
-        .collect();
+    let slots: Vec<_> =
+        world.database.get().slots.keys().map(|(task, at)| format!("{task} {}", at.format("%H:%M"))).collect();
     assert_eq!(slots, ["a 11:00", "a 12:00", "b 10:45", "c 11:05", "c 12:05"]);
     assert_eq!(world.database.get().taken, 0);
     running.kill();

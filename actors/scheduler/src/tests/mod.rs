@@ -17,8 +17,7 @@ use flowlord_kernel::{ActorEnvironment, Clock, IdGenerator, Ping, Port, Result, 
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::events::TasksDelayed;
 use flowlord_messages::schedule::{
-    PausePhase, PhaseTimes, PromoteDue, ReadNextRuns, ReadSchedule, RecordMissed, SaveCrons, SetPaused,
-    StopScheduling,
+    PausePhase, PhaseTimes, PromoteDue, ReadNextRuns, ReadSchedule, RecordMissed, SaveCrons, SetPaused, StopScheduling,
 };
 use flowlord_messages::tasks::CreateTasks;
 use flowlord_messages::workflows::{ReadLoadedWorkflows, ReadMetaRows, WorkflowsChanged};

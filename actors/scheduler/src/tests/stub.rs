@@ -11,8 +11,8 @@ use flowlord_domain::{NewAlert, NewTask};
 use flowlord_kernel::Clock as _;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::schedule::{
-    CronKey, PausedPhase, PromoteDue, PromotedTasks, ReadSchedule, RecordMissed, SaveCrons, ScheduleInput,
-    SetPaused, SlotKey,
+    CronKey, PausedPhase, PromoteDue, PromotedTasks, ReadSchedule, RecordMissed, SaveCrons, ScheduleInput, SetPaused,
+    SlotKey,
 };
 use flowlord_messages::tasks::{CreateTasks, CreatedTasks};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows};
@@ -96,11 +96,8 @@ impl Stored {
         for (task, at) in self.slots.keys() {
             last.insert(task, *at);
         }
-        let key = |(task, at): (&str, DateTime<Utc>)| SlotKey {
-            workflow: "w.toml".to_owned(),
-            task: task.to_owned(),
-            at,
-        };
+        let key =
+            |(task, at): (&str, DateTime<Utc>)| SlotKey { workflow: "w.toml".to_owned(), task: task.to_owned(), at };
         last.into_iter().map(key).collect()
     }
 }

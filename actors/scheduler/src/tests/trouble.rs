@@ -79,11 +79,7 @@ async fn a_cron_is_remembered_from_when_it_counts_also_if_that_takes_a_while() {
     world.pass(61).await;
     let crons = |world: &World| -> Vec<_> {
         let stored = world.database.get();
-        stored
-            .crons
-            .iter()
-            .map(|(key, since)| format!("{} {} {}", key.task, key.cron, since.format("%H:%M")))
-            .collect()
+        stored.crons.iter().map(|(key, since)| format!("{} {} {}", key.task, key.cron, since.format("%H:%M"))).collect()
     };
     assert_eq!(crons(&world), ["a 0 12 * * * 10:30", "b 0 * * * * 10:30"]);
     let changed = workflows(&[("a", "cron=0 12 * * *"), ("b", "cron=*/5 * * * *")]);
@@ -95,14 +91,8 @@ async fn a_cron_is_remembered_from_when_it_counts_also_if_that_takes_a_while() {
     world.pass(31).await;
     let running = world.start().await;
     let messages: Vec<_> = world.database.get().alerts.iter().map(|alert| alert.msg.clone()).collect();
-    assert!(
-        messages[0].starts_with("6 slots from 2026-03-02T11:35:00Z to 2026-03-02T12:00:00Z"),
-        "{messages:?}"
-    );
-    assert!(
-        messages[1].starts_with("the slot of 2026-03-02T12:00:00Z"),
-        "not once had it come: {messages:?}"
-    );
+    assert!(messages[0].starts_with("6 slots from 2026-03-02T11:35:00Z to 2026-03-02T12:00:00Z"), "{messages:?}");
+    assert!(messages[1].starts_with("the slot of 2026-03-02T12:00:00Z"), "not once had it come: {messages:?}");
     running.kill();
 }
 
@@ -192,9 +182,8 @@ async fn a_machine_that_slept_treats_slots_as_missed_and_one_set_back_starts_not
     let running = world.start().await;
     world.clock.set(at("13:30:00")).await;
     world.clock.settle().await;
-    let slots = |of: &dyn Fn(&Option<usize>) -> bool| {
-        world.database.get().slots.values().filter(|tasks| of(tasks)).count()
-    };
+    let slots =
+        |of: &dyn Fn(&Option<usize>) -> bool| world.database.get().slots.values().filter(|tasks| of(tasks)).count();
     assert_eq!((slots(&Option::is_none), slots(&Option::is_some)), (3, 0));
     assert_eq!(world.database.get().alerts.len(), 1);
     world.pass(60).await;

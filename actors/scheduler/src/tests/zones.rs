@@ -76,11 +76,7 @@ fn slots(task: &str, zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> BTreeS
     std::iter::successors(next(&from), next).collect()
 }
 
-async fn live_through(
-    zone: Tz,
-    begin: DateTime<Utc>,
-    events: &[Event],
-) -> std::result::Result<(), TestCaseError> {
+async fn live_through(zone: Tz, begin: DateTime<Utc>, events: &[Event]) -> std::result::Result<(), TestCaseError> {
     let world = World::new(begin, file(zone, false));
     let mut running = world.start().await;
     let (mut earliest, mut latest) = (begin, begin);
@@ -117,10 +113,8 @@ async fn live_through(
     for (task, _) in PHASES {
         let stored = world.database.get();
         let of_task = stored.slots.iter().filter(|((name, _), _)| name == task);
-        let recorded: BTreeSet<_> = of_task
-            .filter(|(_, tasks)| task == "told" || **tasks == Some(1))
-            .map(|((_, at), _)| *at)
-            .collect();
+        let recorded: BTreeSet<_> =
+            of_task.filter(|(_, tasks)| task == "told" || **tasks == Some(1)).map(|((_, at), _)| *at).collect();
         let lost: Vec<_> = slots(task, zone, begin, end).difference(&recorded).copied().collect();
         let made_up: Vec<_> = recorded.difference(&slots(task, zone, earliest, end)).copied().collect();
         prop_assert!(lost.is_empty() && made_up.is_empty(), "{task}: lost {lost:?}, made up {made_up:?}");

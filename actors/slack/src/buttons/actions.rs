@@ -89,10 +89,7 @@ impl ClickActions {
         // That actor notifies everybody, by an edit of the message: no update is made here.
         let acknowledged = self.deps.alerts.call(acknowledge).await?;
         if acknowledged.is_empty() {
-            return Err(Error::new(
-                Code::NotFound,
-                "nothing is failing any more: there is nothing to acknowledge",
-            ));
+            return Err(Error::new(Code::NotFound, "nothing is failing any more: there is nothing to acknowledge"));
         }
         Ok(())
     }
@@ -115,11 +112,7 @@ impl ClickActions {
             let (topic, job) = task.split_once(':').unwrap_or((task, ""));
             let silence = AddSilence {
                 now,
-                matcher: AlertMatcher {
-                    topic: Some(topic.to_owned()),
-                    job: Some(job.to_owned()),
-                    workflow: None,
-                },
+                matcher: AlertMatcher { topic: Some(topic.to_owned()), job: Some(job.to_owned()), workflow: None },
                 until,
                 by: click.by.clone(),
                 reason: "by a click in Slack".to_owned(),
@@ -159,14 +152,11 @@ impl ClickActions {
             payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
         let filter = TaskFilter::given_up_in(click.target.opened, &keys);
         // One more than are allowed tells that there are too many.
-        let mut failed =
-            FindTasks::oldest_first(filter, MAX_RERUN_TASKS + 1).find_all(&self.deps.reader).await?;
+        let mut failed = FindTasks::oldest_first(filter, MAX_RERUN_TASKS + 1).find_all(&self.deps.reader).await?;
         if failed.len() > MAX_RERUN_TASKS {
             return Err(Error::new(
                 Code::InvalidRequest,
-                format!(
-                    "more than {MAX_RERUN_TASKS} tasks failed: rerun some of them by POST /api/v1/tasks/rerun"
-                ),
+                format!("more than {MAX_RERUN_TASKS} tasks failed: rerun some of them by POST /api/v1/tasks/rerun"),
             ));
         }
         failed.retain(|task| keys.contains(line_key(&task.topic, &task.job).as_str()));
@@ -191,8 +181,7 @@ impl ClickActions {
         click: &ButtonClick,
         MessageUpdate { thread, mut payload, text }: MessageUpdate,
     ) -> Result<()> {
-        payload.footer =
-            if payload.footer.is_empty() { text.clone() } else { format!("{text}; {}", payload.footer) };
+        payload.footer = if payload.footer.is_empty() { text.clone() } else { format!("{text}; {}", payload.footer) };
         if let Some(incident) = &mut payload.incident {
             incident.details = vec![text];
         }

@@ -19,9 +19,7 @@ pub(super) enum SignatureProblem {
 impl From<SignatureProblem> for Error {
     fn from(problem: SignatureProblem) -> Self {
         let why = match problem {
-            SignatureProblem::Stale => {
-                "the request was signed too long ago, or this machine's clock is wrong"
-            }
+            SignatureProblem::Stale => "the request was signed too long ago, or this machine's clock is wrong",
             SignatureProblem::Forged => "the request isn't signed with notify.signing_secret",
         };
         Self::new(Code::Unauthorized, why)
@@ -84,10 +82,7 @@ pub(crate) mod tests {
             assert_eq!(check_signature(SECRET, AT, SIGNATURE, BODY, at(seconds)), Ok(at(0)));
         }
         for seconds in [-301, 301, 1_000_000] {
-            assert_eq!(
-                check_signature(SECRET, AT, SIGNATURE, BODY, at(seconds)),
-                Err(SignatureProblem::Stale)
-            );
+            assert_eq!(check_signature(SECRET, AT, SIGNATURE, BODY, at(seconds)), Err(SignatureProblem::Stale));
         }
     }
 
@@ -96,10 +91,7 @@ pub(crate) mod tests {
         let body = BODY.replace("foobar", "foobaz");
         assert_eq!(check_signature(SECRET, AT, SIGNATURE, &body, at(0)), Err(SignatureProblem::Forged));
         assert_eq!(check_signature("other", AT, SIGNATURE, BODY, at(0)), Err(SignatureProblem::Forged));
-        assert_eq!(
-            check_signature(SECRET, "1531420619", SIGNATURE, BODY, at(0)),
-            Err(SignatureProblem::Forged)
-        );
+        assert_eq!(check_signature(SECRET, "1531420619", SIGNATURE, BODY, at(0)), Err(SignatureProblem::Forged));
         for signature in ["", "v0=", &SIGNATURE[..60], &SIGNATURE.to_uppercase(), &format!("{SIGNATURE}0")] {
             assert_eq!(
                 check_signature(SECRET, AT, signature, BODY, at(0)),

@@ -102,13 +102,11 @@ async fn open_socket(
     let token = SlackApiToken::new(SlackApiTokenValue::new(token));
     let session = client.open_session(&token);
     let nothing = json!({});
-    let asked =
-        session.http_session_api.http_post::<_, OpenedConnection>("apps.connections.open", &nothing, None);
+    let asked = session.http_session_api.http_post::<_, OpenedConnection>("apps.connections.open", &nothing, None);
     let opened = asked.await.map_err(|err| failed_open(&err))?;
     let stream = connector.open_websocket(&opened.url).await.map_err(ConnectionEnd::before_greeting)?;
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_ENVELOPE_BYTES))
-        .max_frame_size(Some(MAX_ENVELOPE_BYTES));
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MAX_ENVELOPE_BYTES)).max_frame_size(Some(MAX_ENVELOPE_BYTES));
     Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
 }
 

@@ -13,8 +13,7 @@ use flowlord_kernel::{ActorEnvironment, Clock as _, Ping, Port, WorkCounter, gua
 use flowlord_messages::alerts::{AcknowledgeAlerts, AcknowledgedIncident};
 use flowlord_messages::audit::{AuditRecord, RecordAudit};
 use flowlord_messages::outbox::{
-    EnqueueMessage, IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage, ReadThreads,
-    SlackThread,
+    EnqueueMessage, IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage, ReadThreads, SlackThread,
 };
 use flowlord_messages::silences::{AddSilence, Silence};
 use flowlord_messages::tasks::{FindTasks, RerunTasks, TaskPage};
@@ -113,9 +112,8 @@ impl Handler<RerunTasks> for Others {
     type Result = Result<Vec<Result<Uid>>>;
 
     fn handle(&mut self, asked: RerunTasks, _: &mut Self::Context) -> Self::Result {
-        let refused = |task: &NewTask| {
-            (task.info == "runs").then(|| Error::new(Code::TaskUnfinished, "it runs again already"))
-        };
+        let refused =
+            |task: &NewTask| (task.info == "runs").then(|| Error::new(Code::TaskUnfinished, "it runs again already"));
         let answers = asked.tasks.iter().map(|task| refused(task).map_or(Ok(task.uid), Err)).collect();
         self.with(|state| state.again.extend(asked.tasks));
         Ok(answers)
@@ -287,15 +285,9 @@ async fn a_click_through_the_connection_acknowledges_the_incident() {
     bench.slack.wait_for_sockets(1, SAFETY).await;
     assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
     let asked = bench.others.with(|state| state.acknowledged.clone());
-    assert_eq!(
-        (asked.len(), asked[0].route.as_deref(), asked[0].by.as_str()),
-        (1, Some("default"), "Ann <x>")
-    );
+    assert_eq!((asked.len(), asked[0].route.as_deref(), asked[0].by.as_str()), (1, Some("default"), "Ann <x>"));
     assert_eq!((asked[0].until, asked[0].matcher.is_all()), (noon() + TimeDelta::hours(8), true));
-    assert!(
-        bench.slack.interact(bench.click("open"), SAFETY).await,
-        "a link is acknowledged and nothing else"
-    );
+    assert!(bench.slack.interact(bench.click("open"), SAFETY).await, "a link is acknowledged and nothing else");
     assert!(bench.whispers().is_empty());
 }
 
@@ -312,15 +304,11 @@ async fn a_silence_is_for_each_task_and_is_shown() {
     for (button, hours) in [("silence_1h", 1), ("silence_4h", 4)] {
         let bench = Bench::start(None, FakeSlack::start()).await;
         bench.post(&bench.click(button)).await.unwrap();
-        let (silences, messages) =
-            bench.others.with(|state| (state.silences.clone(), state.messages.clone()));
+        let (silences, messages) = bench.others.with(|state| (state.silences.clone(), state.messages.clone()));
         let matchers: Vec<_> = silences.iter().map(|silence| silence.matcher.to_string()).collect();
         assert_eq!(matchers, ["type=a job=j", "type=b job="]);
         assert!(silences.iter().all(|silence| silence.until == noon() + TimeDelta::hours(hours)));
-        assert_eq!(
-            (messages.len(), messages[0].kind.as_str(), messages[0].route.as_str()),
-            (1, "update", "default")
-        );
+        assert_eq!((messages.len(), messages[0].kind.as_str(), messages[0].route.as_str()), (1, "update", "default"));
         let id = format!("/{button}/U1/1.5");
         assert!(messages[0].key.ends_with(&id), "told twice it is one message: {}", messages[0].key);
         let payload: MessagePayload = serde_json::from_str(&messages[0].payload).unwrap();
@@ -342,10 +330,7 @@ async fn who_clicks_in_vain_is_told_why() {
     let whispers = bench.whispers();
     assert_eq!(whispers.len(), 3, "{whispers:?}");
     assert!(whispers[0].contains("there is nothing to acknowledge"), "{whispers:?}");
-    assert!(
-        whispers[1].contains("51 tasks are failing") && whispers[1].contains("alerts page"),
-        "{whispers:?}"
-    );
+    assert!(whispers[1].contains("51 tasks are failing") && whispers[1].contains("alerts page"), "{whispers:?}");
     assert!(whispers[2].contains("no longer known"), "{whispers:?}");
     assert!(bench.others.with(|state| state.silences.is_empty()));
 }
@@ -380,11 +365,7 @@ async fn forged_and_stale_requests_are_refused() {
     let timestamp = noon().timestamp().to_string();
     let body = "payload=%7B%7D".to_owned();
     let call = |timestamp: &str, signature: String, body: &str| {
-        bench.call.call(SlackInteraction {
-            timestamp: timestamp.to_owned(),
-            signature,
-            body: body.to_owned(),
-        })
+        bench.call.call(SlackInteraction { timestamp: timestamp.to_owned(), signature, body: body.to_owned() })
     };
     let err = call(&timestamp, signed("other", &timestamp, &body), &body).await.unwrap_err();
     assert_eq!(err.code, Code::Unauthorized);
@@ -474,11 +455,8 @@ fn deps(others: &Others, arbiter: &Arbiter, environment: &ActorEnvironment) -> B
 fn no_secret_is_shown() {
     let secret = Some("planted".to_owned());
     let config = ButtonsConfig { app_token: secret.clone(), signing_secret: secret, api_url: String::new() };
-    let call = SlackInteraction {
-        timestamp: String::new(),
-        signature: "planted".to_owned(),
-        body: "planted".to_owned(),
-    };
+    let call =
+        SlackInteraction { timestamp: String::new(), signature: "planted".to_owned(), body: "planted".to_owned() };
     let shown = format!("{config:?} {call:?}");
     assert!(!shown.contains("planted"), "{shown}");
 }

@@ -17,14 +17,13 @@ fn payload(lines: Vec<String>) -> MessagePayload {
 
 #[test]
 fn each_colour_is_that_of_the_reference_system() {
-    let colours = [MessageColour::Green, MessageColour::Yellow, MessageColour::Red, MessageColour::Blue]
-        .map(hex_colour);
+    let colours =
+        [MessageColour::Green, MessageColour::Yellow, MessageColour::Red, MessageColour::Blue].map(hex_colour);
     assert_eq!(colours, ["#00FF00", "#FFFF00", "#FF0000", "#2210FF"]);
 }
 
 fn written(payload: &MessagePayload, style: &MessageStyle, again: bool) -> Value {
-    serde_json::to_value(write_message(payload, style, MessageRemarks { again, ..MessageRemarks::default() }))
-        .unwrap()
+    serde_json::to_value(write_message(payload, style, MessageRemarks { again, ..MessageRemarks::default() })).unwrap()
 }
 
 fn style() -> MessageStyle {
@@ -101,16 +100,10 @@ fn long_titles_headlines_and_lines_are_shortened_and_markup_stays_text() {
 fn an_address_that_leaves_no_room_is_no_link() {
     let mut payload = payload(Vec::new());
     payload.link = Some(format!("http://flow/{}", "&".repeat(190)));
-    let notes = |payload: &MessagePayload| {
-        written(payload, &style(), false)["attachments"][0]["blocks"][2].to_string()
-    };
+    let notes = |payload: &MessagePayload| written(payload, &style(), false)["attachments"][0]["blocks"][2].to_string();
     assert!(notes(&payload).contains("|see report>"));
     payload.link = Some(format!("http://flow/{}", "&".repeat(200)));
-    assert!(
-        !notes(&payload).contains("|see report>") && notes(&payload).contains("…"),
-        "{}",
-        notes(&payload)
-    );
+    assert!(!notes(&payload).contains("|see report>") && notes(&payload).contains("…"), "{}", notes(&payload));
 }
 
 mod any {
@@ -138,8 +131,8 @@ mod any {
     }
 
     fn link() -> impl Strategy<Value = Option<String>> {
-        let address = (text(400), any::<bool>())
-            .prop_map(|(rest, web)| if web { format!("http://flow/{rest}") } else { rest });
+        let address =
+            (text(400), any::<bool>()).prop_map(|(rest, web)| if web { format!("http://flow/{rest}") } else { rest });
         proptest::option::of(address)
     }
 

@@ -53,10 +53,7 @@ async fn an_incident_is_one_message_from_red_to_green() {
     bench.tell("default", "summary", &step(1, IncidentStage::Escalating, "1 alert")).await;
     let colour = |bench: &Bench| bench.slack.board()[0].body["attachments"][0]["color"].clone();
     assert_eq!(colour(&bench), "#FF0000");
-    assert_eq!(
-        buttons(&bench.slack.board()[0].body),
-        ["acknowledge", "silence_1h", "silence_4h", "rerun", "open"]
-    );
+    assert_eq!(buttons(&bench.slack.board()[0].body), ["acknowledge", "silence_1h", "silence_4h", "rerun", "open"]);
     bench.pass(300).await;
     bench.tell("default", "summary", &step(2, IncidentStage::Steady, "2 alerts")).await;
     bench.pass(300).await;
@@ -76,10 +73,7 @@ async fn an_incident_is_one_message_from_red_to_green() {
     assert_eq!(colour(&bench), "#00FF00");
     assert_eq!(buttons(&bench.slack.board()[0].body), ["open"]);
     let clear = "all clear: 2 alerts in 15m";
-    assert_eq!(
-        seen(&bench.slack.board()),
-        posts(&[(clear, false, 3), ("2 alerts", true, 0), (clear, true, 0)])
-    );
+    assert_eq!(seen(&bench.slack.board()), posts(&[(clear, false, 3), ("2 alerts", true, 0), (clear, true, 0)]));
     let expected = [
         (0, "postMessage"),
         (300, "update"),
@@ -116,8 +110,7 @@ async fn a_message_that_was_deleted_is_posted_anew() {
     bench.tell("default", "all_clear", &step(3, IncidentStage::Clear, "clear")).await;
     bench.pass(10).await;
     assert_eq!(seen(&bench.slack.board()), posts(&[("clear", false, 1), ("clear", true, 0)]));
-    let expected =
-        [(0, "postMessage"), (1, "update"), (2, "postMessage"), (10, "update"), (11, "postMessage")];
+    let expected = [(0, "postMessage"), (1, "update"), (2, "postMessage"), (10, "update"), (11, "postMessage")];
     assert_eq!(times(&bench), at(&expected));
     assert!(bench.outbox.0.lock().unwrap().ways.is_empty(), "the way didn't fail");
 }

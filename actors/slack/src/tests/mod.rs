@@ -13,8 +13,8 @@ use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter, guarded}
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
 use flowlord_messages::outbox::{
-    AwaitDelivery, DeliveryOutcome, DeliveryRecord, DeliveryStatus, MessageColour, MessagePayload,
-    ReadMessage, ReadThreads, RecordDelivery, RouteTransport, SlackThread,
+    AwaitDelivery, DeliveryOutcome, DeliveryRecord, DeliveryStatus, MessageColour, MessagePayload, ReadMessage,
+    ReadThreads, RecordDelivery, RouteTransport, SlackThread,
 };
 
 use crate::*;
@@ -174,13 +174,7 @@ fn route(way: Way, slack: &FakeSlack) -> SlackRoute {
         Way::Nowhere => (None, None),
         Way::To(url) => (Some(url.to_owned()), None),
     };
-    SlackRoute {
-        name: "default".to_owned(),
-        webhook,
-        token,
-        channel: Some("#ops".to_owned()),
-        fallback: None,
-    }
+    SlackRoute { name: "default".to_owned(), webhook, token, channel: Some("#ops".to_owned()), fallback: None }
 }
 
 fn config(routes: Vec<SlackRoute>, slack: &FakeSlack) -> Config {
@@ -224,13 +218,7 @@ impl Bench {
         Self::with(config, outbox, slack, now, patience).await
     }
 
-    async fn with(
-        config: Config,
-        outbox: Outbox,
-        slack: FakeSlack,
-        now: DateTime<Utc>,
-        patience: Duration,
-    ) -> Self {
+    async fn with(config: Config, outbox: Outbox, slack: FakeSlack, now: DateTime<Utc>, patience: Duration) -> Self {
         let clock = VirtualClock::new(now, WorkCounter::default());
         slack.follow(&clock);
         let arbiter = Arbiter::new();

@@ -115,8 +115,7 @@ async fn a_line_that_is_cut_leaves_doubt_which_is_said() {
     bench.pass(400).await;
     assert_eq!((bench.arrived(), bench.unsent()), (["a", "a", "b"].map(str::to_owned).to_vec(), 0));
     let again = "(sent again: it is unknown whether the first one arrived)";
-    let said: Vec<_> =
-        bench.slack.requests().iter().map(|request| request.body.to_string().contains(again)).collect();
+    let said: Vec<_> = bench.slack.requests().iter().map(|request| request.body.to_string().contains(again)).collect();
     assert_eq!(said, [false, true, false]);
 }
 
@@ -255,11 +254,7 @@ async fn a_stop_waits_for_the_request_under_way_and_for_no_other() {
     let stopped = actix::spawn(bench.stop.call(StopNotifying));
     bench.slack.set_mode(SlackMode::Ok);
     stopped.await.unwrap().unwrap();
-    assert!(
-        matches!(bench.marks()[..], [DeliveryOutcome::Sent]),
-        "known before it stops: {:?}",
-        bench.marks()
-    );
+    assert!(matches!(bench.marks()[..], [DeliveryOutcome::Sent]), "known before it stops: {:?}", bench.marks());
     bench.put(&["c"]).await;
     bench.pass(600).await;
     assert_eq!((bench.arrived(), bench.unsent()), (vec!["a".into()], 2), "what isn't sent stays a row");

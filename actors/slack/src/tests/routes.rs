@@ -95,11 +95,7 @@ async fn after_a_quarter_of_an_hour_the_fallback_is_taken_and_says_so() {
     bench.tell("default", "test", &payload("c")).await;
     bench.tell("default", "test", &payload("d")).await;
     bench.pass(10).await;
-    assert_eq!(
-        (bench.arrived(), other.requests().len()),
-        (vec!["c".into(), "d".into()], 2),
-        "and back again"
-    );
+    assert_eq!((bench.arrived(), other.requests().len()), (vec!["c".into(), "d".into()], 2), "and back again");
     assert!(bench.outbox.0.lock().unwrap().ways.is_empty());
 }
 

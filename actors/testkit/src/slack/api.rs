@@ -112,8 +112,7 @@ impl Board {
         self.posted += 1;
         let ts = format!("1700000000.{:06}", self.posted);
         let channel = channel_id(channel);
-        let post =
-            SlackPost { channel: channel.clone(), ts: ts.clone(), thread, body: body.clone(), edits: 0 };
+        let post = SlackPost { channel: channel.clone(), ts: ts.clone(), thread, body: body.clone(), edits: 0 };
         self.posts.insert(ts.clone(), post);
         ok(json!({"channel": channel, "ts": ts, "message": {"ts": ts, "text": body["text"]}}))
     }

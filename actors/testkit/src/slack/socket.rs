@@ -38,11 +38,7 @@ impl FakeSlack {
     pub async fn wait_for_sockets(&self, count: usize, patience: Duration) {
         let mut opened = self.shared.opened.subscribe();
         let enough = tokio::time::timeout(patience, opened.wait_for(|opened| *opened >= count)).await;
-        assert!(
-            enough.is_ok(),
-            "{count} connections to Slack expected, {} came",
-            *self.shared.opened.borrow()
-        );
+        assert!(enough.is_ok(), "{count} connections to Slack expected, {} came", *self.shared.opened.borrow());
     }
 
     /// Sends an envelope with what a person did through the newest connection. Answers whether it was

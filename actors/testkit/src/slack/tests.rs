@@ -45,10 +45,7 @@ async fn it_records_in_order_and_answers_as_slack_does() {
     );
     let requests = slack.wait_for(3, PATIENCE).await;
     assert_eq!((&requests[0].path[..], &requests[0].body["text"]), ("/hook", &json!("a")));
-    assert_eq!(
-        (requests[0].header("content-length"), &requests[1].body["channel"]),
-        (Some("12"), &json!("#c"))
-    );
+    assert_eq!((requests[0].header("content-length"), &requests[1].body["channel"]), (Some("12"), &json!("#c")));
     slack.clear();
     assert_eq!(slack.requests(), []);
 }
@@ -103,8 +100,7 @@ async fn a_hung_request_is_answered_once_it_is_let_go() {
 #[tokio::test]
 async fn the_board_shows_posts_threads_and_edits() {
     let slack = FakeSlack::start();
-    let call =
-        async |method: &str, body: &str| post(&format!("{}/{method}", slack.api_url()), body).await.unwrap();
+    let call = async |method: &str, body: &str| post(&format!("{}/{method}", slack.api_url()), body).await.unwrap();
     call("chat.postMessage", r##"{"channel":"#c","text":"a"}"##).await;
     call("chat.postMessage", r#"{"channel":"CC","thread_ts":"1700000000.000001","text":"b"}"#).await;
     let edit = r#"{"channel":"CC","ts":"1700000000.000001","text":"A"}"#;
@@ -138,8 +134,7 @@ async fn clicks_go_through_the_newest_connection_and_are_acknowledged() {
     use futures_util::{SinkExt as _, StreamExt as _};
     use tokio_tungstenite::tungstenite::{Message, protocol::Role};
     let slack = FakeSlack::start();
-    let opened =
-        post_as("xapp-1", &format!("{}/apps.connections.open", slack.api_url()), "{}").await.unwrap();
+    let opened = post_as("xapp-1", &format!("{}/apps.connections.open", slack.api_url()), "{}").await.unwrap();
     let url = opened.split("\"url\":\"ws://").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let (host, path) = url.split_once('/').unwrap();
     let connect = async || {

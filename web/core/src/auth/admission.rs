@@ -18,11 +18,7 @@ use crate::context::WebContext;
 use crate::problem::Problem;
 use crate::route::{ANYONE, RouteMatch};
 
-pub async fn admit(
-    context: &WebContext,
-    request: &ServiceRequest,
-    found: &RouteMatch<'_>,
-) -> Result<Caller, Problem> {
+pub async fn admit(context: &WebContext, request: &ServiceRequest, found: &RouteMatch<'_>) -> Result<Caller, Problem> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let from = context.config.access.proxies.client(peer, request.headers());
     if let Some(token) = hooks::token(request.match_info().as_str()) {
@@ -57,16 +53,17 @@ pub async fn admit(
 /// Lets in who has the token of a hook's address.
 async fn admit_push(context: &WebContext, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
     // Also where anyone may do everything: the address is what others, from elsewhere, send to.
-    let who = identify_caller(context, &PresentedProof::Token(hash_of(token)), from).await.map_err(|problem| {
-        match problem.code() {
-            Code::Unauthorized => Problem::new(
-                Code::Unauthorized,
-                "the token in the address isn't known: it was removed, or is mistyped. `flowlord token add NAME \
+    let who =
+        identify_caller(context, &PresentedProof::Token(hash_of(token)), from).await.map_err(
+            |problem| match problem.code() {
+                Code::Unauthorized => Problem::new(
+                    Code::Unauthorized,
+                    "the token in the address isn't known: it was removed, or is mistyped. `flowlord token add NAME \
                  --role push` makes one",
-            ),
-            _ => problem,
-        }
-    })?;
+                ),
+                _ => problem,
+            },
+        )?;
     if who.role != Role::Push {
         let detail = format!(
             "{} is the token of a {}: an address may hold only one of the role push, which is good for nothing else. \

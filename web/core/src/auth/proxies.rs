@@ -98,11 +98,7 @@ mod tests {
         }
         let none = TrustedProxies::default();
         let peer = Some("127.0.0.1".parse().unwrap());
-        assert_eq!(
-            none.client(peer, &headers(&["198.51.100.7"])),
-            peer,
-            "none is trusted unless it is named"
-        );
+        assert_eq!(none.client(peer, &headers(&["198.51.100.7"])), peer, "none is trusted unless it is named");
     }
 
     #[test]

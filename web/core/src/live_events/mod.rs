@@ -145,8 +145,7 @@ impl EventHub {
         for LiveEvent { kind, json } in news {
             let number = state.last + 1;
             // Subscribers hear that something changed, and read it from the list.
-            let (kind, json) =
-                if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
+            let (kind, json) = if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
             state.push_frame(self.frame(number, kind, &json));
         }
     }
@@ -222,11 +221,7 @@ impl EventHub {
     }
 
     /// Looks on from now, or from after the event that was seen last.
-    pub fn subscribe(
-        self: &Arc<Self>,
-        clock: &SharedClock,
-        after: Option<&str>,
-    ) -> Result<Subscription, Problem> {
+    pub fn subscribe(self: &Arc<Self>, clock: &SharedClock, after: Option<&str>) -> Result<Subscription, Problem> {
         let mut state = self.state.lock();
         let Some(out) = &state.out else {
             return Err(Problem::new(Code::Stopping, "the service is stopping: nothing more changes"));
@@ -244,13 +239,7 @@ impl EventHub {
         };
         state.subscribers += 1;
         drop(state);
-        Ok(Subscription {
-            clock: clock.clone(),
-            missed,
-            events,
-            from: self.event_id(from),
-            hub: Arc::clone(self),
-        })
+        Ok(Subscription { clock: clock.clone(), missed, events, from: self.event_id(from), hub: Arc::clone(self) })
     }
 
     /// What one missed that saw the event of this id last; none when it can't be told any more.

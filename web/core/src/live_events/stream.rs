@@ -48,10 +48,7 @@ struct FeedReader {
     until: DateTime<Utc>,
 }
 
-pub fn stream(
-    subscription: Subscription,
-    kinds: EventKinds,
-) -> impl Stream<Item = Result<Bytes, Infallible>> {
+pub fn stream(subscription: Subscription, kinds: EventKinds) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let until = subscription.clock.now() + LASTS;
     unfold(FeedReader { subscription, kinds, has_begun: false, until }, |mut reading| async move {
         let text = reading.next_text().await?;

@@ -66,8 +66,7 @@ pub struct Operation {
 /// What any request may be answered that needs a token.
 const GUARDED: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::ForbiddenOrigin, Code::TooManyAttempts];
 const ASKS: &[Code] = &[Code::Internal, Code::Busy, Code::Timeout, Code::Stopping, Code::Storage];
-const READS_BODY: &[Code] =
-    &[Code::InvalidJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
+const READS_BODY: &[Code] = &[Code::InvalidJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
 
 pub fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
@@ -176,13 +175,7 @@ impl Operation {
         self
     }
 
-    pub fn answers_text(
-        mut self,
-        status: u16,
-        says: &'static str,
-        types: &[&'static str],
-        example: &str,
-    ) -> Self {
+    pub fn answers_text(mut self, status: u16, says: &'static str, types: &[&'static str], example: &str) -> Self {
         let content = types.iter().map(|kind| (*kind, json!({"type": "string"}))).collect();
         self.successes.push(SuccessAnswer { status, says, content, example: json!(example) });
         self
@@ -226,8 +219,7 @@ impl Operation {
             "operationId": format!("{}_{}", self.method, id.join("_")),
             "responses": answers,
         });
-        let role =
-            if self.role == ANYONE { String::new() } else { format!("Needs the role {}.", self.role) };
+        let role = if self.role == ANYONE { String::new() } else { format!("Needs the role {}.", self.role) };
         let description = format!("{} {role}", self.says);
         if !description.trim().is_empty() {
             document["description"] = json!(description.trim());
@@ -248,14 +240,10 @@ impl Operation {
 
     fn problem_answer(&self, status: u16) -> Value {
         let codes: Vec<Code> = self.codes.iter().filter(|code| code.status() == status).copied().collect();
-        let says: Vec<String> = codes
-            .iter()
-            .map(|code| format!("`{}`: {}", code.as_str(), code.title().to_lowercase()))
-            .collect();
-        let examples: Map<String, Value> = codes
-            .iter()
-            .map(|code| (code.as_str().to_owned(), json!({"value": problem_example(*code)})))
-            .collect();
+        let says: Vec<String> =
+            codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title().to_lowercase())).collect();
+        let examples: Map<String, Value> =
+            codes.iter().map(|code| (code.as_str().to_owned(), json!({"value": problem_example(*code)}))).collect();
         let mut answer = json!({
             "description": says.join("; "),
             "content": {"application/problem+json": {"schema": schema("Problem"), "examples": examples}},

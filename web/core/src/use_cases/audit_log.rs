@@ -6,11 +6,7 @@ use flowlord_messages::audit::{AuditAction, ListAuditRecords};
 use crate::params::{QueryParams, day};
 use crate::problem::Problem;
 
-pub fn list_changes(
-    params: &QueryParams,
-    date: NaiveDate,
-    limit: usize,
-) -> Result<ListAuditRecords, Problem> {
+pub fn list_changes(params: &QueryParams, date: NaiveDate, limit: usize) -> Result<ListAuditRecords, Problem> {
     let (from, to) = day(date);
     Ok(ListAuditRecords {
         from,

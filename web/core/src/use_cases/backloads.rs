@@ -10,8 +10,8 @@ use flowlord_domain::NewTask;
 use flowlord_domain::backload::{BackloadRequest, TaskSelection};
 use flowlord_kernel::Code;
 use flowlord_messages::backloads::{
-    BackloadFailure, BackloadState, CheckBackload, ExecuteBackload, FinishedBackload, MAX_AWAITED_TASKS,
-    PlanBackload, PlannedBackload, ReadBackload, StoredBackload,
+    BackloadFailure, BackloadState, CheckBackload, ExecuteBackload, FinishedBackload, MAX_AWAITED_TASKS, PlanBackload,
+    PlannedBackload, ReadBackload, StoredBackload,
 };
 use tokio::sync::oneshot::Receiver;
 
@@ -24,10 +24,7 @@ pub const STEP: usize = 500;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
-pub async fn plan_backload(
-    context: &WebContext,
-    request: BackloadRequest,
-) -> Result<Arc<PlannedBackload>, Problem> {
+pub async fn plan_backload(context: &WebContext, request: BackloadRequest) -> Result<Arc<PlannedBackload>, Problem> {
     let planned = context.deps.backload.call(PlanBackload { request }).await?;
     let order = planned.plan.order();
     // Whatever no worker could ask for must not be created.
@@ -175,10 +172,7 @@ pub fn state_after(change: &str) -> BackloadState {
     }
 }
 
-pub async fn read_backload(
-    context: &WebContext,
-    id: i64,
-) -> Result<(StoredBackload, Vec<BackloadFailure>), Problem> {
+pub async fn read_backload(context: &WebContext, id: i64) -> Result<(StoredBackload, Vec<BackloadFailure>), Problem> {
     let found = context.deps.view_reader.call(ReadBackload { id }).await?;
     found.ok_or_else(|| unknown_backload(&id.to_string()))
 }

@@ -20,10 +20,7 @@ pub async fn rerun_task(context: &WebContext, task: &Attempt) -> Result<Attempt,
 }
 
 /// The new attempts of tasks, each judged alone, in the same order.
-pub async fn rerun_tasks(
-    context: &WebContext,
-    tasks: &[Attempt],
-) -> Result<Vec<Result<Attempt, Error>>, Error> {
+pub async fn rerun_tasks(context: &WebContext, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
     let now = context.deps.kit.now();
     let mut ids = context.deps.kit.ids();
     let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun::rerun_task(task, &mut ids, now)).collect();

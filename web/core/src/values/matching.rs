@@ -8,9 +8,7 @@ use utoipa::ToSchema;
 
 use super::{BodyDuration, between};
 use crate::auth::Caller;
-use crate::limits::{
-    HOLD_RANGE, MAX_NOTE_CHARACTERS, MAX_PATTERN_CHARACTERS, MAX_PERSON_CHARACTERS, alert_pattern,
-};
+use crate::limits::{HOLD_RANGE, MAX_NOTE_CHARACTERS, MAX_PATTERN_CHARACTERS, MAX_PERSON_CHARACTERS, alert_pattern};
 use crate::problem::Problem;
 
 pub const HOLDS: TimeDelta = TimeDelta::hours(4);
@@ -56,9 +54,7 @@ pub fn until(
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
     match (span, until) {
-        (Some(_), Some(_)) => {
-            Err(Problem::invalid("`for` and `until` exclude each other: give only one of them"))
-        }
+        (Some(_), Some(_)) => Err(Problem::invalid("`for` and `until` exclude each other: give only one of them")),
         (Some(BodyDuration(span)), None) => Ok(Some(now + between("for", span, HOLD_RANGE)?)),
         (None, Some(text)) => {
             let at = DateTime::parse_from_rfc3339(text)
@@ -92,9 +88,7 @@ pub fn by(given: Option<String>, request: &HttpRequest) -> Result<String, Proble
 pub fn note(name: &str, given: Option<String>) -> Result<Option<String>, Problem> {
     let text = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NOTE_CHARACTERS) {
-        return Err(Problem::invalid(format!(
-            "`{name}` is longer than {MAX_NOTE_CHARACTERS} characters: shorten it"
-        )));
+        return Err(Problem::invalid(format!("`{name}` is longer than {MAX_NOTE_CHARACTERS} characters: shorten it")));
     }
     Ok(text)
 }

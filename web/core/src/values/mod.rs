@@ -87,8 +87,7 @@ impl Visitor<'_> for SpanVisitor {
 
     fn visit_f64<E: Error>(self, seconds: f64) -> Result<TimeDelta, E> {
         // As text, so that no digit is lost on the way.
-        duration::parse_duration(&format!("{seconds}s"))
-            .map_err(|_| E::custom("the number of seconds is too large"))
+        duration::parse_duration(&format!("{seconds}s")).map_err(|_| E::custom("the number of seconds is too large"))
     }
 }
 
@@ -219,14 +218,9 @@ mod tests {
 
     #[test]
     fn durations_are_texts_or_seconds() {
-        for (json, millis) in [
-            ("\"30s\"", 30_000),
-            ("30", 30_000),
-            ("0.5", 500),
-            ("1e1", 10_000),
-            ("\"1h\"", 3_600_000),
-            ("-1", -1_000),
-        ] {
+        for (json, millis) in
+            [("\"30s\"", 30_000), ("30", 30_000), ("0.5", 500), ("1e1", 10_000), ("\"1h\"", 3_600_000), ("-1", -1_000)]
+        {
             let BodyDuration(span) = serde_json::from_str(json).unwrap();
             assert_eq!(span, TimeDelta::milliseconds(millis), "{json}");
         }

@@ -205,10 +205,7 @@ mod tests {
             lane: created.lane,
         };
         let planned = serde_json::to_value(PlannedView::from(&task)).unwrap();
-        assert_eq!(
-            (planned["info"].as_str().unwrap().len(), &planned["info_truncated"]),
-            (2_048, &true.into())
-        );
+        assert_eq!((planned["info"].as_str().unwrap().len(), &planned["info_truncated"]), (2_048, &true.into()));
         assert!(planned.get("meta_truncated").is_none(), "{planned}");
     }
 }

@@ -171,8 +171,7 @@ mod tests {
     fn a_task_in_a_list_has_at_most_2_kb_of_a_text_and_says_which_are_cut() {
         let mut task = finished(2);
         // The limit lies within a character.
-        (task.info, task.meta, task.msg) =
-            (format!("x{}", "é".repeat(2_000)), "m".repeat(2_048), "m".repeat(2_049));
+        (task.info, task.meta, task.msg) = (format!("x{}", "é".repeat(2_000)), "m".repeat(2_048), "m".repeat(2_049));
         let listed = serde_json::to_value(TaskView(&task.clone().cut_for_list())).unwrap();
         let lengths = ["info", "meta", "msg"].map(|name| listed[name].as_str().unwrap().len());
         assert_eq!(lengths, [2_047, 2_048, 2_048]);

@@ -18,10 +18,7 @@ mod tests {
         let start: DateTime<Utc> = "2026-01-15T03:04:05Z".parse().unwrap();
         for nanos in [0, 1_000, 120_000_000, 123_456_000, 123_456_789, 999_999_000, -62_000_000_000_000_000] {
             let at = start + TimeDelta::nanoseconds(nanos);
-            assert_eq!(
-                serde_json::to_value(TimeStamp(at)).unwrap(),
-                at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-            );
+            assert_eq!(serde_json::to_value(TimeStamp(at)).unwrap(), at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
         }
     }
 }

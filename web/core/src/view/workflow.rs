@@ -35,9 +35,8 @@ impl NextPhaseTimes {
             .iter()
             .find(|times| times.workflow == phase.workflow && times.task == name && times.cron == *cron);
         // The scheduler knows only what it started itself; the database knows it from before a restart, too.
-        let previous = times
-            .and_then(|times| times.previous)
-            .or_else(|| self.last.get(&(phase.workflow.clone(), name)).copied());
+        let previous =
+            times.and_then(|times| times.previous).or_else(|| self.last.get(&(phase.workflow.clone(), name)).copied());
         (times.and_then(|times| times.next), previous)
     }
 }
@@ -110,27 +109,17 @@ fn status_names() -> ObjectBuilder {
 }
 
 /// A file that was loaded; when it broke since, its last good version.
-pub fn file_view<'a>(
-    current: &'a LoadedWorkflows,
-    file: &'a WorkflowFile,
-    times: &NextPhaseTimes,
-) -> FileView<'a> {
+pub fn file_view<'a>(current: &'a LoadedWorkflows, file: &'a WorkflowFile, times: &NextPhaseTimes) -> FileView<'a> {
     let broken: Vec<_> = current.broken.iter().filter(|finding| finding.file == file.path).collect();
     let status = if broken.is_empty() { "ok" } else { "broken" };
     let phases = file.phases.iter().map(|phase| phase_view(current, phase, times)).collect();
-    FileView {
-        file: &file.path,
-        status,
-        phases,
-        findings: broken.into_iter().chain(&file.findings).collect(),
-    }
+    FileView { file: &file.path, status, phases, findings: broken.into_iter().chain(&file.findings).collect() }
 }
 
 /// Files of which no version ever loaded.
 pub fn broken_views(current: &LoadedWorkflows) -> Vec<FileView<'_>> {
     let mut views: Vec<FileView<'_>> = Vec::new();
-    for finding in current.broken.iter().filter(|finding| current.workflows.file_at(&finding.file).is_none())
-    {
+    for finding in current.broken.iter().filter(|finding| current.workflows.file_at(&finding.file).is_none()) {
         match views.iter_mut().find(|view| view.file == finding.file) {
             Some(view) => view.findings.push(finding),
             None => views.push(FileView {

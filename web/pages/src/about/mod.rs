@@ -93,8 +93,8 @@ async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<About
     let mut service = service_facts(context);
     if let Some(backlog) = &backlog {
         let ready = grouped(backlog.ready.iter().map(|(_, count, _)| count).sum());
-        let [delayed, leased] = [&backlog.delayed, &backlog.leased]
-            .map(|tasks| grouped(tasks.iter().map(|(_, count)| count).sum()));
+        let [delayed, leased] =
+            [&backlog.delayed, &backlog.leased].map(|tasks| grouped(tasks.iter().map(|(_, count)| count).sum()));
         service.push(("Tasks ready, delayed, leased", format!("{ready}, {delayed}, {leased}")));
         service.push(("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
@@ -130,12 +130,8 @@ fn service_facts(context: &WebContext) -> Vec<FactLine> {
 }
 
 fn database_facts(context: &WebContext, facts: &DatabaseFacts) -> Vec<FactLine> {
-    let pages = format!(
-        "{} of {} bytes, {} free",
-        grouped(facts.pages),
-        grouped(facts.page_size),
-        grouped(facts.free_pages)
-    );
+    let pages =
+        format!("{} of {} bytes, {} free", grouped(facts.pages), grouped(facts.page_size), grouped(facts.free_pages));
     let backup = context.config.kept.backup.as_str();
     let backup = if backup.is_empty() { "not configured" } else { backup };
     vec![
@@ -190,8 +186,7 @@ fn messages_in_flight(actor: &str, metrics: &str) -> String {
 impl From<&TableSize> for SizeRow {
     fn from(size: &TableSize) -> Self {
         let more = if size.complete { "" } else { "more than " };
-        let [bytes, index_bytes] =
-            [size.bytes, size.index_bytes].map(|bytes| format!("{more}{}", size_text(bytes)));
+        let [bytes, index_bytes] = [size.bytes, size.index_bytes].map(|bytes| format!("{more}{}", size_text(bytes)));
         Self {
             table: size.table.clone(),
             rows: format!("{more}{}", grouped(size.rows)),
@@ -207,12 +202,8 @@ mod tests {
 
     #[test]
     fn sizes_are_told_by_the_thousand() {
-        let told =
-            [0, 999, 1_000, 12_345, 999_949, 999_950, 3_200_000_000, 7_000_000_000_000_000].map(size_text);
-        assert_eq!(
-            told,
-            ["0 bytes", "999 bytes", "1.0 kB", "12.3 kB", "999.9 kB", "1.0 MB", "3.2 GB", "7000.0 TB"]
-        );
+        let told = [0, 999, 1_000, 12_345, 999_949, 999_950, 3_200_000_000, 7_000_000_000_000_000].map(size_text);
+        assert_eq!(told, ["0 bytes", "999 bytes", "1.0 kB", "12.3 kB", "999.9 kB", "1.0 MB", "3.2 GB", "7000.0 TB"]);
     }
 
     #[test]
@@ -220,10 +211,8 @@ mod tests {
         let actors = serde_json::json!({"db": {"status": "ok", "restarts": 2}, "web": {"status": "timeout"}});
         let metrics = "# TYPE x gauge\nflowlord_messages_under_way{actor=\"db\"} 7\n";
         let rows = actor_rows(&actors, metrics);
-        let told: Vec<_> = rows
-            .iter()
-            .map(|row| (row.name.as_str(), row.class, row.restarts, row.waiting.as_str()))
-            .collect();
+        let told: Vec<_> =
+            rows.iter().map(|row| (row.name.as_str(), row.class, row.restarts, row.waiting.as_str())).collect();
         assert_eq!(told, [("db", "complete", 2, "7"), ("web", "error", 0, "0")]);
     }
 }

@@ -40,37 +40,22 @@ async fn acknowledge_incident(
         by: by(form.text("by"), request)?,
         note: note("note", form.text("note"))?.unwrap_or_default(),
     };
-    log::info!(
-        "event=acknowledge match={:?} until={} by={:?}",
-        said.matcher.to_string(),
-        said.until,
-        said.by
-    );
+    log::info!("event=acknowledge match={:?} until={} by={:?}", said.matcher.to_string(), said.until, said.by);
     let (who, until) = (said.by.clone(), said.until.format("%Y-%m-%d %H:%M"));
     Ok(match context.deps.alerts.call(said).await?.len() {
         0 => "No open incident matches: there is nothing to acknowledge.".to_owned(),
-        _ => format!(
-            "Acknowledged by {who} until {until} UTC: no further notification unless another task fails."
-        ),
+        _ => format!("Acknowledged by {who} until {until} UTC: no further notification unless another task fails."),
     })
 }
 
-async fn add_silence(
-    context: &WebContext,
-    request: &HttpRequest,
-    form: &AlertForm,
-) -> Result<String, Problem> {
+async fn add_silence(context: &WebContext, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
     let now = context.deps.kit.now();
     let silence = AddSilence {
         now,
         matcher: form.matcher()?,
         until: required("for", until(form.span()?, None, now)?, "how long the silence lasts, like \"4h\"")?,
         by: by(form.text("by"), request)?,
-        reason: required(
-            "reason",
-            note("reason", form.text("reason"))?,
-            "why these alerts are not to be sent",
-        )?,
+        reason: required("reason", note("reason", form.text("reason"))?, "why these alerts are not to be sent")?,
     };
     let made = context.deps.writer.call(silence).await?;
     log::info!("event=silence_added id={} match={:?} by={:?}", made.id, made.matcher.to_string(), made.by);

@@ -41,8 +41,7 @@ async fn failed_of_incident(context: &WebContext, route: &str) -> Result<Vec<Att
     let ladders = context.deps.alerts.call(ReadEscalations).await?;
     let open = ladders.into_iter().find(|ladder| ladder.route == route);
     let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
-        let detail =
-            format!("no incident of route `{route}` is open: rerun the failed tasks of the day instead");
+        let detail = format!("no incident of route `{route}` is open: rerun the failed tasks of the day instead");
         return Err(Problem::new(Code::NotFound, detail));
     };
     let lines: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
@@ -57,8 +56,7 @@ async fn failed_of_day(context: &WebContext, request: &HttpRequest) -> Result<Ve
     let params = QueryParams::parse(request.query_string(), PARAMS)?;
     let (from, to) = day(ShownDay::of(&params, context.deps.kit.now())?.date);
     let [topics, jobs] = ["type", "job"].map(|name| params.many(name).map(str::to_owned).collect());
-    let filter =
-        TaskFilter { from: Some(from), to: Some(to), topics, jobs, given_up: true, ..TaskFilter::default() };
+    let filter = TaskFilter { from: Some(from), to: Some(to), topics, jobs, given_up: true, ..TaskFilter::default() };
     let mut failed = find_failed(context, filter).await?;
     failed.retain(|task| is_task_chosen(&params, &task.topic, &task.job));
     Ok(failed)
@@ -68,8 +66,7 @@ async fn failed_of_day(context: &WebContext, request: &HttpRequest) -> Result<Ve
 async fn find_failed(context: &WebContext, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
     let failed = FindTasks::oldest_first(filter, MOST + 1).find_all(&context.deps.view_reader).await?;
     if failed.len() > MOST {
-        let detail =
-            format!("more than {MOST} tasks failed: filter them by type and job, or select them in the list");
+        let detail = format!("more than {MOST} tasks failed: filter them by type and job, or select them in the list");
         return Err(Problem::invalid(detail));
     }
     Ok(failed)

@@ -66,8 +66,7 @@ impl AlertOrder {
 }
 
 pub(super) fn is_failure(alert: &StoredAlert) -> bool {
-    alert.uid.is_some()
-        && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result)
+    alert.uid.is_some() && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result)
 }
 
 /// The end of the chain's id, as far as it tells chains apart.

@@ -35,10 +35,8 @@ impl AlertRoute {
         now: DateTime<Utc>,
         layout: &mut PageLayout,
     ) -> Vec<Self> {
-        let incidents: Vec<_> = ladders
-            .iter()
-            .filter_map(|ladder| Some((ladder.route.clone(), ladder.incident_since?)))
-            .collect();
+        let incidents: Vec<_> =
+            ladders.iter().filter_map(|ladder| Some((ladder.route.clone(), ladder.incident_since?))).collect();
         let counted = if incidents.is_empty() {
             Vec::new()
         } else {

@@ -118,15 +118,11 @@ impl BackloadForm {
 
     fn meta(&self) -> Result<BTreeMap<String, MetaValues>, Problem> {
         let filled = self.keys.iter().filter(|(_, value)| !value.is_empty());
-        let mut meta: BTreeMap<String, MetaValues> =
-            filled.map(|(key, value)| (key.clone(), values(value))).collect();
+        let mut meta: BTreeMap<String, MetaValues> = filled.map(|(key, value)| (key.clone(), values(value))).collect();
         for line in self.more.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (key, value) =
-                line.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(|| {
-                    Problem::invalid(format!(
-                        "the meta line `{line}` has no key: write it like file=a.csv,b.csv"
-                    ))
-                })?;
+            let (key, value) = line.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(|| {
+                Problem::invalid(format!("the meta line `{line}` has no key: write it like file=a.csv,b.csv"))
+            })?;
             meta.insert(key.trim().to_owned(), values(value.trim()));
         }
         Ok(meta)
@@ -214,8 +210,7 @@ mod tests {
             ("2026-01-01T03", "2026-01-31", "")
         );
         let many = |texts: [&str; 2]| MetaValues::Many(texts.map(str::to_owned).to_vec());
-        let meta =
-            [("file", many(["a", "b"])), ("k", MetaValues::One("v".to_owned())), ("l", many(["1", "2"]))];
+        let meta = [("file", many(["a", "b"])), ("k", MetaValues::One("v".to_owned())), ("l", many(["1", "2"]))];
         assert_eq!(request.meta.0, meta.map(|(key, value)| (key.to_owned(), value)).into());
         assert_eq!((request.only, request.execute), (TaskSelection::Missing, false));
         insta::assert_snapshot!(rest_body(&request), @r#"

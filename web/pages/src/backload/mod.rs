@@ -135,10 +135,7 @@ async fn backload_page(context: &WebContext, request: &HttpRequest) -> Result<Ba
     })
 }
 
-async fn read_earlier(
-    context: &WebContext,
-    request: &HttpRequest,
-) -> Result<(Vec<BackloadRow>, Pager), Problem> {
+async fn read_earlier(context: &WebContext, request: &HttpRequest) -> Result<(Vec<BackloadRow>, Pager), Problem> {
     let link = PageLink::of(PATH, request.query_string());
     let after = match link.first("cursor") {
         "" => None,

@@ -119,10 +119,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         layout,
         offer: TaskAction::of(&task, may_change(context, request)),
         facts: task_facts(&task, now),
-        meta: Query::parse_lenient(&task.meta)
-            .pairs()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
+        meta: Query::parse_lenient(&task.meta).pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         workflow_link: PageLink::to("/web/workflow").with("file", &task.workflow).href(),
         chain_link: PageLink::to("/web/task").with("date", &day).with("id", &task.id).href(),
         day,
@@ -165,10 +162,7 @@ fn task_facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, TaskFact
         ("Attempt", Some(TaskFact::Text(task.retry.saturating_add(1).to_string()))),
         // Once is what people expect.
         ("Leased", (task.delivery != 1).then(|| TaskFact::Text(times_leased(task.delivery)))),
-        (
-            "Lease until",
-            task.lease_expires.filter(|_| task.state == TaskState::Leased).map(TaskFact::full_time),
-        ),
+        ("Lease until", task.lease_expires.filter(|_| task.state == TaskState::Leased).map(TaskFact::full_time)),
         ("Parent", task.parent.map(TaskFact::Task)),
         ("Lane", (task.lane == TaskLane::Backload).then(|| TaskFact::Text("backload".to_owned()))),
     ];
@@ -191,8 +185,7 @@ struct TimeScale {
 impl TimeScale {
     fn of_chain(chain: &[Attempt], now: DateTime<Utc>) -> Self {
         let first = chain.iter().map(|task| task.uid.created_at()).min().unwrap_or(now);
-        let ends =
-            chain.iter().map(|task| task.ended.or(task.started).unwrap_or_else(|| task.uid.created_at()));
+        let ends = chain.iter().map(|task| task.ended.or(task.started).unwrap_or_else(|| task.uid.created_at()));
         let open = chain.iter().any(|task| task.state != TaskState::Done);
         let last = ends.max().unwrap_or(now).max(if open { now } else { first });
         // Parts are divided by it: a task that came with its result takes no time.

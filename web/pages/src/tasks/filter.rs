@@ -13,10 +13,8 @@ use crate::choice::{FilterChoice, is_task_chosen};
 use crate::parts::{STANDINGS, counts_by_standing};
 
 /// The parameters of the page. `page` is the reference system's, in old bookmarks: lists go on by cursor here.
-pub(crate) const PARAMS: &[&str] = &[
-    "date", "month", "hour", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "cursor",
-    "page",
-];
+pub(crate) const PARAMS: &[&str] =
+    &["date", "month", "hour", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "cursor", "page"];
 
 /// Those that restrict what is shown, beside the day.
 pub(crate) const FILTERS: &[&str] = &["hour", "type", "job", "result", "state", "id", "retry", "q"];
@@ -46,11 +44,7 @@ pub(crate) fn narrowed_totals(stats: &DayTotals, params: &QueryParams) -> DayTot
 }
 
 /// The choices: types with their counts, jobs of the chosen types, results of both, states.
-pub(crate) fn task_choices(
-    stats: &DayTotals,
-    params: &QueryParams,
-    counts: &ResultCounts,
-) -> Vec<FilterChoice> {
+pub(crate) fn task_choices(stats: &DayTotals, params: &QueryParams, counts: &ResultCounts) -> Vec<FilterChoice> {
     let (mut types, mut jobs) = (BTreeMap::new(), BTreeMap::new());
     // Jobs of other types would find nothing.
     let of_types: Vec<&str> = params.many("type").collect();
@@ -61,8 +55,7 @@ pub(crate) fn task_choices(
         }
     }
     let [types, jobs] = [types, jobs].map(|counts| counts.into_iter().map(|(value, n)| (value, Some(n))));
-    let results =
-        STANDINGS.into_iter().zip(counts_by_standing(counts)).map(|(name, n)| (name.to_owned(), Some(n)));
+    let results = STANDINGS.into_iter().zip(counts_by_standing(counts)).map(|(name, n)| (name.to_owned(), Some(n)));
     let states = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
     let states = states.map(|state| (state.as_str().to_owned(), None));
     vec![

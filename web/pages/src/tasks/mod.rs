@@ -134,10 +134,8 @@ fn filter_chips(params: &QueryParams, link: &PageLink) -> Result<Vec<FilterChip>
         href: link.without(&["hour"]).href(),
     });
     let ids: Vec<&str> = params.many("id").collect();
-    let chain = (!ids.is_empty()).then(|| FilterChip {
-        label: format!("chain {}", ids.join(", ")),
-        href: link.without(&["id"]).href(),
-    });
+    let chain = (!ids.is_empty())
+        .then(|| FilterChip { label: format!("chain {}", ids.join(", ")), href: link.without(&["id"]).href() });
     let failed = params
         .one("retry")?
         .map(|_| FilterChip { label: "no retry left".to_owned(), href: link.without(&["retry"]).href() });

@@ -18,13 +18,9 @@ pub(crate) async fn reload_workflows(context: ContextRef, request: HttpRequest) 
 
 /// `1 new, 2 removed`.
 fn reload_words(found: &ReloadReport) -> String {
-    let counts =
-        [(found.added.len(), "new"), (found.changed.len(), "changed"), (found.removed.len(), "removed")];
-    let parts: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
+    let counts = [(found.added.len(), "new"), (found.changed.len(), "changed"), (found.removed.len(), "removed")];
+    let parts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") }
 }
 
@@ -35,8 +31,7 @@ pub(crate) async fn pause_or_resume(
     change: Path<String>,
 ) -> Answer {
     let form = form_fields(&request, payload).await?;
-    let [workflow, task, back] =
-        ["workflow", "task", "back"].map(|name| form.first_value(name).unwrap_or_default());
+    let [workflow, task, back] = ["workflow", "task", "back"].map(|name| form.first_value(name).unwrap_or_default());
     let (workflow, task) = (workflow.to_owned(), task.to_owned());
     let paused = *change == "pause";
     let done = context.deps.scheduler.call(PausePhase { workflow, task: task.clone(), paused }).await;
@@ -60,9 +55,7 @@ mod tests {
     #[test]
     fn a_form_leads_back_to_the_page_only() {
         assert_eq!(own_page("/web/workflow?file=a/b.toml&task=x"), "/web/workflow?file=a/b.toml&task=x");
-        for elsewhere in
-            ["", "https://evil.example", "//evil.example", "/web/workflow/../x", "/web/workflowx?a=1"]
-        {
+        for elsewhere in ["", "https://evil.example", "//evil.example", "/web/workflow/../x", "/web/workflowx?a=1"] {
             assert_eq!(own_page(elsewhere), "/web/workflow", "{elsewhere}");
         }
     }

@@ -49,9 +49,7 @@ impl FilePart {
         Some(Self {
             name: file.path.clone(),
             raw: format!("/workflow/{}", encoded_path(&file.path)),
-            drawing: PhaseDrawing::new(file, |name| {
-                PhaseFigures::of_task(name, read, asked.now.date_naive(), link)
-            }),
+            drawing: PhaseDrawing::new(file, |name| PhaseFigures::of_task(name, read, asked.now.date_naive(), link)),
             days: read.chosen.as_ref().map(|chosen| PhaseDays::new(chosen, read, asked, link)),
         })
     }
@@ -61,9 +59,7 @@ impl FilePart {
 fn encoded_path(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                char::from(byte).to_string()
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
             _ => format!("%{byte:02X}"),
         })
         .collect()
@@ -94,8 +90,7 @@ fn count_words(counts: &ResultCounts) -> String {
         (counts.complete, "complete"),
     ];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<String> =
-        parts.take(2).map(|(count, word)| format!("{} {word}", grouped(count))).collect();
+    let parts: Vec<String> = parts.take(2).map(|(count, word)| format!("{} {word}", grouped(count))).collect();
     parts.join(", ")
 }
 
@@ -108,9 +103,9 @@ impl PhaseDays {
         let rows = match chosen.scheduled {
             true => day_rows(&by_hour(&slots), asked.date, asked.days, asked.slot, |at| slot_href(&here, at)),
             // What other tasks start has no slots: its tasks are counted by the hour of their creation.
-            false => day_rows(&by_creation(&chosen.hours), asked.date, asked.days, None, |at| {
-                tasks_href(&chosen.name, at)
-            }),
+            false => {
+                day_rows(&by_creation(&chosen.hours), asked.date, asked.days, None, |at| tasks_href(&chosen.name, at))
+            }
         };
         let step = TimeDelta::days(i64::try_from(asked.days).unwrap_or(1));
         let earlier = asked.date.checked_sub_signed(step).unwrap_or(asked.date);
@@ -129,10 +124,7 @@ impl PhaseDays {
             cut: chosen.slots.cut.map(ShownTime::date_and_time),
             earlier: here.with("date", &earlier).href() + "#days",
             later: later.filter(|day| *day > asked.date).map(|day| here.with("date", &day).href() + "#days"),
-            hour: asked
-                .slot
-                .filter(|_| chosen.scheduled)
-                .map(|at| HourPart::new(at, chosen, read, asked, &here)),
+            hour: asked.slot.filter(|_| chosen.scheduled).map(|at| HourPart::new(at, chosen, read, asked, &here)),
             scheduled: chosen.scheduled,
             name,
         }

@@ -64,17 +64,13 @@ impl PhaseDrawing {
         let shown = &names[..names.len().min(MOST)];
         let (edges, broken) = phase_edges(&file.phases, shown);
         let corners = box_corners(shown.len(), &edges);
-        let boxes: Vec<PhaseBox> = shown
-            .iter()
-            .zip(&corners)
-            .map(|(name, corner)| PhaseBox::new(name, told(name), *corner))
-            .collect();
+        let boxes: Vec<PhaseBox> =
+            shown.iter().zip(&corners).map(|(name, corner)| PhaseBox::new(name, told(name), *corner)).collect();
         // What is wrong comes first: it isn't left out.
         let arrows = broken.iter().map(|edge| (edge, true)).chain(edges.iter().map(|edge| (edge, false)));
-        let arrows = arrows.take(MOST_ARROWS).map(|((from, to), broken)| PhaseArrow {
-            path: arrow_path(corners[*from], corners[*to]),
-            broken,
-        });
+        let arrows = arrows
+            .take(MOST_ARROWS)
+            .map(|((from, to), broken)| PhaseArrow { path: arrow_path(corners[*from], corners[*to]), broken });
         let arrows = arrows.collect();
         Self {
             width: boxes.iter().map(|drawn| drawn.x + WIDTH).max().unwrap_or_default() + MARGIN,
@@ -171,8 +167,7 @@ fn half_rows(roots: &[usize], followers: &[Vec<usize>]) -> Vec<usize> {
         let mut stack = vec![(*root, Vec::new())];
         entered[*root] = true;
         while let Some((node, own)) = stack.last_mut() {
-            let (node, fresh) =
-                (*node, followers[*node].iter().find(|follower| !entered[**follower]).copied());
+            let (node, fresh) = (*node, followers[*node].iter().find(|follower| !entered[**follower]).copied());
             if let Some(follower) = fresh {
                 entered[follower] = true;
                 own.push(follower);
@@ -235,9 +230,8 @@ mod tests {
     }
 
     fn at(drawing: &PhaseDrawing) -> Vec<(String, usize, usize)> {
-        let place = |drawn: &PhaseBox| {
-            (drawn.name.clone(), (drawn.x - MARGIN) / (WIDTH + GAP), (drawn.y - MARGIN) * 2 / STEP)
-        };
+        let place =
+            |drawn: &PhaseBox| (drawn.name.clone(), (drawn.x - MARGIN) / (WIDTH + GAP), (drawn.y - MARGIN) * 2 / STEP);
         drawing.boxes.iter().map(place).collect()
     }
 
@@ -284,10 +278,7 @@ mod tests {
         let drawing = draw(&phases);
         assert_eq!((drawing.boxes.len(), drawing.left_out), (MOST, 801));
         // One on itself, and 100 of `a` before 99 of `b`.
-        assert_eq!(
-            (drawing.arrows.len(), drawing.arrows_left_out),
-            (MOST_ARROWS, 1 + 100 * 99 - MOST_ARROWS)
-        );
+        assert_eq!((drawing.arrows.len(), drawing.arrows_left_out), (MOST_ARROWS, 1 + 100 * 99 - MOST_ARROWS));
         assert_eq!(drawing.arrows.iter().filter(|arrow| arrow.broken).count(), 1, "what is wrong is drawn");
     }
 

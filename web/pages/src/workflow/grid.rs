@@ -214,11 +214,8 @@ mod tests {
             slot("09:20", SlotState::Due),
             slot("11:05", SlotState::Due),
         ];
-        let cells = hour_cells(&by_hour(&slots), at("08:00"), 4, Some(at("09:00")), |at| {
-            at.format("/%H").to_string()
-        });
-        let told: Vec<_> =
-            cells.iter().map(|cell| (cell.class, cell.label.as_str(), cell.href.as_str())).collect();
+        let cells = hour_cells(&by_hour(&slots), at("08:00"), 4, Some(at("09:00")), |at| at.format("/%H").to_string());
+        let told: Vec<_> = cells.iter().map(|cell| (cell.class, cell.label.as_str(), cell.href.as_str())).collect();
         assert_eq!(
             told,
             [

@@ -38,8 +38,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/workflow", Role::Viewer, rendered(workflow_page)),
         Route::post("/web/workflow/refresh", Role::Operator, reload_workflows).audited(AuditAction::Refresh),
-        Route::post("/web/workflow/{change:pause|resume}", Role::Operator, pause_or_resume)
-            .audited_as(action_of_path),
+        Route::post("/web/workflow/{change:pause|resume}", Role::Operator, pause_or_resume).audited_as(action_of_path),
     ]
 }
 
@@ -102,11 +101,7 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
             .collect(),
         file: FilePart::new(&read, &asked, &link),
         more_phases: shown.len().saturating_sub(MOST_PHASES),
-        phases: shown
-            .into_iter()
-            .take(MOST_PHASES)
-            .map(|row| PhaseRow::new(row, &read, &asked, &link))
-            .collect(),
+        phases: shown.into_iter().take(MOST_PHASES).map(|row| PhaseRow::new(row, &read, &asked, &link)).collect(),
         filter,
     })
 }

@@ -79,8 +79,8 @@ impl PhaseRow {
                 .find(|times| times.workflow == phase.workflow && times.task == name && times.cron == *cron)
         });
         let to = link.only(&["date", "days"]).with("file", &phase.workflow).with("phase", &name);
-        let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == phase.task)
-            && phase.workflow == asked.file;
+        let chosen =
+            read.chosen.as_ref().is_some_and(|chosen| chosen.name == phase.task) && phase.workflow == asked.file;
         Self {
             file: phase.workflow.clone(),
             href: to.href() + "#days",
@@ -110,8 +110,7 @@ impl WorkflowData {
     fn previous(&self, phase: &Phase) -> Option<chrono::DateTime<chrono::Utc>> {
         phase.rule.schedule.as_ref()?;
         let name = phase.task_name();
-        let (_, slots) =
-            self.last_day.iter().find(|((file, task), _)| *file == phase.workflow && *task == name)?;
+        let (_, slots) = self.last_day.iter().find(|((file, task), _)| *file == phase.workflow && *task == name)?;
         slots.slots.iter().find(|slot| slot.started.is_some()).map(|slot| slot.at)
     }
 }

@@ -34,13 +34,9 @@ impl WorkflowQuery {
     pub(super) fn of(params: &QueryParams, now: DateTime<Utc>) -> Result<Self, Problem> {
         let days = match params.one("days")? {
             None => DAYS,
-            Some(text) => {
-                text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days)).ok_or_else(|| {
-                    Problem::invalid(format!(
-                        "`days` is `{text}`: write a whole number from 1 to {MOST_DAYS}"
-                    ))
-                })?
-            }
+            Some(text) => text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days)).ok_or_else(|| {
+                Problem::invalid(format!("`days` is `{text}`: write a whole number from 1 to {MOST_DAYS}"))
+            })?,
         };
         Ok(Self {
             file: text_of(params, "file")?,

@@ -91,9 +91,7 @@ pub(super) async fn read(
 
 fn scheduled_phases(current: &LoadedWorkflows, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
     let mut keys: Vec<Key> = Vec::new();
-    for phase in
-        current.workflows.phases().filter(|phase| phase.rule.schedule.is_some() && asked.shows(phase))
-    {
+    for phase in current.workflows.phases().filter(|phase| phase.rule.schedule.is_some() && asked.shows(phase)) {
         let key = (phase.workflow.clone(), phase.task_name());
         // Bounded, since each is compared with all before it.
         if !keys.contains(&key) && keys.len() <= MOST_ROWS * 10 {
@@ -133,8 +131,7 @@ async fn choose_phase(
     if let Some(from) = asked.slot {
         let hour = ReadSlots { phases, from, to: from + TimeDelta::hours(1), named: LISTED };
         chosen.looked_at = context.deps.view_reader.call(hour).await?.pop().unwrap_or_default();
-        let uids: Vec<Uid> =
-            chosen.looked_at.slots.iter().flat_map(|slot| &slot.named).copied().take(LISTED).collect();
+        let uids: Vec<Uid> = chosen.looked_at.slots.iter().flat_map(|slot| &slot.named).copied().take(LISTED).collect();
         let tasks = context.deps.view_reader.call(ReadAttempts { uids }).await?;
         chosen.tasks = tasks.into_iter().flatten().map(Attempt::cut_for_list).collect();
     }
@@ -153,10 +150,8 @@ async fn newest_hours(
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let hours = ReadHourCounts { queues, from: to - LOOK_BACK, to, newest: true };
     let found = context.deps.view_reader.call(hours).await?;
-    let newest = names
-        .into_iter()
-        .zip(found)
-        .filter_map(|(name, hours)| Some((name.clone(), hours.into_iter().next()?)));
+    let newest =
+        names.into_iter().zip(found).filter_map(|(name, hours)| Some((name.clone(), hours.into_iter().next()?)));
     Ok(newest.collect())
 }
 
@@ -174,11 +169,8 @@ impl WorkflowData {
         now: DateTime<Utc>,
     ) -> Vec<ShownSlot> {
         let file = self.current.workflows.file_at(workflow);
-        let phases: Vec<&Phase> = file
-            .into_iter()
-            .flat_map(|file| &file.phases)
-            .filter(|phase| phase.task_name() == task)
-            .collect();
+        let phases: Vec<&Phase> =
+            file.into_iter().flat_map(|file| &file.phases).filter(|phase| phase.task_name() == task).collect();
         all_slots(&phases, read, self.paused_since(workflow, task), range, now)
     }
 

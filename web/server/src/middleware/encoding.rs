@@ -67,10 +67,8 @@ struct AcceptedEncoding {
 
 impl AcceptedEncoding {
     fn of(headers: &HeaderMap) -> Self {
-        let accepted: Vec<&str> =
-            items_of(headers, header::ACCEPT_ENCODING).filter_map(accepted_name).collect();
-        let coding =
-            CODINGS.into_iter().find(|(name, _)| accepted.iter().any(|one| one.eq_ignore_ascii_case(name)));
+        let accepted: Vec<&str> = items_of(headers, header::ACCEPT_ENCODING).filter_map(accepted_name).collect();
+        let coding = CODINGS.into_iter().find(|(name, _)| accepted.iter().any(|one| one.eq_ignore_ascii_case(name)));
         Self { coding, known_tags: items_of(headers, header::IF_NONE_MATCH).map(str::to_owned).collect() }
     }
 
@@ -157,9 +155,7 @@ mod tests {
 
     fn listing(tasks: i64) -> Stub {
         let stub = Stub::default();
-        stub.find_tasks(move |_| {
-            Ok(TaskPage { tasks: (0..tasks).map(attempt).collect(), ..TaskPage::default() })
-        });
+        stub.find_tasks(move |_| Ok(TaskPage { tasks: (0..tasks).map(attempt).collect(), ..TaskPage::default() }));
         stub
     }
 
@@ -182,14 +178,9 @@ mod tests {
         let tag = headers.get("etag").unwrap().to_str().unwrap().to_owned();
         assert!(status == 200 && tag.starts_with("W/\"") && !body.is_empty());
         assert_eq!(headers.get("cache-control").unwrap(), "private, no-cache");
-        for known in
-            [tag.clone(), tag.trim_start_matches("W/").to_owned(), format!("\"x\", {tag}"), "*".to_owned()]
-        {
+        for known in [tag.clone(), tag.trim_start_matches("W/").to_owned(), format!("\"x\", {tag}"), "*".to_owned()] {
             let (status, headers, body) = get(&stub, &[("if-none-match", &known)]).await;
-            assert_eq!(
-                (status, body.len(), headers.get("etag").unwrap().to_str().unwrap()),
-                (304, 0, tag.as_str())
-            );
+            assert_eq!((status, body.len(), headers.get("etag").unwrap().to_str().unwrap()), (304, 0, tag.as_str()));
         }
         assert_eq!(get(&listing(3), &[("if-none-match", &tag)]).await.0, 200);
     }

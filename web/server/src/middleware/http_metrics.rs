@@ -36,8 +36,7 @@ pub(crate) fn count_request(method: &Method, found: &RouteMatch<'_>, status: u16
 
 fn meters(method: &'static str, route: &'static str, status: u16, is_timed: bool) -> (Counter, Histogram) {
     let status = status.to_string();
-    let count =
-        counter!("flowlord_http_requests_total", "method" => method, "route" => route, "status" => status);
+    let count = counter!("flowlord_http_requests_total", "method" => method, "route" => route, "status" => status);
     let time = if is_timed {
         histogram!("flowlord_http_request_seconds", "method" => method, "route" => route)
     } else {

@@ -93,11 +93,7 @@ fn with_request_id(
 }
 
 /// Refuses what never comes to the guard.
-pub(crate) fn refused(
-    context: &WebContext,
-    request: ServiceRequest,
-    problem: Problem,
-) -> ServiceResponse<BoxBody> {
+pub(crate) fn refused(context: &WebContext, request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
     let id = context.request_ids.of(request.headers());
     refuse_with_id(context, request, problem, &id)
 }

@@ -226,9 +226,7 @@ impl ViewQueue {
             self.begin.add_permits(1);
         }
         // Its task panicked, or the thread was stopped.
-        answered
-            .await
-            .map_err(|_| Problem::new(Code::Internal, "the answer was lost; send the request again"))
+        answered.await.map_err(|_| Problem::new(Code::Internal, "the answer was lost; send the request again"))
     }
 }
 
@@ -332,14 +330,11 @@ mod tests {
 
     #[test]
     fn what_is_read_by_people_is_handed_over_and_what_works_or_watches_is_not() {
-        for path in
-            ["/", "/web/task", "/web/task/1", "/api/v1/tasks", "/api/v1/workflows/a.toml", "/info", "/task/x"]
-        {
+        for path in ["/", "/web/task", "/web/task/1", "/api/v1/tasks", "/api/v1/workflows/a.toml", "/info", "/task/x"] {
             assert!(is_looked_at(&Method::GET, path) && is_looked_at(&Method::HEAD, path), "{path}");
             assert!(!is_looked_at(&Method::POST, path), "{path}");
         }
-        for path in ["/healthz", "/readyz", "/metrics", "/api/v1/events", "/assets/x/y", "/login", "/refresh"]
-        {
+        for path in ["/healthz", "/readyz", "/metrics", "/api/v1/events", "/assets/x/y", "/login", "/refresh"] {
             assert!(!is_looked_at(&Method::GET, path), "{path}");
         }
     }
@@ -373,9 +368,7 @@ mod tests {
     #[test]
     fn other_words_are_another_question() {
         let with = |name: &'static str, value: &'static str| {
-            ViewRequest::of(
-                &TestRequest::get().uri("/web/task").insert_header((name, value)).to_srv_request(),
-            )
+            ViewRequest::of(&TestRequest::get().uri("/web/task").insert_header((name, value)).to_srv_request())
         };
         assert_eq!(with("cookie", "session=a"), with("cookie", "session=a"));
         for other in [asked("/web/task"), with("cookie", "session=b"), with("authorization", "session=a")] {

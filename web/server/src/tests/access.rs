@@ -17,12 +17,8 @@ pub(super) const PEER: &str = "10.0.0.1:4000";
 
 /// Tokens whose text is the name of their role.
 pub(super) fn tokens() -> Vec<StoredToken> {
-    let token = |role: Role| StoredToken {
-        name: format!("the.{role}"),
-        role,
-        hash: hash_of(role.as_str()),
-        created: noon(),
-    };
+    let token =
+        |role: Role| StoredToken { name: format!("the.{role}"), role, hash: hash_of(role.as_str()), created: noon() };
     Role::ALL.map(token).to_vec()
 }
 
@@ -80,8 +76,7 @@ async fn without_a_token_programs_get_a_problem_and_people_the_login_page() {
     let (status, code, detail) = reply.problem();
     assert_eq!((status, code.as_str(), reply.header("www-authenticate")), (401, "unauthorized", "Bearer"));
     assert!(detail.contains("flowlord token add"), "{detail}");
-    let page =
-        request(Method::GET, "/web/alert?date=2026-03-01&type=a").insert_header(("accept", "text/html,*/*"));
+    let page = request(Method::GET, "/web/alert?date=2026-03-01&type=a").insert_header(("accept", "text/html,*/*"));
     let reply = send(context.clone(), page).await;
     let to = "/login?next=/web/alert?date=2026-03-01%26type=a";
     assert_eq!((reply.status, reply.header("location")), (303, to));
@@ -115,10 +110,7 @@ async fn a_viewer_hears_which_role_is_needed() {
     let (_stub, context) = closed();
     let (_, code, detail) = send(context, with(request(Method::POST, "/notify"), "viewer")).await.problem();
     assert_eq!(code, "forbidden");
-    assert!(
-        detail.contains("the.viewer is the token of a viewer") && detail.contains("operator"),
-        "{detail}"
-    );
+    assert!(detail.contains("the.viewer is the token of a viewer") && detail.contains("operator"), "{detail}");
 }
 
 #[actix::test]
@@ -128,11 +120,7 @@ async fn guessing_is_slow_and_known_tokens_of_others_go_on() {
         assert_eq!(get(&context, "/api/v1/alerts", "wrong").await.code(), "unauthorized");
     }
     assert_eq!(get(&context, "/api/v1/alerts", "wrong").await.code(), "too_many_attempts");
-    assert_eq!(
-        get(&context, "/api/v1/alerts", "viewer").await.code(),
-        "too_many_attempts",
-        "or it could guess on"
-    );
+    assert_eq!(get(&context, "/api/v1/alerts", "viewer").await.code(), "too_many_attempts", "or it could guess on");
     let elsewhere = request(Method::GET, "/api/v1/alerts").peer_addr("10.0.0.2:4000".parse().unwrap());
     let elsewhere = elsewhere.insert_header(("authorization", "bearer viewer"));
     assert_eq!(send(context, elsewhere).await.status, 200);
@@ -179,9 +167,7 @@ async fn tokens_are_made_shown_once_and_removed() {
     });
     let post = |body: &str| {
         let json = ("content-type", "application/json");
-        with(request(Method::POST, "/api/v1/tokens"), "admin")
-            .insert_header(json)
-            .set_payload(body.to_owned())
+        with(request(Method::POST, "/api/v1/tokens"), "admin").insert_header(json).set_payload(body.to_owned())
     };
     let made = send(context.clone(), post(r#"{"name":"etl","role":"worker"}"#)).await;
     assert_eq!(made.status, 201);
@@ -214,8 +200,7 @@ async fn tokens_are_made_shown_once_and_removed() {
 async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in() {
     let (stub, _) = closed();
     let access = AccessRules { open_metrics: true, ..AccessRules::default() };
-    let context =
-        web::Data::new(WebContext::new(Config { access, ..config() }, stub.deps(), crate::routes::table()));
+    let context = web::Data::new(WebContext::new(Config { access, ..config() }, stub.deps(), crate::routes::table()));
     assert_eq!(send(context.clone(), request(Method::GET, "/metrics")).await.status, 200);
     stub.tokens_read(|_| Err(flowlord_kernel::Error::new(Code::Storage, "gone")));
     assert_eq!(get(&context, "/api/v1/alerts", "viewer").await.code(), "storage");

@@ -20,10 +20,7 @@ async fn alerts_are_filtered() {
     stub.alerts(|query| {
         assert_eq!((query.from, query.to), (at("2026-03-01T00:00:00Z"), at("2026-03-01T06:00:00Z")));
         assert_eq!(query.filter.topics, ["a", "b"]);
-        assert_eq!(
-            (query.filter.jobs, query.filter.workflows),
-            (vec!["j".to_owned()], vec!["w.toml".to_owned()])
-        );
+        assert_eq!((query.filter.jobs, query.filter.workflows), (vec!["j".to_owned()], vec!["w.toml".to_owned()]));
         assert_eq!(query.filter.kinds, [AlertKind::Unfinished, AlertKind::NotDone]);
         Ok(vec![flowlord_messages::alerts::StoredAlert { silence: Some(7), ..alert(1) }])
     });
@@ -83,8 +80,7 @@ async fn a_silence_is_made_listed_and_ended() {
         "until": "2026-03-02T16:00:00Z", "by": "ada", "reason": "the source moves", "holds": true
     });
     for when in [r#""for":"4h""#, r#""for":14400"#, r#""until":"2026-03-02T17:00:00+01:00""#] {
-        let body =
-            format!(r#"{{"match":{{"workflow":"etl/*"}},{when},"by":"ada","reason":" the source moves "}}"#);
+        let body = format!(r#"{{"match":{{"workflow":"etl/*"}},{when},"by":"ada","reason":" the source moves "}}"#);
         let made = stub.post("/api/v1/silences", body).await;
         assert_eq!((made.status, made.ok()), (201, expected.clone()));
     }
@@ -129,12 +125,7 @@ async fn what_is_said_wrong_says_what_to_write() {
             "invalid_request",
             "give only one of them",
         ),
-        (
-            "silences",
-            r#"{"until":"tomorrow","reason":"r"}"#.to_owned(),
-            "invalid_request",
-            "write a time like",
-        ),
+        ("silences", r#"{"until":"tomorrow","reason":"r"}"#.to_owned(), "invalid_request", "write a time like"),
         (
             "silences",
             r#"{"until":"2026-03-02T12:00:00Z","reason":"r"}"#.to_owned(),
@@ -182,10 +173,7 @@ async fn incidents_are_listed_with_their_steps() {
     stub.incidents(move |query| {
         assert_eq!(query.to, at("2026-03-03T00:00:00Z"));
         let before = |incident: &StoredIncident| {
-            query
-                .after
-                .as_ref()
-                .is_none_or(|(opened, route)| *route == "default" && incident.opened < *opened)
+            query.after.as_ref().is_none_or(|(opened, route)| *route == "default" && incident.opened < *opened)
         };
         Ok([1, 2, 3].map(incident).into_iter().filter(before).take(query.limit).collect())
     });

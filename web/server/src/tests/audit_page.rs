@@ -28,12 +28,8 @@ fn change(id: i64, who: &str, what: &str, action: AuditAction) -> StoredAuditRec
 fn stub() -> Stub {
     let stub = Stub::default();
     stub.tokens_read(|_| {
-        let token = |name: &str| StoredToken {
-            name: name.to_owned(),
-            role: Role::Admin,
-            hash: hash_of(name),
-            created: noon(),
-        };
+        let token =
+            |name: &str| StoredToken { name: name.to_owned(), role: Role::Admin, hash: hash_of(name), created: noon() };
         Ok(vec![token("bob"), token("ann")])
     });
     stub.changes(|_| {
@@ -78,10 +74,7 @@ async fn the_page_tells_who_changed_what_when_and_from_where() {
 async fn filters_are_addresses_and_stay_in_every_link() {
     let stub = stub();
     stub.changes(|asked| {
-        assert_eq!(
-            (asked.who, asked.actions),
-            (vec!["ann".to_owned(), "bob".to_owned()], vec![AuditAction::Rerun])
-        );
+        assert_eq!((asked.who, asked.actions), (vec!["ann".to_owned(), "bob".to_owned()], vec![AuditAction::Rerun]));
         assert_eq!((asked.from, asked.limit), (noon() - TimeDelta::hours(36), 100));
         let changes = vec![change(3, "bob", "POST /rerun", AuditAction::Rerun)];
         Ok(AuditRecordPage { changes, next: Some(2), looked_until: Some(noon()) })
@@ -122,9 +115,7 @@ async fn a_day_without_changes_says_so_and_leads_to_the_last_one() {
     assert!(page.contains("No change of this day matches the filter."), "{page}");
     let link = "href=\"/web/audit?action=pause&#38;date=2026-02-27\">Friday, 27 February 2026</a>";
     assert!(page.contains(link), "{page}");
-    stub.changes(|_| {
-        Ok(AuditRecordPage { next: Some(4), looked_until: Some(noon()), ..AuditRecordPage::default() })
-    });
+    stub.changes(|_| Ok(AuditRecordPage { next: Some(4), looked_until: Some(noon()), ..AuditRecordPage::default() }));
     let page = stub.get("/web/audit?who=eve").await.text;
     assert!(page.contains("Searched back to") && page.contains("cursor=4"), "{page}");
     stub.changes(|_| Err(Error::new(Code::Storage, "no disk")));

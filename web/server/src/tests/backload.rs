@@ -8,8 +8,8 @@ use flowlord_domain::backload::{BackloadOrder, BackloadPlan, BackloadRequest};
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::backloads::{
-    BackloadCheck, BackloadFailure, BackloadState, ChangeBackload, CheckBackload, ExecuteBackload,
-    FinishedBackload, PlanBackload, PlannedBackload, ReadBackloads, StartedBackload, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, ChangeBackload, CheckBackload, ExecuteBackload, FinishedBackload,
+    PlanBackload, PlannedBackload, ReadBackloads, StartedBackload, StoredBackload,
 };
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -21,10 +21,7 @@ use crate::app::app;
 pub(super) fn plan(request: &BackloadRequest) -> Result<Arc<PlannedBackload>> {
     let resolved = request.resolve_order(&Workflows::default(), noon());
     let resolved = resolved.map_err(|err| Error::new(Code::InvalidRequest, err.to_string()))?;
-    Ok(Arc::new(PlannedBackload {
-        plan: BackloadPlan::new(resolved.order, None).unwrap(),
-        message: resolved.message,
-    }))
+    Ok(Arc::new(PlannedBackload { plan: BackloadPlan::new(resolved.order, None).unwrap(), message: resolved.message }))
 }
 
 pub(super) fn planning() -> Stub {
@@ -43,11 +40,8 @@ fn executing(fail: &'static [usize], problem: Option<&'static str>) -> Stub {
         let mut mint = flowlord_kernel::IdGenerator::seeded(1);
         let chunk = ask.planned.plan.make_chunk(0, 99, noon(), "box", &mut mint);
         let created = chunk.tasks.into_iter().filter(|(n, _)| !fail.contains(n)).map(|(_, task)| task);
-        let failure = |index: &usize| BackloadFailure {
-            index: *index,
-            time: Some(noon()),
-            why: "too large".to_owned(),
-        };
+        let failure =
+            |index: &usize| BackloadFailure { index: *index, time: Some(noon()), why: "too large".to_owned() };
         let finished = FinishedBackload {
             created: created.collect(),
             failed: fail.iter().map(failure).collect(),
@@ -74,10 +68,7 @@ const HOURS: &str = r#"{"task":"load","template":"{hh}","by":"hour","from":"2026
 async fn a_dry_run_shows_a_page_and_where_the_next_begins() {
     let stub = planning();
     let all = stub.post("/api/v1/backload", THREE).await.ok();
-    assert_eq!(
-        all["status"],
-        "dry run: nothing is created without \"execute\":true; using default day iterator"
-    );
+    assert_eq!(all["status"], "dry run: nothing is created without \"execute\":true; using default day iterator");
     assert_eq!((&all["count"], &all["next"], &all["skipped"]), (&json!(3), &json!(null), &json!(0)));
     assert_eq!(
         all["tasks"][2],
@@ -89,14 +80,12 @@ async fn a_dry_run_shows_a_page_and_where_the_next_begins() {
     let page = stub.post("/api/v1/backload", page).await.ok();
     assert_eq!((&page["next"], &page["tasks"][0]["meta"]), (&json!(1_002), &json!("cron=2026-02-11T16")));
     stub.check_backload(|ask| every_second(&ask));
-    let missing =
-        stub.post("/api/v1/backload", THREE.replace("\"task\"", "\"only\":\"missing\",\"task\"")).await.ok();
+    let missing = stub.post("/api/v1/backload", THREE.replace("\"task\"", "\"only\":\"missing\",\"task\"")).await.ok();
     assert_eq!((missing["tasks"].as_array().unwrap().len(), &missing["skipped"]), (2, &json!(1)));
 }
 
 fn for_lines(body: &str) -> TestRequest {
-    let request =
-        TestRequest::post().uri("/api/v1/backload").insert_header(("accept", "application/x-ndjson"));
+    let request = TestRequest::post().uri("/api/v1/backload").insert_header(("accept", "application/x-ndjson"));
     request.set_payload(body.to_owned())
 }
 
@@ -133,9 +122,7 @@ async fn what_is_too_large_is_told_in_a_dry_run_too() {
     assert_eq!((dry["tasks"].as_array().unwrap().len(), &dry["failed"][0]["index"]), (1, &json!(1)));
     assert!(dry["failed"][0]["reason"].as_str().unwrap().contains("at most 1048576"), "{dry}");
     let lines = stub.send(for_lines(&body.to_string())).await.text;
-    assert!(
-        lines.lines().count() == 2 && lines.contains(r#"{"index":1,"time":"2026-01-01T00:00:00Z","reason":"#)
-    );
+    assert!(lines.lines().count() == 2 && lines.contains(r#"{"index":1,"time":"2026-01-01T00:00:00Z","reason":"#));
     let kept = stub.post("/backload", body.to_string()).await.ok();
     assert_eq!((&kept["Count"], &kept["Failed"][0]["Index"]), (&json!(2), &json!(1)));
 }
@@ -159,10 +146,7 @@ async fn each_task_is_told_created_or_failed() {
     let later = executing(&[2], Some("the disk is full")).post("/api/v1/backload", body).await;
     assert_eq!((later.status, later.header("location")), (202, "/api/v1/backloads/7"));
     let status = later.ok()["status"].as_str().unwrap().to_owned();
-    assert!(
-        status.starts_with("2/3 tasks created: the disk is full; it continues in the background"),
-        "{status}"
-    );
+    assert!(status.starts_with("2/3 tasks created: the disk is full; it continues in the background"), "{status}");
 }
 
 #[actix::test]
@@ -227,8 +211,7 @@ async fn what_is_meant_otherwise_is_refused() {
         assert!(status == 400 && detail.contains(says), "{body}: {detail}");
     }
     // The reference's own path passes these over.
-    let kept =
-        stub.post("/backload", r#"{"task":"a","template":"x","by":"year","form":1,"at":"2026-01-01"}"#).await;
+    let kept = stub.post("/backload", r#"{"task":"a","template":"x","by":"year","form":1,"at":"2026-01-01"}"#).await;
     assert_eq!(kept.ok()["Status"], "DRY RUN ONLY: using default day iterator");
     assert_eq!(stub.post("/backload", r#"{"task":"a","at":"2026-01-01"}"#).await.status, 400);
 }
@@ -272,10 +255,7 @@ async fn how_backloads_stand_is_listed_page_by_page() {
         (&one["state"], &one["count"], &one["done"], &one["failed"]),
         (&json!("running"), &json!(3), &json!(2), &json!(1))
     );
-    assert_eq!(
-        (&one["request"]["topic"], &one["failures"][0]["reason"]),
-        (&json!("load"), &json!("too large"))
-    );
+    assert_eq!((&one["request"]["topic"], &one["failures"][0]["reason"]), (&json!("load"), &json!("too large")));
     for path in ["/api/v1/backloads/6", "/api/v1/backloads/x"] {
         let (status, code, detail) = stub.get(path).await.problem();
         assert_eq!((status, code.as_str()), (404, "backload_unknown"));
@@ -299,9 +279,7 @@ async fn a_list_leaves_a_long_request_out_and_one_backload_has_it() {
 #[actix::test]
 async fn a_backload_is_paused_resumed_and_cancelled() {
     let stub = Stub::default();
-    stub.change_backload(|change: ChangeBackload| {
-        Ok(StoredBackload { state: change.to, ..stored(change.id) })
-    });
+    stub.change_backload(|change: ChangeBackload| Ok(StoredBackload { state: change.to, ..stored(change.id) }));
     for (change, state) in [("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")] {
         let changed = stub.post(&format!("/api/v1/backloads/5/{change}"), "").await.ok();
         assert_eq!((&changed["id"], &changed["state"]), (&json!(5), &json!(state)));

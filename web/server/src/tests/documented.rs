@@ -28,11 +28,8 @@ fn is_page(path: &str) -> bool {
 
 #[test]
 fn every_route_is_described_or_a_page() {
-    let (pages, described): (Vec<_>, Vec<_>) = table()
-        .routes()
-        .iter()
-        .map(|route| (route.path, route.is_documented()))
-        .partition(|(path, _)| is_page(path));
+    let (pages, described): (Vec<_>, Vec<_>) =
+        table().routes().iter().map(|route| (route.path, route.is_documented())).partition(|(path, _)| is_page(path));
     let missing: Vec<_> = described.iter().filter(|(_, is_described)| !is_described).collect();
     assert!(missing.is_empty(), "give these `.documented(…)`: {missing:?}");
     let needless: Vec<_> = pages.iter().filter(|(_, is_described)| *is_described).collect();
@@ -95,9 +92,7 @@ fn the_document_is_whole() {
         let name = format!("{} {}", operation.method, operation.path);
         assert!(TAGS.iter().any(|(tag, _)| *tag == operation.tag), "{name}");
         assert!(ids.insert(described["operationId"].as_str().unwrap().to_owned()), "{name}");
-        assert!(
-            operation.successes.iter().all(|success| success.status < 400) && !operation.successes.is_empty()
-        );
+        assert!(operation.successes.iter().all(|success| success.status < 400) && !operation.successes.is_empty());
         for part in operation.path.split(['{', '}']).skip(1).step_by(2) {
             assert!(operation.parameters.iter().any(|parameter| parameter.name == part), "{name}: {part}");
         }
@@ -215,20 +210,13 @@ async fn the_page_loads_the_console_from_here() {
     let page = stub.get("/api/docs").await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
     assert!(!page.text.contains("<script>") && !page.text.contains("style="), "as the policy wants it");
-    assert!(
-        page.text.contains("href=\"/api/v1/openapi.json\""),
-        "what the console reads, and who has no scripts"
-    );
-    let loaded =
-        page.text.split('"').filter(|text| text.starts_with("/assets/") && text.contains("/console/"));
+    assert!(page.text.contains("href=\"/api/v1/openapi.json\""), "what the console reads, and who has no scripts");
+    let loaded = page.text.split('"').filter(|text| text.starts_with("/assets/") && text.contains("/console/"));
     let loaded: Vec<_> = loaded.collect();
     assert_eq!(loaded.len(), 3, "two scripts and the licence: {loaded:?}");
     for path in loaded {
         let asset = stub.get(path).await;
-        assert!(
-            asset.status == 200 && !asset.header("content-type").contains("octet-stream"),
-            "{path}: {asset:?}"
-        );
+        assert!(asset.status == 200 && !asset.header("content-type").contains("octet-stream"), "{path}: {asset:?}");
     }
 }
 

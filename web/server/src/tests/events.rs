@@ -111,15 +111,9 @@ async fn what_changes_is_told_as_the_lists_show_it() {
     assert_eq!(listener.next(), None, "what changed before is of no concern");
     tell_changes(&context, true).await;
     let (_, kind, told) = listener.event();
-    assert_eq!(
-        (kind.as_str(), &told["uid"], &told["state"]),
-        ("task", &json!(attempt(1).uid), &json!("ready"))
-    );
+    assert_eq!((kind.as_str(), &told["uid"], &told["state"]), ("task", &json!(attempt(1).uid), &json!("ready")));
     let (_, kind, told) = listener.event();
-    assert_eq!(
-        (kind.as_str(), &told["date"], &told["totals"]["total"]),
-        ("counts", &json!("2026-03-02"), &json!(7))
-    );
+    assert_eq!((kind.as_str(), &told["date"], &told["totals"]["total"]), ("counts", &json!("2026-03-02"), &json!(7)));
     assert_eq!(told["hours"].as_array().unwrap().len(), 24);
     let (_, kind, told) = listener.event();
     assert_eq!((kind.as_str(), &told["alert"]), ("alert", &json!(3)));
@@ -278,10 +272,7 @@ async fn there_is_a_bound_and_an_end() {
     assert_eq!(refused.problem().0, 503);
     assert_eq!(refused.code(), "busy");
     let head = send(context.clone(), request(Method::HEAD, "/api/v1/events")).await;
-    assert_eq!(
-        (head.status, head.header("content-type"), head.text.as_str()),
-        (200, "text/event-stream", "")
-    );
+    assert_eq!((head.status, head.header("content-type"), head.text.as_str()), (200, "text/event-stream", ""));
     drop(listeners.pop());
     let mut last = Listener::of(&context, "", None).await;
     last.id();

@@ -8,8 +8,7 @@ use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{NewTask, TaskLane};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::files::{
-    FileArrived, FileMatchState, FilePhaseOutcome, FileSource, RecordedFile, StartedTask, StoredFileEvent,
-    WatchedPlace,
+    FileArrived, FileMatchState, FilePhaseOutcome, FileSource, RecordedFile, StartedTask, StoredFileEvent, WatchedPlace,
 };
 use serde_json::json;
 
@@ -65,11 +64,7 @@ async fn a_file_is_answered_with_its_phases_and_tasks() {
     let told = seen.lock().unwrap().pop().unwrap();
     assert_eq!((told.file.version.as_str(), told.ignored.as_str()), (" 2026-03-02T11:00:00Z", ""));
     let kept = &stub.post(PATH, r#"{"path":"/in/held"}"#).await.ok()["tasks"][0];
-    assert_eq!(
-        (&kept["state"], &kept["not_before"]),
-        (&json!("delayed"), &json!(null)),
-        "its phase is paused"
-    );
+    assert_eq!((&kept["state"], &kept["not_before"]), (&json!("delayed"), &json!(null)), "its phase is paused");
 }
 
 #[actix::test]
@@ -94,26 +89,15 @@ async fn a_push_of_pub_sub_is_acknowledged_also_when_nothing_arrived() {
 async fn the_kind_of_an_event_counts_also_where_a_header_states_it() {
     let (stub, _) = recording();
     let object = r#"{"id":"b/in/a.csv/1","bucket":"b","name":"in/a.csv"}"#;
-    let removed = r#"{"Records":[{"eventName":"ObjectRemoved:Delete","s3":{"bucket":{"name":"b"},"object":{"key":"a"}}}]}"#;
+    let removed =
+        r#"{"Records":[{"eventName":"ObjectRemoved:Delete","s3":{"bucket":{"name":"b"},"object":{"key":"a"}}}]}"#;
     let notice = json!({"Type": "Notification", "TopicArn": "arn:t", "Message": removed}).to_string();
     for (header, value, kind, body, ignored) in [
         ("ce-type", "google.cloud.storage.object.v1.finalized", "application/json", object, ""),
-        (
-            "ce-type",
-            "google.cloud.storage.object.v1.deleted",
-            "application/json",
-            object,
-            "google.cloud.storage",
-        ),
+        ("ce-type", "google.cloud.storage.object.v1.deleted", "application/json", object, "google.cloud.storage"),
         ("eventtype", "OBJECT_ARCHIVE", "application/json", object, "OBJECT_ARCHIVE: only"),
         ("x-goog-pubsub-message-id", "7", "application/octet-stream", object, ""),
-        (
-            "x-amz-sns-message-type",
-            "Notification",
-            "text/plain; charset=UTF-8",
-            &notice,
-            "ObjectRemoved:Delete",
-        ),
+        ("x-amz-sns-message-type", "Notification", "text/plain; charset=UTF-8", &notice, "ObjectRemoved:Delete"),
     ] {
         let request = TestRequest::post().uri(PATH).insert_header((header, value));
         let request = request.insert_header(("content-type", kind)).set_payload(body.to_owned());
@@ -128,12 +112,10 @@ async fn the_kind_of_an_event_counts_also_where_a_header_states_it() {
 #[actix::test]
 async fn several_records_are_answered_one_by_one() {
     let (stub, seen) = recording();
-    let record = |kind: &str, key: &str| json!({"eventName": kind, "s3": {"bucket": {"name": "b"}, "object": {"key": key}}});
-    let several = [
-        record("ObjectCreated:Put", "a"),
-        record("ObjectRemoved:Delete", "b"),
-        record("ObjectCreated:Put", "c"),
-    ];
+    let record =
+        |kind: &str, key: &str| json!({"eventName": kind, "s3": {"bucket": {"name": "b"}, "object": {"key": key}}});
+    let several =
+        [record("ObjectCreated:Put", "a"), record("ObjectRemoved:Delete", "b"), record("ObjectCreated:Put", "c")];
     let request = TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k1"));
     let reply = stub.send(request.set_payload(json!({"Records": several}).to_string())).await.ok();
     let items = reply["items"].as_array().unwrap();
@@ -211,12 +193,7 @@ async fn events_of_a_day_come_in_pages() {
 async fn watched_places_say_how_they_are() {
     let stub = Stub::default();
     stub.places(|_| {
-        let well = WatchedPlace {
-            place: "/in".to_owned(),
-            scanned_at: Some(noon()),
-            files: 3,
-            problem: String::new(),
-        };
+        let well = WatchedPlace { place: "/in".to_owned(), scanned_at: Some(noon()), files: 3, problem: String::new() };
         let away = WatchedPlace {
             place: "s3://b".to_owned(),
             scanned_at: None,

@@ -108,11 +108,7 @@ async fn what_is_refused_for_good_is_acknowledged_and_what_may_come_again_is_not
     for (path, body, code) in [
         ("results", "no json", "invalid_json"),
         ("results", "", "invalid_json"),
-        (
-            "results",
-            r#"{"type":"a b","created":"2026-03-02T11:00:00Z","result":"complete"}"#,
-            "invalid_topic",
-        ),
+        ("results", r#"{"type":"a b","created":"2026-03-02T11:00:00Z","result":"complete"}"#, "invalid_topic"),
         ("results", r#"{"message":{"data":"%"},"subscription":"s"}"#, "invalid_request"),
         ("files", "no json", "invalid_json"),
         ("files", "{}", "invalid_request"),
@@ -140,8 +136,7 @@ async fn results_come_in_the_envelopes_of_message_buses() {
     });
     // DONE, packed as Pub/Sub does.
     let data = "eyJ0eXBlIjoiYSIsImluZm8iOiJpIiwiaWQiOiJjIiwiY3JlYXRlZCI6IjIwMjYtMDMtMDJUMTE6MDA6MDBaIiwicmVzdWx0IjoiY29tcGxldGUifQ==";
-    let pub_sub =
-        json!({"message": {"data": data, "messageId": "7"}, "subscription": "projects/p/subscriptions/s"});
+    let pub_sub = json!({"message": {"data": data, "messageId": "7"}, "subscription": "projects/p/subscriptions/s"});
     let sns = json!({"Type": "Notification", "TopicArn": "arn", "Message": DONE});
     for (kind, body) in [
         ("application/json", pub_sub.to_string()),

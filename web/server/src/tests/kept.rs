@@ -104,9 +104,7 @@ async fn refresh_tells_what_changed_by_get_and_post() {
     let (status, code, detail) = stub.get("/refresh").await.problem();
     assert_eq!((status, code.as_str()), (400, "invalid_request"));
     assert!(detail.starts_with("b.toml:3:5: no: the last good version"), "{detail}");
-    stub.reload(|_| {
-        Ok(ReloadReport { broken: vec![finding("b", "x"), finding("c", "y")], ..ReloadReport::default() })
-    });
+    stub.reload(|_| Ok(ReloadReport { broken: vec![finding("b", "x"), finding("c", "y")], ..ReloadReport::default() }));
     assert!(stub.get("/refresh").await.problem().2.contains("(and 1 more)"));
     stub.reload(|_| Err(Error::new(Code::Busy, "much")));
     assert_eq!(stub.get("/refresh").await.code(), "busy");
@@ -132,10 +130,7 @@ async fn a_test_message_is_stored_each_time() {
         assert_eq!(reply.text, "sent: Slack took the message\n");
     }
     let messages = messages.lock().unwrap();
-    assert_eq!(
-        (messages.len(), messages[0].route.as_str(), messages[0].kind.as_str()),
-        (2, "default", "test")
-    );
+    assert_eq!((messages.len(), messages[0].route.as_str(), messages[0].kind.as_str()), (2, "default", "test"));
     assert_ne!(messages[0].key, messages[1].key);
     let payload: Value = serde_json::from_str(&messages[0].payload).unwrap();
     assert_eq!(

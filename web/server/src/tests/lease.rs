@@ -26,8 +26,7 @@ async fn a_lease_carries_its_task() {
     let reply = stub.post("/api/v1/lease", body).await;
     reply.ok();
     insta::assert_snapshot!(reply.text, @r#"{"tasks":[{"lease":"064c0953867001-000000000000feed","expires":"2026-03-02T12:01:00Z","attempt":1,"task":{"type":"load","job":"daily","info":"?date=2026-03-02","created":"2026-03-02T12:00:00.000001Z","id":"chain-1","meta":"workflow=main.toml","msg":"a quarter","started":"2026-03-02T12:00:00Z","uid":"064c0953867001"}}]}"#);
-    let topic =
-        |topic: &str, job: Option<&str>| TopicFilter { topic: topic.into(), job: job.map(Into::into) };
+    let topic = |topic: &str, job: Option<&str>| TopicFilter { topic: topic.into(), job: job.map(Into::into) };
     assert_eq!(
         seen.lock().unwrap().take().unwrap(),
         (
@@ -70,11 +69,7 @@ async fn what_can_not_be_leased_says_what_to_write() {
             "`wait` is 6m0s: write a duration from 0s to 5m",
         ),
         (r#"{"topics":["a"],"worker":"w","wait":-1}"#, "invalid_request", "`wait` is -1s"),
-        (
-            r#"{"topics":["a"],"worker":"w","wait":"soon"}"#,
-            "invalid_json",
-            "`wait`: `soon` is not a duration",
-        ),
+        (r#"{"topics":["a"],"worker":"w","wait":"soon"}"#, "invalid_json", "`wait`: `soon` is not a duration"),
         (r#"{"topics":["a"],"worker":"w","lease":"4s"}"#, "invalid_request", "from 5s to 24h"),
         (r#"{"topics":["a"],"worker":"w","lease":"25h"}"#, "invalid_request", "from 5s to 24h"),
         (r#"{"topics":"a","worker":"w"}"#, "invalid_json", "`topics`"),
@@ -116,10 +111,7 @@ async fn a_heartbeat_extends_and_tells() {
     let stub = Stub::default();
     stub.heartbeat(|beat| {
         assert_eq!(beat.lease, token());
-        assert_eq!(
-            (beat.by, beat.progress, beat.msg.as_deref()),
-            (Some(TimeDelta::minutes(2)), Some(0.4), Some("m"))
-        );
+        assert_eq!((beat.by, beat.progress, beat.msg.as_deref()), (Some(TimeDelta::minutes(2)), Some(0.4), Some("m")));
         Ok(LeaseExtension { expires: noon(), cancel: true })
     });
     let path = format!("/api/v1/lease/{}/heartbeat", token());

@@ -145,7 +145,8 @@ fn request(operation: &Operation, query: &str) -> TestRequest {
 fn body(operation: &Operation, case: &Case) -> Value {
     let mut body = operation.body.as_ref().unwrap().example.clone();
     if operation.path == "/api/v1/results" {
-        body = json!([{"type": "load", "id": "c", "info": "x", "created": "2026-03-02T11:00:00Z", "result": "complete"}]);
+        body =
+            json!([{"type": "load", "id": "c", "info": "x", "created": "2026-03-02T11:00:00Z", "result": "complete"}]);
     }
     if case.path.first().is_some_and(|name| name == "until") {
         body.as_object_mut().unwrap().remove("for");
@@ -188,8 +189,7 @@ async fn every_member_that_a_body_needs_is_missed() {
         for name in schema["required"].as_array().into_iter().flatten() {
             let mut body = operation.body.as_ref().unwrap().example.clone();
             body.as_object_mut().unwrap().remove(name.as_str().unwrap()).unwrap();
-            let case =
-                Case { path: Vec::new(), value: Value::Null, refusal: name.as_str().map(str::to_owned) };
+            let case = Case { path: Vec::new(), value: Value::Null, refusal: name.as_str().map(str::to_owned) };
             judge(operation, &stub.send(request(operation, "").set_json(body)).await, &case);
         }
     }
@@ -211,9 +211,7 @@ async fn every_limit_of_a_parameter_holds() {
                 let name = &case.path[0];
                 let text = match &case.value {
                     Value::String(text) => text.clone(),
-                    Value::Array(items) => {
-                        items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
-                    }
+                    Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
                     value => value.to_string(),
                 };
                 let mut sent = match parameter["in"].as_str() {
@@ -241,12 +239,7 @@ async fn a_body_may_be_as_large_as_the_document_says() {
         let mut body = operation.body.as_ref().unwrap().example.to_string();
         for (length, refusal) in [(largest, None), (largest + 1, Some(format!("{} MiB", largest >> 20)))] {
             body.push_str(&" ".repeat(usize::try_from(length).unwrap() - body.len()));
-            assert!(
-                described["description"]
-                    .as_str()
-                    .unwrap()
-                    .ends_with(&format!("at most {} MiB", largest >> 20))
-            );
+            assert!(described["description"].as_str().unwrap().ends_with(&format!("at most {} MiB", largest >> 20)));
             let sent = request(operation, "").insert_header(("content-type", "application/json"));
             let case = Case { path: vec!["the body".to_owned()], value: Value::Null, refusal };
             judge(operation, &stub.send(sent.set_payload(body.clone())).await, &case);

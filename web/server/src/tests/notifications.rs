@@ -18,8 +18,7 @@ fn open(route: &str) -> EscalationStatus {
 
 /// The page of alerts of a service with or without a Slack of its own.
 async fn alerts(stub: &Stub, slack: bool) -> String {
-    let context =
-        Data::new(WebContext::new(Config { slack, ..config() }, stub.deps(), crate::routes::table()));
+    let context = Data::new(WebContext::new(Config { slack, ..config() }, stub.deps(), crate::routes::table()));
     send(context, request(Method::GET, "/web/alert")).await.text
 }
 
@@ -42,27 +41,19 @@ async fn without_slack_nothing_was_sent_and_the_page_says_what_to_configure() {
     assert_eq!(page.matches("Slack is not configured: no notification is sent.").count(), 1, "{page}");
     assert!(page.contains("<a href=\"/web/about#slack\">How to configure it</a>"), "{page}");
     assert!(!page.contains("103") && !page.contains("notification sent"), "{page}");
-    let context =
-        Data::new(WebContext::new(Config { slack: false, ..config() }, stub.deps(), crate::routes::table()));
+    let context = Data::new(WebContext::new(Config { slack: false, ..config() }, stub.deps(), crate::routes::table()));
     let about = send(context, request(Method::GET, "/web/about")).await.text;
     assert!(about.contains("<section class=\"panel\" id=\"slack\">"), "{about}");
-    assert!(
-        about.contains("url = &#34;ADDRESS OF THE WEBHOOK&#34;") || about.contains("url = \"ADDRESS"),
-        "{about}"
-    );
+    assert!(about.contains("url = &#34;ADDRESS OF THE WEBHOOK&#34;") || about.contains("url = \"ADDRESS"), "{about}");
     assert!(!stub.get("/web/about").await.text.contains("ADDRESS OF THE WEBHOOK"), "configured");
 }
 
 #[actix::test]
 async fn what_slack_took_is_counted_and_what_waits_is_said_with_its_reason() {
     let error = Some("channel_not_found".to_owned());
-    let refused =
-        NotificationCounts { waiting: 3, error, retry_at: Some(noon() + TimeDelta::seconds(30)), sent: 0 };
+    let refused = NotificationCounts { waiting: 3, error, retry_at: Some(noon() + TimeDelta::seconds(30)), sent: 0 };
     for (counts, expected) in [
-        (
-            NotificationCounts { sent: 1, ..NotificationCounts::default() },
-            "52 alerts, 1 notification sent. Next",
-        ),
+        (NotificationCounts { sent: 1, ..NotificationCounts::default() }, "52 alerts, 1 notification sent. Next"),
         (
             NotificationCounts { sent: 2, waiting: 1, ..NotificationCounts::default() },
             "2 notifications sent, 1 waiting. Next",

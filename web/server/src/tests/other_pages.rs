@@ -6,8 +6,7 @@ use actix_web::test::TestRequest;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::backloads::{
-    BackloadFailure, BackloadState, ChangeBackload, ExecuteBackload, PlanBackload, StartedBackload,
-    StoredBackload,
+    BackloadFailure, BackloadState, ChangeBackload, ExecuteBackload, PlanBackload, StartedBackload, StoredBackload,
 };
 use flowlord_messages::database::{DatabaseFacts, TableSize};
 use flowlord_messages::schedule::{PausePhase, PausedPhase, PhaseSlots, ReadSlots, SlotOutcome};
@@ -50,13 +49,7 @@ fn current() -> LoadedWorkflows {
 fn slot(hour: i64, counts: ResultCounts) -> SlotOutcome {
     let at = noon() + chrono::TimeDelta::minutes(hour * 60 - 12 * 60 + 5);
     let started = (counts.total > 0).then(|| attempt(hour).uid);
-    SlotOutcome {
-        at,
-        started,
-        tasks: started.map(|_| counts.total),
-        counts,
-        named: started.into_iter().collect(),
-    }
+    SlotOutcome { at, started, tasks: started.map(|_| counts.total), counts, named: started.into_iter().collect() }
 }
 
 fn slots(ask: &ReadSlots) -> Vec<PhaseSlots> {
@@ -82,10 +75,7 @@ fn workflow() -> Stub {
     });
     stub.grid(|ask| Ok(slots(&ask)));
     stub.hours(|ask| {
-        Ok(vec![
-            vec![(noon(), ResultCounts { total: 3, complete: 3, ..ResultCounts::default() })];
-            ask.queues.len()
-        ])
+        Ok(vec![vec![(noon(), ResultCounts { total: 3, complete: 3, ..ResultCounts::default() })]; ask.queues.len()])
     });
     stub.attempts(|ask| Ok(ask.uids.iter().map(|_| Some(attempt(1))).collect()));
     stub
@@ -175,10 +165,7 @@ async fn a_file_is_drawn_and_an_hour_shows_its_slots() {
     assert_eq!(reply.text.matches("<th scope=\"row\">Mon 2 Mar").count(), 1);
     assert_eq!(reply.text.matches("<th scope=\"row\">Sat 28 Feb").count(), 0, "two days");
     let other = stub.get("/web/workflow?file=etl/orders.toml&phase=load:%3Cb%3E").await;
-    shows(
-        &other,
-        &["3 tasks: 3 complete.", "/web/task?date=2026-03-02&#38;type=load&#38;job=%3Cb%3E&#38;hour=12"],
-    );
+    shows(&other, &["3 tasks: 3 complete.", "/web/task?date=2026-03-02&#38;type=load&#38;job=%3Cb%3E&#38;hour=12"]);
     assert_eq!(stub.get("/web/workflow?days=99").await.code(), "invalid_request");
     assert_eq!(stub.get("/web/workflow?fil=x").await.code(), "invalid_request");
 }
@@ -190,10 +177,7 @@ async fn filters_narrow_the_table_and_what_can_not_be_read_is_told() {
     shows(&reply, &["never: `61 * * * *` is invalid", "line 12: invalid cron"]);
     assert!(!reply.text.contains("after extract:orders completes"));
     stub.grid(|_| Err(Error::new(Code::Storage, "the disk is full")));
-    shows(
-        &stub.get("/web/workflow").await,
-        &["the last day can&#39;t be shown now: the disk is full", "odd"],
-    );
+    shows(&stub.get("/web/workflow").await, &["the last day can&#39;t be shown now: the disk is full", "odd"]);
 }
 
 fn backloading() -> Stub {
@@ -201,8 +185,7 @@ fn backloading() -> Stub {
     stub.plan_backload(|ask: PlanBackload| plan(&ask.request));
     stub.backloads(|_| Ok(vec![stored(BackloadState::Running)]));
     stub.backload(|ask| {
-        let failure =
-            BackloadFailure { index: 4, time: Some(noon()), why: "its info is <too> large".to_owned() };
+        let failure = BackloadFailure { index: 4, time: Some(noon()), why: "its info is <too> large".to_owned() };
         Ok((ask.id == 7).then(|| (stored(BackloadState::Running), vec![failure])))
     });
     stub
@@ -284,9 +267,7 @@ async fn forms_lead_back_to_the_page_and_say_what_became_of_them() {
     assert_eq!((reply.status, reply.header("location")), (303, "/web/backload?id=7"));
     let refused = stub.send(form("task=load&from=soon&template=x")).await;
     assert_eq!(refused.status, 303);
-    assert!(
-        refused.header("location").contains("from=soon") && refused.header("set-cookie").contains("soon")
-    );
+    assert!(refused.header("location").contains("from=soon") && refused.header("set-cookie").contains("soon"));
 
     stub.change_backload(|ask: ChangeBackload| match ask.to {
         BackloadState::Paused => Ok(stored(BackloadState::Paused)),
@@ -368,16 +349,11 @@ async fn phases_are_paused_and_go_on_by_their_forms() {
         "odd" => Ok(ask.paused.then(noon)),
         _ => Err(Error::new(Code::NotFound, "there is no such phase")),
     });
-    for (change, task, told) in
-        [("pause", "odd", "paused"), ("resume", "odd", "resumed"), ("pause", "x", "no%20such")]
+    for (change, task, told) in [("pause", "odd", "paused"), ("resume", "odd", "resumed"), ("pause", "x", "no%20such")]
     {
         let body = format!("workflow=etl/orders.toml&task={task}&back=/web/workflow?task=odd");
         let reply = stub.post(&format!("/web/workflow/{change}"), body).await;
-        assert_eq!(
-            (reply.status, reply.header("location")),
-            (303, "/web/workflow?task=odd"),
-            "{change} {task}"
-        );
+        assert_eq!((reply.status, reply.header("location")), (303, "/web/workflow?task=odd"), "{change} {task}");
         assert!(reply.header("set-cookie").contains(told), "{change} {task}: {reply:?}");
     }
 }

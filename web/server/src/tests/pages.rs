@@ -143,8 +143,7 @@ async fn an_empty_day_says_so_and_a_full_one_that_there_is_more() {
 async fn assets_are_kept_for_ever_under_the_hash_of_all_of_them() {
     let stub = full();
     let page = stub.get("/").await.text;
-    let sheet =
-        page.split('"').find(|part| part.starts_with("/assets/") && part.ends_with("/style.css")).unwrap();
+    let sheet = page.split('"').find(|part| part.starts_with("/assets/") && part.ends_with("/style.css")).unwrap();
     let reply = stub.get(sheet).await;
     assert_eq!((reply.status, reply.header("content-type")), (200, "text/css; charset=utf-8"));
     assert_eq!(reply.header("cache-control"), "public, max-age=31536000, immutable");
@@ -182,11 +181,7 @@ async fn a_browser_is_told_of_problems_on_a_page_and_a_program_in_a_document() {
     ] {
         let request = TestRequest::get().uri(path).insert_header(("accept", "text/html,*/*;q=0.8"));
         let page = stub.send(request).await;
-        assert_eq!(
-            (page.status, page.header("content-type")),
-            (status, "text/html; charset=utf-8"),
-            "{path}"
-        );
+        assert_eq!((page.status, page.header("content-type")), (status, "text/html; charset=utf-8"), "{path}");
         assert!(page.text.contains(part) && page.text.contains("<nav"), "{path}: {}", page.text);
         assert_eq!(stub.get(path).await.problem().0, status, "{path}");
     }
@@ -229,15 +224,11 @@ pub(super) fn made_up(n: i64) -> flowlord_domain::Attempt {
     let at = task.uid.created_at();
     task.started = task.started.map(|_| at + chrono::TimeDelta::milliseconds(120 * n));
     task.ended = task.ended.map(|_| at + chrono::TimeDelta::milliseconds(120 * n + 900 * n * n));
-    task.info =
-        format!("s3://warehouse/{topic}/2026/03/02/{n:02}/part.json.gz?hour=2026-03-02T{:02}", n % 24);
+    task.info = format!("s3://warehouse/{topic}/2026/03/02/{n:02}/part.json.gz?hour=2026-03-02T{:02}", n % 24);
     task.meta = "workflow=etl/main.toml&cron=2026-03-02T11&rows=1532".to_owned();
     if task.state == TaskState::Done {
         let (result, msg) = match n % 11 {
-            2 => (
-                TaskResult::Error,
-                "connect: connection refused (os error 111) after 3 tries to warehouse:5432",
-            ),
+            2 => (TaskResult::Error, "connect: connection refused (os error 111) after 3 tries to warehouse:5432"),
             3 => (TaskResult::Alert, "row count fell by 80 %"),
             4 => (TaskResult::Warn, "no new rows"),
             _ => (TaskResult::Complete, ""),

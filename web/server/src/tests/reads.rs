@@ -19,13 +19,7 @@ use serde_json::json;
 use super::stub::{Stub, alert, attempt, finished, noon, request, send};
 
 pub(super) fn finding(file: &str, message: &str) -> Finding {
-    Finding {
-        file: file.to_owned(),
-        line: 3,
-        column: 5,
-        severity: Severity::Error,
-        message: message.to_owned(),
-    }
+    Finding { file: file.to_owned(), line: 3, column: 5, severity: Severity::Error, message: message.to_owned() }
 }
 
 /// One good file, and one that never loaded.
@@ -246,10 +240,7 @@ async fn figures_add_up_by_hour_and_by_task() {
         Ok(stats())
     });
     let reply = stub.get("/api/v1/stats?date=2026-03-01").await.ok();
-    assert_eq!(
-        reply["totals"],
-        json!({"total": 7, "complete": 3, "error": 1, "alert": 1, "warn": 1, "running": 1})
-    );
+    assert_eq!(reply["totals"], json!({"total": 7, "complete": 3, "error": 1, "alert": 1, "warn": 1, "running": 1}));
     assert_eq!(reply["hours"].as_array().unwrap().len(), 24);
     assert_eq!((&reply["hours"][3]["total"], &reply["hours"][5]["alert"]), (&json!(6), &json!(1)));
     assert_eq!((&reply["tasks"][1]["type"], &reply["tasks"][1]["job"]), (&json!("load"), &json!("daily")));

@@ -11,15 +11,9 @@ use super::stub::{Stub, request};
 #[actix::test]
 async fn unknown_paths_are_problems() {
     let stub = Stub::default();
-    for path in [
-        "/nowhere",
-        "/api",
-        "/api/v1",
-        "/api/v1/nothing",
-        "/api/v2/tasks",
-        "/assets/none.css",
-        "/api/v1/tasks/",
-    ] {
+    for path in
+        ["/nowhere", "/api", "/api/v1", "/api/v1/nothing", "/api/v2/tasks", "/assets/none.css", "/api/v1/tasks/"]
+    {
         let reply = stub.get(path).await;
         assert_eq!((reply.status, reply.code().as_str()), (404, "not_found"), "{path}");
     }
@@ -95,8 +89,7 @@ async fn bodies_are_json() {
         ("multipart/form-data; boundary=x", 415),
         ("application/x-ndjson", 415),
     ] {
-        let request =
-            TestRequest::post().uri("/api/v1/tasks").insert_header(("content-type", kind)).set_payload("[]");
+        let request = TestRequest::post().uri("/api/v1/tasks").insert_header(("content-type", kind)).set_payload("[]");
         let reply = stub.send(request).await;
         assert_eq!(reply.status, status, "{kind}");
         if status == 415 {
@@ -110,9 +103,8 @@ async fn foreign_pages_get_nothing_done() {
     let stub = Stub::default();
     let rebound = TestRequest::get().uri("/status").insert_header(("host", "evil.example.org"));
     assert_eq!(stub.send(rebound).await.code(), "forbidden_origin");
-    let cross = |kind: &str| {
-        TestRequest::post().uri("/api/v1/tasks").insert_header(("sec-fetch-site", kind)).set_payload("[]")
-    };
+    let cross =
+        |kind: &str| TestRequest::post().uri("/api/v1/tasks").insert_header(("sec-fetch-site", kind)).set_payload("[]");
     let reply = stub.send(cross("cross-site")).await;
     assert_eq!(reply.problem().0, 403);
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
@@ -153,10 +145,7 @@ async fn every_answer_names_its_request() {
     }
     let refused = TestRequest::get().uri("/status").insert_header(("host", "evil.example.org"));
     let refused = stub.send(refused.insert_header(("x-request-id", "trace-8"))).await;
-    assert_eq!(
-        (refused.code().as_str(), &refused.json()["request_id"]),
-        ("forbidden_origin", &"trace-8".into())
-    );
+    assert_eq!((refused.code().as_str(), &refused.json()["request_id"]), ("forbidden_origin", &"trace-8".into()));
 }
 
 #[actix::test]

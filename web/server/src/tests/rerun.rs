@@ -37,10 +37,7 @@ async fn a_task_runs_again_as_a_new_attempt_of_its_chain() {
     let reply = stub.post(&format!("/api/v1/tasks/{uid}/rerun"), "").await;
     assert_eq!(reply.status, 201);
     let task = reply.ok();
-    assert_eq!(
-        (&task["id"], &task["state"], &task["attempt"]),
-        (&json!("chain-1"), &json!("ready"), &json!(1))
-    );
+    assert_eq!((&task["id"], &task["state"], &task["attempt"]), (&json!("chain-1"), &json!("ready"), &json!(1)));
     assert_eq!(task["meta"], "file=a b&rerun=manual&workflow=main.toml");
     assert_eq!((&task["parent"], stored.lock().unwrap().len()), (&json!(uid), 1));
 
@@ -141,9 +138,7 @@ async fn the_reference_names_a_task_by_its_time() {
     let at = |seconds: i64, micros: i64| attempt(seconds * 1_000_000 + micros);
     stub.chain(move |_| Ok(vec![at(0, 0), at(5, 1), at(5, 7)]));
     let stored = storing(&stub);
-    let body = |created: &str| {
-        json!({"type": "load", "job": "daily", "id": "chain-1", "created": created}).to_string()
-    };
+    let body = |created: &str| json!({"type": "load", "job": "daily", "id": "chain-1", "created": created}).to_string();
     let ran = async |created: &str| {
         stub.post("/rerun", body(created)).await.ok();
         stored.lock().unwrap().pop().unwrap().parent.unwrap()

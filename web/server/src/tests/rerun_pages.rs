@@ -25,9 +25,7 @@ async fn posted(stub: &Stub, path: &str, form: String) -> (String, String) {
 /// All tasks are there and finished; those that run again.
 fn there(stub: &Stub) -> Arc<Mutex<Vec<Uid>>> {
     let ran = Arc::new(Mutex::new(Vec::new()));
-    stub.attempts(|asked| {
-        Ok(asked.uids.iter().map(|uid| Some(Attempt { uid: *uid, ..finished(1) })).collect())
-    });
+    stub.attempts(|asked| Ok(asked.uids.iter().map(|uid| Some(Attempt { uid: *uid, ..finished(1) })).collect()));
     let parents = Arc::clone(&ran);
     stub.rerun(move |ask| {
         parents.lock().unwrap().extend(ask.tasks.iter().filter_map(|task| task.parent));
@@ -77,9 +75,7 @@ async fn ticked_tasks_run_again_and_the_page_says_how_many() {
 #[actix::test]
 async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
     let stub = full();
-    stub.attempts(|asked| {
-        Ok(asked.uids.iter().map(|uid| (*uid != finished(1).uid).then(|| finished(2))).collect())
-    });
+    stub.attempts(|asked| Ok(asked.uids.iter().map(|uid| (*uid != finished(1).uid).then(|| finished(2))).collect()));
     stub.rerun(|ask| {
         let refused = Err(Error::new(Code::TaskUnfinished, "it runs again already"));
         Ok(ask.tasks.iter().map(|task| Ok(task.uid)).take(ask.tasks.len() - 1).chain([refused]).collect())
@@ -87,10 +83,8 @@ async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
     let (_, told) = posted(&stub, FILTER, ticks([2, 3])).await;
     assert!(told.ends_with("=bad 1 task was rerun, 1 could not be: it runs again already."), "{told}");
     let (_, told) = posted(&stub, FILTER, ticks([1, 2, 3, 4])).await;
-    let first = format!(
-        "=bad 2 tasks were rerun, 2 could not be. The first: the task {} no longer exists.",
-        finished(1).uid
-    );
+    let first =
+        format!("=bad 2 tasks were rerun, 2 could not be. The first: the task {} no longer exists.", finished(1).uid);
     assert!(told.ends_with(&first), "{told}");
     stub.rerun(|_| Err(Error::new(Code::Storage, "no disk")));
     assert!(posted(&stub, FILTER, ticks([2])).await.1.ends_with("=bad no disk"));
@@ -162,10 +156,7 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
     let long = format!("do=cancel&note={}", "x".repeat(1_001));
     assert!(posted(&stub, &path, long).await.1.contains("longer than 1000"));
     let (page, _) = page_of(&stub, Attempt { cancelled: true, ..leased(1) }).await;
-    assert!(
-        page.contains("cancelled: its worker will be told") && !page.contains("value=\"cancel\""),
-        "{page}"
-    );
+    assert!(page.contains("cancelled: its worker will be told") && !page.contains("value=\"cancel\""), "{page}");
 }
 
 #[actix::test]
@@ -209,27 +200,15 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
             (query.filter.from, query.filter.to),
             ("2026-03-01T00:00:00Z".parse().ok(), "2026-03-02T00:00:00Z".parse().ok())
         );
-        assert_eq!(
-            (query.filter.topics, query.filter.jobs),
-            (vec!["load".to_owned()], vec!["daily".to_owned()])
-        );
+        assert_eq!((query.filter.topics, query.filter.jobs), (vec!["load".to_owned()], vec!["daily".to_owned()]));
         let other = Attempt { job: "other".to_owned(), ..finished(2) };
         Ok(listed(vec![finished(1), other, finished(3)]))
     });
     let (location, told) = posted(&stub, ALERTS, "do=rerun".to_owned()).await;
     assert_eq!((location.as_str(), told.as_str()), (ALERTS, "flowlord_notice=good 2 tasks were rerun."));
-    assert_eq!(
-        *ran.lock().unwrap(),
-        [finished(1).uid, finished(3).uid],
-        "of the type and job that are chosen"
-    );
+    assert_eq!(*ran.lock().unwrap(), [finished(1).uid, finished(3).uid], "of the type and job that are chosen");
     stub.find_tasks(|_| Ok(TaskPage::default()));
-    assert!(
-        posted(&stub, ALERTS, "do=rerun".to_owned())
-            .await
-            .1
-            .contains("=bad none of these tasks can be rerun")
-    );
+    assert!(posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad none of these tasks can be rerun"));
     stub.find_tasks(|_| Ok(listed(vec![finished(1); 501])));
     assert!(posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad more than 500 tasks failed"));
 }
@@ -242,10 +221,7 @@ async fn those_of_an_open_incident_run_again() {
         Ok(vec![EscalationStatus { incident_since: Some(noon()), tasks, ..ladder() }])
     });
     let page = stub.get("/web/alert").await.text;
-    assert!(
-        page.contains("name=\"route\" value=\"default\"") && page.contains("Rerun its failed tasks"),
-        "{page}"
-    );
+    assert!(page.contains("name=\"route\" value=\"default\"") && page.contains("Rerun its failed tasks"), "{page}");
     let ran = there(&stub);
     stub.find_tasks(|query| {
         assert_eq!(query.filter.from, Some(noon() - chrono::TimeDelta::days(1)));

@@ -26,9 +26,7 @@ fn taking(refused: &'static str) -> Stub {
     stub.submit(move |submit| {
         let answer = |claim: &ResultClaim| match claim {
             ResultClaim::Lease(_) | ResultClaim::Foreign(_) => Ok(AppliedResult { duplicate: false }),
-            ResultClaim::Task(uid) if uid.to_string() == refused => {
-                Err(Error::new(Code::AlreadyFinished, "no"))
-            }
+            ResultClaim::Task(uid) if uid.to_string() == refused => Err(Error::new(Code::AlreadyFinished, "no")),
             ResultClaim::Task(_) => Ok(AppliedResult { duplicate: true }),
         };
         Ok(submit.results.iter().map(|(claim, _)| answer(claim)).collect())
@@ -105,8 +103,7 @@ async fn results_come_as_an_array_as_lines_or_alone() {
         ("application/x-ndjson", format!(" [{lease}]"), 1, 0),
         ("application/x-ndjson", String::new(), 0, 0),
     ] {
-        let request =
-            TestRequest::post().uri(PATH).insert_header(("content-type", kind)).set_payload(body.clone());
+        let request = TestRequest::post().uri(PATH).insert_header(("content-type", kind)).set_payload(body.clone());
         let reply = taking("").send(request).await.ok();
         assert_eq!(reply["accepted"], accepted, "{kind} {body}: {reply}");
         assert_eq!(reply["rejected"].as_array().unwrap().len(), rejected, "{kind} {body}: {reply}");
@@ -119,11 +116,7 @@ async fn what_is_no_list_fails_as_a_whole_and_so_does_what_nobody_knows() {
         for body in ["[1,", "[] x", "nonsense", "{\"lease\":", "no\njson\nat all", "5", "\"text\"", "null"] {
             let request = TestRequest::post().uri(PATH).insert_header(("content-type", kind));
             let reply = taking("").send(request.set_payload(body)).await;
-            assert_eq!(
-                (reply.problem().0, reply.code()),
-                (400, "invalid_json".to_owned()),
-                "{kind} {body:?}"
-            );
+            assert_eq!((reply.problem().0, reply.code()), (400, "invalid_json".to_owned()), "{kind} {body:?}");
         }
     }
     assert_eq!(taking("").post(PATH, "").await.code(), "invalid_json");
@@ -133,8 +126,7 @@ async fn what_is_no_list_fails_as_a_whole_and_so_does_what_nobody_knows() {
     stub.submit(|_| Err(Error::new(Code::Storage, "no disk")));
     let body = format!(r#"[{{"lease":"{}","result":"warn"}}]"#, token());
     assert_eq!(stub.post(PATH, body).await.code(), "storage");
-    let named =
-        format!("[{}]", json!({"type":"a","id":"i","created":"2026-01-01T00:00:00Z","result":"warn"}));
+    let named = format!("[{}]", json!({"type":"a","id":"i","created":"2026-01-01T00:00:00Z","result":"warn"}));
     stub.known_tasks(|_| Err(Error::new(Code::Busy, "much")));
     assert_eq!(stub.post(PATH, named).await.code(), "busy");
 }

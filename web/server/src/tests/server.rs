@@ -54,8 +54,7 @@ async fn read_answer(stream: &mut TcpStream) -> String {
         text.extend_from_slice(&chunk[..read]);
         let so_far = String::from_utf8_lossy(&text);
         let (head, body) = so_far.split_once("\r\n\r\n").unwrap_or((&so_far, ""));
-        let length =
-            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
         if read == 0 || length.is_some_and(|length| body.len() >= length) {
             return so_far.into_owned();
         }
@@ -253,8 +252,7 @@ impl Clock for Broken {
 
 #[actix::test]
 async fn a_panic_is_answered_and_the_next_request_too() {
-    let environment =
-        ActorEnvironment { clock: Arc::new(Broken), ..ActorEnvironment::system(Arc::new(|_| {})) };
+    let environment = ActorEnvironment { clock: Arc::new(Broken), ..ActorEnvironment::system(Arc::new(|_| {})) };
     let deps = Deps { kit: environment.kit("web"), ..Stub::default().deps() };
     let (web, address) = start_with(deps);
     for _ in 0..2 {

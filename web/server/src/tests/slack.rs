@@ -41,10 +41,7 @@ async fn a_click_is_handed_on_as_it_came_and_answered_with_nothing() {
     assert_eq!((reply.status, reply.text.as_str()), (200, ""), "Slack has no token: {reply:?}");
     let heard = heard.lock().unwrap();
     let [call] = &heard[..] else { panic!("{heard:?}") };
-    assert_eq!(
-        (call.timestamp.as_str(), call.signature.as_str(), call.body.as_str()),
-        ("1531420618", "v0=a2", BODY)
-    );
+    assert_eq!((call.timestamp.as_str(), call.signature.as_str(), call.body.as_str()), ("1531420618", "v0=a2", BODY));
 }
 
 #[actix::test]

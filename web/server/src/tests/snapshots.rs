@@ -16,8 +16,7 @@ async fn one_is_taken_where_it_is_wanted() {
     stub.snapshot(|take| Ok(snapshot(take.to.map_or("usual", |_| "elsewhere"))));
     let taken = stub.post("/api/v1/snapshots", "{}").await;
     assert_eq!(taken.status, 201);
-    let expected =
-        json!({"location": "usual", "at": "2026-03-02T12:00:00Z", "bytes": 4096, "verified": true});
+    let expected = json!({"location": "usual", "at": "2026-03-02T12:00:00Z", "bytes": 4096, "verified": true});
     assert_eq!(taken.ok(), expected);
     let taken = stub.post("/api/v1/snapshots", r#"{"to":"/b/now.db"}"#).await.ok();
     assert_eq!(taken["location"], "elsewhere");

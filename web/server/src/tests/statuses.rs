@@ -34,8 +34,7 @@ use crate::routes::table;
 
 pub(super) fn serving() -> Stub {
     let stub = planning();
-    let taken =
-        || StoredSnapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096, verified: true };
+    let taken = || StoredSnapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096, verified: true };
     stub.create(|create| {
         Ok(CreatedTasks { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
     });
@@ -45,9 +44,7 @@ pub(super) fn serving() -> Stub {
     });
     stub.heartbeat(|_| Ok(LeaseExtension { expires: noon(), cancel: false }));
     stub.release(|_| Ok(()));
-    stub.submit(|results| {
-        Ok(results.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect())
-    });
+    stub.submit(|results| Ok(results.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect()));
     stub.workflows(|_| Ok(current()));
     stub.reload(|_| Ok(ReloadReport::default()));
     stub.next_runs(|_| Ok(Vec::new()));
@@ -81,12 +78,8 @@ pub(super) fn serving() -> Stub {
     stub.remove_token(|_| Ok(()));
     stub.tokens_read(|_| Ok(vec![push_token()]));
     stub.content(|read| {
-        let record = WorkflowRecord {
-            path: read.path,
-            hash: String::new(),
-            problem: String::new(),
-            content: "x".into(),
-        };
+        let record =
+            WorkflowRecord { path: read.path, hash: String::new(), problem: String::new(), content: "x".into() };
         Ok(Some(record))
     });
     stub.changes(|_| Ok(flowlord_messages::audit::AuditRecordPage::default()));
@@ -167,9 +160,7 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
             let path = operation.example_path().replace(EXAMPLE_PUSH_TOKEN, role);
             send(closed().1, bearer(request(operation, &path), role)).await
         }
-        Code::ForbiddenOrigin => {
-            serving().send(example(operation).insert_header(("host", "evil.example.org"))).await
-        }
+        Code::ForbiddenOrigin => serving().send(example(operation).insert_header(("host", "evil.example.org"))).await,
         Code::TooManyAttempts => {
             let (_stub, context) = closed();
             for _ in 0..10 {
@@ -191,8 +182,7 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
                 Some(body) => with_body(mistaken, body),
                 None => mistaken,
             };
-            let context =
-                if operation.path == "/notify" { without_slack() } else { broken_workflow().context() };
+            let context = if operation.path == "/notify" { without_slack() } else { broken_workflow().context() };
             send(context, mistaken).await
         }
         Code::NotReady => Stub::failing(Code::Storage).send(example(operation)).await,
@@ -217,9 +207,7 @@ fn without_slack() -> ContextRef {
 /// A workflow file doesn't load, which `/refresh` tells.
 fn broken_workflow() -> Stub {
     let stub = serving();
-    stub.reload(|_| {
-        Ok(ReloadReport { broken: current().broken.as_ref().clone(), ..ReloadReport::default() })
-    });
+    stub.reload(|_| Ok(ReloadReport { broken: current().broken.as_ref().clone(), ..ReloadReport::default() }));
     stub
 }
 

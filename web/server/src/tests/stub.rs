@@ -12,9 +12,7 @@ use actix_web::web;
 use chrono::{DateTime, Utc};
 use flowlord_domain::escalation::EscalationPolicy;
 use flowlord_domain::{AlertKind, Attempt, Uid};
-use flowlord_kernel::{
-    ActorEnvironment, Clock, Code, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep,
-};
+use flowlord_kernel::{ActorEnvironment, Clock, Code, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::alerts::{
     AcknowledgeAlerts, AcknowledgedIncident, CountNotifications, EscalationStatus, ListAlerts, ListIncidents,
@@ -22,14 +20,13 @@ use flowlord_messages::alerts::{
 };
 use flowlord_messages::audit::{AuditRecordPage, ListAuditRecords, RecordAudit};
 use flowlord_messages::backloads::{
-    BackloadCheck, BackloadFailure, ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload,
-    PlannedBackload, ReadBackload, ReadBackloads, StartedBackload, StoredBackload,
+    BackloadCheck, BackloadFailure, ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, PlannedBackload,
+    ReadBackload, ReadBackloads, StartedBackload, StoredBackload,
 };
 use flowlord_messages::changelog::{ReadShippingState, ShippingState};
 use flowlord_messages::clients::{
-    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
-    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
-    SchedulerClient, ShipperClient,
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter, DispatchClient,
+    FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
 };
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
 use flowlord_messages::events::{DatabaseChanges, TakeChanges};
@@ -41,8 +38,7 @@ use flowlord_messages::leases::{LeaseExtension, LeaseGrant, ReleaseTask, Request
 use flowlord_messages::outbox::{AwaitDelivery, DeliveryStatus, EnqueueMessage, SlackInteraction};
 use flowlord_messages::results::{AppliedResult, SubmitResults};
 use flowlord_messages::schedule::{
-    LastSlot, PausePhase, PausedPhase, PhaseSlots, PhaseTimes, ReadLastSlots, ReadNextRuns, ReadPaused,
-    ReadSlots,
+    LastSlot, PausePhase, PausedPhase, PhaseSlots, PhaseTimes, ReadLastSlots, ReadNextRuns, ReadPaused, ReadSlots,
 };
 use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence, Silence};
 use flowlord_messages::snapshots::{
@@ -52,8 +48,8 @@ use flowlord_messages::stats::{
     DayMarks, DayTotals, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts, ResultCounts,
 };
 use flowlord_messages::tasks::{
-    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, FindTasks,
-    KnownTask, ReadAttempts, ReadChain, ReadChainStart, RerunTasks, TaskCursor, TaskPage,
+    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, FindTasks, KnownTask,
+    ReadAttempts, ReadChain, ReadChainStart, RerunTasks, TaskCursor, TaskPage,
 };
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_messages::workflows::{
@@ -352,10 +348,7 @@ impl Reply {
         let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("no {name}: {json}")).to_owned();
         assert!(!text("title").is_empty() && !text("detail").is_empty(), "{json}");
         let code = Code::ALL.iter().find(|code| code.as_str() == text("code")).expect("a known code");
-        assert_eq!(
-            (code.status(), text("type")),
-            (self.status, format!("/api/docs/errors#{}", code.as_str()))
-        );
+        assert_eq!((code.status(), text("type")), (self.status, format!("/api/docs/errors#{}", code.as_str())));
         let retry = code.retry_after().map(|seconds| seconds.to_string()).unwrap_or_default();
         assert_eq!(self.header("retry-after"), retry, "{json}");
         (self.status, text("code"), text("detail"))

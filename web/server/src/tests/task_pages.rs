@@ -301,11 +301,7 @@ async fn forms_take_care_silence_and_end_and_say_what_they_did() {
     stub.acknowledge(|said| {
         assert_eq!((said.route.as_deref(), said.note.as_str()), (Some("default"), "on it"));
         assert_eq!(said.until, noon() + TimeDelta::hours(1));
-        Ok(vec![AcknowledgedIncident {
-            route: "default".to_owned(),
-            opened: Some(noon()),
-            tasks: Vec::new(),
-        }])
+        Ok(vec![AcknowledgedIncident { route: "default".to_owned(), opened: Some(noon()), tasks: Vec::new() }])
     });
     let told = posted(&stub, "do=ack&route=default&for=1h&note=on+it").await;
     assert!(told.contains("=good Acknowledged by someone until"), "{told}");
@@ -339,17 +335,12 @@ pub(super) fn made_up_pages() -> Stub {
     stub.find_tasks(|query| Ok(more((1..100).map(made_up).take(query.limit).collect())));
     stub.attempts(|asked| {
         let text = "connect: connection refused (os error 111) after 3 tries to warehouse:5432";
-        Ok(asked
-            .uids
-            .iter()
-            .map(|uid| Some(Attempt { uid: *uid, msg: text.to_owned(), ..made_up(2) }))
-            .collect())
+        Ok(asked.uids.iter().map(|uid| Some(Attempt { uid: *uid, msg: text.to_owned(), ..made_up(2) })).collect())
     });
     stub.chain_beginning(|_| Ok(ChainStart { attempts: made_up_chain(), more: 0 }));
     stub.alerts(|_| {
         let mut all = alerts();
-        let long =
-            "disk quota exceeded while writing s3://warehouse/orders/2026/03/02/part-0001.parquet ".repeat(3);
+        let long = "disk quota exceeded while writing s3://warehouse/orders/2026/03/02/part-0001.parquet ".repeat(3);
         all.push(StoredAlert { msg: long, ..alert(9) });
         Ok(all)
     });
@@ -392,11 +383,7 @@ fn made_up_chain() -> Vec<Attempt> {
         Attempt { retry: 2, ..at(121, "load", Some(61), 130, 220) },
         at(220, "report.daily", Some(121), 221, 260),
         at(221, "notify", Some(121), 222, 224),
-        Attempt {
-            topic: "archive".to_owned(),
-            parent: Some(attempt(121_000_000).uid),
-            ..leased(222_000_000)
-        },
+        Attempt { topic: "archive".to_owned(), parent: Some(attempt(121_000_000).uid), ..leased(222_000_000) },
     ]
 }
 

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::test::TestRequest;
 use flowlord_domain::{TaskResult, TaskState, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::tasks::{
-    CreateTasks, CreatedTasks, FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort,
-};
+use flowlord_messages::tasks::{CreateTasks, CreatedTasks, FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort};
 use serde_json::json;
 
 use super::stub::{Stub, attempt, finished, noon};
@@ -45,8 +43,7 @@ async fn a_task_is_created() {
 #[actix::test]
 async fn what_is_not_given_is_made() {
     let (stub, _) = storing();
-    let reply =
-        stub.post(PATH, r#"{"type":"load","info":"","not_before":"2026-03-02T11:00:00Z"}"#).await.ok();
+    let reply = stub.post(PATH, r#"{"type":"load","info":"","not_before":"2026-03-02T11:00:00Z"}"#).await.ok();
     assert_eq!(reply["state"], "ready", "its time has come");
     assert_eq!(reply["id"].as_str().unwrap().len(), 36, "a new chain");
     assert_eq!(reply["uid"].as_str().unwrap().parse(), Ok(Uid::at(noon())));
@@ -83,12 +80,10 @@ async fn what_was_stored_is_answered() {
 async fn a_key_tells_requests_apart_by_their_content() {
     let (stub, seen) = storing();
     for body in [r#"{"type":"a","info":"1"}"#, r#"{"type":"a","info":"1"}"#, r#"{"type":"a","info":"2"}"#] {
-        let request =
-            TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k1")).set_payload(body);
+        let request = TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k1")).set_payload(body);
         stub.send(request).await.ok();
     }
-    let keys: Vec<_> =
-        seen.lock().unwrap().iter().map(|create| create.idempotency.clone().unwrap()).collect();
+    let keys: Vec<_> = seen.lock().unwrap().iter().map(|create| create.idempotency.clone().unwrap()).collect();
     assert!(keys[0] == keys[1] && keys[1].key == keys[2].key && keys[1].digest != keys[2].digest, "{keys:?}");
     stub.create(|_| Err(Error::new(Code::IdempotencyConflict, "other")));
     assert_eq!(stub.post(PATH, r#"{"type":"a","info":"1"}"#).await.problem().0, 409);
@@ -212,9 +207,7 @@ async fn filters_that_can_not_be_say_what_to_write() {
 #[actix::test]
 async fn one_task_is_found_or_unknown() {
     let stub = Stub::default();
-    stub.attempts(|query| {
-        Ok(query.uids.iter().map(|uid| (*uid == attempt(3).uid).then(|| finished(3))).collect())
-    });
+    stub.attempts(|query| Ok(query.uids.iter().map(|uid| (*uid == attempt(3).uid).then(|| finished(3))).collect()));
     let reply = stub.get(&format!("/api/v1/tasks/{}", attempt(3).uid)).await;
     reply.ok();
     insta::assert_snapshot!(reply.text, @r#"{"type":"load","job":"daily","info":"?date=2026-03-02","created":"2026-03-02T12:00:00.000003Z","id":"chain-1","meta":"workflow=main.toml","result":"error","msg":"no disk","started":"2026-03-02T12:00:02Z","ended":"2026-03-02T12:00:05Z","uid":"064c0953867003","state":"done","attempt":2,"delivery":2,"worker":"w1","parent":"064c0953867000"}"#);

@@ -76,10 +76,7 @@ async fn what_changes_nothing_leaves_no_trail() {
     let refused = send(context.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/nobody"))).await;
     assert_eq!(refused.code(), "token_unknown");
     assert_eq!(send(context.clone(), by_ann(request(Method::GET, "/api/v1/alerts"))).await.status, 200);
-    assert_eq!(
-        send(context.clone(), request(Method::DELETE, "/api/v1/tokens/etl")).await.code(),
-        "unauthorized"
-    );
+    assert_eq!(send(context.clone(), request(Method::DELETE, "/api/v1/tokens/etl")).await.code(), "unauthorized");
     let login = request(Method::POST, "/login").set_payload("token=secret");
     assert_eq!(send(context.clone(), by_ann(login)).await.status, 303);
     assert_eq!(*stored.lock().unwrap(), Vec::new());
@@ -99,8 +96,7 @@ async fn a_form_that_failed_is_no_change() {
     stub.reload(|_| Err(Error::new(Code::Storage, "planned")));
     stub.pause(|_| Err(Error::new(Code::WorkflowUnknown, "planned")));
     for path in ["/web/workflow/refresh", "/web/workflow/pause"] {
-        let form =
-            request(Method::POST, path).insert_header(("content-type", "application/x-www-form-urlencoded"));
+        let form = request(Method::POST, path).insert_header(("content-type", "application/x-www-form-urlencoded"));
         assert_eq!(send(context.clone(), by_ann(form)).await.status, 303, "{path}");
     }
     assert_eq!(*stored.lock().unwrap(), Vec::new());
@@ -108,10 +104,7 @@ async fn a_form_that_failed_is_no_change() {
     let form = request(Method::POST, "/web/workflow/resume").set_payload("workflow=a.toml&task=load");
     assert_eq!(send(context.clone(), by_ann(form)).await.status, 303);
     let changes = stored.lock().unwrap().clone();
-    assert_eq!(
-        (changes[0].action, changes[0].detail.as_str()),
-        (AuditAction::Resume, "workflow=a.toml&task=load")
-    );
+    assert_eq!((changes[0].action, changes[0].detail.as_str()), (AuditAction::Resume, "workflow=a.toml&task=load"));
 }
 
 fn change(id: i64) -> StoredAuditRecord {
@@ -147,9 +140,7 @@ async fn the_trail_is_listed_by_day_by_who_and_by_what() {
                "what": "POST /refresh", "detail": "", "status": 200})
     );
     assert_eq!(list.get("looked_until"), None);
-    stub.changes(|_| {
-        Ok(AuditRecordPage { looked_until: Some(noon()), next: Some(3), ..AuditRecordPage::default() })
-    });
+    stub.changes(|_| Ok(AuditRecordPage { looked_until: Some(noon()), next: Some(3), ..AuditRecordPage::default() }));
     let list = stub.get("/api/v1/audit").await.ok();
     assert_eq!((&list["looked_until"], &list["items"]), (&json!("2026-03-02T12:00:00Z"), &json!([])));
     assert_eq!(stub.get("/api/v1/audit?day=x").await.code(), "invalid_request");

@@ -1,8 +1,7 @@
 //! How each route's escalation stands.
 
 use flowlord_messages::alerts::{
-    AdvanceEscalation, DEFAULT_ROUTE, EscalationInput, IncidentRecord, ReadEscalation, StepRecord,
-    StoredAlert,
+    AdvanceEscalation, DEFAULT_ROUTE, EscalationInput, IncidentRecord, ReadEscalation, StepRecord, StoredAlert,
 };
 
 use super::{ALERT_COLUMNS, stored_alert};
@@ -34,31 +33,19 @@ impl WriteCommand for AdvanceEscalation {
 impl WriteContext<'_> {
     fn mark_alerts_told(&mut self, route: &str, until: i64) -> rusqlite::Result<()> {
         let route = self.route_id(route)?;
-        self.run_sql(
-            "UPDATE alert SET told = 1 WHERE told = 0 AND route IS ?1 AND id <= ?2",
-            params![route, until],
-        )
+        self.run_sql("UPDATE alert SET told = 1 WHERE told = 0 AND route IS ?1 AND id <= ?2", params![route, until])
     }
 
     fn upsert_incident(&self, route: &str, incident: &IncidentRecord) -> rusqlite::Result<()> {
         self.run_sql(
             "INSERT INTO incident (route, opened, closed, alerts) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT DO UPDATE SET closed = ?3, alerts = ?4",
-            params![
-                route,
-                micros(incident.opened),
-                incident.closed.map(micros),
-                incident.alerts.cast_signed()
-            ],
+            params![route, micros(incident.opened), incident.closed.map(micros), incident.alerts.cast_signed()],
         )
     }
 
     /// A step that was stored before stays as it is.
-    fn insert_incident_step(
-        &self,
-        advance: &AdvanceEscalation,
-        incident: &IncidentRecord,
-    ) -> CommandResult<()> {
+    fn insert_incident_step(&self, advance: &AdvanceEscalation, incident: &IncidentRecord) -> CommandResult<()> {
         let StepRecord { number, kind, headline, details } = &incident.step;
         // By its key: a command that is sent again finds the message that the first one enqueued.
         let message: Option<i64> = match advance.messages.last() {
@@ -93,8 +80,7 @@ impl ReadQuery for ReadEscalation {
 
 fn read_untold(connection: &Connection, route: &str) -> rusqlite::Result<Vec<StoredAlert>> {
     if route == DEFAULT_ROUTE {
-        let sql =
-            concat!(ALERT_COLUMNS!(), " WHERE told = 0 AND alert.route IS NULL ORDER BY alert.id LIMIT ?1");
+        let sql = concat!(ALERT_COLUMNS!(), " WHERE told = 0 AND alert.route IS NULL ORDER BY alert.id LIMIT ?1");
         return connection.read_rows(sql, [UNTOLD_AT_ONCE], |row| stored_alert(connection, row));
     }
     let sql = concat!(

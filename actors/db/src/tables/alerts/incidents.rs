@@ -37,11 +37,7 @@ impl ReadQuery for ListIncidents {
     }
 }
 
-fn read_steps(
-    connection: &Connection,
-    route: &str,
-    opened: DateTime<Utc>,
-) -> rusqlite::Result<Vec<IncidentStep>> {
+fn read_steps(connection: &Connection, route: &str, opened: DateTime<Utc>) -> rusqlite::Result<Vec<IncidentStep>> {
     let mut steps = connection.read_rows(
         "SELECT step.at, step.kind, headline, details, iif(skipped, NULL, sent) FROM incident_step AS step
          LEFT JOIN outbox ON outbox.id = step.message

@@ -61,8 +61,7 @@ impl WriteContext<'_> {
 }
 
 fn at_once_message(alert: &NewAlert, text: &str, route: String, row: i64) -> NewMessage {
-    let task =
-        if alert.job.is_empty() { alert.topic.clone() } else { format!("{}:{}", alert.topic, alert.job) };
+    let task = if alert.job.is_empty() { alert.topic.clone() } else { format!("{}:{}", alert.topic, alert.job) };
     let payload = MessagePayload {
         headline: format!("{task}: {}", if alert.msg.is_empty() { "alert" } else { &alert.msg }),
         lines: text.lines().map(str::to_owned).collect(),
@@ -150,8 +149,7 @@ fn list_json<T: Serialize>(list: &[T]) -> Option<String> {
 impl ReadQuery for ReadAlerts {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let by_row = concat!(ALERT_COLUMNS!(), " WHERE alert.id = ?1");
-        let found =
-            self.rows.iter().map(|id| connection.find_row(by_row, [id], |row| stored_alert(connection, row)));
+        let found = self.rows.iter().map(|id| connection.find_row(by_row, [id], |row| stored_alert(connection, row)));
         found.filter_map(rusqlite::Result::transpose).collect()
     }
 }

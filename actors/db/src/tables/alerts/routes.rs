@@ -47,8 +47,7 @@ impl WriteContext<'_> {
 
     /// Nobody can be told any more that an incident of a route is over that isn't there.
     fn close_incidents_elsewhere(&self, routes: &[RouteRule], now: DateTime<Utc>) -> CommandResult<()> {
-        let known: Vec<&str> =
-            routes.iter().map(|route| route.name.as_str()).chain([DEFAULT_ROUTE]).collect();
+        let known: Vec<&str> = routes.iter().map(|route| route.name.as_str()).chain([DEFAULT_ROUTE]).collect();
         let known = serde_json::to_string(&known).unwrap_or_default();
         // A step of its own says why it ended; nothing is sent, since there is nobody to send it to.
         self.run_sql(

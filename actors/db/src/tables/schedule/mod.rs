@@ -4,8 +4,8 @@ mod pauses;
 mod slots;
 
 use flowlord_messages::schedule::{
-    CronKey, LastSlot, PausedPhase, PromoteDue, PromotedTasks, ReadLastSlots, ReadPaused, ReadSchedule,
-    RecordMissed, SaveCrons, ScheduleInput, SlotKey,
+    CronKey, LastSlot, PausedPhase, PromoteDue, PromotedTasks, ReadLastSlots, ReadPaused, ReadSchedule, RecordMissed,
+    SaveCrons, ScheduleInput, SlotKey,
 };
 
 use crate::column::HELD;

@@ -16,10 +16,7 @@ impl WriteCommand for SetPaused {
                  SELECT workflow, task, since, max(since, ?3) FROM pause WHERE workflow = ?1 AND task = ?2",
                 params![self.workflow, self.task, micros(self.now)],
             )?;
-            context.run_sql(
-                "DELETE FROM pause WHERE workflow = ?1 AND task = ?2",
-                [&self.workflow, &self.task],
-            )?;
+            context.run_sql("DELETE FROM pause WHERE workflow = ?1 AND task = ?2", [&self.workflow, &self.task])?;
             context.release_kept(self)?;
             return Ok(None);
         }
@@ -46,8 +43,7 @@ impl WriteContext<'_> {
     fn release_kept(&mut self, phase: &SetPaused) -> rusqlite::Result<()> {
         let TaskName { topic, job } = TaskName::parse(&phase.task);
         let Some(queue) = self.known_queue(&topic, &job)? else { return Ok(()) };
-        let workflow: Option<i64> =
-            self.find_value("SELECT id FROM name WHERE text = ?1", [&phase.workflow])?;
+        let workflow: Option<i64> = self.find_value("SELECT id FROM name WHERE text = ?1", [&phase.workflow])?;
         let released = self.change_rows(
             "UPDATE task SET due = ?1 WHERE state = 1 AND due = ?2 AND queue = ?3 AND workflow = ?4",
             params![micros(phase.now), HELD, queue, workflow],

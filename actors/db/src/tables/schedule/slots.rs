@@ -18,8 +18,7 @@ const MAX_LATER_ATTEMPTS: usize = 500;
 
 impl ReadQuery for ReadSlots {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        let mut reader =
-            SlotReader { connection, slots: MAX_SLOTS, tasks: MAX_SLOT_TASKS, named: self.named };
+        let mut reader = SlotReader { connection, slots: MAX_SLOTS, tasks: MAX_SLOT_TASKS, named: self.named };
         let range = micros(self.from)..micros(self.to);
         self.phases.iter().map(|(workflow, task)| reader.read_phase(workflow, task, &range)).collect()
     }
@@ -34,14 +33,12 @@ struct SlotReader<'a> {
 
 impl SlotReader<'_> {
     fn read_phase(&mut self, workflow: &str, task: &str, range: &Range<i64>) -> rusqlite::Result<PhaseSlots> {
-        let id: Option<i64> = self
-            .connection
-            .find_value("SELECT id FROM phase WHERE workflow = ?1 AND task = ?2", [workflow, task])?;
+        let id: Option<i64> =
+            self.connection.find_value("SELECT id FROM phase WHERE workflow = ?1 AND task = ?2", [workflow, task])?;
         let Some(id) = id else { return Ok(PhaseSlots::default()) };
-        let crons =
-            self.connection.read_rows("SELECT text, since FROM cron WHERE phase = ?1", [id], |row| {
-                Ok((row.get(0)?, row.time(1)?))
-            })?;
+        let crons = self
+            .connection
+            .read_rows("SELECT text, since FROM cron WHERE phase = ?1", [id], |row| Ok((row.get(0)?, row.time(1)?)))?;
         let mut slots = self.read_slots(id, range)?;
         let all = slots.len();
         self.slots -= all;

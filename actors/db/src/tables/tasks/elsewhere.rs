@@ -50,15 +50,11 @@ pub(crate) struct DoneElsewhere<'a> {
 impl WriteContext<'_> {
     /// Stores it, with its totals, at the instant of its creation or as soon after as is free; none when a minute from
     /// there on is full.
-    pub(crate) fn insert_done_elsewhere(
-        &mut self,
-        done: &DoneElsewhere<'_>,
-    ) -> rusqlite::Result<Option<Uid>> {
+    pub(crate) fn insert_done_elsewhere(&mut self, done: &DoneElsewhere<'_>) -> rusqlite::Result<Option<Uid>> {
         let Some(uid) = self.find_free_uid(done.task.first_uid())? else { return Ok(None) };
         let DoneElsewhere { task, started, ended, .. } = done;
         let queue = self.queue_id(&task.topic, &task.job)?;
-        let workflow =
-            self.name_id(Query::parse_lenient(&task.meta).first_value("workflow").unwrap_or_default())?;
+        let workflow = self.name_id(Query::parse_lenient(&task.meta).first_value("workflow").unwrap_or_default())?;
         self.run_sql(
             "INSERT INTO task (uid, queue, state, lane, due, delivery, expired, retry, workflow, result,
                  started, ended, chain, info, meta, msg, given_up, foreign_digest)

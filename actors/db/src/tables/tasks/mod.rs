@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Attempt, NewTask, TaskResult};
 use flowlord_messages::tasks::{
-    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, IdempotencyKey,
-    KnownTask, ReadAttempts, ReadChain, ReadChainStart, RerunTasks,
+    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, IdempotencyKey, KnownTask,
+    ReadAttempts, ReadChain, ReadChainStart, RerunTasks,
 };
 
 use crate::column::{DELAYED, DONE, HELD, LEASED, READY};
@@ -130,8 +130,7 @@ impl WriteContext<'_> {
             None => Ok(None),
             Some((digest, uids)) if digest == to_signed(key.digest) => Ok(Some(unpack_uids(&uids))),
             Some(_) => {
-                let detail =
-                    "the Idempotency-Key was already used with another body; use a new key for a new request";
+                let detail = "the Idempotency-Key was already used with another body; use a new key for a new request";
                 Err(CommandError::refused(Code::IdempotencyConflict, detail))
             }
         }
@@ -164,8 +163,7 @@ impl WriteContext<'_> {
     }
 
     pub(crate) fn require_task(&self, uid: Uid) -> CommandResult<HeldTask> {
-        self.find_task(uid)?
-            .ok_or_else(|| CommandError::refused(Code::TaskUnknown, format!("there is no task {uid}")))
+        self.find_task(uid)?.ok_or_else(|| CommandError::refused(Code::TaskUnknown, format!("there is no task {uid}")))
     }
 
     /// Ends a task that somebody cancelled and nobody works on.
@@ -236,10 +234,8 @@ impl ReadQuery for ReadChainStart {
         // Only the index is read for the rest.
         let last = attempts.last().filter(|_| attempts.len() >= self.limit);
         let more = last.map(|last| {
-            connection.read_value(
-                "SELECT count(*) FROM task WHERE chain = ?1 AND uid > ?2",
-                params![self.id, last.uid.0],
-            )
+            connection
+                .read_value("SELECT count(*) FROM task WHERE chain = ?1 AND uid > ?2", params![self.id, last.uid.0])
         });
         Ok(ChainStart { more: more.transpose()?.unwrap_or(0), attempts })
     }

@@ -43,12 +43,7 @@ pub(crate) fn read_listed(connection: &Connection, row: &Row<'_>) -> rusqlite::R
 }
 
 /// A text that may have been left out, and whether it is only its beginning.
-fn read_text(
-    connection: &Connection,
-    row: &Row<'_>,
-    index: usize,
-    column: &str,
-) -> rusqlite::Result<(String, bool)> {
+fn read_text(connection: &Connection, row: &Row<'_>, index: usize, column: &str) -> rusqlite::Result<(String, bool)> {
     match row.get(index)? {
         Some(text) => Ok((text, false)),
         None => Ok((read_beginning(connection, "task", column, row.get(0)?)?, true)),
@@ -56,12 +51,7 @@ fn read_text(
 }
 
 /// The beginning of a long text.
-pub(crate) fn read_beginning(
-    connection: &Connection,
-    table: &str,
-    column: &str,
-    row: i64,
-) -> rusqlite::Result<String> {
+pub(crate) fn read_beginning(connection: &Connection, table: &str, column: &str, row: i64) -> rusqlite::Result<String> {
     // A statement would read the whole text, also for a part of it.
     let whole = connection.blob_open(MAIN_DB, table, column, row, true)?;
     let mut bytes = vec![0; LISTED_BYTES.min(whole.len())];

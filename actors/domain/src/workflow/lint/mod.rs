@@ -130,8 +130,7 @@ impl RulePair {
                 format!("`{key}` applies only with cron: a child has the task time of its parent; remove it")
             }
             "by" if rule.query.first_any_case("for").is_none() => {
-                "`by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by`"
-                    .to_owned()
+                "`by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by`".to_owned()
             }
             "missed" | "missed_window" if rule.cron.is_none() => {
                 format!("`{key}` applies to slots of cron, which is missing: remove it")
@@ -146,10 +145,9 @@ impl RulePair {
                 "`require` checks what a parent left, and there is none: add dependsOn, or take `require` out"
                     .to_owned()
             }
-            "job" if phase.task_text.contains(':') => format!(
-                "`job` has no effect where the task names one (`{}`): remove one of them",
-                phase.task_text
-            ),
+            "job" if phase.task_text.contains(':') => {
+                format!("`job` has no effect where the task names one (`{}`): remove one of them", phase.task_text)
+            }
             _ => return None,
         };
         Some(PhaseLint::warning(PlaceInPhase::Rule(self.at), message))
@@ -160,10 +158,8 @@ impl RulePair {
         // Any start will do: a schedule that comes at all comes within the eight years that are searched.
         let is_dead = schedule.next_after(DateTime::UNIX_EPOCH).is_none();
         is_dead.then(|| {
-            let message = format!(
-                "cron `{}` never fires: none of its months has such a day; write one that exists",
-                self.value
-            );
+            let message =
+                format!("cron `{}` never fires: none of its months has such a day; write one that exists", self.value);
             PhaseLint::error(PlaceInPhase::Rule(self.value_at), message)
         })
     }
@@ -182,18 +178,14 @@ impl RulePair {
             let offset = written[at + 1..].split(' ').next()?;
             let zone = written[..at].rsplit_once("TZ=").map(|(_, zone)| format!("{zone}+{offset}"));
             let is_zone = zone.as_deref().is_some_and(|zone| zone.parse::<chrono_tz::Tz>().is_ok());
-            let message = format!(
-                "cron reads `{}`: a `+` in a rule is a space, write the one of the zone as %2B",
-                self.value
-            );
+            let message =
+                format!("cron reads `{}`: a `+` in a rule is a space, write the one of the zone as %2B", self.value);
             return is_zone.then(|| PhaseLint::error(PlaceInPhase::Rule(self.value_at + at), message));
         }
         let is_known = rule::RULE_KEYS.contains(&self.key.as_str());
         (is_known || phase.rule.files.is_some()).then(|| {
-            let message = format!(
-                "`{}` reads `{}`: a `+` in a rule is a space; write %2B for a plus",
-                self.key, self.value
-            );
+            let message =
+                format!("`{}` reads `{}`: a `+` in a rule is a space; write %2B for a plus", self.key, self.value);
             PhaseLint::warning(PlaceInPhase::Rule(self.value_at + at), message)
         })
     }
@@ -202,8 +194,7 @@ impl RulePair {
     fn without_unit(&self) -> Option<PhaseLint> {
         let is_duration = ["offset", "for"].contains(&self.key.as_str());
         let number: i64 = self.value.parse().ok().filter(|number| is_duration && *number != 0)?;
-        let message =
-            format!("{} `{number}` means {number} nanoseconds: write a unit, like {number}h", self.key);
+        let message = format!("{} `{number}` means {number} nanoseconds: write a unit, like {number}h", self.key);
         Some(PhaseLint::warning(PlaceInPhase::Rule(self.value_at), message))
     }
 }
@@ -216,14 +207,12 @@ fn more_than_a_job(text: &str, at: fn(usize) -> PlaceInPhase) -> Option<PhaseLin
 }
 
 fn lints_of_names(phase: &Phase) -> Vec<PhaseLint> {
-    let mut lints: Vec<PhaseLint> =
-        more_than_a_job(&phase.task_text, PlaceInPhase::Task).into_iter().collect();
+    let mut lints: Vec<PhaseLint> = more_than_a_job(&phase.task_text, PlaceInPhase::Task).into_iter().collect();
     lints.extend(more_than_a_job(&phase.depends_on_text, PlaceInPhase::DependsOn));
     let parts = [&phase.task.topic, &phase.task.job];
     if let Some(part) = parts.into_iter().find(|part| !is_leasable(part)) {
-        let message = format!(
-            "no worker can lease `{part}`: write 1 to 200 letters, digits, dots, dashes or underscores"
-        );
+        let message =
+            format!("no worker can lease `{part}`: write 1 to 200 letters, digits, dots, dashes or underscores");
         lints.push(PhaseLint::warning(
             PlaceInPhase::Task(phase.task_text.find(part.as_str()).unwrap_or_default()),
             message,

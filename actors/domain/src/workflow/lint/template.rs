@@ -6,22 +6,8 @@ use crate::template::{is_meta_token, is_time_token, meta_keys};
 use crate::workflow::Phase;
 
 /// The tokens, as they are documented.
-const TOKENS: [&str; 14] = [
-    "yyyy",
-    "yy",
-    "mm",
-    "dd",
-    "hh",
-    "min",
-    "ts",
-    "HOUR_SLUG",
-    "DAY_SLUG",
-    "MONTH_SLUG",
-    "SLUG",
-    "uuid",
-    "host",
-    "pod",
-];
+const TOKENS: [&str; 14] =
+    ["yyyy", "yy", "mm", "dd", "hh", "min", "ts", "HOUR_SLUG", "DAY_SLUG", "MONTH_SLUG", "SLUG", "uuid", "host", "pod"];
 
 pub(super) fn template_lints(phase: &Phase) -> Vec<PhaseLint> {
     let template = phase.template.as_str();
@@ -55,8 +41,7 @@ fn tokens_in(template: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Braces around anything but a word are meant as they are: they may be JSON.
 fn unknown_token(token: &str) -> Option<String> {
-    let is_word =
-        !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_- ".contains(&b));
+    let is_word = !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_- ".contains(&b));
     let hint = match nearest_word(token.trim(), TOKENS) {
         Some(found) => format!("did you mean `{{{found}}}`?"),
         None => format!("tokens are {{{}}} and {{meta:key}}", TOKENS.join("}, {")),
@@ -80,9 +65,7 @@ fn meta_without_value(phase: &Phase, key: &str, is_known: bool) -> Option<String
     Some(if rule.meta.is_empty() {
         format!("`{{meta:{key}}}` stays as it is, nothing sets {key}: add meta={key}:a,b to the rule")
     } else {
-        format!(
-            "`{{meta:{key}}}` is left empty, nothing sets {key}: add `|{key}:a,b` to the meta of the rule"
-        )
+        format!("`{{meta:{key}}}` is left empty, nothing sets {key}: add `|{key}:a,b` to the meta of the rule")
     })
 }
 

@@ -36,12 +36,7 @@ async fn what_is_not_ours_is_acknowledged_and_what_cannot_be_read_passed_over() 
     bench.slack.say(&json!("no envelope"));
     bench.slack.say(&json!({"type": "slash_commands", "envelope_id": "e", "payload": {}}));
     assert!(bench.slack.interact(json!({"type": "view_closed"}), SAFETY).await);
-    assert!(
-        !bench
-            .slack
-            .interact(json!({"type": "block_actions", "actions": 7}), Duration::from_millis(300))
-            .await
-    );
+    assert!(!bench.slack.interact(json!({"type": "block_actions", "actions": 7}), Duration::from_millis(300)).await);
     assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await, "it goes on");
 }
 

@@ -45,10 +45,7 @@ async fn who_has_nothing_or_too_much_to_run_again_is_told() {
         bench.others.with(|state| state.failed = tasks);
         bench.post(&bench.click_at("rerun", &nth.to_string())).await.unwrap();
         let whispers = bench.whispers();
-        assert!(
-            whispers[nth].starts_with("Rerun failed didn't work") && whispers[nth].contains(why),
-            "{whispers:?}"
-        );
+        assert!(whispers[nth].starts_with("Rerun failed didn't work") && whispers[nth].contains(why), "{whispers:?}");
     }
     assert!(bench.others.with(|state| state.messages.is_empty()));
 }

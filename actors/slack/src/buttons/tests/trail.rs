@@ -51,8 +51,7 @@ async fn what_was_done_is_in_it_also_where_the_message_cannot_be_changed() {
     let what: Vec<_> = changes.iter().map(|change| change.what.as_str()).collect();
     assert_eq!((what, again), (vec!["rerun", "silence_1h"], 1), "each once, also when it is clicked again");
     let whispers = bench.whispers();
-    let said =
-        "Rerun failed is done (1 task rerun by Ann &lt;x&gt;), but the message couldn't be changed: planned";
+    let said = "Rerun failed is done (1 task rerun by Ann &lt;x&gt;), but the message couldn't be changed: planned";
     assert_eq!((whispers.len(), whispers[0].as_str()), (2, said));
 }
 
