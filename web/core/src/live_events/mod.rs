@@ -209,6 +209,11 @@ impl EventHub {
         self.state.lock().watched_until = Some(now + COMES_BACK);
     }
 
+    /// Gathers no more, unless somebody looks on.
+    pub fn stop_watching(&self) {
+        self.state.lock().watched_until = None;
+    }
+
     /// The id from which somebody who reads a list now can go on: `after` of a later subscription. None while nobody
     /// looks on, and nothing is gathered.
     pub fn here(&self, now: DateTime<Utc>) -> Option<String> {

@@ -13,7 +13,11 @@ pub async fn subscribe(context: &WebContext, after: Option<&str>) -> Result<Subs
         // Before the question below: a hint that came in between would be passed over.
         context.hub.begin(now);
         // The owner tells of changes only once until they are taken.
-        context.deps.writer.call(TakeChanges).await?;
+        if let Err(error) = context.deps.writer.call(TakeChanges).await {
+            // Nobody would take them: the next one to look on has to.
+            context.hub.stop_watching();
+            return Err(error.into());
+        }
     }
     context.hub.subscribe(context.deps.kit.clock(), after)
 }

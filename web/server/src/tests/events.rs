@@ -260,6 +260,23 @@ async fn nobody_reads_while_nobody_looks_on() {
 }
 
 #[actix::test]
+async fn changes_that_could_not_be_taken_are_taken_by_the_next_one() {
+    let stub = Stub::default();
+    let mut answers = vec![Ok(DatabaseChanges::default()), Err(Error::new(Code::Busy, "planned"))];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    stub.take_changes(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        answers.pop().unwrap()
+    });
+    let context = stub.context();
+    assert_eq!(send(context.clone(), request(Method::GET, "/api/v1/events")).await.code(), "busy");
+    assert!(!context.hub.is_watched(super::stub::noon()));
+    let _listener = Listener::of(&context, "", None).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "else no change would be told until a minute has passed");
+}
+
+#[actix::test]
 async fn there_is_a_bound_and_an_end() {
     let stub = Stub::default();
     changing(&stub, Vec::new());
