@@ -26,6 +26,8 @@ const LOCAL: &str = "local";
 #[derive(Debug, Default)]
 struct TokenCopy {
     read_at: Option<DateTime<Utc>>,
+    /// How often tokens changed here.
+    changes: u64,
     by_hash: HashMap<TokenHash, StoredToken>,
 }
 
@@ -57,16 +59,18 @@ impl TokenRegistry {
     }
 
     pub fn changed(&self) {
+        let mut copy = self.copy.lock();
         // The next request reads anew.
-        self.copy.lock().read_at = None;
+        copy.read_at = None;
+        copy.changes += 1;
     }
 
     async fn find_in_copy<T>(&self, find: impl Fn(&TokenCopy) -> Option<T>) -> Result<Option<T>, Problem> {
         let now = self.clock.now();
         // The guard goes before the read below: no request waits for another's database.
-        let (found, age) = {
+        let (found, age, changes) = {
             let copy = self.copy.lock();
-            (find(&copy), copy.read_at.map(|read_at| (now - read_at).abs()))
+            (find(&copy), copy.read_at.map(|read_at| (now - read_at).abs()), copy.changes)
         };
         // Guesses with unknown tokens make it read about once a second.
         let bound = if found.is_some() { FRESH } else { FRESH_FOR_UNKNOWN };
@@ -74,10 +78,15 @@ impl TokenRegistry {
             return Ok(found);
         }
         let tokens = self.reader.call(ReadTokens).await?;
-        let mut copy = self.copy.lock();
         let by_hash = tokens.into_iter().map(|token| (token.hash, token)).collect();
-        *copy = TokenCopy { read_at: Some(now), by_hash };
-        Ok(find(&copy))
+        let read = TokenCopy { read_at: Some(now), changes, by_hash };
+        let found = find(&read);
+        let mut copy = self.copy.lock();
+        // What was read may be older than a change that came meanwhile: then the next request reads anew.
+        if copy.changes == changes {
+            *copy = read;
+        }
+        Ok(found)
     }
 }
 

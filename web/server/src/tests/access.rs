@@ -1,5 +1,8 @@
 //! Who is let in, with what, and what the others hear.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use actix_web::web;
@@ -127,6 +130,23 @@ async fn guessing_is_slow_and_known_tokens_of_others_go_on() {
 }
 
 #[actix::test]
+async fn tokens_that_changed_while_they_were_read_are_read_again() {
+    let (stub, context) = closed();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (count, changed) = (Arc::clone(&reads), context.clone());
+    stub.tokens_read(move |_| {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            changed.tokens.changed();
+        }
+        Ok(tokens())
+    });
+    for reads_so_far in [1, 2, 2] {
+        assert_ne!(get(&context, "/api/v1/alerts", "viewer").await.status, 401);
+        assert_eq!(reads.load(Ordering::SeqCst), reads_so_far);
+    }
+}
+
+#[actix::test]
 async fn a_person_logs_in_and_out() {
     let (_stub, context) = closed();
     let form = |token: &str| {
@@ -159,8 +179,8 @@ async fn a_person_logs_in_and_out() {
 #[actix::test]
 async fn tokens_are_made_shown_once_and_removed() {
     let (stub, context) = closed();
-    let stored = std::sync::Arc::new(std::sync::Mutex::new(None));
-    let seen = std::sync::Arc::clone(&stored);
+    let stored = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::clone(&stored);
     stub.add_token(move |add| {
         *seen.lock().unwrap() = Some(add.hash);
         Ok(())
