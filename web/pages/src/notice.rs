@@ -13,7 +13,7 @@ use crate::link::encode;
 const COOKIE: &str = "flowlord_notice";
 
 /// Browsers drop a cookie of more than 4 KB: a longer text is cut.
-const MAX_TEXT: usize = 1_000;
+const MAX_VALUE_BYTES: usize = 3_900;
 
 const GOOD: &str = "good";
 
@@ -48,13 +48,24 @@ impl Notice {
 
     /// Leads back to a page of ours, which tells it.
     pub fn back_to(&self, path: &str) -> HttpResponse {
-        let text: String = self.text.chars().take(MAX_TEXT).collect();
-        let mut value = String::new();
-        encode(&format!("{} {text}", if self.good { GOOD } else { "bad" }), &mut value);
-        // A cookie's value is percent-decoded, but a plus sign stays one.
-        let cookie = notice_cookie(value.replace('+', "%20"), Duration::MINUTE);
+        let cookie = notice_cookie(self.cookie_value(), Duration::MINUTE);
         // The browser goes on by GET, so that loading the page again sends no form again.
         HttpResponse::SeeOther().insert_header((LOCATION, path)).cookie(cookie).finish()
+    }
+
+    fn cookie_value(&self) -> String {
+        let mut value = format!("{}%20", if self.good { GOOD } else { "bad" });
+        for char in self.text.chars() {
+            let mut encoded = String::new();
+            encode(char.encode_utf8(&mut [0; 4]), &mut encoded);
+            // Counted as it is sent: a character takes up to twelve bytes.
+            if value.len() + encoded.len() > MAX_VALUE_BYTES {
+                break;
+            }
+            // A cookie's value is percent-decoded, but a plus sign stays one.
+            value.push_str(if encoded == "+" { "%20" } else { &encoded });
+        }
+        value
     }
 }
 
@@ -68,4 +79,26 @@ pub(crate) fn clear_notice(answer: &mut HttpResponse) {
 
 fn notice_cookie<'a>(value: String, max_age: Duration) -> Cookie<'a> {
     Cookie::build(COOKIE, value).path("/").http_only(true).same_site(SameSite::Lax).max_age(max_age).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_in_any_language_fits_into_a_cookie() {
+        for text in ["a b".repeat(2_000), "déjà vu ".repeat(900), "\u{1f6a8}".repeat(900)] {
+            let answer = Notice::bad(text.clone()).back_to("/");
+            let cookie = answer.cookies().next().expect("it has the notice");
+            assert!(cookie.value().len() <= MAX_VALUE_BYTES, "{}", cookie.value().len());
+            let decoded = percent_decoded(cookie.value());
+            let told = decoded.strip_prefix("bad ").expect("how it went comes first");
+            assert!(text.starts_with(told) && told.len() > 1_000, "{told}");
+        }
+    }
+
+    fn percent_decoded(value: &str) -> String {
+        let cookie = Cookie::parse_encoded(format!("{COOKIE}={value}")).expect("it is a cookie");
+        cookie.value().to_owned()
+    }
 }
