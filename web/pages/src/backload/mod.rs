@@ -189,15 +189,13 @@ async fn carry_out(context: &WebContext, form: &BackloadForm) -> Result<i64, Pro
     Ok(execute_backload(context, planned, background).await?.id)
 }
 
-pub(crate) async fn change_backload(context: ContextRef, path: Path<(String, String)>) -> Answer {
+pub(crate) async fn change_backload(context: ContextRef, request: HttpRequest, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let id = parse_backload_id(&number)?;
     let change = ChangeBackload { id, to: state_after(&change) };
-    let notice = match context.deps.backload.call(change).await {
-        Ok(stored) => Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())),
-        Err(error) => Notice::bad(error.detail),
-    };
-    Ok(notice.back_to(&PageLink::to(PATH).with("id", &id).href()))
+    let changed = context.deps.backload.call(change).await.map_err(Problem::from);
+    let told = changed.map(|stored| Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())));
+    Ok(Notice::after(&request, told).back_to(&PageLink::to(PATH).with("id", &id).href()))
 }
 
 impl BackloadChoices {

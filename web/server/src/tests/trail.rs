@@ -95,7 +95,8 @@ async fn a_form_that_failed_is_no_change() {
     let (stub, context, stored) = closed();
     stub.reload(|_| Err(Error::new(Code::Storage, "planned")));
     stub.pause(|_| Err(Error::new(Code::WorkflowUnknown, "planned")));
-    for path in ["/web/workflow/refresh", "/web/workflow/pause"] {
+    stub.change_backload(|_| Err(Error::new(Code::BackloadState, "planned")));
+    for path in ["/web/workflow/refresh", "/web/workflow/pause", "/web/backload/7/cancel"] {
         let form = request(Method::POST, path).insert_header(("content-type", "application/x-www-form-urlencoded"));
         assert_eq!(send(context.clone(), by_ann(form)).await.status, 303, "{path}");
     }
