@@ -90,6 +90,7 @@ struct DispatchPlace {
 
 impl Drop for DispatchPlace {
     fn drop(&mut self) {
+        // Before the last look: afterwards dispatch can put nothing in any more.
         self.answer.close();
         // Tasks that came while the worker went: nobody will work on them.
         for granted in self.answer.try_recv().into_iter().flatten().flatten() {
@@ -107,6 +108,7 @@ async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> A
     let _long_poll = waits(&context, &request, &lease)?;
     let Some(hang_up) = HangUp::of(&request) else { return granted(&context, lease, waiting).await };
     tokio::select! {
+        // In this order: where both are ready, tasks must not be sent to a worker that has gone.
         biased;
         // The worker may be gone: it gets no task. One that came meanwhile is given back.
         () = hang_up.wait() => json(StatusCode::OK, &LeaseAnswer { tasks: Vec::new() }),

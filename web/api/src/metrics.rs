@@ -81,6 +81,7 @@ fn show_backlog(context: &WebContext, backlog: &QueueBacklog, now: DateTime<Utc>
         let ready = backlog.ready.iter().find(|(known, ..)| known == topic);
         let (count, age) = ready.map_or((0, 0.0), |(_, count, since)| (*count, seconds(now - *since)));
         gauge!("flowlord_ready_tasks", "topic" => topic.clone()).set(number(count));
+        // A wall clock that was set back makes no negative age.
         gauge!("flowlord_oldest_ready_age_seconds", "topic" => topic.clone()).set(age.max(0.0));
         gauge!("flowlord_delayed_tasks", "topic" => topic.clone()).set(number(count_of(&backlog.delayed, topic)));
         gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(number(count_of(&backlog.leased, topic)));

@@ -218,10 +218,12 @@ async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt
         let later = FindLaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
         let later = context.deps.view_reader.call(later).await?;
         let read = tasks.len();
+        // What was retried or rerun already must not run twice: only the latest attempt is chosen.
         let latest: Vec<_> =
             tasks.into_iter().zip(later).filter(|(_, later)| later.is_none()).map(|(task, _)| task).collect();
         skipped += read - latest.len();
         chosen.extend(latest);
+        // Asked after each page: a wide filter would else load the whole history first.
         if chosen.len() > MOST {
             let detail = format!("these are more than {MOST} tasks: choose fewer, by from and to");
             return Err(Problem::invalid(detail));

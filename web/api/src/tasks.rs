@@ -38,6 +38,7 @@ async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> 
     let is_list = first_byte(&body) == Some(b'[');
     let tasks = if is_list {
         let texts: Vec<&RawValue> = from_json(&body)?;
+        // One mistake refuses the whole list, so that it can be mended and sent again without doubling tasks.
         let read = texts
             .into_iter()
             .enumerate()

@@ -80,6 +80,7 @@ fn dry_run(context: ContextRef, planned: Arc<PlannedBackload>) -> HttpResponse {
                         .await
                         .map_err(|problem| broken_off(&problem))?;
                     let text = tasks(&page.tasks, written == 0);
+                    // They are written at the end and wait in memory until then, so not all of a million may.
                     let room = MAX_BACKLOAD_FAILURES.saturating_sub(failed.len());
                     failed.extend(page.failed.into_iter().take(room));
                     let written = written + page.tasks.len();

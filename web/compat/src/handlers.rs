@@ -60,9 +60,10 @@ async fn show_info(context: ContextRef) -> Answer {
     Ok(json_text(StatusCode::OK, info))
 }
 
-/// The attempts of a chain; zero values for one that nobody knows.
+/// The attempts of a chain.
 async fn show_task(context: ContextRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
+    // The reference system answers an unknown id with zero values and 200: its clients expect no 404.
     let attempts = if id.is_empty() { Vec::new() } else { context.deps.view_reader.call(ReadChain { id }).await? };
     Ok(json_text(StatusCode::OK, task::chain(&attempts)))
 }
@@ -70,6 +71,7 @@ async fn show_task(context: ContextRef, path: Path<String>) -> Answer {
 /// How today's tasks ended, as text or, when nothing but JSON is accepted, as that.
 async fn recap(context: ContextRef, request: HttpRequest) -> Answer {
     let recap = read_recap(&context).await?;
+    // This text exactly, as the reference system compares it: a browser that accepts JSON among others gets the text.
     if request.headers().get(ACCEPT).is_some_and(|accept| accept == "application/json") {
         return Ok(json_text(StatusCode::OK, recap.json()));
     }
@@ -123,6 +125,7 @@ async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
     let mut files = found.added;
     files.extend(found.changed);
     files.sort();
+    // A dash before its name is how the reference system lists a file that is gone.
     files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
     let updated = time(context.deps.kit.now());
     // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
@@ -157,6 +160,7 @@ async fn notify(context: ContextRef, request: HttpRequest) -> Answer {
     let message = NewMessage {
         route: "default".to_owned(),
         kind: "test".to_owned(),
+        // The outbox takes each key once, and each test is to be sent.
         key: format!("test:{}", context.deps.kit.ids().next_uid(now)),
         payload,
     };
@@ -208,9 +212,11 @@ async fn workflow(context: ContextRef, path: Path<String>) -> Answer {
     if path.is_empty() {
         return listing(&context, path).await;
     }
+    // No such file: it may be a folder, which the reference system lists by the same path.
     let Some(record) = context.deps.view_reader.call(ReadWorkflow { path: path.to_owned() }).await? else {
         return listing(&context, path).await;
     };
+    // Answered with its content, a file that never loaded would look empty.
     if record.content.is_empty() && !record.problem.is_empty() {
         let detail = format!("`{path}` never loaded: {}", record.problem);
         return Err(Problem::new(Code::WorkflowUnknown, detail));

@@ -105,6 +105,7 @@ fn entries(
             // A phase that can't start has no times; one whose schedule never fires has Go's zero time.
             if next.is_some() || phase.problems.is_empty() {
                 let all = times.entry(name).or_default();
+                // The schedules of one name are one entry: the next run of any of them, and the last of any.
                 all.0 = all.0.into_iter().chain(next).min();
                 all.1 = all.1.max(last);
             }
@@ -181,10 +182,11 @@ fn paths(workflows: &Workflows, from: &Phase, room: &mut usize) -> Vec<String> {
     paths
 }
 
-/// The phases that follow one; those of a name are one step of a path.
+/// The phases that follow one.
 fn followers<'a>(workflows: &'a Workflows, phase: &Phase) -> Vec<&'a Phase> {
     let mut children: Vec<&Phase> =
         workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job).collect();
+    // Phases of one name are one step of a path: they lead on to the same followers.
     children.dedup_by(|a, b| a.task == b.task);
     children
 }

@@ -43,6 +43,7 @@ pub fn chain(attempts: &[Attempt]) -> String {
     compact(&ChainDocument {
         last_update: time_or_none(attempts.iter().filter_map(last_news).max()),
         completed: attempts.iter().any(|attempt| attempt.result.is_some()),
+        // Go writes a list that nothing was put into as `null`.
         events: (!attempts.is_empty()).then(|| attempts.iter().map(event).collect()),
     })
 }

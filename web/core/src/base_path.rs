@@ -14,7 +14,7 @@ use actix_web::web::Bytes;
 /// The attributes whose values are links, as templates write them.
 const LINKS: [&str; 5] = [" href=\"", " src=\"", " action=\"", " formaction=\"", " data-events=\""];
 
-/// How every path that is routed begins. A base path that begins so could not be told from one of them.
+/// How every path that is routed begins.
 pub const OWN_PARTS: &[&str] = &[
     "api", "assets", "backload", "healthz", "hooks", "info", "login", "logout", "metrics", "notify", "readyz", "recap",
     "refresh", "rerun", "slack", "status", "task", "web", "workflow",
@@ -25,6 +25,7 @@ pub fn public_url(text: &str) -> Result<String, String> {
     let (origin, parts) =
         split_url(text).map_err(|what| format!("`{text}`: {what}, like https://flow.example.org/flowlord"))?;
     match parts.first() {
+        // Requests without the base path are answered, too: a path could then mean either.
         Some(first) if OWN_PARTS.contains(first) => Err(format!(
             "`{text}`: paths of the service itself begin with /{first}, so write another path, like /flowlord/{first}"
         )),
@@ -134,6 +135,7 @@ impl BasePath {
     }
 
     fn put_cookies(&self, headers: &mut HeaderMap) {
+        // Each cookie is a header of its own: all are taken out before the first is put back.
         let cookies: Vec<HeaderValue> = headers.remove(SET_COOKIE).collect();
         for value in cookies {
             headers.append(SET_COOKIE, self.narrow_cookie(&value).unwrap_or(value));

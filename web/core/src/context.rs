@@ -152,6 +152,7 @@ impl WebContext {
 
     /// `/readyz` answers 503 from now on, and no new work begins.
     pub fn turn_unready(&self) {
+        // Nothing else is published with it: a request that sees it late could as well have come a moment earlier.
         self.stopping.store(true, Ordering::Relaxed);
     }
 
@@ -176,6 +177,7 @@ impl WebContext {
 
     pub fn check_connections(&self) -> Result<(), Problem> {
         let (open, most) = (self.connections.open(), self.config.limits.connections);
+        // The connection that asks is counted already.
         if open <= most {
             return Ok(());
         }

@@ -70,9 +70,10 @@ pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(Bo
     Ok((format, read_body(request, payload, MAX_RESULTS).await?))
 }
 
-/// Reads results that a message bus pushes: whatever it calls them, they are JSON.
+/// Reads results that a message bus pushes.
 pub async fn pushed_results_body(request: &HttpRequest, payload: Payload) -> Result<(BodyFormat, Bytes), Problem> {
     refuse_packed(request)?;
+    // A message bus names its own type, or none that fits: the body itself tells what it is.
     let format = body_format(request).unwrap_or(BodyFormat::Json);
     Ok((format, read_body(request, payload, MAX_RESULTS).await?))
 }
@@ -174,7 +175,9 @@ async fn discard_rest(payload: &mut Payload) {
 
 /// Reads an object; an empty body is one without fields.
 pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Problem> {
+    // Where every field has a default, `curl -X POST` without a body is a complete request.
     let text = if first_byte(body).is_none() { b"{}" } else { body };
+    // Serde would read an array as the fields of the object in their order.
     if first_byte(text).is_some_and(|byte| byte != b'{') && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
         return Err(Problem::new(Code::InvalidJson, format!("this must be an object, like {example}")));
     }
@@ -190,6 +193,7 @@ pub fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
 fn unknown_field(message: &str, path: &str) -> Option<String> {
     let mut words = message.strip_prefix("unknown field `")?.split('`');
     let name = words.next()?;
+    // Serde puts each known name in backticks, with words or a comma in between.
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
     Some(format!("unknown field `{path}`: {}", meant(name, &known)))
 }
@@ -197,6 +201,7 @@ fn unknown_field(message: &str, path: &str) -> Option<String> {
 fn explain_mistake<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Problem {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let detail = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        // The value itself is fine, so the mistake is what stands behind it.
         Ok(_) => reader.end().err().map(|err| err.to_string()).unwrap_or_default(),
         Err(err) if let Some(hint) = unknown_field(&err.inner().to_string(), &err.path().to_string()) => hint,
         Err(err) if err.inner().is_data() && err.path().iter().next().is_some() => {

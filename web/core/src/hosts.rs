@@ -37,6 +37,7 @@ impl OwnHosts {
             let is_of_a_program = is_watch || request.headers().contains_key(AUTHORIZATION);
             return Err(foreign_origin(self.unknown_name(host, is_of_a_program)));
         }
+        // What only reads may be linked to from anywhere, like from a message in Slack.
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
         }
@@ -81,6 +82,7 @@ impl OwnHosts {
         name.eq_ignore_ascii_case("localhost")
             // An address isn't a name that could be made to point elsewhere.
             || bare.parse::<IpAddr>().is_ok()
+            // Browsers resolve these to this machine themselves: no name server can point them elsewhere.
             || name.to_ascii_lowercase().ends_with(".localhost")
             || self.public.as_deref().is_some_and(|public| name_of(public).eq_ignore_ascii_case(name))
     }
@@ -113,6 +115,7 @@ fn url_authority(url: &str) -> Option<&str> {
 
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
+        // The last colon of an IPv6 address in brackets begins no port.
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(']') => name,
         _ => host,
     }

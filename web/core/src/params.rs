@@ -37,6 +37,7 @@ impl QueryParams {
         // Forms send their empty fields, too.
         let mut values = self.0.all_values(name).filter(|value| !value.is_empty());
         let first = values.next();
+        // Which of them counts would be a guess.
         if values.next().is_some() {
             return Err(Problem::invalid(format!("`{name}` is given more than once: give it once")));
         }
@@ -45,6 +46,7 @@ impl QueryParams {
 
     /// All values of a parameter that may be repeated or comma-separated.
     pub fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        // Forms repeat a field for each box that is ticked; people write commas.
         self.0.all_values(name).flat_map(|values| values.split(',')).map(str::trim).filter(|value| !value.is_empty())
     }
 
@@ -87,6 +89,7 @@ impl QueryParams {
     pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         parse_instant(text).map(Some).ok_or_else(|| {
+            // A `+` before a zone reads as a space unless it is escaped: a common mistake in times.
             let plus = lost_plus(text);
             let expected = format_args!("a time like 2026-01-15T03:00:00Z, or a day like 2026-01-15{plus}");
             Problem::wrong_value(name, text, expected)
@@ -139,6 +142,7 @@ pub fn meant(name: &str, known: &[&str]) -> String {
 /// A day from its first instant up to but without the next one's.
 pub fn day(date: NaiveDate) -> (DateTime<Utc>, DateTime<Utc>) {
     let from = midnight(date);
+    // The last day that chrono can hold has no next one: it counts as empty.
     (from, from.checked_add_signed(TimeDelta::days(1)).unwrap_or(from))
 }
 

@@ -199,8 +199,9 @@ impl Route {
         self.documentation.is_some()
     }
 
-    /// What the OpenAPI document says of each of its methods. HEAD goes without saying.
+    /// What the OpenAPI document says of each of its methods.
     fn operations(&self) -> impl Iterator<Item = Operation> {
+        // HEAD is a GET without its body: documented, it would double every path.
         let methods = self.methods.iter().filter(|method| **method != Method::HEAD);
         self.documentation.into_iter().flat_map(move |documentation| {
             methods.clone().map(move |method| documentation(Operation::new(method, self.path, self.role)))

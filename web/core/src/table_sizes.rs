@@ -51,6 +51,7 @@ impl TableSizes {
 
     fn put_count(&self, counted: Option<CountedTables>) {
         let mut state = self.0.lock();
+        // Also after a failure: else nobody would count again before a restart.
         state.is_counting = false;
         if counted.is_some() {
             state.counted = counted;
@@ -86,6 +87,7 @@ async fn count_tables(reader: &DatabaseReader, names: Vec<String>, now: DateTime
         match reader.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
             Ok(size) => tables.push(size),
             Err(err) => {
+                // With one left out, the others would look like the whole database.
                 log::warn!("event=table_not_measured error={err}");
                 return None;
             }

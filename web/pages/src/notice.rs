@@ -12,7 +12,7 @@ use crate::link::encode;
 
 const COOKIE: &str = "flowlord_notice";
 
-/// Browsers drop a cookie of more than 4 KB: a longer text is cut.
+// Browsers drop a cookie of more than 4 KB: a longer text is cut.
 const MAX_VALUE_BYTES: usize = 3_900;
 
 const GOOD: &str = "good";

@@ -33,6 +33,7 @@ fn exact(at: DateTime<Utc>) -> String {
 
 /// A length of time with no more digits than people read.
 pub(crate) fn span(span: TimeDelta) -> String {
+    // Workers tell times by their own clocks, which may be behind.
     let span = span.max(TimeDelta::zero());
     // Milliseconds tell short tasks apart; of longer ones they are noise.
     let rounded = if span < TimeDelta::seconds(10) {

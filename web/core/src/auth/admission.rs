@@ -92,6 +92,7 @@ enum PresentedProof {
 }
 
 fn presented_proof(request: &ServiceRequest) -> Option<PresentedProof> {
+    // Also a header that can't be read counts: a cookie must not stand in for a token that is wrong.
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let token = header.to_str().ok().and_then(|text| text.split_once(' '));
         return Some(match token {

@@ -43,6 +43,7 @@ impl TrustedProxies {
 
     pub fn is_https(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
         let said = headers.get(FORWARDED_PROTO).is_some_and(|value| value.as_bytes() == b"https");
+        // Anyone can send the header; only from a proxy of ours does it mean something.
         said && peer.is_some_and(|peer| self.is_trusted(peer))
     }
 }
@@ -54,6 +55,7 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
 
 /// An address as proxies write it, with or without a port.
 fn parse_address(name: &str) -> Option<IpAddr> {
+    // Some proxies write IPv6 in brackets, and some add the port.
     let plain = name.trim_start_matches('[').trim_end_matches(']');
     plain.parse().ok().or_else(|| name.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }

@@ -50,6 +50,7 @@ fn session_mac(hash: &TokenHash, name: &str, expires: i64) -> Hmac<Sha256> {
     let mut key = [0; 64];
     key[..hash.len()].copy_from_slice(hash);
     let mut signing = Hmac::<Sha256>::new(&key.into());
+    // The first word keeps a signature of anything else with this key from passing as a session.
     signing.update(format!("session.{name}.{expires}").as_bytes());
     signing
 }
@@ -59,6 +60,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
+    // Below, it is cut after every second byte, which must not be inside a character.
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }

@@ -154,6 +154,7 @@ fn size_text(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a figure to show")]
     let mut size = bytes as f64 / 1e3;
     let mut unit = 0;
+    // From here on the one digit that is shown would round it up to 1000.0.
     while size >= 999.95 && unit + 1 < UNITS.len() {
         size /= 1e3;
         unit += 1;
@@ -177,8 +178,9 @@ fn actor_rows(actors: &Value, metrics: &str) -> Vec<ActorRow> {
         .collect()
 }
 
-/// How many messages an actor hasn't answered: the metrics count that, its own answer doesn't say it.
+/// How many messages an actor hasn't answered.
 fn messages_in_flight(actor: &str, metrics: &str) -> String {
+    // The metrics count them; an actor's own answer doesn't say it.
     let label = format!("flowlord_messages_under_way{{actor=\"{actor}\"}} ");
     metrics.lines().find_map(|line| line.strip_prefix(&label)).unwrap_or("0").to_owned()
 }

@@ -73,9 +73,10 @@ impl BackloadRow {
         }
     }
 
-    /// Leads to its tasks, by the day of the request: they are created then, for other times.
+    /// Leads to the tasks that it created.
     pub(super) fn tasks_href(&self) -> Option<String> {
         let order = self.order.as_ref()?;
+        // By the day of the request: they are created then, whatever times they are about.
         let day = self.stored.requested.date_naive();
         let link = PageLink::to("/web/task").with("type", &order.topic).with("date", &day);
         Some(if order.job.is_empty() { link } else { link.with("job", &order.job) }.href())
