@@ -54,6 +54,7 @@ fn last_month(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
 
 /// A time cut to its hour.
 pub fn cut_to_hour(time: DateTime<Utc>) -> DateTime<Utc> {
+    // chrono cuts only what fits into 64 bits of nanoseconds: the years 1677 to 2262.
     time.duration_trunc(TimeDelta::hours(1)).unwrap_or(time)
 }
 

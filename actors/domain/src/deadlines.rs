@@ -295,6 +295,7 @@ fn was_tried_again(attempt: &Attempt, others: &[&Attempt]) -> bool {
 }
 
 fn is_complete(attempt: &Attempt) -> bool {
+    // `warn` asks for no retry and no alert, so it is an end as well.
     matches!(attempt.result, Some(TaskResult::Complete | TaskResult::Warn))
 }
 

@@ -81,6 +81,7 @@ fn rename_attempt(text: &str, uid: Uid) -> String {
 
 /// The meta files that must be read to know what follows from a result.
 pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &WorkerOutcome) -> Vec<String> {
+    // No child starts then, so no file is read for one.
     if outcome.result != TaskResult::Complete || task.cancelled {
         return Vec::new();
     }
@@ -260,6 +261,7 @@ impl<'a> DecisionDraft<'a> {
 
     fn retry_or_give_up(&mut self, ids: &mut dyn IdSource) {
         let Some(phase) = self.workflows.phase_for(&self.workflow, &self.task.topic, &self.job) else {
+            // Nothing says how often to retry it. The reference system only logged that, and nobody heard of it.
             self.add_alert(AlertKind::UnknownPhase, self.decision.msg.clone());
             return;
         };

@@ -176,6 +176,7 @@ fn split_digits(text: &str) -> (&str, &str) {
 fn nanos_of_unit(name: &str, days: bool) -> Option<i128> {
     Some(match name {
         "ns" => NANO,
+        // The micro sign and the Greek letter look alike, and Go takes both.
         "us" | "µs" | "μs" => MICRO,
         "ms" => MILLI,
         "s" => SECOND,

@@ -93,6 +93,7 @@ fn strip_chunk<'a>(text: &'a [char], chunk: &[GlobItem]) -> Option<&'a [char]> {
 
 /// Reads a class up to its end.
 fn read_class(rest: &mut std::str::Chars<'_>) -> Option<GlobItem> {
+    // `!` negates in a shell, but not in Go.
     let negated = rest.as_str().starts_with('^');
     if negated {
         rest.next();

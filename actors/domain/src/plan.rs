@@ -103,6 +103,7 @@ impl<'a> SlotPlan<'a> {
     ) -> Self {
         let mut crons: Vec<_> =
             workflows.phases().filter_map(|phase| Some((phase, phase.rule.schedule.as_ref()?))).collect();
+        // Slots of the same instant come in this order, so that a plan reads the same each time.
         crons.sort_by_cached_key(|(phase, _)| (phase.workflow.clone(), phase.task_name()));
         let firsts = crons.iter().enumerate();
         let due = firsts.filter_map(|(n, (_, schedule))| Some(Reverse((schedule.first_from(from)?, n))));

@@ -182,6 +182,7 @@ pub fn lost_plus(time: &str) -> String {
 }
 
 fn parse_pair(pair: &str) -> Result<(String, String), QueryError> {
+    // It once separated pairs, and Go has refused it since 1.17: what was meant can't be told.
     if pair.contains(';') {
         return Err(QueryError::Semicolon { pair: pair.to_owned() });
     }
@@ -209,6 +210,7 @@ pub(crate) fn unescape_text(text: &str, is_query: bool) -> Result<String, String
         }
         i += 1;
     }
+    // A text of Go holds any bytes; here all texts are UTF-8, so what isn't is marked, not refused.
     Ok(String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
 }
 
@@ -221,6 +223,7 @@ fn hex_byte(digits: &[u8]) -> Option<u8> {
 fn escape_text(text: &str, is_key: bool, out: &mut String) {
     for c in text.chars() {
         match c {
+            // No more than these, which would be read back as something else: people read and search metas.
             '%' => out.push_str("%25"),
             '&' => out.push_str("%26"),
             '+' => out.push_str("%2B"),

@@ -50,12 +50,13 @@ impl RetryDelay {
     pub fn delay_before(self, retry: u32, random: u64) -> TimeDelta {
         match self {
             Self::Default => DEFAULT_DELAY,
-            // What failed together must not come back together.
+            // What failed together must not come back together: the reference system added up to 40 %, too.
             Self::Flat(base) => base + uniform_share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random),
             Self::Exponential { base, max } => {
                 // The 32nd doubling leaves no number.
                 let factor = 1_i32.checked_shl(retry.saturating_sub(1)).filter(|factor| *factor > 0);
                 let grown = factor.and_then(|factor| base.checked_mul(factor)).unwrap_or(max);
+                // Anything from nothing to the whole of it: of all ways to spread retries this one spreads them most.
                 uniform_share(grown.min(max), random)
             }
         }

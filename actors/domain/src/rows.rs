@@ -97,6 +97,7 @@ fn find_delimiter(text: &str) -> u8 {
         is_quoted ^= *byte == b'"';
         !is_quoted
     });
+    // Where the comma is the decimal sign, spreadsheets write semicolons.
     [b',', b';', b'\t'].into_iter().find(|byte| header.contains(byte)).unwrap_or(b',')
 }
 

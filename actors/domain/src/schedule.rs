@@ -129,6 +129,7 @@ impl<'a> StartingSlot<'a> {
         }
         // An offset beyond the end of time counts as none.
         let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
+        // A slot has no parent whose meta could have the keys.
         let rows = phase_rows(phase, files, |_| false)?;
         let mut slot = Self { phase, time, rows, count_tasks: 1 };
         slot.count_tasks = slot.as_batch().map_or(1, |batch| batch.count_tasks());

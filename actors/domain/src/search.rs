@@ -149,6 +149,7 @@ fn read_term(text: &str) -> Result<(SearchTerm, &str), SearchError> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
+    // After any other word a colon belongs to the text, as in `s3://lake`.
     let named = begin.split_once(':').and_then(|(name, rest)| Some((SearchField::by_name(name)?, rest)));
     let (field, value) = named.unwrap_or((SearchField::Any, begin));
     let (value, rest) = value_of(value)?;
@@ -212,6 +213,7 @@ fn result_name(row: &SearchedTask<'_>) -> &'static str {
 
 /// Within `topic:job`, as people write it.
 fn is_in_name(row: &SearchedTask<'_>, text: &str) -> bool {
+    // Joining the two costs a copy for each row, which is worth it only where the text can reach across.
     if !text.contains(':') {
         return contains_text(row.topic, text) || contains_text(row.job, text);
     }

@@ -99,6 +99,7 @@ pub fn replay_alerts(
     let mut own: Vec<Vec<&RecordedAlert>> = vec![Vec::new(); ladders.len()];
     for alert in alerts.iter().filter(|alert| alert.at >= from && alert.at < to) {
         let mut takers = ladders.iter().zip(&mut own);
+        // Only the first that matches takes it, as when it was raised.
         let taker = takers.find(|(it, _)| it.matcher.matches(&alert.topic, &alert.job, &alert.workflow));
         if let Some((_, own)) = taker {
             own.push(alert);

@@ -50,6 +50,7 @@ pub struct SummaryLine {
 
 impl fmt::Display for SummaryLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The columns that the reference system's messages have.
         write!(f, "{:<35}{:>5}", format!("{}:", self.key), self.count)?;
         match self.time_range.as_str() {
             "" => Ok(()),

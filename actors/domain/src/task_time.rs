@@ -41,6 +41,7 @@ pub fn info_time(info: &str) -> Option<DateTime<Utc>> {
     const DAYS: &[&str] = &["day", "date"];
     // What is no URL has no time at all, as in the reference.
     let path = info_path(info)?;
+    // The finest time counts, wherever it stands: so the reference system searched.
     let parameter = [(SECONDS, SECOND), (HOURS, HOUR), (DAYS, DAY)]
         .into_iter()
         .find_map(|(keys, shape)| parse_time(find_parameter(info, keys, shape)?));
@@ -84,6 +85,7 @@ fn find_parameter<'a>(text: &'a str, keys: &[&str], shape: &str) -> Option<&'a s
     let mut places = (1..bytes.len()).filter(|at| has_shape(&bytes[*at..], shape));
     let at = places.find(|at| {
         let before = bytes[..*at].strip_suffix(b"=").or_else(|| bytes[..*at].strip_suffix(b":"));
+        // Only the end of a name is compared, as by the reference system: `start_date=` is a `date=`, too.
         before.is_some_and(|before| keys.iter().any(|key| before.ends_with(key.as_bytes())))
     })?;
     Some(&text[at..at + shape.len()])

@@ -34,6 +34,7 @@ use crate::ids::IdSource;
 pub fn render_template(template: &str, time: Option<NaiveDateTime>, host: &str, ids: &mut dyn IdSource) -> String {
     // Tasks that are about no time have no use for its parts.
     let Some(time) = time.filter(|time| !is_zero(*time)) else { return template.to_owned() };
+    // From there on the reference system left everything as written, unless the template began with it.
     let end = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());
     let (text, rest) = template.split_at(end);
     replace_tokens(text, |token| value_of(token, time, host, ids)) + rest
@@ -114,6 +115,7 @@ enum TemplateToken {
 impl TemplateToken {
     fn parse(token: &str) -> Option<Self> {
         Some(match token {
+            // `{MIN}` was no token of the reference system; the names further down it took in any case.
             "min" => Self::Time("%M"),
             "TS" | "ts" => Self::Time("%Y%m%dT%H%M%S"),
             "SLUG" | "HOUR_SLUG" => Self::Time("%Y/%m/%d/%H"),
@@ -137,6 +139,7 @@ impl TemplateToken {
 fn value_of(token: &str, time: NaiveDateTime, host: &str, ids: &mut dyn IdSource) -> Option<String> {
     Some(match TemplateToken::parse(token)? {
         TemplateToken::Time(format) => time.format(format).to_string(),
+        // The reference system took the first eight digits of a UUID.
         TemplateToken::Uuid => format!("{:08x}", ids.random_bits() >> 32),
         TemplateToken::Host => host.to_owned(),
         TemplateToken::Pod => pod_of_host(host).to_owned(),

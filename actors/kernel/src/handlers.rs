@@ -10,6 +10,7 @@ macro_rules! handlers {
     ($actor:ty { $($list:tt)* }) => {
         $crate::handlers!(@each $actor; $($list)*);
 
+        // In the same mailbox as all else: an actor that hangs must not answer.
         impl $crate::macros::actix::Handler<$crate::Ping> for $actor {
             type Result = $crate::Result<$crate::Pong>;
 

@@ -23,6 +23,7 @@ impl WorkCounter {
     /// Begins a piece of work.
     #[must_use]
     pub fn begin(&self) -> WorkGuard {
+        // Before the other count: who looks in between sees work, and doesn't take it for idleness.
         self.0.busy.fetch_add(1, Ordering::SeqCst);
         self.0.begun.fetch_add(1, Ordering::SeqCst);
         WorkGuard(Arc::clone(&self.0))

@@ -63,8 +63,9 @@ impl WorkflowCatalog {
     }
 
     /// Whether files that were there are gone with all else: more likely a disk isn't mounted than that people removed
-    /// them. A file that is the only one may be removed.
+    /// them.
     pub(crate) fn is_unmounted(&self, found: &FoundFiles<ScannedFile>) -> bool {
+        // A file that is the only one may be removed.
         let files = self.entries.keys().filter(|path| !is_special(path));
         found.is_bare && files.count() > 1
     }

@@ -51,6 +51,7 @@ pub fn read_folder(root: &Path) -> io::Result<FoundFiles<FileContent>> {
 }
 
 pub(crate) fn is_named_as_workflow(path: &Path) -> bool {
+    // The reference system read every file, so that a README or an editor's swap file kept it from starting.
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 

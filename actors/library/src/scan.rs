@@ -41,6 +41,7 @@ pub(crate) async fn scan_files(
 ) -> Result<ScanOutcome> {
     let catalog = match catalog {
         Some(catalog) => catalog,
+        // The first scan of this process: what an earlier one knew is in rows.
         None => WorkflowCatalog::from_records(deps.reader.call(ReadWorkflows).await?, config.zone),
     };
     let (found, watch) = match config.files.root.as_local() {

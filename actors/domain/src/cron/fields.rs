@@ -110,6 +110,7 @@ impl CronFields {
 impl FieldBounds {
     fn parse_set(&self, field: &str) -> Result<DaySet, CronError> {
         let mut set = DaySet { bits: 0, any: false };
+        // robfig/cron passes over empty parts, so files with `1,,5` work.
         for part in field.split(',').filter(|part| !part.is_empty()) {
             let (bits, any) = self.parse_range(part)?;
             set.bits |= bits;

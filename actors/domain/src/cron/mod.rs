@@ -147,6 +147,7 @@ impl CronSchedule {
 }
 
 fn split_zone(spec: &str, zone: Tz) -> Result<(Tz, &str), CronError> {
+    // robfig/cron takes both names, and panics where no schedule follows.
     let Some(rest) = spec.strip_prefix("CRON_TZ=").or_else(|| spec.strip_prefix("TZ=")) else {
         return Ok((zone, spec));
     };

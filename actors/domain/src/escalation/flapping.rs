@@ -68,6 +68,7 @@ impl OpenIncident {
         new_lines: &BTreeMap<String, NewAlerts>,
     ) -> bool {
         let after_quiet = std::mem::take(&mut self.eased);
+        // Something else fails, too: that is news, however often the rest came back.
         if !new_lines.keys().all(|line| self.lines.contains_key(line)) {
             return false;
         }

@@ -28,6 +28,7 @@ impl RowReader {
         let mut bytes = Vec::new();
         let read = if name.to_ascii_lowercase().ends_with(".gz") {
             // Bounded after unpacking: a small file may unpack to anything.
+            // A file that was appended to has several gzip members, of which a plain decoder reads the first.
             MultiGzDecoder::new(packed).take(left + 1).read_to_end(&mut bytes)
         } else {
             packed.take(left + 1).read_to_end(&mut bytes)
