@@ -59,6 +59,7 @@ pub(crate) async fn at_start(
     now: DateTime<Utc>,
 ) -> anyhow::Result<Option<HandledDamage>> {
     let data = lock.folder();
+    // Taken for damage: the full check that follows harms nothing, and a mark passed over might.
     let mark = DamageMark::read(data).unwrap_or_else(|err| unreadable_mark(&err, now));
     let why = match (look_at_database(data, mark.seen.is_some()).await?, mark.seen) {
         (DatabaseCondition::Sound, None) => {
@@ -76,6 +77,7 @@ pub(crate) async fn at_start(
     match newest_sound(&wanted, stores, lock, now).await {
         Ok(Some(done)) => leave_mark(data, now, true, recovery_text(&done, &why, now)).map(Some),
         Ok(None) if why == RestoreReason::Gone => {
+            // The new, empty database must not inherit the mark of the one that is gone.
             DamageMark::remove(data)?;
             Ok(None)
         }
@@ -160,6 +162,7 @@ fn single_snapshot(
             anyhow::ensure!(path.exists(), "{from} doesn't exist: name a snapshot or its folder with --from");
             path.is_file()
         }
+        // A store can't be asked whether something is a folder: the name must tell.
         None => from.name().is_some_and(|name| name.ends_with(".db")),
     };
     let Some(name) = from.name().filter(|_| one) else { return Ok(None) };
@@ -189,6 +192,7 @@ async fn newest_sound(
                 log::error!("event=snapshot_unusable location={:?} error={err:?}", place.location(&found.name));
                 bad += 1;
             }
+            // Not the snapshot's fault, so an older one would lose history and mend nothing.
             Err(err) => return Err(err.into()),
         }
     }
@@ -271,7 +275,7 @@ async fn restore_one(
     done
 }
 
-/// The snapshot with the log that goes on from it; without it, where with it the database isn't sound.
+/// The snapshot with the log that goes on from it, where that can be used.
 async fn restore_with_log(
     place: &BackupPlace,
     name: &str,
@@ -288,6 +292,7 @@ async fn restore_with_log(
     }
     match restoring.finish(place.location(name), now) {
         Err(RestoreError::Log(err)) => {
+            // With its changes it isn't sound; without them it is older, but whole.
             log::error!("event=log_unusable snapshot={name:?} error={err:?}");
             let restored = begin_restore(file, data, wanted.force).await?.finish(place.location(name), now)?;
             let ended = Some(format!("the changes after it can't be used: {err}"));

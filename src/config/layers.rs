@@ -73,6 +73,7 @@ pub(super) fn load_layers(sources: &Sources) -> ConfigLayers {
     for (key, value) in &sources.defaults {
         layers.add(ValueLayer::unnamed(key, value));
     }
+    // Below the file: they are the defaults of an image, and the file is its operator's.
     layers.add_variables(&sources.env, "image variable", key_of_image);
     if let Some(layer) = file_layer(sources, &mut layers) {
         layers.add(layer);
@@ -160,6 +161,7 @@ fn key_of_image(variable: &str) -> Option<String> {
 }
 
 fn key_of_name(name: &str) -> String {
+    // Two underscores, as one of them belongs to names like `min_frequency`.
     name.to_lowercase().replace("__", ".")
 }
 
@@ -200,6 +202,7 @@ fn read_file(path: &Path) -> Result<Dict, String> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let data = match extension.to_lowercase().as_str() {
         "json" => Json::string(text).data(),
+        // The reference system took these: read as TOML, they would give errors that explain nothing.
         "yaml" | "yml" | "env" => return Err(format!("{name}: write the configuration as TOML or JSON")),
         _ => Toml::string(text).data(),
     };

@@ -100,9 +100,10 @@ impl ValueReader {
         self.parse(key, least, |text| duration_within(text, least, most))
     }
 
-    /// The longest pause between summaries: 16 times the shortest one unless it is given.
+    /// The longest pause between summaries.
     pub(super) fn longest_pause(&mut self, key: &str, shortest: TimeDelta) -> TimeDelta {
         if self.text(key).is_empty() {
+            // Sixteen times the shortest, as in the reference system: four doublings lead there.
             return shortest * 16;
         }
         let longest = TimeDelta::days(30).max(shortest);
@@ -177,6 +178,7 @@ impl ValueReader {
             let with_scheme = ["http://", "https://"].iter().any(|s| text.len() > s.len() && text.starts_with(s));
             match text {
                 "" => Ok(None),
+                // Paths are put behind it, and begin with a slash.
                 url if with_scheme => Ok(Some(url.trim_end_matches('/').to_owned())),
                 other => Err(format!("`{other}`: write an address that begins with http:// or https://")),
             }
@@ -239,6 +241,7 @@ fn text_of(value: &Value) -> String {
             None => number.to_f64().unwrap_or_default().to_string(),
         },
         Value::Char(_, letter) => letter.to_string(),
+        // Variables and flags can't hold lists: there, too, commas separate the items.
         Value::Array(_, items) => items.iter().map(text_of).collect::<Vec<_>>().join(","),
         Value::Empty(..) | Value::Dict(..) => String::new(),
     }

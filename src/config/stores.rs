@@ -51,6 +51,7 @@ fn gcs_key(from: &mut ValueReader) -> Option<HmacKey> {
 /// The variables that other programs read about object stores, too.
 pub(super) fn variables(env: &[(String, String)]) -> Vec<(String, HiddenValue)> {
     let of_stores = env.iter().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("GOOGLE_"));
+    // Templates of containers leave variables empty that nobody set.
     let set = of_stores.filter(|(_, value)| !value.is_empty());
     set.map(|(name, value)| (name.clone(), HiddenValue::new(value))).collect()
 }
