@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use figment::providers::{Format as _, Json, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
 use flowlord_domain::bom;
@@ -200,12 +199,11 @@ fn read_file(path: &Path) -> Result<Dict, String> {
     let text = std::fs::read_to_string(path).map_err(|err| format!("{name} can't be read: {err}"))?;
     let text = bom::skip_mark(&text);
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let data = match extension.to_lowercase().as_str() {
-        "json" => Json::string(text).data(),
+    let values = match extension.to_lowercase().as_str() {
+        "json" => serde_json::from_str(text).map_err(|err| err.to_string()),
         // The reference system took these: read as TOML, they would give errors that explain nothing.
         "yaml" | "yml" | "env" => return Err(format!("{name}: write the configuration as TOML or JSON")),
-        _ => Toml::string(text).data(),
+        _ => toml::from_str(text).map_err(|err| err.to_string()),
     };
-    let mut data = data.map_err(|err| format!("{name} can't be read: {err}"))?;
-    Ok(data.remove(&Profile::Default).unwrap_or_default())
+    values.map_err(|err| format!("{name} can't be read: {err}"))
 }
