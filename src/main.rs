@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Messages between threads are freed elsewhere than where they were made, which this allocator does well.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // The first provider counts for the whole process; an error means that there is one already.

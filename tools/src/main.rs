@@ -29,7 +29,7 @@ use crate::snapshot::SnapshotPlan;
 
 /// As flowlord's, so that the no-op server is as fast as it can be.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures a release build of flowlord.
 #[derive(Debug, Parser)]
