@@ -14,7 +14,7 @@ COPY . .
 RUN find . -name '*.rs' -delete \
     && find . -name Cargo.toml -exec sh -c 'mkdir -p "${1%Cargo.toml}src" && : > "${1%Cargo.toml}src/lib.rs"' _ {} \; \
     && echo 'fn main() {}' | tee src/main.rs > tools/src/main.rs \
-    && find . -type f -not -name 'Cargo.*' -not -name '*.rs' -delete
+    && find . -type f -not -name 'Cargo.*' -not -name '*.rs' -not -path './.cargo/*' -delete
 
 FROM base AS dependencies
 COPY --from=manifests /src .
