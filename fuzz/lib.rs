@@ -1,19 +1,19 @@
 //! What the targets share.
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::{Ids, Uid};
+use flowlord_domain::{IdSource, Uid};
 
 /// Ids that are the same in each run.
 #[derive(Debug, Default)]
 pub struct Counted(i64);
 
-impl Ids for Counted {
-    fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+impl IdSource for Counted {
+    fn next_uid(&mut self, now: DateTime<Utc>) -> Uid {
         self.0 += 1;
         Uid(now.timestamp_micros() + self.0)
     }
 
-    fn random(&mut self) -> u64 {
+    fn random_bits(&mut self) -> u64 {
         self.0 += 1;
         self.0.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }

@@ -4,7 +4,7 @@
 
 use chrono::{TimeDelta, Utc};
 use chrono_tz::{America, Asia, Australia, Europe, Pacific, Tz};
-use flowlord_domain::cron::Schedule;
+use flowlord_domain::cron::CronSchedule;
 use flowlord_fuzz::instant;
 use libfuzzer_sys::fuzz_target;
 
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(spec) = std::str::from_utf8(spec) else { return };
     let [zone, time @ ..] = *head;
     let from = instant(time);
-    let Ok(schedule) = Schedule::parse(spec, ZONES[usize::from(zone) % ZONES.len()]) else { return };
+    let Ok(schedule) = CronSchedule::parse(spec, ZONES[usize::from(zone) % ZONES.len()]) else { return };
     let is_every = spec.contains("@every");
     let mut before = from;
     for _ in 0..6 {
@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn nothing_between(schedule: &Schedule, before: chrono::DateTime<Utc>, slot: chrono::DateTime<Utc>) {
+fn nothing_between(schedule: &CronSchedule, before: chrono::DateTime<Utc>, slot: chrono::DateTime<Utc>) {
     let span = slot - before;
     for part in 1..4 {
         let between = before + TimeDelta::seconds(span.num_seconds() * part / 4);

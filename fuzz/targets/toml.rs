@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
 use chrono_tz::Tz;
-use flowlord_domain::check::check;
-use flowlord_domain::plan::{Limits, Plan, Step, What};
+use flowlord_domain::check::check_workflows;
+use flowlord_domain::plan::{PlanLimits, PlannedOutcome, PlannedTask, SlotPlan};
 use flowlord_domain::schedule::NoFiles;
 use flowlord_domain::workflow::{Finding, Phase, WorkflowFile, Workflows};
 use libfuzzer_sys::fuzz_target;
@@ -30,11 +30,10 @@ fn is_in(text: &str, finding: &Finding) {
 }
 
 fn read(text: &str, file: WorkflowFile) {
-    let again =
-        WorkflowFile::parse("w.toml", &written(&file), "hash", Tz::UTC).expect("what was written reads");
+    let again = WorkflowFile::parse("w.toml", &written(&file), "hash", Tz::UTC).expect("what was written reads");
     assert!(file.phases.iter().map(parts).eq(again.phases.iter().map(parts)), "{file:?} {again:?}");
     let workflows = Workflows::new([Arc::new(file)]);
-    check(&workflows).iter().for_each(|finding| is_in(text, finding));
+    check_workflows(&workflows).iter().for_each(|finding| is_in(text, finding));
     for phase in workflows.phases() {
         comes_to_an_end(&workflows, phase);
     }
@@ -42,8 +41,7 @@ fn read(text: &str, file: WorkflowFile) {
 }
 
 fn parts(phase: &Phase) -> impl PartialEq + use<> {
-    let texts =
-        [&phase.task_text, &phase.rule_text, &phase.depends_on_text, &phase.template].map(Clone::clone);
+    let texts = [&phase.task_text, &phase.rule_text, &phase.depends_on_text, &phase.template].map(Clone::clone);
     (texts, phase.task.clone(), phase.rule.clone(), phase.retry, phase.problems.clone())
 }
 
@@ -65,7 +63,7 @@ fn written(file: &WorkflowFile) -> String {
 fn comes_to_an_end(workflows: &Workflows, start: &Phase) {
     let mut level = BTreeSet::from([start.task.clone()]);
     for _ in workflows.phases() {
-        let children = level.iter().flat_map(|task| workflows.children("w.toml", &task.topic, &task.job));
+        let children = level.iter().flat_map(|task| workflows.children_of("w.toml", &task.topic, &task.job));
         level = children.map(|child| child.task.clone()).collect();
     }
     assert!(level.is_empty(), "{start:?} goes round");
@@ -74,23 +72,23 @@ fn comes_to_an_end(workflows: &Workflows, start: &Phase) {
 /// What would start in a day comes in the order of time, within the limits.
 fn plan(workflows: &Workflows) {
     let from = DateTime::from_timestamp(1_700_000_000, 0).unwrap_or_default();
-    let limits = Limits { tasks: 5, followers: 20, depth: 6 };
+    let limits = PlanLimits { tasks: 5, followers: 20, depth: 6 };
     let mut last = from;
-    for planned in Plan::new(workflows, &NoFiles, from, from + TimeDelta::days(1), limits).take(50) {
+    for planned in SlotPlan::new(workflows, &NoFiles, from, from + TimeDelta::days(1), limits).take(50) {
         assert!(planned.at >= last, "{planned:?}");
         last = planned.at;
         match planned.what {
-            What::Task(step) => {
-                assert!(planned.phase.rule.blocked().is_none() && step.task == planned.phase.name());
+            PlannedOutcome::Task(step) => {
+                assert!(planned.phase.rule.first_blocker().is_none() && step.task == planned.phase.task_name());
                 assert!(followers(&step, 0) <= limits.followers, "{step:?}");
             }
-            What::More(left) => assert!(left > 0),
-            What::Problem(problem) => assert!(!problem.is_empty()),
+            PlannedOutcome::More(left) => assert!(left > 0),
+            PlannedOutcome::Problem(problem) => assert!(!problem.is_empty()),
         }
     }
 }
 
-fn followers(step: &Step, depth: usize) -> usize {
+fn followers(step: &PlannedTask, depth: usize) -> usize {
     assert!(depth <= 7);
     let created = step.children.iter().filter(|child| child.problem.is_none());
     created.map(|child| 1 + followers(child, depth + 1)).sum()
