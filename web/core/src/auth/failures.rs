@@ -16,7 +16,7 @@ const WINDOW: TimeDelta = TimeDelta::minutes(1);
 /// Addresses remembered at most.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// By address, when its first wrong token within [`WINDOW`] came, and how many did.
+/// By address, when its first wrong token within `WINDOW` came, and how many did.
 #[derive(Debug, Default)]
 pub struct TokenFailures(Locked<HashMap<IpAddr, (DateTime<Utc>, u32)>>);
 
