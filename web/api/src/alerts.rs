@@ -42,10 +42,9 @@ fn filter(params: &QueryParams) -> Result<AlertFilter, Problem> {
 }
 
 fn kind(text: &str) -> Result<AlertKind, Problem> {
-    let found = AlertKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-    found.ok_or_else(|| {
+    AlertKind::from_name(text).ok_or_else(|| {
         let known = AlertKind::ALL.map(AlertKind::as_str).join(", ");
-        Problem::invalid(format!("`kind` is `{text}`: write one of {known}"))
+        Problem::wrong_value("kind", text, format_args!("one of {known}"))
     })
 }
 

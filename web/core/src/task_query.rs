@@ -58,10 +58,7 @@ fn given_up(params: &QueryParams) -> Result<bool, Problem> {
 }
 
 fn parse_state(text: &str) -> Result<TaskState, Problem> {
-    let all = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
-    all.into_iter()
-        .find(|state| state.as_str() == text)
-        .ok_or_else(|| Problem::wrong_value("state", text, "ready, delayed, leased or done"))
+    TaskState::from_name(text).ok_or_else(|| Problem::wrong_value("state", text, "ready, delayed, leased or done"))
 }
 
 pub fn search(params: &QueryParams) -> Result<TaskSearch, Problem> {
@@ -71,7 +68,7 @@ pub fn search(params: &QueryParams) -> Result<TaskSearch, Problem> {
 
 fn parse_sort(params: &QueryParams) -> Result<TaskSort, Problem> {
     let Some(text) = params.one("sort")? else { return Ok(TaskSort::default()) };
-    TaskSort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or_else(|| {
+    TaskSort::from_name(text).ok_or_else(|| {
         let known = TaskSort::ALL.map(TaskSort::as_str).join(", ");
         Problem::wrong_value("sort", text, format_args!("one of {known}"))
     })

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::named_enum;
 use flowlord_kernel::{Code, SharedClock};
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -30,47 +31,19 @@ const MAX_BYTES: usize = 16 * 1024;
 // When the last one went: a browser comes back within seconds.
 const COMES_BACK: TimeDelta = TimeDelta::seconds(60);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    Task,
-    Tasks,
-    Counts,
-    Alert,
-    Incident,
-    Workflow,
-    Snapshot,
-    Backload,
-    File,
-    Reset,
-}
-
-impl EventKind {
-    pub const ALL: [Self; 10] = [
-        Self::Task,
-        Self::Tasks,
-        Self::Counts,
-        Self::Alert,
-        Self::Incident,
-        Self::Workflow,
-        Self::Snapshot,
-        Self::Backload,
-        Self::File,
-        Self::Reset,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Task => "task",
-            Self::Tasks => "tasks",
-            Self::Counts => "counts",
-            Self::Alert => "alert",
-            Self::Incident => "incident",
-            Self::Workflow => "workflow",
-            Self::Snapshot => "snapshot",
-            Self::Backload => "backload",
-            Self::File => "file",
-            Self::Reset => "reset",
-        }
+named_enum! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum EventKind {
+        Task = "task",
+        Tasks = "tasks",
+        Counts = "counts",
+        Alert = "alert",
+        Incident = "incident",
+        Workflow = "workflow",
+        Snapshot = "snapshot",
+        Backload = "backload",
+        File = "file",
+        Reset = "reset",
     }
 }
 

@@ -35,7 +35,7 @@ impl EventKinds {
 }
 
 fn event_kind(name: &str) -> Result<EventKind, Problem> {
-    EventKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+    EventKind::from_name(name).ok_or_else(|| {
         let known = EventKind::ALL.map(EventKind::as_str).join(", ");
         Problem::wrong_value("kind", name, format_args!("any of {known}"))
     })
