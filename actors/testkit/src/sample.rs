@@ -1,7 +1,7 @@
 //! Tasks as the tests of the web's crates show them: attempts of one task, all on one day.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::{Attempt, CutTexts, TaskLane, TaskResult, TaskState, Uid};
+use flowlord_domain::{Attempt, NewTask, TaskLane, TaskResult, TaskState, Uid};
 
 #[must_use]
 pub fn noon() -> DateTime<Utc> {
@@ -11,7 +11,7 @@ pub fn noon() -> DateTime<Utc> {
 /// An attempt that is ready, created `n` microseconds after noon.
 #[must_use]
 pub fn attempt(n: i64) -> Attempt {
-    Attempt {
+    let task = NewTask {
         uid: Uid(noon().timestamp_micros() + n),
         topic: "load".to_owned(),
         job: "daily".to_owned(),
@@ -21,20 +21,10 @@ pub fn attempt(n: i64) -> Attempt {
         workflow: "main.toml".to_owned(),
         parent: None,
         retry: 0,
-        lane: TaskLane::Live,
-        state: TaskState::Ready,
-        delivery: 0,
         not_before: None,
-        worker: String::new(),
-        cancelled: false,
-        lease_expires: None,
-        progress: None,
-        result: None,
-        msg: String::new(),
-        started: None,
-        ended: None,
-        cut: CutTexts::default(),
-    }
+        lane: TaskLane::Live,
+    };
+    task.into_attempt()
 }
 
 #[must_use]
