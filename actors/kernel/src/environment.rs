@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler};
@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::{SharedClock, SystemClock};
 use crate::health::Pong;
 use crate::ids::IdGenerator;
+use crate::locked::Locked;
 use crate::port::{Port, PortLimits, PortMessage};
 use crate::quiescence::WorkCounter;
 
@@ -71,7 +72,7 @@ impl fmt::Debug for ActorEnvironment {
 pub struct ActorKit {
     name: &'static str,
     environment: ActorEnvironment,
-    recent_restarts: Arc<Mutex<VecDeque<DateTime<Utc>>>>,
+    recent_restarts: Arc<Locked<VecDeque<DateTime<Utc>>>>,
     is_restarting: Arc<AtomicBool>,
 }
 
@@ -114,7 +115,7 @@ impl ActorKit {
     /// Answers a ping.
     #[must_use]
     pub fn pong(&self) -> Pong {
-        Pong { restarts: self.recent_restarts.lock().unwrap_or_else(PoisonError::into_inner).len() }
+        Pong { restarts: self.recent_restarts.lock().len() }
     }
 
     /// The actor can't go on: the process ends, and its supervisor starts it again.
@@ -142,7 +143,7 @@ impl ActorKit {
     pub(crate) fn count_restart(&self) {
         let now = self.now();
         // A panic while this was locked leaves times, and those are right.
-        let mut recent = self.recent_restarts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent_restarts.lock();
         recent.retain(|at| now - *at < TimeDelta::minutes(1));
         recent.push_back(now);
         if recent.len() > MAX_RESTARTS_A_MINUTE {

@@ -72,32 +72,31 @@ pub(crate) use panics::panic_if_planned;
 
 #[cfg(feature = "faults")]
 mod panics {
-    use std::sync::{Mutex, PoisonError};
-
     use super::{ActorCode, ActorKit};
     use crate::environment::ActorEnvironment;
+    use crate::locked::Locked;
 
     /// Which process under test, which of its actors, what of it.
     type PlannedPanic = (usize, &'static str, ActorCode);
 
-    static PLANNED: Mutex<Vec<PlannedPanic>> = Mutex::new(Vec::new());
+    static PLANNED: Locked<Vec<PlannedPanic>> = Locked::new(Vec::new());
 
     /// Makes an actor panic once, the next time that it runs such code.
     pub fn plan_panic(environment: &ActorEnvironment, actor: &'static str, code: ActorCode) {
         let plan = (environment.activity.identity(), actor, code);
-        PLANNED.lock().unwrap_or_else(PoisonError::into_inner).push(plan);
+        PLANNED.lock().push(plan);
     }
 
     /// Whether a planned panic is still to come.
     #[must_use]
     pub fn is_panic_planned(environment: &ActorEnvironment, actor: &'static str, code: ActorCode) -> bool {
         let plan = (environment.activity.identity(), actor, code);
-        PLANNED.lock().unwrap_or_else(PoisonError::into_inner).contains(&plan)
+        PLANNED.lock().contains(&plan)
     }
 
     pub(crate) fn panic_if_planned(kit: &ActorKit, code: ActorCode) {
         let plan = (kit.activity().identity(), kit.name(), code);
-        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut planned = PLANNED.lock();
         if let Some(at) = planned.iter().position(|one| *one == plan) {
             planned.remove(at);
             drop(planned);
@@ -108,8 +107,8 @@ mod panics {
 
 #[cfg(feature = "faults")]
 mod planned {
+    use crate::locked::Locked;
     use std::path::PathBuf;
-    use std::sync::{Mutex, PoisonError};
 
     use super::{FaultEffect, FaultPoint, Path};
 
@@ -134,7 +133,7 @@ mod planned {
         }
     }
 
-    static PLANS: Mutex<Option<Vec<PlannedFault>>> = Mutex::new(None);
+    static PLANS: Locked<Option<Vec<PlannedFault>>> = Locked::new(None);
 
     impl FaultPoint {
         const ALL: [(&str, Self); 6] = [
@@ -148,7 +147,7 @@ mod planned {
     }
 
     fn with_plans<T>(f: impl FnOnce(&mut Vec<PlannedFault>) -> T) -> T {
-        let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plans = PLANS.lock();
         f(plans.get_or_insert_with(|| {
             std::env::var(ENVIRONMENT).ok().and_then(|text| read_plan(&text)).into_iter().collect()
         }))

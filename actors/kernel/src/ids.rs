@@ -1,11 +1,13 @@
 //! The process's source of ids and randomness.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::{IdSource, Uid};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use crate::locked::Locked;
 
 /// A step of the wall clock back by more than this is followed; a smaller one is jitter of the clock, and ids
 /// go on growing.
@@ -13,7 +15,7 @@ const FOLLOW_BACK_MICROS: i64 = 1_000_000;
 
 /// Makes ids; clones share one sequence.
 #[derive(Debug, Clone)]
-pub struct IdGenerator(Arc<Mutex<IdState>>);
+pub struct IdGenerator(Arc<Locked<IdState>>);
 
 #[derive(Debug)]
 struct IdState {
@@ -35,11 +37,11 @@ impl IdGenerator {
     }
 
     fn from_rng(rng: StdRng) -> Self {
-        Self(Arc::new(Mutex::new(IdState { last: 0, rng })))
+        Self(Arc::new(Locked::new(IdState { last: 0, rng })))
     }
 
     fn with_state<T>(&self, f: impl FnOnce(&mut IdState) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 }
 

@@ -4,11 +4,11 @@
 //! alert that isn't stored is kept and tried again until it is.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use flowlord_domain::NewAlert;
-use flowlord_kernel::{ActorEnvironment, Port, WorkGuard};
+use flowlord_kernel::{ActorEnvironment, Locked, Port, WorkGuard};
 
 use crate::alerts::RaiseAlerts;
 
@@ -70,7 +70,7 @@ pub struct AlertSender {
     port: Port<RaiseAlerts>,
     environment: ActorEnvironment,
     /// While there are any, they are being sent.
-    waiting: Arc<Mutex<VecDeque<NewAlert>>>,
+    waiting: Arc<Locked<VecDeque<NewAlert>>>,
 }
 
 impl AlertSender {
@@ -82,7 +82,7 @@ impl AlertSender {
 
     /// Has an alert stored: now, or as soon as that works.
     pub fn raise(&self, alert: NewAlert) {
-        let mut waiting = self.lock_waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.len() == MAX_WAITING_ALERTS {
             log::error!("event=alert_dropped reason=too_many_wait msg={:?}", alert.msg);
             return;
@@ -100,11 +100,11 @@ impl AlertSender {
 
     async fn send_all(&self, mut busy: Option<WorkGuard>) {
         loop {
-            let alerts: Vec<_> = self.lock_waiting().iter().cloned().collect();
+            let alerts: Vec<_> = self.waiting.lock().iter().cloned().collect();
             let count = alerts.len();
             match self.port.call(RaiseAlerts { alerts }).await {
                 Ok(()) => {
-                    let mut waiting = self.lock_waiting();
+                    let mut waiting = self.waiting.lock();
                     // Only those that were sent: others may have come meanwhile.
                     waiting.drain(..count);
                     if waiting.is_empty() {
@@ -121,9 +121,5 @@ impl AlertSender {
                 }
             }
         }
-    }
-
-    fn lock_waiting(&self) -> MutexGuard<'_, VecDeque<NewAlert>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

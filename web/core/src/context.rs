@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 
 use actix_web::{HttpRequest, web};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, Code, Ping, Port};
+use flowlord_kernel::{ActorKit, Code, Locked, Ping, Port};
 use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter, DispatchClient,
     FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
@@ -21,7 +21,6 @@ use crate::base_path::BasePath;
 use crate::connections::ConnectionCount;
 use crate::hosts::OwnHosts;
 use crate::live_events::EventHub;
-use crate::locked::Locked;
 use crate::long_poll_limit::LongPolls;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;

@@ -16,7 +16,6 @@ pub mod hang_up;
 pub mod hosts;
 pub mod limits;
 pub mod live_events;
-pub mod locked;
 pub mod long_poll_limit;
 pub mod openapi;
 pub mod params;

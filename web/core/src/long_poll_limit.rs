@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flowlord_kernel::Code;
+use flowlord_kernel::{Code, Locked};
 
-use crate::locked::Locked;
 use crate::problem::Problem;
 
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::database::{MeasureTable, TableSize};
 
-use crate::locked::Locked;
+use flowlord_kernel::Locked;
 
 // A count takes a second for each gigabyte, and sizes change slowly.
 const FRESH: TimeDelta = TimeDelta::hours(1);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use flowlord_domain::bom;
+use flowlord_kernel::Locked;
 use flowlord_web_core::context::TlsFiles;
-use flowlord_web_core::locked::Locked;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};

@@ -1,15 +1,16 @@
 //! What changed since the web asked last. SQLite itself tells which rows: no command can forget to.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use flowlord_domain::Uid;
+use flowlord_kernel::Locked;
 use flowlord_messages::events::DatabaseChanges;
 use rusqlite::Connection;
 use rusqlite::hooks::Action;
 
 /// Notes every row that is written. What is rolled back stays noted: a reader then finds nothing new.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ChangeRecorder(Arc<Mutex<DatabaseChanges>>);
+pub(super) struct ChangeRecorder(Arc<Locked<DatabaseChanges>>);
 
 impl ChangeRecorder {
     pub(super) fn watch_rows(&self, connection: &Connection) {
@@ -25,7 +26,7 @@ impl ChangeRecorder {
     }
 
     pub(super) fn lock_changes(&self) -> MutexGuard<'_, DatabaseChanges> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::Code;
+use flowlord_kernel::{Code, Locked};
 
-use crate::locked::Locked;
 use crate::problem::Problem;
 
 /// Wrong tokens within [`WINDOW`] before an address has to wait.

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{IdSource, Role};
-use flowlord_kernel::SharedClock;
+use flowlord_kernel::{Locked, SharedClock};
 use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::tokens::{ReadTokens, StoredToken, TokenHash};
 use sha2::{Digest as _, Sha256};
 
 use super::caller::TokenHolder;
 use super::session::hex;
-use crate::locked::Locked;
 use crate::problem::Problem;
 
 // A removed token is refused after this long.

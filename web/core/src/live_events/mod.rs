@@ -11,11 +11,10 @@ use std::sync::Arc;
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::named_enum;
-use flowlord_kernel::{Code, SharedClock};
+use flowlord_kernel::{Code, Locked, SharedClock};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::locked::Locked;
 use crate::problem::Problem;
 
 pub use stream::{EventKinds, stream};
