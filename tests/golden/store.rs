@@ -104,6 +104,7 @@ impl Store {
             retry: None,
             alerts: Vec::new(),
             given_up: false,
+            unmarked_meta: None,
         };
         let outcomes = vec![(ResultClaim::Task(uid), decision)];
         let mut applied = self.write(ApplyOutcomes { now: uid.created_at(), outcomes }).await.expect("a stored result");

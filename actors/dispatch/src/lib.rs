@@ -6,6 +6,8 @@
 
 mod waiting;
 
+use std::sync::Arc;
+
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::WorkerOutcome;
@@ -18,7 +20,7 @@ use flowlord_messages::leases::{
     ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease,
     ReleaseTask, RequestLeases, SendHeartbeat, StopLeasing,
 };
-use flowlord_messages::results::{ResultClaim, SubmitResults};
+use flowlord_messages::results::{RememberGrants, ResultClaim, SubmitResults};
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::waiting::WaitingWorkers;
@@ -98,6 +100,7 @@ impl Dispatch {
     fn note_granted(&mut self, ids: &[u64], granted: Result<Vec<Vec<LeaseGrant>>>, ctx: &mut Context<Self>) {
         match granted {
             Ok(granted) => {
+                self.remember_grants(&granted);
                 let all_got_some = granted.iter().all(|tasks| !tasks.is_empty());
                 let mut topics = Vec::new();
                 for (id, tasks) in ids.iter().zip(granted) {
@@ -122,6 +125,14 @@ impl Dispatch {
             }
         }
         self.set_timer(ctx);
+    }
+
+    /// Tells ingest before the workers, so that it knows of a lease before its result comes.
+    fn remember_grants(&self, granted: &[Vec<LeaseGrant>]) {
+        let grants: Vec<_> = granted.iter().flatten().map(|grant| (grant.lease, Arc::clone(&grant.task))).collect();
+        if !grants.is_empty() {
+            self.deps.ingest.hint(RememberGrants { grants });
+        }
     }
 
     /// Gives a worker its tasks. Returns their topics and jobs.

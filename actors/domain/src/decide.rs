@@ -52,9 +52,27 @@ pub struct TaskDecision {
     pub alerts: Vec<NewAlert>,
     /// It failed and isn't tried again: a dead letter, until a person reruns it.
     pub given_up: bool,
+    /// Where `meta` says that it was given up: the meta that doesn't.
+    pub unmarked_meta: Option<String>,
 }
 
 impl TaskDecision {
+    /// What would have been decided if the attempt had been cancelled before.
+    ///
+    /// A cancellation may come between the decision and its write. Nobody wants anything more of such a task.
+    #[must_use]
+    pub fn as_cancelled(&self) -> Self {
+        let mut cancelled = self.clone();
+        if follows_nothing_when_cancelled(self.result) {
+            (cancelled.children, cancelled.retry, cancelled.alerts) = (Vec::new(), None, Vec::new());
+            cancelled.given_up = false;
+            if let Some(meta) = cancelled.unmarked_meta.take() {
+                cancelled.meta = meta;
+            }
+        }
+        cancelled
+    }
+
     /// The same about an attempt that has another id by now.
     #[must_use]
     pub fn with_uid(&self, uid: Uid) -> Self {
@@ -77,6 +95,11 @@ fn rename_attempt(text: &str, uid: Uid) -> String {
         Ok(doc) => TaskDoc { attempt_uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json(),
         Err(_) => text.to_owned(), // it was written here, so it reads
     }
+}
+
+/// Whether nothing follows from such a result of a cancelled attempt.
+fn follows_nothing_when_cancelled(result: TaskResult) -> bool {
+    matches!(result, TaskResult::Complete | TaskResult::Error)
 }
 
 /// The meta files that must be read to know what follows from a result.
@@ -159,7 +182,7 @@ pub fn decide_result_with(
     let mut case = DecisionDraft::new(workflows, task, outcome, now, host);
     match outcome.result {
         // A person cancelled it, and wants nothing more of it.
-        TaskResult::Complete | TaskResult::Error if task.cancelled => {}
+        result if task.cancelled && follows_nothing_when_cancelled(result) => {}
         TaskResult::Complete => case.start_children(ids, files),
         TaskResult::Error => case.retry_or_give_up(ids),
         TaskResult::Alert => case.alert_at_once(),
@@ -206,6 +229,7 @@ impl<'a> DecisionDraft<'a> {
             retry: None,
             alerts: Vec::new(),
             given_up: false,
+            unmarked_meta: None,
         };
         Self { workflows, task, now, host, meta, workflow, job, decision }
     }
@@ -306,7 +330,8 @@ impl<'a> DecisionDraft<'a> {
             let mut meta = self.meta.clone();
             meta.set_value("retry", "failed");
             meta.set_value("retried", phase.retry.to_string());
-            self.decision.meta = meta.sorted().to_text();
+            let marked = meta.sorted().to_text();
+            self.decision.unmarked_meta = Some(std::mem::replace(&mut self.decision.meta, marked));
         }
         if !phase.rule.no_alert {
             self.add_alert(AlertKind::Exhausted, self.decision.msg.clone());

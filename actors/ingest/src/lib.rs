@@ -1,6 +1,7 @@
-//! The ingest actor: reads the attempts that results are for, decides what follows, and has all of it stored in
-//! one transaction. It owns nothing but a copy of the workflows.
+//! The ingest actor: looks up the attempts that results are for, decides what follows, and has all of it stored in
+//! one transaction. It owns nothing but copies: of the workflows, and of attempts that were handed out lately.
 
+mod grants;
 mod inbox;
 mod round;
 mod rows;
@@ -13,13 +14,14 @@ use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::{WorkerOutcome, decide_result_with};
 use flowlord_domain::workflow::Workflows;
-use flowlord_domain::{Attempt, TaskDecision};
+use flowlord_domain::{Attempt, TaskDecision, Uid};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::results::{ApplyOutcomes, ResultClaim, SubmitResults};
+use flowlord_messages::results::{ApplyOutcomes, RememberGrants, ResultClaim, SubmitResults};
 use flowlord_messages::tasks::ReadAttempts;
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, WorkflowsChanged};
 
+use crate::grants::RecentGrants;
 use crate::inbox::{CollectedResults, ResultInbox};
 use crate::round::ResultRound;
 use crate::rows::MetaFileRows;
@@ -56,6 +58,7 @@ pub struct Ingest {
     deps: Deps,
     /// None until the library answered: results wait so long.
     workflows: Option<Arc<Workflows>>,
+    grants: RecentGrants,
     inbox: ResultInbox,
     rounds: usize,
     waiting_rounds: usize,
@@ -74,6 +77,7 @@ impl Ingest {
             config,
             deps,
             workflows: None,
+            grants: RecentGrants::default(),
             inbox: ResultInbox::default(),
             rounds: 0,
             waiting_rounds: 0,
@@ -101,6 +105,10 @@ impl Ingest {
         self.inbox.collect(message)
     }
 
+    fn remember_grants(&mut self, grants: RememberGrants, _: &mut Context<Self>) {
+        self.grants.remember(grants);
+    }
+
     fn replace_workflows(&mut self, changed: WorkflowsChanged, _: &mut Context<Self>) {
         self.workflows = Some(changed.workflows);
     }
@@ -112,13 +120,21 @@ impl Ingest {
                 break;
             }
             self.rounds += 1;
-            let round = ResultRound { submitted, ..ResultRound::default() };
-            let stored = self.deps.reader.call(ReadAttempts { uids: round.stored_uids() });
-            self.ask(ctx, stored, move |this, stored, ctx| match stored {
-                Ok(stored) => this.decide_or_wait(round.with_attempts(stored), ctx),
-                Err(err) => this.fail_round(round, &err, ctx),
-            });
+            let round = ResultRound::with_known_attempts(submitted, &mut self.grants);
+            let uids = round.unread_uids();
+            if uids.is_empty() {
+                self.decide_or_wait(round, ctx);
+            } else {
+                self.read_attempts(round, uids, ctx);
+            }
         }
+    }
+
+    fn read_attempts(&self, round: ResultRound, uids: Vec<Uid>, ctx: &mut Context<Self>) {
+        self.ask(ctx, self.deps.reader.call(ReadAttempts { uids }), |this, read, ctx| match read {
+            Ok(read) => this.decide_or_wait(round.with_read_attempts(read), ctx),
+            Err(err) => this.fail_round(round, &err, ctx),
+        });
     }
 
     fn decide_or_wait(&mut self, round: ResultRound, ctx: &mut Context<Self>) {
@@ -196,6 +212,7 @@ impl Ingest {
     fn forget_rounds(&mut self) {
         // Callers get an error and send their results again: results are idempotent.
         self.inbox = ResultInbox::default();
+        self.grants = RecentGrants::default();
         (self.rounds, self.waiting_rounds) = (0, 0);
     }
 }
@@ -212,6 +229,7 @@ fn unknown_claim(claim: &ResultClaim) -> Error {
 
 handlers!(Ingest {
     SubmitResults => collect_results: CollectedResults,
+    RememberGrants => remember_grants,
     StartRounds => start_rounds,
     WorkflowsChanged => replace_workflows,
 });

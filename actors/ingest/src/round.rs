@@ -1,6 +1,7 @@
 //! Results that are read, decided and stored together.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::workflow::Workflows;
@@ -8,6 +9,7 @@ use flowlord_domain::{Attempt, Uid};
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::results::{AppliedResult, ResultClaim};
 
+use crate::grants::RecentGrants;
 use crate::inbox::SubmittedResults;
 use crate::rows::{MetaFileRows, list_meta_files};
 
@@ -15,31 +17,41 @@ use crate::rows::{MetaFileRows, list_meta_files};
 #[derive(Debug, Default)]
 pub(crate) struct ResultRound {
     pub(crate) submitted: Vec<SubmittedResults>,
-    pub(crate) attempts: Vec<Option<Attempt>>,
+    pub(crate) attempts: Vec<Option<Arc<Attempt>>>,
     pub(crate) rows: MetaFileRows,
     // Also the mark of a round that counts as waiting.
     pub(crate) meta_files: BTreeSet<String>,
 }
 
 impl ResultRound {
+    /// A round with those attempts that need no read.
+    pub(crate) fn with_known_attempts(submitted: Vec<SubmittedResults>, grants: &mut RecentGrants) -> Self {
+        let mut round = Self { submitted, ..Self::default() };
+        let attempts = round.results().map(|(claim, _)| match claim {
+            ResultClaim::Lease(lease) => grants.take(*lease),
+            ResultClaim::Task(_) => None,
+            ResultClaim::Foreign(task) => Some(Arc::new(task.to_attempt())),
+        });
+        round.attempts = attempts.collect();
+        round
+    }
+
     pub(crate) fn results(&self) -> impl Iterator<Item = &(ResultClaim, WorkerOutcome)> {
         self.submitted.iter().flat_map(|submitted| &submitted.results)
     }
 
-    pub(crate) fn stored_uids(&self) -> Vec<Uid> {
-        let claims = self.results().map(|(claim, _)| claim);
-        // Tasks that nobody created here have no attempt to read.
-        claims.filter(|claim| !matches!(claim, ResultClaim::Foreign(_))).map(ResultClaim::uid).collect()
+    pub(crate) fn unread_uids(&self) -> Vec<Uid> {
+        let unread = self.results().zip(&self.attempts).filter(|(_, attempt)| attempt.is_none());
+        unread.map(|((claim, _), _)| claim.uid()).collect()
     }
 
-    /// Adds the attempts that were read, and those that tasks created elsewhere become.
-    pub(crate) fn with_attempts(self, stored: Vec<Option<Attempt>>) -> Self {
-        let mut stored = stored.into_iter();
-        let attempts = self.results().map(|(claim, _)| match claim {
-            ResultClaim::Foreign(task) => Some(task.to_attempt()),
-            ResultClaim::Lease(_) | ResultClaim::Task(_) => stored.next().flatten(),
-        });
-        Self { attempts: attempts.collect(), ..self }
+    /// Adds the attempts that were read, which are those of [`unread_uids`](Self::unread_uids).
+    pub(crate) fn with_read_attempts(mut self, read: Vec<Option<Attempt>>) -> Self {
+        let unread = self.attempts.iter_mut().filter(|attempt| attempt.is_none());
+        for (attempt, read) in unread.zip(read) {
+            *attempt = read.map(Arc::new);
+        }
+        self
     }
 
     /// Divides it into the messages that need no meta file, and those that do.

@@ -21,7 +21,7 @@ pub(crate) struct MetaFileRows(HashMap<String, Result<Arc<Vec<MetaRow>>>>);
 pub(crate) fn list_meta_files<'a>(
     workflows: &Workflows,
     results: impl Iterator<Item = &'a (ResultClaim, WorkerOutcome)>,
-    attempts: &[Option<Attempt>],
+    attempts: &[Option<Arc<Attempt>>],
 ) -> BTreeSet<String> {
     let known = results.zip(attempts).filter_map(|((_, outcome), attempt)| Some((attempt.as_ref()?, outcome)));
     known.flat_map(|(attempt, outcome)| meta_files(workflows, attempt, outcome)).collect()

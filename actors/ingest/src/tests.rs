@@ -1,12 +1,14 @@
 //! The actor against a database that knows every attempt, and a library whose meta files take their time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::{Actor, Arbiter, Handler, ResponseFuture};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::WorkflowFile;
 use flowlord_domain::{TaskResult, Uid};
 use flowlord_kernel::{ActorEnvironment, IdGenerator, WorkCounter};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::IngestClient;
 use flowlord_messages::results::AppliedResult;
 use flowlord_messages::workflows::ReadMetaRows;
@@ -33,6 +35,8 @@ struct Stub {
     readable: watch::Receiver<bool>,
     /// How many are asked for.
     asked: watch::Sender<usize>,
+    /// Attempts that were read.
+    read: Arc<AtomicUsize>,
 }
 
 impl Actor for Stub {
@@ -57,6 +61,7 @@ impl Handler<ReadAttempts> for Stub {
     type Result = Result<Vec<Option<Attempt>>>;
 
     fn handle(&mut self, asked: ReadAttempts, _: &mut Self::Context) -> Self::Result {
+        self.read.fetch_add(asked.uids.len(), Ordering::Relaxed);
         Ok(asked.uids.into_iter().map(|uid| Some(attempt(uid))).collect())
     }
 }
@@ -91,6 +96,7 @@ struct World {
     client: IngestClient,
     readable: watch::Sender<bool>,
     asked: watch::Receiver<usize>,
+    read: Arc<AtomicUsize>,
 }
 
 impl World {
@@ -104,7 +110,8 @@ impl World {
         };
         let (readable, when) = watch::channel(false);
         let (asking, asked) = watch::channel(0);
-        let stub = Stub { readable: when, asked: asking }.start();
+        let read = Arc::<AtomicUsize>::default();
+        let stub = Stub { readable: when, asked: asking, read: Arc::clone(&read) }.start();
         let deps = Deps {
             kit: environment.kit("ingest"),
             writer: DatabaseWriter::unconnected().with::<ApplyOutcomes>(environment.port("stub", &stub)),
@@ -114,11 +121,15 @@ impl World {
                 .with::<ReadMetaRows>(environment.port("stub", &stub)),
         };
         let ingest = Ingest::start(&Arbiter::current(), Config { host: "h".to_owned() }, deps);
-        Self { client: IngestClient::connect("ingest", &ingest, &environment), readable, asked }
+        Self { client: IngestClient::connect("ingest", &ingest, &environment), readable, asked, read }
     }
 
     /// A task is complete.
     async fn complete(&self, uid: i64) -> Result<AppliedResult> {
+        self.complete_claimed(ResultClaim::Task(Uid(uid))).await
+    }
+
+    async fn complete_claimed(&self, claim: ResultClaim) -> Result<AppliedResult> {
         let outcome = WorkerOutcome {
             result: TaskResult::Complete,
             msg: String::new(),
@@ -126,7 +137,7 @@ impl World {
             started: None,
             ended: None,
         };
-        let results = vec![(ResultClaim::Task(Uid(uid)), outcome)];
+        let results = vec![(claim, outcome)];
         let submit = self.client.call(SubmitResults { results });
         submit.await.map(|answers| answers.into_iter().next().unwrap())?
     }
@@ -170,4 +181,21 @@ async fn only_so_many_wait_for_meta_files() {
     world.readable.send_replace(true);
     assert!(waiting.join_all().await.iter().all(Result::is_ok));
     world.complete(1).await.unwrap();
+}
+
+#[actix::test]
+async fn only_what_was_not_handed_out_lately_is_read() {
+    let world = World::new();
+    let lease = LeaseToken { uid: Uid(2), secret: 7 };
+    assert!(world.client.hint(RememberGrants { grants: vec![(lease, Arc::new(attempt(lease.uid)))] }));
+    for (claim, read) in [
+        (ResultClaim::Lease(lease), 0),
+        // The same once more, which is a duplicate or wrong: the database knows.
+        (ResultClaim::Lease(lease), 1),
+        (ResultClaim::Task(lease.uid), 2),
+        (ResultClaim::Lease(LeaseToken { secret: 8, ..lease }), 3),
+    ] {
+        world.complete_claimed(claim.clone()).await.unwrap();
+        assert_eq!(world.read.load(Ordering::Relaxed), read, "{claim:?}");
+    }
 }

@@ -62,7 +62,7 @@ use crate::outbox::{
     AwaitDelivery, EnqueueMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads, RecordDelivery,
     SlackInteraction,
 };
-use crate::results::{ApplyOutcomes, SubmitResults};
+use crate::results::{ApplyOutcomes, RememberGrants, SubmitResults};
 use crate::schedule::{
     PausePhase, PromoteDue, ReadLastSlots, ReadNextRuns, ReadPaused, ReadSchedule, ReadSlots, RecordMissed, SaveCrons,
     SetPaused,
@@ -190,6 +190,7 @@ clients! {
 
     /// Submits the results of tasks.
     pub struct IngestClient {
+        remember_grants: RememberGrants,
         submit_results: SubmitResults,
     }
 

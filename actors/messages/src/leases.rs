@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -58,7 +59,7 @@ pub struct LeaseGrant {
     /// When the lease ends.
     pub expires: DateTime<Utc>,
     /// The attempt that was handed out.
-    pub task: Attempt,
+    pub task: Arc<Attempt>,
 }
 
 /// Keeps a lease alive.

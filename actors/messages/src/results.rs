@@ -6,7 +6,7 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::foreign::ForeignTask;
-use flowlord_domain::{TaskDecision, Uid};
+use flowlord_domain::{Attempt, TaskDecision, Uid};
 
 use crate::leases::LeaseToken;
 use flowlord_kernel::Result;
@@ -49,6 +49,14 @@ pub struct ApplyOutcomes {
 pub struct AppliedResult {
     /// Whether the same result was there before; nothing follows from it again.
     pub duplicate: bool,
+}
+
+/// Attempts that were handed out: what comes back for them needn't be read then. A hint, which may be lost.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RememberGrants {
+    /// Each with its lease.
+    pub grants: Vec<(LeaseToken, Arc<Attempt>)>,
 }
 
 /// Results of tasks, each judged alone.

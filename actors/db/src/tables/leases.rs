@@ -1,5 +1,7 @@
 //! Leases: granted, extended, released, and taken back. Every change names the state that it expects.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
@@ -83,7 +85,7 @@ impl WriteContext<'_> {
             params![uid, micros(expires), to_signed(secret), worker, micros(now), wanted.lease.num_microseconds()],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
-        Ok(LeaseGrant { lease: LeaseToken { uid: Uid(uid), secret }, expires, task })
+        Ok(LeaseGrant { lease: LeaseToken { uid: Uid(uid), secret }, expires, task: Arc::new(task) })
     }
 
     /// The task whose lease is still `lease`, or why it isn't.

@@ -33,6 +33,14 @@ impl WriteContext<'_> {
         if row.state == DONE {
             return self.compare_result(uid, decision);
         }
+        let cancelled;
+        let decision = if row.cancelled {
+            // It may have been cancelled after the decision.
+            cancelled = decision.as_cancelled();
+            &cancelled
+        } else {
+            decision
+        };
         // A worker may send its own start; else the lease's counts, and a task never leased ran no time.
         let started = decision.started.map(micros).or(row.started).unwrap_or(micros(decision.ended));
         self.store_result(uid, decision, started)?;

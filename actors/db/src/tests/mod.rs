@@ -180,6 +180,7 @@ fn decision(result: TaskResult) -> TaskDecision {
         retry: None,
         alerts: Vec::new(),
         given_up: false,
+        unmarked_meta: None,
     }
 }
 

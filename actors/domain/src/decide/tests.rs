@@ -199,6 +199,23 @@ fn nothing_follows_a_cancelled_task_but_what_its_worker_wants_told() {
 }
 
 #[test]
+fn what_is_cancelled_after_the_decision_ends_as_if_it_had_been_before() {
+    let mut given_up = 0;
+    for result in TaskResult::ALL {
+        for (topic, job) in [("load", "hourly"), ("quiet", ""), ("nope", "")] {
+            for meta in ["", "retry=2&b=1&a=1", "retry=failed&b=1&a=1"] {
+                let task = attempt(topic, job, meta);
+                let before = decision(&Attempt { cancelled: true, ..task.clone() }, result, "z=1&file=f");
+                let after = decision(&task, result, "z=1&file=f");
+                given_up += usize::from(after.unmarked_meta.is_some());
+                assert_eq!(after.as_cancelled(), before, "{result} {topic} {meta}");
+            }
+        }
+    }
+    assert!(given_up > 1, "no case has a mark to take back");
+}
+
+#[test]
 fn a_child_belongs_to_the_workflow_of_its_phase() {
     let files = ["w.toml", "other.toml"].map(|path| {
         let text = "[[phase]]\ntask = \"report:x\"\ndependsOn = \"load\"\n";

@@ -423,5 +423,5 @@ pub(crate) fn token() -> LeaseToken {
 }
 
 pub(crate) fn granted() -> LeaseGrant {
-    LeaseGrant { lease: token(), expires: noon() + chrono::TimeDelta::seconds(60), task: leased(1) }
+    LeaseGrant { lease: token(), expires: noon() + chrono::TimeDelta::seconds(60), task: leased(1).into() }
 }
