@@ -4,11 +4,13 @@
 //! waits and when the next lease ends; both are gone with it and come back: workers ask again, and the earliest
 //! expiry is read from the database.
 
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::sync::Arc;
 
-use actix::{Addr, ArbiterHandle, Context, Supervisor};
+use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::{IdSource as _, TaskResult};
@@ -23,7 +25,7 @@ use flowlord_messages::leases::{
 use flowlord_messages::results::{RememberGrants, ResultClaim, SubmitResults};
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::waiting::WaitingWorkers;
+use crate::waiting::{ASKED_AT_ONCE, WaitingWorkers};
 
 /// A task whose lease ran out this often is ended with an error.
 pub const MAX_DELIVERIES: u32 = 5;
@@ -52,6 +54,8 @@ pub struct Dispatch {
     config: Config,
     deps: Deps,
     waiting: WaitingWorkers,
+    /// Workers for whom the database wasn't asked yet.
+    new: Vec<u64>,
     /// At the earlier of the next end of a wait and the next end of a lease.
     timer: Timer,
     next_expiry: Option<DateTime<Utc>>,
@@ -62,6 +66,11 @@ pub struct Dispatch {
     expired: Counter,
 }
 
+/// Asks the database for the workers that came; sent by the actor to itself, so that it runs once the mailbox is empty.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct AskForNew;
+
 impl Dispatch {
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
@@ -69,6 +78,7 @@ impl Dispatch {
             config,
             deps,
             waiting: WaitingWorkers::default(),
+            new: Vec::new(),
             next_expiry: None,
             reaping: false,
             stopping: false,
@@ -251,9 +261,20 @@ impl Dispatch {
             let detail = format!("{MAX_WAITING} workers are waiting already; try again later");
             return Err(Error::new(Code::Busy, detail));
         }
-        let id = self.waiting.add_worker(lease, self.now());
-        self.request_tasks(vec![id], ctx);
+        if self.new.is_empty() {
+            ctx.notify(AskForNew);
+        }
+        self.new.push(self.waiting.add_worker(lease, self.now()));
         Ok(())
+    }
+
+    fn ask_for_new(&mut self, _: AskForNew, ctx: &mut Context<Self>) {
+        // One question for many costs the database, and both threads, less than many questions.
+        let mut new = std::mem::take(&mut self.new);
+        while !new.is_empty() {
+            let later = new.split_off(new.len().min(ASKED_AT_ONCE));
+            self.request_tasks(std::mem::replace(&mut new, later), ctx);
+        }
     }
 
     fn offer_ready(&mut self, hint: TasksReady, ctx: &mut Context<Self>) {
@@ -291,6 +312,7 @@ impl Dispatch {
     fn forget_waiting(&mut self) {
         // Workers that waited get an error and ask again.
         self.waiting = WaitingWorkers::default();
+        self.new.clear();
         self.next_expiry = None;
         self.reaping = false;
     }
@@ -306,6 +328,7 @@ impl Dispatch {
 
 handlers!(Dispatch {
     RequestLeases => add_waiting,
+    AskForNew => ask_for_new,
     TasksReady => offer_ready,
     async SendHeartbeat => extend_lease,
     async ReleaseTask => release_lease,

@@ -8,7 +8,7 @@ use flowlord_messages::leases::{LeaseGrant, LeaseRequest, RequestLeases, TopicFi
 use tokio::sync::oneshot;
 
 // When tasks became ready, not all who wait are asked for at once: if all of these got one, the next are.
-const ASKED_AT_ONCE: usize = 32;
+pub(crate) const ASKED_AT_ONCE: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct WaitingWorker {
