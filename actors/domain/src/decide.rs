@@ -105,7 +105,8 @@ fn follows_nothing_when_cancelled(result: TaskResult) -> bool {
 /// The meta files that must be read to know what follows from a result.
 pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &WorkerOutcome) -> Vec<String> {
     // No child starts then, so no file is read for one.
-    if outcome.result != TaskResult::Complete || task.cancelled {
+    let starts_children = outcome.result == TaskResult::Complete && !task.cancelled;
+    if !starts_children || !workflows.may_need_meta_files(&task.topic) {
         return Vec::new();
     }
     // Which children start depends on neither the time nor the machine.

@@ -1,6 +1,6 @@
 //! All workflow files together, with what is asked for each result at hand.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Phase, TaskName, WorkflowFile};
@@ -38,6 +38,8 @@ pub struct Workflows {
     files: Vec<Arc<WorkflowFile>>,
     /// The first phase of each topic and job, by path and as written.
     first_named: HashMap<String, HashMap<String, PhasePlace>>,
+    /// Topics that a phase with a meta file follows.
+    before_meta_files: HashSet<String>,
 }
 
 impl Workflows {
@@ -47,14 +49,22 @@ impl Workflows {
             files.into_iter().map(|file| (file.path.clone(), file)).collect();
         let files: Vec<Arc<WorkflowFile>> = by_path.into_values().collect();
         let mut first_named: HashMap<String, HashMap<String, PhasePlace>> = HashMap::new();
+        let mut before_meta_files = HashSet::new();
         for (number, file) in files.iter().enumerate() {
             for (at, phase) in file.phases.iter().enumerate() {
                 let jobs = first_named.entry(phase.task.topic.clone()).or_default();
                 // the first one by path is the one that findings name
                 jobs.entry(phase.task.job.clone()).or_insert((number, at));
+                let parent = phase.depends_on.as_ref().filter(|_| phase.rule.meta_file.is_some());
+                before_meta_files.extend(parent.map(|parent| parent.topic.clone()));
             }
         }
-        Self { files, first_named }
+        Self { files, first_named, before_meta_files }
+    }
+
+    /// Whether a phase with a meta file follows tasks of this topic: most results need no other look.
+    pub(crate) fn may_need_meta_files(&self, topic: &str) -> bool {
+        self.before_meta_files.contains(topic)
     }
 
     /// The files, by path.
