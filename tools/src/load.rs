@@ -1,28 +1,51 @@
-//! The load: workers that create, lease and finish as fast as they are answered. A cycle is three requests, each
-//! acknowledged after its fsync.
+//! The load: workers that create, lease and finish as fast as they are answered, next to limits of the same machine.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::client::{HttpClient, find_lease};
+use crate::client::HttpClient;
+use crate::cycles::{SingleCycles, TASK, take_lease};
 use crate::limits;
 use crate::server::{self, BenchService, find_flowlord};
-use crate::timing::{median_and_p99, milliseconds_since};
+use crate::timing::{median_and_p99, median_of, milliseconds_since};
 
 const HAND_OFFS: usize = 2_000;
 
-/// Runs every part and prints one line each, then the ratios. Another build `before` takes turns with this one.
-pub(crate) async fn measure_load(
-    workers: usize,
-    duration: Duration,
-    rounds: usize,
-    before: Option<&Path>,
-) -> anyhow::Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoadPlan {
+    #[command(flatten)]
+    turns: LoadTurns,
+    /// Another release build, for example of the release before, which takes turns with this one.
+    #[arg(long)]
+    before: Option<PathBuf>,
+}
+
+/// How parts take turns: other work of the machine hits all of them alike, and the median of the rounds counts.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LoadTurns {
+    /// Workers at the same time, one connection each.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) workers: usize,
+    /// Seconds per part.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// How often the parts take turns.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: usize,
+}
+
+impl LoadTurns {
+    pub(crate) async fn run_turn<K: LoadKind>(&self, address: &str, kind: K) -> anyhow::Result<LoadRate> {
+        run_workers(address, self.workers, Duration::from_secs(self.seconds), kind).await
+    }
+}
+
+/// Runs every part and prints one line each, then the ratios.
+pub(crate) async fn measure_load(plan: &LoadPlan) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let service = BenchService::start_empty(&find_flowlord()?).await?;
     writeln!(out, "ready after            {:>10.0} ms", service.ready_after.as_secs_f64() * 1e3)?;
@@ -30,56 +53,65 @@ pub(crate) async fn measure_load(
     let no_op = server::start_no_op()?;
     let (p50, p99) = time_hand_offs(&service.address).await?;
     writeln!(out, "hand-off p50 / p99     {p50:>10.2} / {p99:.2} ms")?;
-    let before = match before {
+    let before = match &plan.before {
         Some(binary) => Some(BenchService::start_empty(binary).await?),
         None => None,
     };
-    // In turns, and the median in the end: other work of the machine hits all parts alike.
     let mut measured = Vec::new();
-    for round in 1..=rounds {
-        let no_ops = run_workers(&no_op, workers, duration, LoadKind::NoOp).await?;
-        let cycles = run_workers(&service.address, workers, duration, LoadKind::Cycle).await?;
-        let inserts = limits::inserts_per_second(duration / 4)?;
-        write!(
-            out,
-            "round {round}: no-op posts {:>8.0}/s  cycles {:>7.0}/s (p99 of a cycle {:.1} ms)  bare inserts {inserts:>8.0}/s",
-            no_ops.per_second, cycles.per_second, cycles.p99_ms
-        )?;
-        let mut rates =
-            LoadRound { no_ops: no_ops.per_second, cycles: cycles.per_second, inserts, cycles_before: None };
-        if let Some(before) = &before {
-            let cycles = run_workers(&before.address, workers, duration, LoadKind::Cycle).await?;
-            write!(out, "  before: cycles {:>7.0}/s (p99 {:.1} ms)", cycles.per_second, cycles.p99_ms)?;
-            rates.cycles_before = Some(cycles.per_second);
-        }
-        writeln!(out)?;
-        measured.push(rates);
+    for round in 1..=plan.turns.rounds {
+        write!(out, "round {round}: ")?;
+        measured.push(plan.measure_round(&no_op, &service, before.as_ref()).await?);
     }
-    writeln!(
-        out,
-        "median of {rounds} rounds, {workers} workers: {:.0} cycles/s",
-        median_of(&measured, |round| round.cycles)?
-    )?;
-    writeln!(
-        out,
-        "  3 x cycles / no-op posts    {:.2}",
-        median_of(&measured, |round| 3.0 * round.cycles / round.no_ops)?
-    )?;
-    writeln!(
-        out,
-        "  3 x cycles / bare inserts   {:.2}",
-        median_of(&measured, |round| 3.0 * round.cycles / round.inserts)?
-    )?;
+    plan.print_ratios(&measured)?;
     writeln!(out, "memory after the load  {:>10.1} MB", service.memory_megabytes()?)?;
     if let Some(before) = before {
-        let ratio = median_of(&measured, |round| round.cycles / round.cycles_before.unwrap_or(f64::NAN))?;
+        let ratio = median_of(measured.iter().map(|round| round.cycles / round.cycles_before.unwrap_or(f64::NAN)))?;
         writeln!(out, "  cycles / cycles before      {ratio:.2}")?;
         writeln!(out, "memory after, before   {:>10.1} MB", before.memory_megabytes()?)?;
     }
     Ok(())
 }
 
-/// Rates of one round, per second.
+impl LoadPlan {
+    async fn measure_round(
+        &self,
+        no_op: &str,
+        service: &BenchService,
+        before: Option<&BenchService>,
+    ) -> anyhow::Result<LoadRound> {
+        let mut out = std::io::stdout();
+        let no_ops = self.turns.run_turn(no_op, NoOpPosts).await?.per_second;
+        let cycles = self.turns.run_turn(&service.address, SingleCycles).await?;
+        let inserts = limits::inserts_per_second(Duration::from_secs(self.turns.seconds) / 4)?;
+        write!(
+            out,
+            "no-op posts {no_ops:>8.0}/s  cycles {:>7.0}/s (p99 of a cycle {:.1} ms)  bare inserts {inserts:>8.0}/s",
+            cycles.per_second, cycles.p99_ms
+        )?;
+        let mut rates = LoadRound { no_ops, cycles: cycles.per_second, inserts, cycles_before: None };
+        if let Some(before) = before {
+            let cycles = self.turns.run_turn(&before.address, SingleCycles).await?;
+            write!(out, "  before: cycles {:>7.0}/s (p99 {:.1} ms)", cycles.per_second, cycles.p99_ms)?;
+            rates.cycles_before = Some(cycles.per_second);
+        }
+        writeln!(out)?;
+        Ok(rates)
+    }
+
+    fn print_ratios(&self, measured: &[LoadRound]) -> anyhow::Result<()> {
+        let mut out = std::io::stdout();
+        let LoadTurns { workers, rounds, .. } = self.turns;
+        let cycles = median_of(measured.iter().map(|round| round.cycles))?;
+        writeln!(out, "median of {rounds} rounds, {workers} workers: {cycles:.0} cycles/s")?;
+        let no_ops = median_of(measured.iter().map(|round| 3.0 * round.cycles / round.no_ops))?;
+        writeln!(out, "  3 x cycles / no-op posts    {no_ops:.2}")?;
+        let inserts = median_of(measured.iter().map(|round| 3.0 * round.cycles / round.inserts))?;
+        writeln!(out, "  3 x cycles / bare inserts   {inserts:.2}")?;
+        Ok(())
+    }
+}
+
+/// Rates of one round, per second: ratios are taken within a round, where the machine was alike.
 struct LoadRound {
     no_ops: f64,
     cycles: f64,
@@ -87,17 +119,30 @@ struct LoadRound {
     cycles_before: Option<f64>,
 }
 
-/// The median of a figure that each round has: ratios are taken within a round, where the machine was alike.
-fn median_of(rounds: &[LoadRound], figure: impl Fn(&LoadRound) -> f64) -> anyhow::Result<f64> {
-    let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().context("no rounds")
+/// What each client of a load repeats, on a connection of its own.
+pub(crate) trait LoadKind: Copy + 'static {
+    type Client;
+
+    async fn connect_client(self, address: Rc<str>, worker: usize) -> anyhow::Result<Self::Client>;
+
+    /// Returns how many cycles it completed.
+    async fn repeat_once(self, client: &mut Self::Client) -> anyhow::Result<usize>;
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum LoadKind {
-    NoOp,
-    Cycle,
+struct NoOpPosts;
+
+impl LoadKind for NoOpPosts {
+    type Client = HttpClient;
+
+    async fn connect_client(self, address: Rc<str>, _worker: usize) -> anyhow::Result<HttpClient> {
+        HttpClient::connect_to(&address).await
+    }
+
+    async fn repeat_once(self, client: &mut HttpClient) -> anyhow::Result<usize> {
+        client.post_json("/noop", TASK).await?;
+        Ok(1)
+    }
 }
 
 pub(crate) struct LoadRate {
@@ -105,11 +150,11 @@ pub(crate) struct LoadRate {
     p99_ms: f64,
 }
 
-pub(crate) async fn run_workers(
+pub(crate) async fn run_workers<K: LoadKind>(
     address: &str,
     workers: usize,
     duration: Duration,
-    kind: LoadKind,
+    kind: K,
 ) -> anyhow::Result<LoadRate> {
     let until = Instant::now() + duration;
     let address: Rc<str> = address.into();
@@ -132,33 +177,16 @@ pub(crate) async fn join_times(mut clients: JoinSet<anyhow::Result<Vec<f64>>>) -
     Ok(times_ms)
 }
 
-async fn run_worker(address: Rc<str>, worker: usize, until: Instant, kind: LoadKind) -> anyhow::Result<Vec<f64>> {
-    let mut client = HttpClient::connect_to(&address).await?;
+/// Milliseconds of each cycle until a time.
+async fn run_worker<K: LoadKind>(address: Rc<str>, worker: usize, until: Instant, kind: K) -> anyhow::Result<Vec<f64>> {
+    let mut client = kind.connect_client(address, worker).await?;
     let mut times_ms = Vec::new();
     while Instant::now() < until {
         let begun = Instant::now();
-        match kind {
-            LoadKind::NoOp => drop(client.post_json("/noop", TASK).await?),
-            LoadKind::Cycle => run_cycle(&mut client, worker).await?,
-        }
-        times_ms.push(milliseconds_since(begun));
+        let cycles = kind.repeat_once(&mut client).await?;
+        times_ms.extend(std::iter::repeat_n(milliseconds_since(begun), cycles));
     }
     Ok(times_ms)
-}
-
-const TASK: &str = r#"{"type":"load","job":"hour","info":"?date=2026-03-01T05","meta":"source=load&n=1"}"#;
-
-async fn run_cycle(client: &mut HttpClient, worker: usize) -> anyhow::Result<()> {
-    client.post_json("/api/v1/tasks", TASK).await?;
-    let wanted = format!(r#"{{"topics":["load:hour"],"worker":"w{worker}","max":1,"wait":"10s"}}"#);
-    let lease = take_lease(client, &wanted).await?;
-    client.post_json(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#).await?;
-    Ok(())
-}
-
-async fn take_lease(client: &mut HttpClient, wanted: &str) -> anyhow::Result<String> {
-    let body = client.post_json("/api/v1/lease", wanted).await?;
-    find_lease(body).map(str::to_owned).with_context(|| String::from_utf8_lossy(body).into_owned())
 }
 
 /// Milliseconds from sending a task to a waiting worker having it, which takes two commits.

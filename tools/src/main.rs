@@ -4,6 +4,7 @@
 
 mod client;
 mod crash;
+mod cycles;
 mod generate;
 mod limits;
 mod load;
@@ -15,7 +16,6 @@ mod snapshot;
 mod timing;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::ensure;
 use chrono::NaiveDate;
@@ -23,6 +23,7 @@ use clap::{Parser, Subcommand};
 use flowlord_kernel::{Clock as _, SystemClock};
 
 use crate::generate::HistoryPlan;
+use crate::load::LoadPlan;
 use crate::power_cut::PowerCutPlan;
 use crate::reads::ReadsPlan;
 use crate::snapshot::SnapshotPlan;
@@ -41,20 +42,7 @@ struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
     /// Full durable cycles, hand-off latency, memory and start time; no-op requests and bare inserts beside them.
-    Load {
-        /// Workers at the same time, one connection each.
-        #[arg(long, default_value_t = 64)]
-        workers: usize,
-        /// Seconds per part.
-        #[arg(long, default_value_t = 10)]
-        seconds: u64,
-        /// How often the parts take turns.
-        #[arg(long, default_value_t = 3)]
-        rounds: usize,
-        /// Another release build, for example of the release before, which takes turns with this one.
-        #[arg(long)]
-        before: Option<PathBuf>,
-    },
+    Load(LoadPlan),
     /// A reload of many phases; reading and hashing the same files beside it.
     Reload {
         /// Workflow files.
@@ -98,10 +86,7 @@ enum BenchCommand {
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match BenchArgs::parse().command {
-        BenchCommand::Load { workers, seconds, rounds, before } => {
-            let duration = Duration::from_secs(seconds);
-            runtime.block_on(load::measure_load(workers, duration, rounds, before.as_deref()))
-        }
+        BenchCommand::Load(plan) => runtime.block_on(load::measure_load(&plan)),
         BenchCommand::Reload { files, phases, rounds } => {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))
         }

@@ -12,8 +12,9 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::client::HttpClient;
 use crate::current_day;
+use crate::cycles::SingleCycles;
 use crate::generate::{self, HistoryPlan};
-use crate::load::{LoadKind, join_times, run_workers};
+use crate::load::{join_times, run_workers};
 use crate::server::{ServiceProcess, find_flowlord, wait_until_ready};
 use crate::timing::{median_and_p99, milliseconds_since};
 
@@ -230,7 +231,7 @@ async fn post_results(address: Rc<str>, rate: u32, until: Instant) -> anyhow::Re
 async fn measure_slowdown(address: &str, path: &str, duration: Duration) -> anyhow::Result<()> {
     let (mut alone, mut beside, mut reads) = (0.0, 0.0, 0.0);
     for _ in 0..TURNS {
-        alone += run_workers(address, WORKERS, duration, LoadKind::Cycle).await?.per_second;
+        alone += run_workers(address, WORKERS, duration, SingleCycles).await?.per_second;
         let (results, pages) = work_beside_readers(address, path, duration).await?;
         beside += results;
         reads += pages;
@@ -254,7 +255,7 @@ async fn work_beside_readers(address: &str, path: &str, duration: Duration) -> a
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(read_path(&reader_address, &path, READERS, duration, None))
     });
-    let results = run_workers(address, WORKERS, duration, LoadKind::Cycle).await?.per_second;
+    let results = run_workers(address, WORKERS, duration, SingleCycles).await?.per_second;
     let times = readers.join().map_err(|_| anyhow::anyhow!("the readers panicked"))??;
     #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
     Ok((results, times.count as f64 / duration.as_secs_f64()))

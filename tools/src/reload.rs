@@ -5,12 +5,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::HttpClient;
 use crate::server::{BenchService, file_name, find_flowlord};
-use crate::timing::milliseconds_since;
+use crate::timing::{median_of, milliseconds_since};
 
 /// Runs every part `rounds` times, in turns, and prints the median of each and its ratio to the bare reading.
 pub(crate) async fn measure_reload(files: usize, phases: usize, rounds: usize) -> anyhow::Result<()> {
@@ -38,10 +37,10 @@ pub(crate) async fn measure_reload(files: usize, phases: usize, rounds: usize) -
         }
         bare_ms.push(read_and_hash(&service.workflows)?);
     }
-    let bare_ms = median_of(&mut bare_ms)?;
+    let bare_ms = median_of(bare_ms)?;
     writeln!(out, "bare read and hash            {bare_ms:>8.1} ms")?;
-    for (name, _, mut times_ms) in parts {
-        let time_ms = median_of(&mut times_ms)?;
+    for (name, _, times_ms) in parts {
+        let time_ms = median_of(times_ms)?;
         let part = format!("reload, {name} changed");
         writeln!(out, "{part:<28}  {time_ms:>8.1} ms  {:>6.1} x bare", time_ms / bare_ms)?;
     }
@@ -70,9 +69,4 @@ fn read_and_hash(folder: &Path) -> anyhow::Result<f64> {
         std::hint::black_box(Sha256::digest(fs::read(entry?.path())?));
     }
     Ok(milliseconds_since(begun))
-}
-
-fn median_of(times: &mut [f64]) -> anyhow::Result<f64> {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().context("no rounds")
 }

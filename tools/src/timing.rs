@@ -1,6 +1,8 @@
-//! Times of requests, in milliseconds.
+//! Times of requests, in milliseconds, and medians.
 
 use std::time::Instant;
+
+use anyhow::Context as _;
 
 pub(crate) fn milliseconds_since(begun: Instant) -> f64 {
     begun.elapsed().as_secs_f64() * 1e3
@@ -13,4 +15,10 @@ pub(crate) fn median_and_p99(times: &mut [f64]) -> (f64, f64) {
 
 fn percentile_of(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(sorted.len() * percent / 100).copied().unwrap_or(f64::NAN)
+}
+
+pub(crate) fn median_of(figures: impl IntoIterator<Item = f64>) -> anyhow::Result<f64> {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().context("no rounds")
 }
