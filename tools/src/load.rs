@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::client::HttpClient;
-use crate::cycles::{SingleCycles, TASK, take_lease};
+use crate::cycles::{DurableCycles, TASK, take_lease};
 use crate::limits;
 use crate::server::{self, BenchService, find_flowlord};
 use crate::timing::{median_and_p99, median_of, milliseconds_since};
@@ -19,6 +19,9 @@ const HAND_OFFS: usize = 2_000;
 pub(crate) struct LoadPlan {
     #[command(flatten)]
     turns: LoadTurns,
+    /// Tasks that a worker creates, leases and finishes at once, in arrays; with 1 each has requests of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    batch: u16,
     /// Another release build, for example of the release before, which takes turns with this one.
     #[arg(long)]
     before: Option<PathBuf>,
@@ -80,8 +83,9 @@ impl LoadPlan {
         before: Option<&BenchService>,
     ) -> anyhow::Result<LoadRound> {
         let mut out = std::io::stdout();
+        let kind = DurableCycles { batch: self.batch.into() };
         let no_ops = self.turns.run_turn(no_op, NoOpPosts).await?.per_second;
-        let cycles = self.turns.run_turn(&service.address, SingleCycles).await?;
+        let cycles = self.turns.run_turn(&service.address, kind).await?;
         let inserts = limits::inserts_per_second(Duration::from_secs(self.turns.seconds) / 4)?;
         write!(
             out,
@@ -90,7 +94,7 @@ impl LoadPlan {
         )?;
         let mut rates = LoadRound { no_ops, cycles: cycles.per_second, inserts, cycles_before: None };
         if let Some(before) = before {
-            let cycles = self.turns.run_turn(&before.address, SingleCycles).await?;
+            let cycles = self.turns.run_turn(&before.address, kind).await?;
             write!(out, "  before: cycles {:>7.0}/s (p99 {:.1} ms)", cycles.per_second, cycles.p99_ms)?;
             rates.cycles_before = Some(cycles.per_second);
         }
@@ -102,9 +106,15 @@ impl LoadPlan {
         let mut out = std::io::stdout();
         let LoadTurns { workers, rounds, .. } = self.turns;
         let cycles = median_of(measured.iter().map(|round| round.cycles))?;
-        writeln!(out, "median of {rounds} rounds, {workers} workers: {cycles:.0} cycles/s")?;
-        let no_ops = median_of(measured.iter().map(|round| 3.0 * round.cycles / round.no_ops))?;
-        writeln!(out, "  3 x cycles / no-op posts    {no_ops:.2}")?;
+        write!(out, "median of {rounds} rounds, {workers} workers: {cycles:.0} cycles/s")?;
+        match self.batch {
+            1 => writeln!(out)?,
+            batch => writeln!(out, ", a cycle being a task: {batch} are created, leased and finished by each request")?,
+        }
+        // A batch takes as many requests as a single cycle.
+        let requests = 3.0 / f64::from(self.batch);
+        let no_ops = median_of(measured.iter().map(|round| requests * round.cycles / round.no_ops))?;
+        writeln!(out, "  requests / no-op posts      {no_ops:.2}")?;
         let inserts = median_of(measured.iter().map(|round| 3.0 * round.cycles / round.inserts))?;
         writeln!(out, "  3 x cycles / bare inserts   {inserts:.2}")?;
         Ok(())

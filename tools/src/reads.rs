@@ -12,9 +12,9 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::client::HttpClient;
 use crate::current_day;
-use crate::cycles::SingleCycles;
+use crate::cycles::DurableCycles;
 use crate::generate::{self, HistoryPlan};
-use crate::load::{join_times, run_workers};
+use crate::load::{LoadKind as _, join_times, run_workers};
 use crate::server::{ServiceProcess, find_flowlord, wait_until_ready};
 use crate::timing::{median_and_p99, milliseconds_since};
 
@@ -206,23 +206,13 @@ async fn repeat_read(address: Rc<str>, path: Rc<str>, until: Instant) -> anyhow:
 
 /// Creates, leases and finishes tasks at a steady rate, and times none of it.
 async fn post_results(address: Rc<str>, rate: u32, until: Instant) -> anyhow::Result<Vec<f64>> {
-    let mut client = HttpClient::connect_to(&address).await?;
     // In batches, so that this one client takes little of the processors that are measured.
     let mut tick = tokio::time::interval(Duration::from_secs(1) * RESULTS_PER_BATCH / rate);
-    let task = r#"{"type":"load","job":"hour","info":"?date=2026-03-01T05","meta":"n=1"}"#;
-    let tasks = format!("[{}]", vec![task; RESULTS_PER_BATCH as usize].join(","));
-    let wanted = format!(r#"{{"topics":["load:hour"],"worker":"bench","max":{RESULTS_PER_BATCH},"wait":"1s"}}"#);
+    let cycles = DurableCycles { batch: RESULTS_PER_BATCH as usize };
+    let mut client = cycles.connect_client(address, 0).await?;
     while Instant::now() < until {
         tick.tick().await;
-        client.post_json("/api/v1/tasks", &tasks).await?;
-        let leased = String::from_utf8(client.post_json("/api/v1/lease", &wanted).await?.to_vec())?;
-        let results: Vec<String> = leased
-            .split("{\"lease\":\"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-            .map(|lease| format!(r#"{{"lease":"{lease}","result":"complete"}}"#))
-            .collect();
-        client.post_json("/api/v1/results", &format!("[{}]", results.join(","))).await?;
+        cycles.repeat_once(&mut client).await?;
     }
     Ok(Vec::new())
 }
@@ -231,7 +221,7 @@ async fn post_results(address: Rc<str>, rate: u32, until: Instant) -> anyhow::Re
 async fn measure_slowdown(address: &str, path: &str, duration: Duration) -> anyhow::Result<()> {
     let (mut alone, mut beside, mut reads) = (0.0, 0.0, 0.0);
     for _ in 0..TURNS {
-        alone += run_workers(address, WORKERS, duration, SingleCycles).await?.per_second;
+        alone += run_workers(address, WORKERS, duration, DurableCycles { batch: 1 }).await?.per_second;
         let (results, pages) = work_beside_readers(address, path, duration).await?;
         beside += results;
         reads += pages;
@@ -255,7 +245,7 @@ async fn work_beside_readers(address: &str, path: &str, duration: Duration) -> a
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(read_path(&reader_address, &path, READERS, duration, None))
     });
-    let results = run_workers(address, WORKERS, duration, SingleCycles).await?.per_second;
+    let results = run_workers(address, WORKERS, duration, DurableCycles { batch: 1 }).await?.per_second;
     let times = readers.join().map_err(|_| anyhow::anyhow!("the readers panicked"))??;
     #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
     Ok((results, times.count as f64 / duration.as_secs_f64()))
