@@ -8,6 +8,7 @@ mod cycles;
 mod generate;
 mod limits;
 mod load;
+mod peers;
 mod power_cut;
 mod reads;
 mod reload;
@@ -23,7 +24,7 @@ use clap::{Parser, Subcommand};
 use flowlord_kernel::{Clock as _, SystemClock};
 
 use crate::generate::HistoryPlan;
-use crate::load::LoadPlan;
+use crate::load::{LoadPlan, LoadTurns};
 use crate::power_cut::PowerCutPlan;
 use crate::reads::ReadsPlan;
 use crate::snapshot::SnapshotPlan;
@@ -43,6 +44,8 @@ struct BenchArgs {
 enum BenchCommand {
     /// Full durable cycles, hand-off latency, memory and start time; no-op requests and bare inserts beside them.
     Load(LoadPlan),
+    /// Full durable cycles beside those of PostgreSQL, beanstalkd and Redis, as far as they are installed.
+    Peers(LoadTurns),
     /// A reload of many phases; reading and hashing the same files beside it.
     Reload {
         /// Workflow files.
@@ -87,6 +90,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match BenchArgs::parse().command {
         BenchCommand::Load(plan) => runtime.block_on(load::measure_load(&plan)),
+        BenchCommand::Peers(turns) => runtime.block_on(peers::measure_peers(&turns)),
         BenchCommand::Reload { files, phases, rounds } => {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))
         }
