@@ -56,7 +56,7 @@ deny:
 # Syntax of the scripts, without running them.
 scripts:
     bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run
-    for script in examples/workers/worker.py .ci/smoke tests/container/run tests/browser/*.py; do \
+    for script in examples/workers/worker.py .ci/instructions .ci/smoke tests/container/run tests/browser/*.py; do \
       python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$script"; \
     done
 
@@ -75,6 +75,11 @@ build:
 # Measure a release build, for example `just bench load`.
 bench *args: build
     cargo run --release --locked -p flowlord-bench -- {{ args }}
+
+# Count the instructions of a cycle, and fail where they are over 5 % more than the figure that is kept; with --update
+# they become that figure.
+instructions *args: build
+    .ci/instructions "${CARGO_TARGET_DIR:-target}/release/flowlord" {{ args }}
 
 # Run each fuzz target for so many seconds.
 fuzz seconds="60":
