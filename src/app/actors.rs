@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 
 use actix::{Addr, ArbiterHandle};
+use flowlord_alerts::Alerts;
 use flowlord_alerts::deadlines::{self, DeadlineChecker};
-use flowlord_alerts::{Alerts, EscalationRoute};
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, BackupPlace, ShipConfig, ShipDeps, Shipper};
 use flowlord_db::Database;
 use flowlord_dispatch::Dispatch;
-use flowlord_domain::simulate::SimulatedRoute;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_janitor::heartbeat::{self, HeartbeatSender};
@@ -19,10 +18,11 @@ use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::clients::{AlertsClient, BackupClient, IngestClient};
+use flowlord_messages::deps::{DatabaseDeps, WorkflowDeps};
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier, SlackRoute};
 
-use crate::config::{NotifyConfig, Secret};
+use crate::config::NotifyConfig;
 
 use super::wiring::{AppWiring, HintPorts};
 
@@ -76,26 +76,15 @@ impl AppWiring<'_> {
         database: &Database,
         library: &Addr<Library>,
     ) -> Addr<Scheduler> {
-        let deps = flowlord_scheduler::Deps {
-            kit: self.environment.kit("scheduler"),
-            writer: self.writer(database),
-            reader: self.reader(database),
-            library: self.library_client(library),
-        };
+        let deps = self.workflow_deps("scheduler", database, library);
         Scheduler::start(on, flowlord_scheduler::Config { host: host_name() }, deps)
     }
 
     pub(super) fn alerts(&self, on: &ArbiterHandle, database: &Database, address: SocketAddr) -> Addr<Alerts> {
         let notify = &self.config.notify;
-        let config = flowlord_alerts::Config {
-            routes: notify.ladders().into_iter().map(escalation_route).collect(),
-            public_url: self.config.public_url_at(address),
-        };
-        let deps = flowlord_alerts::Deps {
-            kit: self.environment.kit("alerts"),
-            writer: self.writer(database),
-            reader: self.reader(database),
-        };
+        let config =
+            flowlord_alerts::Config { routes: notify.ladders(), public_url: self.config.public_url_at(address) };
+        let deps = self.database_deps("alerts", database);
         Alerts::start(on, config, deps)
     }
 
@@ -105,12 +94,7 @@ impl AppWiring<'_> {
         database: &Database,
         library: &Addr<Library>,
     ) -> Addr<DeadlineChecker> {
-        let deps = deadlines::Deps {
-            kit: self.environment.kit("watch"),
-            writer: self.writer(database),
-            reader: self.reader(database),
-            library: self.library_client(library),
-        };
+        let deps = self.workflow_deps("watch", database, library);
         DeadlineChecker::start(on, deadlines::Config { ttl: self.config.tasks.ttl }, deps)
     }
 
@@ -124,11 +108,7 @@ impl AppWiring<'_> {
             fallback_after: notify.fallback_after,
             buttons: notify.hears_clicks(),
         };
-        let deps = flowlord_slack::Deps {
-            kit: self.environment.kit("notifier"),
-            writer: self.writer(database),
-            reader: self.reader(database),
-        };
+        let deps = self.database_deps("notifier", database);
         Notifier::start(on, config, deps)
     }
 
@@ -136,8 +116,8 @@ impl AppWiring<'_> {
         let notify = &self.config.notify;
         let config = ButtonsConfig {
             // There are no buttons without a bot.
-            app_token: exposed(notify.app_token.as_ref()).filter(|_| notify.hears_clicks()),
-            signing_secret: exposed(notify.signing_secret.as_ref()).filter(|_| notify.hears_clicks()),
+            app_token: notify.app_token.clone().filter(|_| notify.hears_clicks()),
+            signing_secret: notify.signing_secret.clone().filter(|_| notify.hears_clicks()),
             api_url: notify.api_url.clone(),
         };
         let deps = ButtonsDeps {
@@ -198,12 +178,7 @@ impl AppWiring<'_> {
     }
 
     pub(super) fn backload(&self, on: &ArbiterHandle, database: &Database, library: &Addr<Library>) -> Addr<Backload> {
-        let deps = flowlord_backload::Deps {
-            kit: self.environment.kit("backload"),
-            writer: self.writer(database),
-            reader: self.reader(database),
-            library: self.library_client(library),
-        };
+        let deps = self.workflow_deps("backload", database, library);
         Backload::start(on, flowlord_backload::Config { host: host_name() }, deps)
     }
 
@@ -235,34 +210,35 @@ impl AppWiring<'_> {
         };
         Files::start(on, config, deps)
     }
-}
 
-fn escalation_route(ladder: SimulatedRoute) -> EscalationRoute {
-    let SimulatedRoute { route, matcher, policy, quiet } = ladder;
-    EscalationRoute { name: route, matcher, policy, quiet }
+    fn database_deps(&self, name: &'static str, database: &Database) -> DatabaseDeps {
+        let (writer, reader) = (self.writer(database), self.reader(database));
+        DatabaseDeps { kit: self.environment.kit(name), writer, reader }
+    }
+
+    fn workflow_deps(&self, name: &'static str, database: &Database, library: &Addr<Library>) -> WorkflowDeps {
+        let DatabaseDeps { kit, writer, reader } = self.database_deps(name, database);
+        WorkflowDeps { kit, writer, reader, library: self.library_client(library) }
+    }
 }
 
 fn slack_routes(notify: &NotifyConfig) -> Vec<SlackRoute> {
     let mut routes = vec![SlackRoute {
         name: DEFAULT_ROUTE.to_owned(),
-        webhook: exposed(notify.url.as_ref()),
-        token: exposed(notify.token.as_ref()),
+        webhook: notify.url.clone(),
+        token: notify.token.clone(),
         channel: notify.channel.clone(),
         fallback: notify.fallback.clone(),
     }];
     routes.extend(notify.routes.iter().map(|route| SlackRoute {
         name: route.name.clone(),
-        webhook: exposed(route.url.as_ref()),
+        webhook: route.url.clone(),
         // The bot has a token, and each route with a channel is the bot's.
-        token: route.channel.as_ref().and_then(|_| exposed(notify.token.as_ref())),
+        token: route.channel.as_ref().and_then(|_| notify.token.clone()),
         channel: route.channel.clone(),
         fallback: Some(route.fallback.clone()),
     }));
     routes
-}
-
-fn exposed(secret: Option<&Secret>) -> Option<String> {
-    secret.map(|secret| secret.expose().to_owned())
 }
 
 /// The host's name, for templates.

@@ -96,8 +96,9 @@ pub(super) fn read_contents(
 /// All findings: of what is skipped, of the files that don't parse, and of the others together.
 fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Finding> {
     let skipped = found.skipped.entries.iter();
-    let mut findings: Vec<_> =
-        skipped.map(|entry| file_warning(&entry.path, &format!("this entry is skipped: {}", entry.why))).collect();
+    let mut findings: Vec<_> = skipped
+        .map(|entry| Finding::of_file(&entry.path, Severity::Warning, format!("this entry is skipped: {}", entry.why)))
+        .collect();
     let mut parsed = Vec::new();
     for FileContent { path, text, hash } in &found.files {
         match text {
@@ -105,13 +106,17 @@ fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
             Ok(text) => match WorkflowFile::parse(path, text, hash, Tz::UTC) {
                 Ok(file) => {
                     if file.phases.is_empty() && file.findings.is_empty() {
-                        findings.push(file_warning(path, "the file has no phases: it starts nothing"));
+                        findings.push(Finding::of_file(
+                            path,
+                            Severity::Warning,
+                            "the file has no phases: it starts nothing",
+                        ));
                     }
                     parsed.push(Arc::new(file));
                 }
                 Err(broken) => findings.extend(broken),
             },
-            Err(why) => findings.push(unreadable_file(path, why)),
+            Err(why) => findings.push(Finding::of_file(path, Severity::Error, why)),
         }
     }
     let workflows = Workflows::new(parsed);
@@ -126,8 +131,7 @@ fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
 /// service only where its configuration says so.
 fn check_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
     let path = phase.rule.meta_file.as_deref().filter(|_| phase.rule.first_blocker().is_none())?;
-    let (line, column) = phase.template_place();
-    let mut finding = Finding { line, column, ..file_warning(&phase.workflow, "") };
+    let mut finding = Finding::new(&phase.workflow, phase.template_place(), Severity::Warning, "");
     let rows = match actix_rt::System::new().block_on(meta_files.read_rows(path)) {
         Ok(rows) => rows,
         Err(_) if Path::new(path).is_absolute() || path.contains("://") => return None,
@@ -149,14 +153,6 @@ fn check_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
         }
     }
     Some(finding)
-}
-
-fn file_warning(path: &str, why: &str) -> Finding {
-    Finding { severity: Severity::Warning, ..unreadable_file(path, why) }
-}
-
-pub(super) fn unreadable_file(path: &str, why: &str) -> Finding {
-    Finding { file: path.to_owned(), line: 1, column: 1, severity: Severity::Error, message: why.to_owned() }
 }
 
 #[cfg(test)]

@@ -2,26 +2,20 @@
 
 use std::io::Write as _;
 
-use clap::ValueEnum;
 use env_logger::{Builder, Env};
 use serde_json::{Map, Value};
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
+use super::out::OutputFormat;
 
 /// What is logged unless `RUST_LOG` or the command says otherwise.
 pub(crate) const USUAL: &str = "warn,flowlord=info";
 
 /// Starts logging; `usual` is which lines, unless `RUST_LOG` says so.
-pub(crate) fn start(format: LogFormat, usual: &str) {
+pub(crate) fn start(format: OutputFormat, usual: &str) {
     let mut builder = Builder::from_env(Env::default().default_filter_or(usual));
     match format {
-        LogFormat::Text => builder.format_timestamp_millis(),
-        LogFormat::Json => builder.format(|out, record| {
+        OutputFormat::Text => builder.format_timestamp_millis(),
+        OutputFormat::Json => builder.format(|out, record| {
             let time = out.timestamp_millis().to_string();
             let message = record.args().to_string();
             writeln!(out, "{}", json_line(&time, record.level().as_str(), record.target(), &message))

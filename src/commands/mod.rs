@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use logs::LogFormat;
+use out::OutputFormat;
 
 /// The exit code of a command that was called wrongly, as clap's own.
 const USAGE: u8 = 2;
@@ -38,7 +38,7 @@ pub(crate) struct Cli {
     command: ProgramCommand,
     /// How log lines are written to stderr; RUST_LOG says which
     #[arg(long, global = true, value_enum, default_value = "text", env = "FLOWLORD_LOG_FORMAT")]
-    log_format: LogFormat,
+    log_format: OutputFormat,
     /// What to say about the way in which the program was called
     #[arg(skip)]
     warnings: Vec<String>,

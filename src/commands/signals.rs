@@ -68,14 +68,18 @@ fn is_first_signal_ignored(status: &str) -> bool {
 }
 
 impl CaughtSignal {
-    pub(crate) fn code(self) -> u8 {
-        // As a shell says it: 128 and the signal's number.
+    /// Its exit code as a shell says it, 128 and the signal's number, and its name.
+    fn code_and_name(self) -> (u8, &'static str) {
         match self {
-            Self::Terminate => 143,
-            Self::Interrupt => 130,
-            Self::Quit => 131,
-            Self::Hangup => 129,
+            Self::Terminate => (143, "SIGTERM"),
+            Self::Interrupt => (130, "SIGINT"),
+            Self::Quit => (131, "SIGQUIT"),
+            Self::Hangup => (129, "SIGHUP"),
         }
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        self.code_and_name().0
     }
 
     pub(crate) fn exit_code(self) -> ExitCode {
@@ -83,12 +87,7 @@ impl CaughtSignal {
     }
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Terminate => "SIGTERM",
-            Self::Interrupt => "SIGINT",
-            Self::Quit => "SIGQUIT",
-            Self::Hangup => "SIGHUP",
-        }
+        self.code_and_name().1
     }
 }
 

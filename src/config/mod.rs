@@ -9,7 +9,6 @@ mod notify;
 mod print;
 mod read;
 mod routes;
-mod secret;
 mod server;
 mod stores;
 #[cfg(test)]
@@ -25,10 +24,10 @@ use flowlord_storage::{StorageConfig, StorageLocation};
 use flowlord_web_core::auth::TrustedProxies;
 use flowlord_web_core::context::TlsFiles;
 
+pub use flowlord_domain::Secret;
 pub use legacy::{OldFlag, old_flag};
 pub use notify::NotifyConfig;
 pub use routes::RouteConfig;
-pub use secret::Secret;
 pub use server::{DeadmanConfig, LimitConfig};
 
 use read::ValueReader;

@@ -2,8 +2,7 @@
 
 use chrono::TimeDelta;
 use flowlord_domain::alert::AlertMatcher;
-use flowlord_domain::escalation::{EscalationPolicy, QuietHours};
-use flowlord_domain::simulate::SimulatedRoute;
+use flowlord_domain::escalation::{EscalationPolicy, EscalationRoute, QuietHours};
 
 use super::read::ValueReader;
 use super::routes::{DEFAULT, RouteConfig, judge_fallback, read_ladder, read_quiet};
@@ -53,9 +52,9 @@ impl NotifyConfig {
     }
 
     /// The ladders, and which alerts are for each: the first that takes one has it.
-    pub fn ladders(&self) -> Vec<SimulatedRoute> {
-        let rest = SimulatedRoute {
-            route: DEFAULT.to_owned(),
+    pub fn ladders(&self) -> Vec<EscalationRoute> {
+        let rest = EscalationRoute {
+            name: DEFAULT.to_owned(),
             matcher: AlertMatcher::default(),
             policy: self.ladder,
             quiet: self.quiet,

@@ -202,14 +202,10 @@ impl ValueReader {
                 None
             }
             (Some(value), None) => Some(Secret::new(value)),
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) if !bom::skip_mark(&text).trim().is_empty() => Some(Secret::new(bom::skip_mark(&text).trim())),
-                Ok(_) => {
-                    self.error(&file_key, &format!("{path} is empty"));
-                    None
-                }
-                Err(err) => {
-                    self.error(&file_key, &format!("{path} can't be read: {err}"));
+            (None, Some(path)) => match read_secret(&path) {
+                Ok(secret) => Some(secret),
+                Err(why) => {
+                    self.error(&file_key, &why);
                     None
                 }
             },
@@ -226,6 +222,12 @@ impl ValueReader {
         self.error(key, "write an address that begins with https://");
         None
     }
+}
+
+fn read_secret(path: &str) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(path).map_err(|err| format!("{path} can't be read: {err}"))?;
+    let secret = bom::skip_mark(&text).trim();
+    if secret.is_empty() { Err(format!("{path} is empty")) } else { Ok(Secret::new(secret)) }
 }
 
 fn parse_location(text: &str) -> Result<StorageLocation, String> {

@@ -3,8 +3,7 @@
 use chrono::TimeDelta;
 use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::duration;
-use flowlord_domain::escalation::{EscalationPolicy, QuietHours};
-use flowlord_domain::simulate::SimulatedRoute;
+use flowlord_domain::escalation::{EscalationPolicy, EscalationRoute, QuietHours};
 
 use super::keys::{ConfigKey, ROUTE_KEYS, ROUTES};
 use super::notify::NotifyConfig;
@@ -66,9 +65,9 @@ impl RouteConfig {
         judge_fallback(reader, &format!("{section}.fallback"), &self.fallback, &self.name, notify);
     }
 
-    pub(super) fn to_ladder(&self) -> SimulatedRoute {
-        SimulatedRoute {
-            route: self.name.clone(),
+    pub(super) fn to_ladder(&self) -> EscalationRoute {
+        EscalationRoute {
+            name: self.name.clone(),
             matcher: self.matcher.clone(),
             policy: self.ladder,
             quiet: self.quiet,

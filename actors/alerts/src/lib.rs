@@ -16,14 +16,13 @@ use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::alert::AlertMatcher;
-use flowlord_domain::escalation::{EscalationPolicy, EscalationState, QuietHours};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
+use flowlord_domain::escalation::{EscalationRoute, EscalationState};
+use flowlord_kernel::{Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::alerts::{
     AcknowledgeAlerts, AcknowledgedIncident, AdvanceEscalation, DEFAULT_ROUTE, EscalationInput, EscalationStatus,
     ReadEscalation, ReadEscalations, RouteRule, SetRoutes, StopAlerting,
 };
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
+use flowlord_messages::deps::DatabaseDeps;
 use flowlord_messages::events::AlertsRaised;
 use tokio::sync::oneshot;
 
@@ -39,27 +38,10 @@ pub struct Config {
     pub public_url: String,
 }
 
-/// A route, as far as it decides when people are notified.
-#[derive(Debug, Clone)]
-pub struct EscalationRoute {
-    pub name: String,
-    /// Which alerts it takes; ignored for the default one.
-    pub matcher: AlertMatcher,
-    pub policy: EscalationPolicy,
-    pub quiet: Option<QuietHours>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Deps {
-    pub kit: ActorKit,
-    pub writer: DatabaseWriter,
-    pub reader: DatabaseReader,
-}
-
 #[derive(Debug)]
 pub struct Alerts {
     public_url: String,
-    deps: Deps,
+    deps: DatabaseDeps,
     escalations: Vec<RouteEscalation>,
     /// Nobody is notified before the database knows the routes.
     are_routes_stored: bool,
@@ -140,7 +122,7 @@ impl RouteEscalation {
 }
 
 impl Alerts {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: DatabaseDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             public_url: config.public_url,

@@ -5,13 +5,11 @@ use std::cmp::Reverse;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::duration;
 use flowlord_domain::escalation::{
-    Acknowledgement, EscalationState, IncidentNotification, OpenIncident, check_route as ladder_step,
+    Acknowledgement, EscalationRoute, EscalationState, IncidentNotification, OpenIncident, check_route as ladder_step,
 };
 use flowlord_domain::summary::{SummaryItem, SummaryLine, count_by_line, report_url, summarize_alerts};
 use flowlord_messages::alerts::{AcknowledgeAlerts, AdvanceEscalation, EscalationInput, IncidentRecord, StepRecord};
 use flowlord_messages::outbox::{IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage};
-
-use crate::EscalationRoute;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteCheck<'a> {

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::AlertKind;
+use flowlord_domain::alert::AlertMatcher;
+use flowlord_domain::escalation::{EscalationPolicy, QuietHours};
 use flowlord_kernel::{Clock as _, Ping, Port, WorkCounter};
 use flowlord_messages::alerts::StoredAlert;
-use flowlord_messages::clients::AlertsClient;
+use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
 use flowlord_messages::outbox::{IncidentStage, MessageColour, MessagePayload};
 use flowlord_testkit::VirtualClock;
 
@@ -105,7 +107,7 @@ impl Bench {
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&handle, move |_| stub);
         let environment = clock.environment();
-        let deps = Deps {
+        let deps = DatabaseDeps {
             kit: environment.kit("alerts"),
             writer: DatabaseWriter::unconnected()
                 .with::<SetRoutes>(environment.port("db", &db))

@@ -5,7 +5,7 @@ use flowlord_domain::backload::{BackloadPlan, TaskSelection};
 use flowlord_kernel::Result;
 use flowlord_messages::backloads::{BackloadFailure, CheckBackload, StoreBackloadChunk};
 
-use crate::Deps;
+use flowlord_messages::deps::WorkflowDeps;
 
 // Small enough that the tasks of the day needn't wait long for the end of the command.
 const TASKS_PER_CHUNK: usize = 500;
@@ -31,7 +31,7 @@ pub(crate) struct StoredChunk {
 
 /// Stores the chunk of a plan that begins with the task number `from`.
 pub(crate) async fn store_chunk(
-    deps: &Deps,
+    deps: &WorkflowDeps,
     host: &str,
     plan: &BackloadPlan,
     id: i64,

@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::TimeDelta;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
+use flowlord_kernel::{Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::backloads::{
     BackloadState, ChangeBackload, ExecuteBackload, MAX_AWAITED_TASKS, MAX_UNFINISHED_BACKLOADS, PlanBackload,
     PlannedBackload, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StartedBackload, StopBackloads,
     StoredBackload,
 };
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_messages::deps::WorkflowDeps;
 use tokio::sync::oneshot;
 
 use crate::chunk::{ChunkOutcome, store_chunk};
@@ -40,19 +40,10 @@ pub struct Config {
     pub host: String,
 }
 
-#[derive(Debug, Clone)]
-pub struct Deps {
-    pub kit: ActorKit,
-    pub writer: DatabaseWriter,
-    /// Knows how far each backload got, and which tasks are there already.
-    pub reader: DatabaseReader,
-    pub library: LibraryClient,
-}
-
 #[derive(Debug)]
 pub struct Backload {
     config: Config,
-    deps: Deps,
+    deps: WorkflowDeps,
     timer: Timer,
     /// Those that wait for their turn; one whose chunk is being stored isn't in here.
     runs: VecDeque<BackloadRun>,
@@ -65,7 +56,7 @@ pub struct Backload {
 }
 
 impl Backload {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: WorkflowDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             config,
@@ -168,9 +159,7 @@ impl Backload {
 
     fn end_chunk(&mut self, mut run: BackloadRun, outcome: Result<ChunkOutcome>, ctx: &mut Context<Self>) {
         // A stop waits for this chunk only: the next one doesn't begin any more.
-        for caller in self.stopping.iter_mut().flat_map(|callers| callers.drain(..)) {
-            let _nobody_waits_any_more = caller.send(());
-        }
+        self.stopping.iter_mut().for_each(Vec::clear);
         let now = self.now();
         run.not_before = None;
         match outcome {

@@ -8,9 +8,9 @@ use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::backloads::{PlannedBackload, StoredBackload};
 use flowlord_messages::workflows::{ReadLoadedWorkflows, ReadMetaRows};
 
-use crate::Deps;
+use flowlord_messages::deps::WorkflowDeps;
 
-pub(crate) async fn plan_request(deps: &Deps, request: &BackloadRequest) -> Result<Arc<PlannedBackload>> {
+pub(crate) async fn plan_request(deps: &WorkflowDeps, request: &BackloadRequest) -> Result<Arc<PlannedBackload>> {
     let current = deps.library.call(ReadLoadedWorkflows).await?;
     let resolved = request.resolve_order(&current.workflows, deps.kit.now());
     let resolved = resolved.map_err(|err| invalid_request(err.to_string()))?;
@@ -19,7 +19,7 @@ pub(crate) async fn plan_request(deps: &Deps, request: &BackloadRequest) -> Resu
     Ok(Arc::new(PlannedBackload { plan, message: resolved.message }))
 }
 
-pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<BackloadPlan> {
+pub(crate) async fn plan_stored(deps: &WorkflowDeps, stored: &StoredBackload) -> Result<BackloadPlan> {
     let order: BackloadOrder = serde_json::from_str(&stored.order).map_err(|err| {
         invalid_request(format!("its stored request can't be read ({err}): cancel it and create a new one"))
     })?;
@@ -34,7 +34,7 @@ pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<
     Ok(plan)
 }
 
-async fn read_rows(deps: &Deps, order: &BackloadOrder) -> Result<Option<Arc<Vec<MetaRow>>>> {
+async fn read_rows(deps: &WorkflowDeps, order: &BackloadOrder) -> Result<Option<Arc<Vec<MetaRow>>>> {
     match &order.meta_file {
         Some(path) => deps.library.call(ReadMetaRows { path: path.clone() }).await.map(Some),
         None => Ok(None),

@@ -15,7 +15,7 @@ use flowlord_kernel::{ActorEnvironment, Clock, Ping, Port, Sleep, WorkCounter};
 use flowlord_messages::backloads::{
     BackloadCheck, BackloadFailure, CheckBackload, FinishedBackload, StoreBackloadChunk,
 };
-use flowlord_messages::clients::BackloadClient;
+use flowlord_messages::clients::{BackloadClient, DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows};
 use flowlord_testkit::VirtualClock;
 
@@ -201,7 +201,7 @@ impl Bench {
         let environment = ActorEnvironment { clock: shaky, ..clock.environment() };
         let stub = rows.clone();
         let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let deps = Deps {
+        let deps = WorkflowDeps {
             kit: environment.kit("backload"),
             writer: DatabaseWriter::unconnected()
                 .with::<SaveBackload>(environment.port("stub", &below))

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use flowlord_domain::hex::to_hex;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::snapshots::StoredSnapshot;
 use flowlord_storage::{FileStorage, MAX_OBJECTS, StorageConnections, StorageLocation};
@@ -258,14 +259,6 @@ impl RunningDigest {
     fn finish_hex(self) -> (u64, String) {
         (self.0, to_hex(&self.1.finalize()))
     }
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 async fn digest_of_file(file: &Path) -> Result<(u64, String)> {

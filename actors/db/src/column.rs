@@ -50,40 +50,24 @@ pub(crate) trait EnumColumn: Copy + PartialEq + 'static {
     }
 }
 
-impl EnumColumn for TaskState {
-    const VALUES: &'static [Self] = &Self::ALL;
-    const UNKNOWN: Self = Self::Done;
+macro_rules! enum_columns {
+    ($($name:ident: $values:expr, unknown $unknown:ident;)+) => {
+        $(impl EnumColumn for $name {
+            const VALUES: &'static [Self] = &$values;
+            const UNKNOWN: Self = Self::$unknown;
+        })+
+    };
 }
 
-impl EnumColumn for TaskLane {
-    const VALUES: &'static [Self] = &[Self::Live, Self::Backload];
-    const UNKNOWN: Self = Self::Backload;
-}
-
-impl EnumColumn for TaskResult {
+enum_columns! {
+    AlertKind: Self::ALL, unknown Result;
+    BackloadState: Self::ALL, unknown Cancelled;
+    FileMatchState: Self::ALL, unknown Failed;
+    FileSource: Self::ALL, unknown Api;
+    TaskLane: [Self::Live, Self::Backload], unknown Backload;
     // Not its `ALL`, which has another order: statements say `result > 0` for what wasn't completed.
-    const VALUES: &'static [Self] = &[Self::Complete, Self::Error, Self::Warn, Self::Alert];
-    const UNKNOWN: Self = Self::Alert;
-}
-
-impl EnumColumn for AlertKind {
-    const VALUES: &'static [Self] = &Self::ALL;
-    const UNKNOWN: Self = Self::Result;
-}
-
-impl EnumColumn for BackloadState {
-    const VALUES: &'static [Self] = &Self::ALL;
-    const UNKNOWN: Self = Self::Cancelled;
-}
-
-impl EnumColumn for FileSource {
-    const VALUES: &'static [Self] = &Self::ALL;
-    const UNKNOWN: Self = Self::Api;
-}
-
-impl EnumColumn for FileMatchState {
-    const VALUES: &'static [Self] = &Self::ALL;
-    const UNKNOWN: Self = Self::Failed;
+    TaskResult: [Self::Complete, Self::Error, Self::Warn, Self::Alert], unknown Alert;
+    TaskState: Self::ALL, unknown Done;
 }
 
 pub(crate) trait ReadColumn {

@@ -87,17 +87,13 @@ impl NewAlert {
     /// An alert about a task, which the escalation policy notifies of.
     pub fn about(task: &Attempt, kind: AlertKind, msg: String, now: DateTime<Utc>) -> Self {
         Self {
-            kind,
-            at: now,
             uid: Some(task.uid),
             id: task.id.clone(),
-            topic: task.topic.clone(),
             job: task.job.clone(),
             workflow: task.workflow.clone(),
-            msg,
             // The meta may be a worker's: what can't be read of it is left out.
             task_time: task_time(&task.info, &Query::parse_lenient(&task.meta)),
-            at_once: None,
+            ..Self::without_task(kind, &task.topic, msg, now)
         }
     }
 }

@@ -27,18 +27,12 @@ pub fn has_errors(findings: &[Finding]) -> bool {
 }
 
 fn also_elsewhere(phase: &Phase, known: &Phase) -> Finding {
-    let (line, column) = phase.name_place();
-    Finding {
-        file: phase.workflow.clone(),
-        line,
-        column,
-        severity: Severity::Warning,
-        message: format!(
-            "{} is also in {}: tasks that name no workflow belong to that one; give it another job, or send its \
-             tasks with workflow={} in their meta",
-            phase.task, known.workflow, phase.workflow
-        ),
-    }
+    let message = format!(
+        "{} is also in {}: tasks that name no workflow belong to that one; give it another job, or send its tasks \
+         with workflow={} in their meta",
+        phase.task, known.workflow, phase.workflow
+    );
+    Finding::new(&phase.workflow, phase.name_place(), Severity::Warning, message)
 }
 
 #[cfg(test)]

@@ -31,6 +31,16 @@ pub enum DeadlineKind {
     Done,
 }
 
+impl DeadlineKind {
+    /// Its key in a rule, what should have happened, and the alert where it didn't.
+    fn names(self) -> (&'static str, &'static str, AlertKind) {
+        match self {
+            Self::Started => ("start_by", "leased", AlertKind::NotStarted),
+            Self::Done => ("done_by", "complete", AlertKind::NotDone),
+        }
+    }
+}
+
 /// A deadline that has passed.
 #[derive(Debug, Clone)]
 pub struct SlotDeadline<'a> {
@@ -144,10 +154,7 @@ type LineKey = (String, String, DateTime<Utc>);
 impl<'a> SlotDeadline<'a> {
     /// What names the deadline.
     fn key_text(&self) -> String {
-        let what = match self.what {
-            DeadlineKind::Started => "start_by",
-            DeadlineKind::Done => "done_by",
-        };
+        let (what, ..) = self.what.names();
         let (workflow, slot) = (&self.phase.workflow, self.slot.timestamp_micros());
         format!("{what}/{workflow}/{}/{}/{slot}", self.phase.task_name(), self.starter.task_name())
     }
@@ -216,10 +223,7 @@ impl<'a> SlotDeadline<'a> {
 
     /// What should have happened, when, and how it stands.
     fn words_of_late(&self, late: &MissedDeadline<'_>) -> String {
-        let (verb, key) = match self.what {
-            DeadlineKind::Started => ("leased", "start_by"),
-            DeadlineKind::Done => ("complete", "done_by"),
-        };
+        let (key, verb, _) = self.what.names();
         let limit = self.by - self.slot;
         let since = match late.by == self.by {
             true => format!("after the slot of {}", self.slot.format(TIME)),
@@ -235,22 +239,15 @@ impl<'a> SlotDeadline<'a> {
     }
 
     fn to_alert(&self, late: &MissedDeadline<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
-        let kind = match self.what {
-            DeadlineKind::Started => AlertKind::NotStarted,
-            DeadlineKind::Done => AlertKind::NotDone,
-        };
+        let (.., kind) = self.what.names();
         let about = self.slot.checked_add_signed(self.starter.rule.offset).unwrap_or(self.slot);
         NewAlert {
-            kind,
-            at: now,
             uid: late.attempt.map(|attempt| attempt.uid),
             id: late.attempt.map(|attempt| attempt.id.clone()).unwrap_or_default(),
-            topic: late.line.task.topic.clone(),
             job: late.line.task.job.clone(),
             workflow: late.line.workflow.clone(),
-            msg,
             task_time: Some(about),
-            at_once: None,
+            ..NewAlert::without_task(kind, &late.line.task.topic, msg, now)
         }
     }
 }

@@ -367,16 +367,10 @@ impl<'a> DecisionDraft<'a> {
 
     fn add_alert(&mut self, kind: AlertKind, msg: String) {
         self.decision.alerts.push(NewAlert {
-            kind,
-            at: self.now,
-            uid: Some(self.task.uid),
-            id: self.task.id.clone(),
-            topic: self.task.topic.clone(),
             job: self.job.clone(),
             workflow: self.workflow.clone(),
-            msg,
             task_time: self.decision.task_time,
-            at_once: None,
+            ..NewAlert::about(self.task, kind, msg, self.now)
         });
     }
 }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AlertMatcher;
+
 mod acknowledgement;
 mod flapping;
 mod policy;
@@ -16,9 +18,22 @@ pub use flapping::EndedIncident;
 pub use policy::{EscalationPolicy, IntervalFactor, IntervalFactorError};
 pub use quiet::{QuietHours, QuietHoursError};
 
+/// A route, as far as it decides when people are notified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EscalationRoute {
+    /// The name of its route.
+    pub name: String,
+    /// Which alerts it takes; ignored for the default one, which takes what no other takes.
+    pub matcher: AlertMatcher,
+    /// How often it tells.
+    pub policy: EscalationPolicy,
+    /// Hours in which it doesn't.
+    pub quiet: Option<QuietHours>,
+}
+
 /// The state of a route between two checks. Stored, so that a restart neither repeats nor forgets.
 // Rows hold it as JSON: a field may change its name here, not there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscalationState {
     /// The time between two checks.
     #[serde(rename = "interval_us", with = "micros")]
@@ -44,7 +59,7 @@ pub struct EscalationState {
 }
 
 /// Alerts from the first summary to the all-clear.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenIncident {
     /// When its first summary was sent.
     pub opened: DateTime<Utc>,
@@ -130,15 +145,7 @@ impl EscalationState {
     pub fn new(policy: EscalationPolicy, now: DateTime<Utc>) -> Self {
         let interval = policy.usable_bounds().0;
         let next_check = add_interval(now, interval);
-        Self {
-            interval,
-            next_check,
-            incident: None,
-            quiet_checks: 0,
-            acknowledgements: Vec::new(),
-            last_incident: None,
-            is_held: false,
-        }
+        Self { interval, next_check, ..Self::default() }
     }
 
     /// Whether it is time for a check.
@@ -226,16 +233,7 @@ fn tell_alerts(
     state.interval = policy.longer_interval(before);
     state.next_check = add_interval(now, state.interval);
     state.quiet_checks = 0; // new alerts begin the count of quiet checks anew
-    let incident = state.incident.get_or_insert_with(|| OpenIncident {
-        opened: now,
-        alerts: 0,
-        steps: 0,
-        lines: BTreeMap::new(),
-        workflows: BTreeMap::new(),
-        told: None,
-        back,
-        eased: false,
-    });
+    let incident = state.incident.get_or_insert_with(|| OpenIncident { opened: now, back, ..OpenIncident::default() });
     // Asked before the lines are counted: afterwards all are known.
     let only_counted = incident.comes_back(policy, now, new_lines) && !held;
     incident.steps = incident.steps.saturating_add(1);

@@ -174,14 +174,10 @@ impl<'a> SlotPlan<'a> {
         step
     }
 
-    fn children_of(&self, workflow: &str, topic: &str, job: &str) -> impl Iterator<Item = &'a Phase> {
-        self.workflows.children_of(workflow, topic, job)
-    }
-
     /// What the children of a task ask its meta for, and only its worker can put there.
     fn unknown_keys(&self, task: &NewTask) -> BTreeSet<String> {
         let meta = Query::parse_lenient(&task.meta);
-        let children = self.children_of(&task.workflow, &task.topic, &task.job);
+        let children = self.workflows.children_of(&task.workflow, &task.topic, &task.job);
         let asked = children.flat_map(|phase| {
             let mut keys = meta_keys(&phase.template);
             keys.extend(phase.rule.require.iter().cloned());
@@ -193,7 +189,7 @@ impl<'a> SlotPlan<'a> {
 
     /// What a child's phase requires and isn't known.
     fn required_keys(&self, parent: &Attempt, child: &NewTask, unknown: &BTreeSet<String>) -> Vec<String> {
-        let phases = self.children_of(&parent.workflow, &parent.topic, &parent.job);
+        let phases = self.workflows.children_of(&parent.workflow, &parent.topic, &parent.job);
         let mut own = phases.filter(|phase| phase.task.topic == child.topic && phase.task.job == child.job);
         // Several phases of one name can't be told apart here.
         let required = own.next().filter(|_| own.next().is_none()).map(|phase| &phase.rule.require);

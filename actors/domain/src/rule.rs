@@ -102,19 +102,21 @@ pub struct Rule {
     pub problems: Vec<RuleProblem>,
 }
 
-/// The steps of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BatchStep {
-    /// Each hour.
-    Hour,
-    /// Every day, at the hour of the first.
-    #[default]
-    Day,
-    /// Every seventh day, at the hour of the first.
-    Week,
-    /// Each month, on the day of the first.
-    Month,
+named_enum! {
+    /// The steps of a batch.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum BatchStep {
+        /// Each hour.
+        Hour = "hour",
+        /// Every day, at the hour of the first.
+        #[default]
+        Day = "day",
+        /// Every seventh day, at the hour of the first.
+        Week = "week",
+        /// Each month, on the day of the first.
+        Month = "month",
+    }
 }
 
 impl BatchStep {
@@ -130,16 +132,18 @@ impl BatchStep {
     }
 }
 
-/// What becomes of slots that fell into downtime.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MissedSlotRule {
-    /// They are recorded.
-    #[default]
-    None,
-    /// The latest one starts.
-    Latest,
-    /// All of them start, oldest first.
-    All,
+named_enum! {
+    /// What becomes of slots that fell into downtime.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum MissedSlotRule {
+        /// They are recorded.
+        #[default]
+        None = "none",
+        /// The latest one starts.
+        Latest = "latest",
+        /// All of them start, oldest first.
+        All = "all",
+    }
 }
 
 /// One thing that is wrong with a rule.
@@ -333,15 +337,11 @@ impl Rule {
 
     fn read_missed(&mut self) {
         if let Some(text) = self.filled_text("missed") {
-            self.missed = match text.to_ascii_lowercase().as_str() {
-                "none" => MissedSlotRule::None,
-                "latest" => MissedSlotRule::Latest,
-                "all" => MissedSlotRule::All,
-                _ => {
-                    self.add_error("missed", format!("missed `{text}` is unknown: write none, latest or all"));
-                    MissedSlotRule::None
-                }
-            };
+            let known = MissedSlotRule::from_name(&text.to_ascii_lowercase());
+            self.missed = known.unwrap_or_else(|| {
+                self.add_error("missed", format!("missed `{text}` is unknown: write none, latest or all"));
+                MissedSlotRule::None
+            });
         }
         self.missed_window = self.limit_of("missed_window");
     }

@@ -3,35 +3,25 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::Deserialize;
 
-use crate::alert::AlertMatcher;
-use crate::escalation::{EscalationPolicy, EscalationState, IncidentNotification, NewAlerts, QuietHours, check_route};
+use crate::escalation::{EscalationRoute, EscalationState, IncidentNotification, NewAlerts, check_route};
 use crate::summary::line_key;
 
 /// An alert as it was recorded, as far as an escalation policy needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RecordedAlert {
     /// When it was raised.
     pub at: DateTime<Utc>,
     /// The topic, `type` on the wire.
+    #[serde(rename = "type")]
     pub topic: String,
     /// The job; empty for none.
+    #[serde(default)]
     pub job: String,
     /// The workflow file; empty for none.
+    #[serde(default)]
     pub workflow: String,
-}
-
-/// A route with its escalation policy, and which alerts are for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SimulatedRoute {
-    /// The name of its route.
-    pub route: String,
-    /// The alerts.
-    pub matcher: AlertMatcher,
-    /// How often it tells.
-    pub policy: EscalationPolicy,
-    /// Hours in which it doesn't.
-    pub quiet: Option<QuietHours>,
 }
 
 /// How long people waited for something: once, and then again.
@@ -91,7 +81,7 @@ impl AlertReplay {
 /// Replays alerts, oldest first, from a quiet start at `from` up to `to`. Each goes to the first route that it
 /// matches; what none takes isn't told.
 pub fn replay_alerts(
-    ladders: &[SimulatedRoute],
+    ladders: &[EscalationRoute],
     alerts: &[RecordedAlert],
     from: DateTime<Utc>,
     to: DateTime<Utc>,
@@ -114,7 +104,7 @@ pub fn replay_alerts(
 
 /// One route while its alerts are replayed.
 struct RouteReplay<'a> {
-    ladder: &'a SimulatedRoute,
+    ladder: &'a EscalationRoute,
     /// Alerts that no notification had yet.
     left: &'a [&'a RecordedAlert],
     /// When the newest alert was raised that a notification had.
@@ -150,14 +140,14 @@ impl RouteReplay<'_> {
         let (state, told) = check_route(self.ladder.policy, state, now, &count_by_line(new), None);
         match told {
             Some(IncidentNotification::Summary { step, .. }) => {
-                replay.count_message(&self.ladder.route, now);
+                replay.count_message(&self.ladder.name, now);
                 if let Some(first) = new.first().filter(|_| step == 1) {
                     replay.incidents += 1;
                     replay.first.add_wait(now - first.at);
                 }
             }
             Some(IncidentNotification::AllClear { .. }) => {
-                replay.count_message(&self.ladder.route, now);
+                replay.count_message(&self.ladder.name, now);
                 replay.clear.add_wait(now - self.newest);
             }
             // It changes a message that is there, and nobody is called for.
@@ -199,6 +189,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::alert::AlertMatcher;
+    use crate::escalation::{EscalationPolicy, QuietHours};
 
     fn noon() -> DateTime<Utc> {
         "2026-03-02T12:00:00Z".parse().unwrap()
@@ -212,13 +204,13 @@ mod tests {
         RecordedAlert { at, topic: topic.to_owned(), job: String::new(), workflow: String::new() }
     }
 
-    fn all(min: i64, max: i64) -> SimulatedRoute {
+    fn all(min: i64, max: i64) -> EscalationRoute {
         let policy = EscalationPolicy::new(TimeDelta::minutes(min), TimeDelta::minutes(max));
-        SimulatedRoute { route: "default".to_owned(), matcher: AlertMatcher::default(), policy, quiet: None }
+        EscalationRoute { name: "default".to_owned(), matcher: AlertMatcher::default(), policy, quiet: None }
     }
 
-    fn quiet(ladder: SimulatedRoute, hours: &str) -> SimulatedRoute {
-        SimulatedRoute { quiet: Some(QuietHours::parse(hours, chrono_tz::Tz::UTC).unwrap()), ..ladder }
+    fn quiet(ladder: EscalationRoute, hours: &str) -> EscalationRoute {
+        EscalationRoute { quiet: Some(QuietHours::parse(hours, chrono_tz::Tz::UTC).unwrap()), ..ladder }
     }
 
     /// Raised at these seconds after noon.
@@ -257,7 +249,7 @@ mod tests {
     #[test]
     fn each_alert_goes_to_the_first_ladder_that_takes_it() {
         let only = |topic: &str| AlertMatcher { topic: Some(topic.to_owned()), ..AlertMatcher::default() };
-        let route = |topic: &str, min| SimulatedRoute { route: topic.to_owned(), matcher: only(topic), ..all(min, 80) };
+        let route = |topic: &str, min| EscalationRoute { name: topic.to_owned(), matcher: only(topic), ..all(min, 80) };
         let ladders = [route("a", 5), route("b", 10)];
         let alerts = [alert(at(1), "a"), alert(at(2), "b"), alert(at(3), "c")];
         let told = replay_alerts(&ladders, &alerts, noon(), at(200));
@@ -280,7 +272,7 @@ mod tests {
     }
 
     /// Tick by tick, without skipping the quiet ones.
-    fn plainly(ladder: &SimulatedRoute, alerts: &[RecordedAlert], to: DateTime<Utc>) -> u64 {
+    fn plainly(ladder: &EscalationRoute, alerts: &[RecordedAlert], to: DateTime<Utc>) -> u64 {
         let policy = ladder.policy;
         let (mut state, mut told_until, mut messages) = (EscalationState::new(policy, noon()), 0, 0);
         while state.next_check <= to {
@@ -311,6 +303,18 @@ mod tests {
         assert_eq!(incidents(0, 60), (2, 0), "what is raised at the end is not in it");
         assert_eq!(incidents(0, 4), (0, 0), "its first check is later");
         assert_eq!(incidents(0, 5), (1, 1), "a check at the end is in it");
+    }
+
+    #[test]
+    fn a_recorded_alert_is_read_as_the_api_writes_it() {
+        let read = |text| serde_json::from_str::<RecordedAlert>(text);
+        let alert =
+            read(r#"{"at":"2026-03-02T12:00:00Z","type":"load","job":"x","workflow":"w.toml","kind":"result"}"#);
+        let (topic, job, workflow) = ("load".to_owned(), "x".to_owned(), "w.toml".to_owned());
+        assert_eq!(alert.unwrap(), RecordedAlert { at: noon(), topic, job, workflow });
+        let bare = read(r#"{"at":"2026-03-02T12:00:00Z","type":"snapshot"}"#).unwrap();
+        assert_eq!((bare.job.as_str(), bare.workflow.as_str()), ("", ""));
+        assert!(read(r#"{"at":"2026-03-02T12:00:00Z","topic":"load"}"#).is_err());
     }
 
     proptest! {

@@ -68,32 +68,19 @@ impl<'de> Deserialize<'de> for Uid {
     }
 }
 
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskResult {
-    /// Done; children start.
-    Complete,
-    /// Failed; retried while retries are left, then an alert.
-    Error,
-    /// Failed for good as its worker expected: neither retry nor alert.
-    Warn,
-    /// Failed for good: an alert is sent at once.
-    Alert,
-}
-
-impl TaskResult {
-    /// All results, in the order in which people read them.
-    pub const ALL: [Self; 4] = [Self::Complete, Self::Error, Self::Alert, Self::Warn];
-
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Alert => "alert",
-        }
+named_enum! {
+    /// How an attempt ended, in the order in which people read it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum TaskResult {
+        /// Done; children start.
+        Complete = "complete",
+        /// Failed; retried while retries are left, then an alert.
+        Error = "error",
+        /// Failed for good: an alert is sent at once.
+        Alert = "alert",
+        /// Failed for good as its worker expected: neither retry nor alert.
+        Warn = "warn",
     }
 }
 
@@ -112,7 +99,7 @@ impl FromStr for TaskResult {
     type Err = InvalidResult;
 
     fn from_str(text: &str) -> Result<Self, InvalidResult> {
-        Self::ALL.into_iter().find(|result| result.as_str() == text).ok_or(InvalidResult)
+        Self::from_name(text).ok_or(InvalidResult)
     }
 }
 

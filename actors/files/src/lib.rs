@@ -122,9 +122,7 @@ impl Files {
     /// Answers those who wait for the end, once no scan is under way.
     fn answer_stops(&mut self) {
         if self.places.iter().all(|place| !place.is_scanning()) {
-            for caller in self.stop_callers.drain(..) {
-                let _nobody_waits_any_more = caller.send(());
-            }
+            self.stop_callers.clear();
         }
     }
 
@@ -145,7 +143,7 @@ impl Files {
         self.stop_callers.push(caller);
         self.set_timer(ctx);
         self.answer_stops();
-        // A dropped sender is a restart: nothing is under way then.
+        // Answered by dropping the sender: nothing is under way then, be it by the end or by a restart.
         self.reply_after(stopped, |_, _, _| Ok(()))
     }
 

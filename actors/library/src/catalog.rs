@@ -6,11 +6,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::bom;
-use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
+use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_messages::workflows::{ReloadReport, SaveWorkflows, WorkflowRecord};
 
 use crate::files::FoundFiles;
-use crate::findings::{ROOT, file_alert, file_finding, is_reported, is_special, skipped_file};
+use crate::findings::{ROOT, file_alert, is_reported, is_special, skipped_file};
 use crate::source::ScannedFile;
 
 /// A save to a full disk leaves a file like this.
@@ -126,7 +126,7 @@ impl CatalogEntry {
         }
         let WorkflowRecord { path, problem, .. } = &self.record;
         let is_broken = !problem.is_empty();
-        let broken = is_broken.then(|| file_finding(path, problem)).into_iter().collect();
+        let broken = is_broken.then(|| Finding::of_file(path, Severity::Error, problem)).into_iter().collect();
         Self { good: self.last_good(zone), broken, ..self.clone() }
     }
 }
@@ -185,7 +185,7 @@ impl CatalogDiff {
         self.reloaded.broken = catalog.entries.values().flat_map(|entry| entry.broken.clone()).collect();
         if catalog.entries.keys().all(|path| is_special(path)) && !catalog.entries.contains_key(ROOT) {
             let problem = "no workflows found: nothing starts until there are files that end in .toml";
-            self.reloaded.broken.push(file_finding(ROOT, problem));
+            self.reloaded.broken.push(Finding::of_file(ROOT, Severity::Error, problem));
         }
         let changed = !self.save.changed.is_empty() || !self.save.removed.is_empty();
         CatalogChange { catalog, reloaded: self.reloaded, save: changed.then_some(self.save) }
@@ -201,9 +201,11 @@ fn parse_entry(seen: ScannedFile, known: Option<&CatalogEntry>, zone: Tz) -> Cat
     // A new file may be empty; one that held phases was more likely cut off by a full disk.
     let held_something = known.is_some() && !has_no_phases(remembered);
     let parsed = match &text {
-        Ok(text) if held_something && has_no_phases(text) => Err(vec![file_finding(&path, EMPTIED)]),
+        Ok(text) if held_something && has_no_phases(text) => {
+            Err(vec![Finding::of_file(&path, Severity::Error, EMPTIED)])
+        }
         Ok(text) => WorkflowFile::parse(&path, text, &hash, zone),
-        Err(problem) => Err(vec![file_finding(&path, problem)]),
+        Err(problem) => Err(vec![Finding::of_file(&path, Severity::Error, problem)]),
     };
     let (content, good, broken) = match parsed {
         Ok(file) => (text.unwrap_or_default(), Some(Arc::new(file)), Vec::new()),

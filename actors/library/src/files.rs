@@ -1,10 +1,11 @@
 //! The files of a workflow folder, as they are on disk.
 
-use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::path::Path;
 
 use flowlord_domain::bom;
+use flowlord_domain::hex::to_hex;
+use flowlord_kernel::{Code, Error};
 use flowlord_storage::{FolderListing, MAX_OBJECTS, SkippedEntries, list_folder};
 use sha2::{Digest as _, Sha256};
 
@@ -64,7 +65,7 @@ fn read_file(path: &Path, name: String) -> Option<FileContent> {
         std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     let (text, hash) = match read {
         Ok(_) => {
-            let hash = content_hash(&bytes);
+            let hash = to_hex(&Sha256::digest(&bytes));
             (workflow_text(bytes), hash)
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => return None,
@@ -74,19 +75,20 @@ fn read_file(path: &Path, name: String) -> Option<FileContent> {
     Some(FileContent { path: name, text, hash })
 }
 
+/// Reads files beside the thread of the actors.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> flowlord_kernel::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|err| Error::new(Code::Internal, format!("reading files failed: {err}")))
+}
+
 pub(crate) fn workflow_text(bytes: Vec<u8>) -> Result<String, String> {
     if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_FILE_BYTES) {
         return Err(format!("the file is larger than {} MiB: split it", MAX_FILE_BYTES / 1024 / 1024));
     }
     let text = String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text: save it as UTF-8".to_owned())?;
     Ok(bom::skip_mark(&text).to_owned())
-}
-
-fn content_hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _never_fails = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Findings and alerts about workflow files that don't load.
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::workflows::WorkflowRecord;
 use flowlord_storage::SkippedEntries;
@@ -23,11 +22,6 @@ pub(crate) fn skipped_file(skipped: &SkippedEntries) -> Option<ScannedFile> {
     let text = Some(skipped.text()).filter(|text| !text.is_empty())?;
     // Its text is its hash: other entries make it another content, which is reported again.
     Some(ScannedFile { path: SKIPPED.to_owned(), hash: text.clone(), text: Some(Err(text)) })
-}
-
-pub(crate) fn file_finding(path: &str, problem: &str) -> Finding {
-    let (file, message) = (path.to_owned(), problem.to_owned());
-    Finding { file, line: 1, column: 1, severity: Severity::Error, message }
 }
 
 /// True when all that is skipped was reported before.

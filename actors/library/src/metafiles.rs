@@ -13,6 +13,7 @@ use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_storage::{FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation};
 
+use crate::files::run_blocking;
 use unpack::{MAX_UNPACKED_BYTES, RowReader};
 
 /// At most this many files may match one path.
@@ -33,7 +34,7 @@ impl MetaFiles {
         let rows = match self.find_place(path)? {
             MetaFilePlace::Local(path) => {
                 let (root, allowed) = (self.root.as_local().map(ToOwned::to_owned), self.allowed.clone());
-                run_blocking(move || local::read_local_rows(root.as_deref(), &allowed, &path)).await?
+                run_blocking(move || local::read_local_rows(root.as_deref(), &allowed, &path)).await??
             }
             MetaFilePlace::Remote(location) => self.read_remote(path, &location).await?,
         };
@@ -80,7 +81,7 @@ impl MetaFiles {
             let content = store.get(&key, MAX_UNPACKED_BYTES).await.map_err(|err| store_error(path, &err))?;
             let path = path.to_owned();
             // Unpacking and parsing would hold up the actor's thread.
-            rows = run_blocking(move || rows.add_file(&path, &key, &content.bytes[..])).await?;
+            rows = run_blocking(move || rows.add_file(&path, &key, &content.bytes[..])).await??;
         }
         Ok(rows.rows)
     }
@@ -101,11 +102,6 @@ fn store_error(path: &str, err: &flowlord_storage::Error) -> Error {
 enum MetaFilePlace {
     Local(PathBuf),
     Remote(StorageLocation),
-}
-
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|err| Err(Error::new(Code::Internal, format!("reading a meta file failed: {err}"))))
 }
 
 fn is_pattern(text: &str) -> bool {

@@ -51,9 +51,7 @@ pub(crate) fn with_row_problems(workflows: Workflows, problems: &RowProblems) ->
             let file = Arc::make_mut(&mut changed);
             let Some(phase) = file.phases.get_mut(*index) else { continue };
             phase.problems.push(problem.clone());
-            let (line, column) = phase.template_place();
-            let (severity, message) = (Severity::Error, problem.clone());
-            file.findings.push(Finding { file: path.clone(), line, column, severity, message });
+            file.findings.push(Finding::new(path, phase.template_place(), Severity::Error, problem));
             file.findings.sort();
         }
         changed

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use flowlord_kernel::{Code, Error, Result};
+use flowlord_kernel::Result;
 use flowlord_messages::workflows::{ReadWorkflows, ReloadReport};
 use flowlord_storage::FolderWatch;
 use tokio::sync::Notify;
 
 use crate::catalog::{CatalogChange, WorkflowCatalog};
-use crate::files::{self, FoundFiles};
+use crate::files::{self, FoundFiles, run_blocking};
 use crate::row_problems::{RowProblems, find_row_problems};
 use crate::source::{ScannedFile, scan_store};
 use crate::{Config, Deps};
@@ -71,11 +71,6 @@ pub(crate) async fn scan_files(
     }
     let row_problems = find_row_problems(&config.files, &catalog.workflows()).await;
     Ok(ScanOutcome { catalog, reloaded, row_problems, is_away, watch })
-}
-
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|err| Error::new(Code::Internal, format!("reading the workflow files failed: {err}")))
 }
 
 fn read_local(path: &Path) -> FilesRead {

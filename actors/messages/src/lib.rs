@@ -14,6 +14,7 @@ pub mod changelog;
 pub mod clients;
 pub mod database;
 pub mod deadlines;
+pub mod deps;
 pub mod events;
 pub mod files;
 pub mod history;

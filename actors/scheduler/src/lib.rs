@@ -19,8 +19,8 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Workflows;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_kernel::{Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
+use flowlord_messages::deps::WorkflowDeps;
 use flowlord_messages::events::TasksDelayed;
 use flowlord_messages::schedule::{
     CronKey, PausePhase, PhaseTimes, PromoteDue, PromotedTasks, ReadNextRuns, ReadSchedule, SaveCrons, ScheduleInput,
@@ -46,18 +46,10 @@ pub struct Config {
     pub host: String,
 }
 
-#[derive(Debug, Clone)]
-pub struct Deps {
-    pub kit: ActorKit,
-    pub writer: DatabaseWriter,
-    pub reader: DatabaseReader,
-    pub library: LibraryClient,
-}
-
 #[derive(Debug)]
 pub struct Scheduler {
     config: Config,
-    deps: Deps,
+    deps: WorkflowDeps,
     /// Nothing starts before what was stored is known.
     is_ready: bool,
     /// The process goes on where this actor was a moment ago: what came due meanwhile is late, not missed.
@@ -109,7 +101,7 @@ impl SavedCrons {
 }
 
 impl Scheduler {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: WorkflowDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             next_check: deps.kit.now(),
@@ -292,9 +284,7 @@ impl Scheduler {
 
     fn answer_stops(&mut self) {
         if self.queues.is_idle() && !self.delayed.is_promoting && !self.crons.is_saving {
-            for waiting in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
-                let _nobody_waits_any_more = waiting.send(());
-            }
+            self.stopping.iter_mut().for_each(Vec::clear);
         }
     }
 
@@ -379,7 +369,7 @@ impl Scheduler {
         }
         self.stopping.get_or_insert_default().push(done);
         self.start_due(now, ctx);
-        // A dropped sender is a restart: nothing is under way then.
+        // Answered by dropping the sender: nothing is under way then, be it by the end or by a restart.
         self.reply_after(stopped, |_, _, _| Ok(()))
     }
 

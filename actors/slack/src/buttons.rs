@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::Secret;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
 use flowlord_messages::outbox::{SlackInteraction, StopButtons};
@@ -33,23 +34,13 @@ const CLICK_LIMITS: PortLimits = PortLimits { max_under_way: 16, timeout: Durati
 /// Slack waits three seconds, in real time, for an acknowledgement.
 const CLICK_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ButtonsConfig {
-    /// An app-level token, for Socket Mode. A secret.
-    pub app_token: Option<String>,
-    /// What Slack signs its requests with. A secret.
-    pub signing_secret: Option<String>,
+    /// An app-level token, for Socket Mode.
+    pub app_token: Option<Secret>,
+    /// What Slack signs its requests with.
+    pub signing_secret: Option<Secret>,
     pub api_url: String,
-}
-
-impl std::fmt::Debug for ButtonsConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ButtonsConfig")
-            .field("app_token", &self.app_token.as_ref().map(|_| "…"))
-            .field("signing_secret", &self.signing_secret.as_ref().map(|_| "…"))
-            .field("api_url", &self.api_url)
-            .finish()
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -119,7 +110,7 @@ impl Buttons {
         let clicks = self.deps.kit.port_to_self(&ctx.address(), CLICK_LIMITS);
         let receiver = ClickReceiver { clicks, timeout: self.click_timeout };
         // A task of its own: a panic within ends the connection, not the actor.
-        let task = actix::spawn(socket::run_connection(connector, token, receiver, greeting));
+        let task = actix::spawn(socket::run_connection(connector, token.expose().to_owned(), receiver, greeting));
         self.connection = Some(task.abort_handle());
         self.follow(ctx, task, |this, ended, ctx| match ended {
             Ok(ended) => this.plan_reconnect(ended, ctx),
@@ -210,7 +201,8 @@ impl Buttons {
         &mut self,
         SlackInteraction { timestamp, signature, body }: SlackInteraction,
     ) -> Result<String> {
-        let Some(secret) = self.config.signing_secret.as_deref().filter(|secret| !secret.is_empty()) else {
+        let Some(secret) = self.config.signing_secret.as_ref().map(Secret::expose).filter(|secret| !secret.is_empty())
+        else {
             return Err(Error::new(
                 Code::NotFound,
                 "clicks are not accepted here: set notify.signing_secret to the signing secret of the app",

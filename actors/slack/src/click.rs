@@ -19,20 +19,19 @@ impl IncidentButton {
 
     /// The action id, by which Slack names it.
     pub(crate) fn action_id(self) -> &'static str {
-        match self {
-            Self::Acknowledge => "acknowledge",
-            Self::Silence(1) => "silence_1h",
-            Self::Silence(_) => "silence_4h",
-            Self::Rerun => "rerun",
-        }
+        self.id_and_label().0
     }
 
     pub(crate) fn label(self) -> &'static str {
+        self.id_and_label().1
+    }
+
+    fn id_and_label(self) -> (&'static str, &'static str) {
         match self {
-            Self::Acknowledge => "Acknowledge",
-            Self::Silence(1) => "Silence 1h",
-            Self::Silence(_) => "Silence 4h",
-            Self::Rerun => "Rerun failed",
+            Self::Acknowledge => ("acknowledge", "Acknowledge"),
+            Self::Silence(1) => ("silence_1h", "Silence 1h"),
+            Self::Silence(_) => ("silence_4h", "Silence 4h"),
+            Self::Rerun => ("rerun", "Rerun failed"),
         }
     }
 }

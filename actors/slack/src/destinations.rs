@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::Secret;
 use flowlord_messages::outbox::{OutboxRow, RouteTransport, TransportOutage};
 
 use crate::transport::SlackTransport;
@@ -17,28 +18,16 @@ pub(crate) const MAX_RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
 
 const DEFAULT_ROUTE: &str = "default";
 
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SlackRoute {
     pub name: String,
-    /// An incoming webhook. A secret.
-    pub webhook: Option<String>,
-    /// A bot token, used where there is no webhook. A secret.
-    pub token: Option<String>,
+    /// An incoming webhook.
+    pub webhook: Option<Secret>,
+    /// A bot token, used where there is no webhook.
+    pub token: Option<Secret>,
     pub channel: Option<String>,
     /// The route whose destination is taken when this one's fails for long.
     pub fallback: Option<String>,
-}
-
-impl std::fmt::Debug for SlackRoute {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Route")
-            .field("name", &self.name)
-            .field("webhook", &self.webhook.as_ref().map(|_| "…"))
-            .field("token", &self.token.as_ref().map(|_| "…"))
-            .field("channel", &self.channel)
-            .field("fallback", &self.fallback)
-            .finish()
-    }
 }
 
 /// A channel, or a webhook's.
@@ -80,7 +69,7 @@ pub(crate) struct DestinationTable {
 impl DestinationTable {
     pub(crate) fn new(routes: &[SlackRoute], api_url: &str, timeout: Duration, fallback_after: TimeDelta) -> Self {
         let mut all: Vec<SlackDestination> = Vec::new();
-        let mut addresses: Vec<(Option<&String>, Option<&String>, Option<&String>)> = Vec::new();
+        let mut addresses: Vec<(Option<&Secret>, Option<&Secret>, Option<&String>)> = Vec::new();
         let mut known = BTreeMap::new();
         let nowhere = [SlackRoute { name: DEFAULT_ROUTE.to_owned(), ..SlackRoute::default() }];
         let routes = if routes.is_empty() { &nowhere } else { routes };

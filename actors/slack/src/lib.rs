@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
+use flowlord_kernel::{Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
+use flowlord_messages::deps::DatabaseDeps;
 use flowlord_messages::events::MessagesQueued;
 use flowlord_messages::outbox::{AwaitDelivery, OutboxRow, ReadOutages, ReadPendingMessages, StopNotifying};
 use tokio::sync::oneshot;
@@ -54,16 +54,9 @@ pub struct Config {
     pub buttons: bool,
 }
 
-#[derive(Debug, Clone)]
-pub struct Deps {
-    pub kit: ActorKit,
-    pub reader: DatabaseReader,
-    pub writer: DatabaseWriter,
-}
-
 #[derive(Debug)]
 pub struct Notifier {
-    deps: Deps,
+    deps: DatabaseDeps,
     destinations: DestinationTable,
     style: MessageStyle,
     has_buttons: bool,
@@ -82,11 +75,11 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: DatabaseDeps) -> Addr<Self> {
         Self::start_with(arbiter, config, deps, SEND_TIMEOUT)
     }
 
-    fn start_with(arbiter: &ArbiterHandle, config: Config, deps: Deps, timeout: Duration) -> Addr<Self> {
+    fn start_with(arbiter: &ArbiterHandle, config: Config, deps: DatabaseDeps, timeout: Duration) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             destinations: DestinationTable::new(&config.routes, &config.api_url, timeout, config.fallback_after),
@@ -184,9 +177,7 @@ impl Notifier {
     /// Checks the outbox again where that is needed; at a stop, answers once nothing is on its way any more.
     fn check_again(&mut self, ctx: &mut Context<Self>) {
         if self.stopping.is_some() && !self.is_under_way() {
-            for waiting in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
-                let _nobody_waits_any_more = waiting.send(());
-            }
+            self.stopping.iter_mut().for_each(Vec::clear);
         } else if self.is_check_needed && self.stopping.is_none() && !self.is_reading {
             self.check_outbox(ctx);
         }

@@ -82,11 +82,7 @@ impl Notifier {
         let slack_message = step.slack_message(payload, &style, remarks);
         // What the database is told should the actor be restarted before Slack answers.
         let (error, retry_at) = ("the notifier was restarted".to_owned(), now + FIRST_WAIT);
-        let delivery = if step.shows_twice() {
-            DeliveryOutcome::Unknown { error, retry_at }
-        } else {
-            DeliveryOutcome::Refused { error, retry_at }
-        };
+        let delivery = failed_outcome(!step.shows_twice(), error, retry_at);
         queue.unmarked = Some(RecordDelivery { now, id: row.id, delivery, way: None, thread: None });
         let (slack, method) = (destination.slack.clone(), step.api_method());
         let sent = async move { slack.send_message(method, &slack_message).await };
@@ -126,11 +122,11 @@ impl Notifier {
                 log::warn!("event=slack_unreadable id={} error={error:?}", row.id);
                 (DeliveryOutcome::Refused { error, retry_at: now + FIRST_WAIT }, None)
             }
-            SendOutcome::Unknown(error) if step.shows_twice() => self.note_unknown(message, error, now),
-            SendOutcome::Refused { error, retry_after } => self.note_refusal(message, error, retry_after, now),
-            SendOutcome::Gone(error) | SendOutcome::Unreadable(error) | SendOutcome::Unknown(error) => {
-                self.note_refusal(message, error, None, now)
+            SendOutcome::Refused { error, retry_after } => self.note_failure(message, (error, true), retry_after, now),
+            SendOutcome::Gone(error) | SendOutcome::Unreadable(error) => {
+                self.note_failure(message, (error, true), None, now)
             }
+            SendOutcome::Unknown(error) => self.note_failure(message, (error, !step.shows_twice()), None, now),
         };
         let way = outage.map(|outage| RouteTransport { route: via.clone(), outage });
         let mark = RecordDelivery { now, id: row.id, delivery, way, thread };
@@ -160,29 +156,19 @@ impl Notifier {
         (delivery, is_recovered.then_some(None))
     }
 
-    fn note_unknown(
+    /// A destination failed; a message of which nothing `is_known` may have arrived.
+    fn note_failure(
         &self,
         MessageInFlight { row, via, .. }: &MessageInFlight,
-        error: String,
-        now: DateTime<Utc>,
-    ) -> DeliveryJudgement {
-        let outage = self.next_outage(via, None, now);
-        let retry_at = outage.retry_at;
-        log::warn!("event=slack_unknown id={} by={via} error={error:?} retry_at={retry_at}", row.id);
-        (DeliveryOutcome::Unknown { error, retry_at }, Some(Some(outage)))
-    }
-
-    fn note_refusal(
-        &self,
-        MessageInFlight { row, via, .. }: &MessageInFlight,
-        error: String,
+        (error, is_known): (String, bool),
         retry_after: Option<Duration>,
         now: DateTime<Utc>,
     ) -> DeliveryJudgement {
         let outage = self.next_outage(via, retry_after, now);
         let retry_at = outage.retry_at;
-        log::warn!("event=slack_refused id={} by={via} error={error:?} retry_at={retry_at}", row.id);
-        (DeliveryOutcome::Refused { error, retry_at }, Some(Some(outage)))
+        let event = if is_known { "slack_refused" } else { "slack_unknown" };
+        log::warn!("event={event} id={} by={via} error={error:?} retry_at={retry_at}", row.id);
+        (failed_outcome(is_known, error, retry_at), Some(Some(outage)))
     }
 
     /// The outage of a route's destination that failed once more.
@@ -218,6 +204,11 @@ impl Notifier {
             }
         });
     }
+}
+
+/// What a message that didn't go through is, where that is known.
+fn failed_outcome(is_known: bool, error: String, retry_at: DateTime<Utc>) -> DeliveryOutcome {
+    if is_known { DeliveryOutcome::Refused { error, retry_at } } else { DeliveryOutcome::Unknown { error, retry_at } }
 }
 
 /// Doubles with each failure.

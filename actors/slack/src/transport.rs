@@ -84,10 +84,12 @@ impl TransportKind {
         let client = SlackClient::new(connector);
         if let Some(webhook) = &route.webhook {
             // The error doesn't show the address, which is a secret.
-            let url = Url::parse(webhook).map_err(|err| format!("notify.url is not a valid address: {err}"))?;
+            let url =
+                Url::parse(webhook.expose()).map_err(|err| format!("notify.url is not a valid address: {err}"))?;
             return Ok(Self::Webhook { client, url });
         }
-        let token = SlackApiTokenValue::new(route.token.clone().unwrap_or_default());
+        let token =
+            SlackApiTokenValue::new(route.token.as_ref().map_or_else(String::new, |token| token.expose().to_owned()));
         Ok(Self::Bot { client, token: SlackApiToken::new(token) })
     }
 }

@@ -158,34 +158,19 @@ impl StorageConnections {
                 builder = builder.with_config(key, value);
             }
         }
-        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
-        let store = builder
-            .with_bucket_name(bucket)
-            .with_client_options(client_options(endpoint.as_deref()))
-            .with_http_connector(SiftingConnector)
-            .with_retry(retry_config())
-            // Stores that only speak like S3 lack the other way.
-            .with_disable_bulk_delete(true)
-            .build()?;
-        Ok(Arc::new(store))
+        build_s3(builder, bucket)
     }
 
     /// GCS speaks S3 with those who have such a key.
     fn open_gcs_as_s3(&self, bucket: &str, key: &HmacKey) -> object_store::Result<Arc<dyn RemoteStorage>> {
         let endpoint = self.config.gcs.endpoint.as_deref().unwrap_or("https://storage.googleapis.com");
-        let store = AmazonS3Builder::new()
+        let builder = AmazonS3Builder::new()
             .with_endpoint(endpoint)
             // The signature names a region, and GCS asks for none.
             .with_region("auto")
             .with_access_key_id(&key.access_key)
-            .with_secret_access_key(&key.secret_key.0)
-            .with_bucket_name(bucket)
-            .with_client_options(client_options(Some(endpoint)))
-            .with_http_connector(SiftingConnector)
-            .with_retry(retry_config())
-            .with_disable_bulk_delete(true)
-            .build()?;
-        Ok(Arc::new(store))
+            .with_secret_access_key(&key.secret_key.0);
+        build_s3(builder, bucket)
     }
 
     fn open_gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn RemoteStorage>> {
@@ -234,6 +219,18 @@ impl StorageConnections {
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
+
+fn build_s3(builder: AmazonS3Builder, bucket: &str) -> object_store::Result<Arc<dyn RemoteStorage>> {
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let builder = builder
+        .with_bucket_name(bucket)
+        .with_client_options(client_options(endpoint.as_deref()))
+        .with_http_connector(SiftingConnector)
+        .with_retry(retry_config())
+        // Stores that only speak like S3 lack the other way.
+        .with_disable_bulk_delete(true);
+    Ok(Arc::new(builder.build()?))
+}
 
 fn client_options(endpoint: Option<&str>) -> ClientOptions {
     ClientOptions::new()

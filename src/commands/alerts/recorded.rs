@@ -74,13 +74,8 @@ struct AlertPage {
 
 #[derive(Deserialize)]
 struct AlertItem {
-    at: DateTime<Utc>,
-    #[serde(rename = "type")]
-    topic: String,
-    #[serde(default)]
-    job: String,
-    #[serde(default)]
-    workflow: String,
+    #[serde(flatten)]
+    alert: RecordedAlert,
     #[serde(default)]
     at_once: bool,
     silence: Option<Value>,
@@ -88,8 +83,7 @@ struct AlertItem {
 
 impl AlertItem {
     fn told(self) -> Option<RecordedAlert> {
-        let Self { at, topic, job, workflow, .. } = self;
-        (!self.at_once && self.silence.is_none()).then_some(RecordedAlert { at, topic, job, workflow })
+        (!self.at_once && self.silence.is_none()).then_some(self.alert)
     }
 }
 

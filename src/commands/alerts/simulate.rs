@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use flowlord::Config;
 use flowlord::config::{LoadedConfig, Sources};
-use flowlord_domain::simulate::{RecordedAlert, SimulatedRoute, replay_alerts};
+use flowlord_domain::escalation::EscalationRoute;
+use flowlord_domain::simulate::{RecordedAlert, replay_alerts};
 use flowlord_kernel::{Clock as _, SystemClock};
 
 use super::recorded;
@@ -107,10 +108,10 @@ fn file_name(path: &Path) -> String {
 }
 
 /// In words, one a ladder; by the names of their routes where there are several.
-fn policy_texts(ladders: &[SimulatedRoute]) -> Vec<String> {
+fn policy_texts(ladders: &[EscalationRoute]) -> Vec<String> {
     let mut texts = Vec::new();
     for ladder in ladders {
-        let name = if ladders.len() > 1 { format!("{}: ", ladder.route) } else { String::new() };
+        let name = if ladders.len() > 1 { format!("{}: ", ladder.name) } else { String::new() };
         let quiet = ladder.quiet.map(|quiet| format!(", quiet {quiet}")).unwrap_or_default();
         texts.push(format!("{name}{}{quiet}", ladder.policy));
     }

@@ -81,8 +81,8 @@ fn wait_text(waits: WaitTimes) -> String {
 mod tests {
     use chrono::DateTime;
     use flowlord_domain::alert::AlertMatcher;
-    use flowlord_domain::escalation::EscalationPolicy;
-    use flowlord_domain::simulate::{RecordedAlert, SimulatedRoute, replay_alerts};
+    use flowlord_domain::escalation::{EscalationPolicy, EscalationRoute};
+    use flowlord_domain::simulate::{RecordedAlert, replay_alerts};
 
     use super::*;
 
@@ -96,7 +96,7 @@ mod tests {
         };
         let policy = EscalationPolicy::new(TimeDelta::minutes(minutes), TimeDelta::minutes(16 * minutes));
         let route = "default".to_owned();
-        let ladders = [SimulatedRoute { route, matcher: AlertMatcher::default(), policy, quiet: None }];
+        let ladders = [EscalationRoute { name: route, matcher: AlertMatcher::default(), policy, quiet: None }];
         let alerts: Vec<_> = seconds.iter().map(alert).collect();
         let replay = replay_alerts(&ladders, &alerts, at(0), at(100_000));
         ReplaySide { name: name.to_owned(), policies: vec![policy.to_string()], replay }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use flowlord_domain::schedule::RowSource;
 use flowlord_domain::template::MetaRow;
-use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
+use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_storage::{StorageConnections, StorageLocation};
 
@@ -42,7 +42,7 @@ impl PlanFiles {
             let path = called.unwrap_or(&content.path);
             let parsed = match &content.text {
                 Ok(text) => WorkflowFile::parse(path, text, &content.hash, how.zone),
-                Err(why) => Err(vec![check::unreadable_file(&content.path, why)]),
+                Err(why) => Err(vec![Finding::of_file(&content.path, Severity::Error, why)]),
             };
             match parsed {
                 Ok(file) => files.push(Arc::new(file)),

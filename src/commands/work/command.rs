@@ -32,8 +32,7 @@ pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) ->
         Ok(fitted) => fitted,
         Err(what) => return Ok(TaskOutcome::new("alert", what)),
     };
-    let order =
-        StartOrder { command: fitted.command, set: fitted.set, removed: fitted.removed, input: task.json().to_owned() };
+    let order = StartOrder { command: fitted.command, set: fitted.set, removed: fitted.removed, input: task.json() };
     match GuardedCommand::start(&order).await {
         Ok(guarded) => finish_command(guarded).await,
         Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(TaskOutcome::new(

@@ -1,48 +1,27 @@
 //! What a task is to the command that works on it: arguments, environment, input.
 
 use flowlord_domain::query::Query;
+use flowlord_domain::summary::line_key;
 
 use super::client::GrantedTask;
 
 #[derive(Debug, Clone)]
 pub(super) struct CommandTask {
-    json: String,
-    topic: String,
-    job: String,
-    info: String,
-    meta_text: String,
+    granted: GrantedTask,
     meta: Query,
-    id: String,
-    uid: String,
-    created: String,
-    attempt: u32,
-    lease: String,
 }
 
 impl CommandTask {
     pub(super) fn new(granted: &GrantedTask) -> Self {
-        let meta_text = granted.text("meta");
-        Self {
-            json: granted.task.to_string(),
-            topic: granted.text("type").to_owned(),
-            job: granted.text("job").to_owned(),
-            info: granted.text("info").to_owned(),
-            meta: Query::parse_lenient(meta_text),
-            meta_text: meta_text.to_owned(),
-            id: granted.text("id").to_owned(),
-            uid: granted.text("uid").to_owned(),
-            created: granted.text("created").to_owned(),
-            attempt: granted.attempt,
-            lease: granted.lease.clone(),
-        }
+        Self { granted: granted.clone(), meta: Query::parse_lenient(granted.text("meta")) }
     }
 
     pub(super) fn name(&self) -> String {
-        if self.job.is_empty() { self.topic.clone() } else { format!("{}:{}", self.topic, self.job) }
+        line_key(self.granted.text("type"), self.granted.text("job"))
     }
 
-    pub(super) fn json(&self) -> &str {
-        &self.json
+    pub(super) fn json(&self) -> String {
+        self.granted.task.to_string()
     }
 
     /// An argument with its tokens replaced, once: what a value holds is no token. Anything else in braces stays.
@@ -62,32 +41,19 @@ impl CommandTask {
 
     fn token(&self, name: &str) -> Option<&str> {
         Some(match name {
-            "info" => &self.info,
-            "job" => &self.job,
-            "type" | "topic" => &self.topic,
-            "meta" => &self.meta_text,
-            "id" => &self.id,
-            "uid" => &self.uid,
+            "info" | "job" | "type" | "meta" | "id" | "uid" => self.granted.text(name),
+            "topic" => self.granted.text("type"),
             // Empty where the task hasn't it: a command can test for that, and not for its own braces.
             name => self.meta.first_value(name.strip_prefix("meta:")?).unwrap_or_default(),
         })
     }
 
     pub(super) fn variables(&self, worker: &str) -> Vec<(String, String)> {
-        let attempt = self.attempt.to_string();
-        let own = [
-            ("TYPE", self.topic.as_str()),
-            ("JOB", &self.job),
-            ("INFO", &self.info),
-            ("META", &self.meta_text),
-            ("ID", &self.id),
-            ("UID", &self.uid),
-            ("CREATED", &self.created),
-            ("ATTEMPT", &attempt),
-            ("LEASE", &self.lease),
-            ("WORKER", worker),
-        ];
-        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let attempt = self.granted.attempt.to_string();
+        let fields = ["type", "job", "info", "meta", "id", "uid", "created"];
+        let fields = fields.map(|name| (name.to_ascii_uppercase(), self.granted.text(name)));
+        let own = [("ATTEMPT", attempt.as_str()), ("LEASE", &self.granted.lease), ("WORKER", worker)];
+        let own = fields.into_iter().chain(own.map(|(name, value)| (name.to_owned(), value)));
         // The first of a repeated key counts, as everywhere: it is set last.
         let pairs: Vec<_> = self.meta.pairs().collect();
         let meta = pairs.into_iter().rev().map(|(key, value)| (format!("META_{}", variable(key)), value));

@@ -9,8 +9,8 @@ mod tests;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, WakeUp, actor, handlers};
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_kernel::{KernelActor, Result, Timer, WakeUp, actor, handlers};
+use flowlord_messages::deps::WorkflowDeps;
 
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
@@ -20,24 +20,16 @@ pub struct Config {
     pub ttl: TimeDelta,
 }
 
-#[derive(Debug, Clone)]
-pub struct Deps {
-    pub kit: ActorKit,
-    pub library: LibraryClient,
-    pub reader: DatabaseReader,
-    pub writer: DatabaseWriter,
-}
-
 #[derive(Debug)]
 pub struct DeadlineChecker {
     config: Config,
-    deps: Deps,
+    deps: WorkflowDeps,
     is_checking: bool,
     timer: Timer,
 }
 
 impl DeadlineChecker {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: WorkflowDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             config,

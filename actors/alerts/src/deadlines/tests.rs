@@ -8,6 +8,7 @@ use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::deadlines::{DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_testkit::{VirtualClock, leased};
@@ -112,7 +113,7 @@ impl Bench {
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let environment = clock.environment();
-        let deps = Deps {
+        let deps = WorkflowDeps {
             kit: environment.kit("watch"),
             library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("library", &db)),
             reader: DatabaseReader::unconnected()

@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::log::{end_log, read_log_point};
 use super::record::{noted_table, quote_name};
-use super::segment::{FORMAT, SegmentHeader, SegmentRow, chain_hex, read_row, to_hex};
+use super::segment::{FORMAT, SegmentHeader, SegmentRow, chain_hex, read_row};
 use crate::schema::read_version;
 use crate::sql::CachedSql as _;
+use flowlord_domain::hex::to_hex;
 
 /// Why a segment isn't applied: the log ends before it.
 #[derive(Debug, thiserror::Error)]

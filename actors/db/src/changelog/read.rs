@@ -13,10 +13,11 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::record::{NotedTable, noted_table, quote_name};
-use super::segment::{FORMAT, SegmentHeader, chain_hex, to_hex, to_json, write_line};
+use super::segment::{FORMAT, SegmentHeader, chain_hex, to_json, write_line};
 use crate::column::to_unsigned;
 use crate::schema::read_version;
 use crate::sql::CachedSql as _;
+use flowlord_domain::hex::to_hex;
 
 /// What was noted since the last segment, up to now; no segment of more than `most` notes.
 pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u64) -> rusqlite::Result<ChangeTail> {

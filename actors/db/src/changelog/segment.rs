@@ -1,5 +1,6 @@
 //! How a segment is written: packed lines of JSON. The first one says what it is, each other one is a row.
 
+use flowlord_domain::hex::to_hex;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -90,14 +91,6 @@ pub(super) fn read_row(line: &str) -> Option<(String, SegmentRow)> {
         _ => return None,
     };
     Some((table, row))
-}
-
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -214,7 +214,7 @@ fn the_log_ends_before_a_segment_that_is_damaged_missing_or_of_another() {
     );
     let mut torn = second.clone();
     torn.bytes.truncate(middle);
-    torn.digest = segment::to_hex(&<sha2::Sha256 as sha2::Digest>::digest(&torn.bytes));
+    torn.digest = flowlord_domain::hex::to_hex(&<sha2::Sha256 as sha2::Digest>::digest(&torn.bytes));
     let (count, said) = restored(&[first.clone(), torn]);
     assert!(count == 1 && said.starts_with("it is damaged: "), "{said}");
     let (count, said) = restored(&[first.clone(), third.clone()]);

@@ -220,12 +220,11 @@ impl ReadQuery for ReadSeenFiles {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<SeenPlace> {
         let found: Option<(i64, Option<i64>)> =
             connection.find_row("SELECT id, since FROM file_place WHERE location = ?1", [&self.place], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+                row.try_into()
             })?;
         let Some((place, since)) = found else { return Ok(SeenPlace::default()) };
-        let files = connection.read_rows("SELECT path, etag FROM file_seen WHERE place = ?1", [place], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
+        let files =
+            connection.read_rows("SELECT path, etag FROM file_seen WHERE place = ?1", [place], |row| row.try_into())?;
         Ok(SeenPlace { since: since.map(from_micros), files })
     }
 }

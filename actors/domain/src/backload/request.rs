@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{ListLengthError, zip_lists};
@@ -182,10 +182,24 @@ impl<'de> Visitor<'de> for RequestVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BackloadRequest, A::Error> {
         let mut request = BackloadRequest::default();
         while let Some(key) = map.next_key::<String>()? {
-            match KEYS.iter().find(|known| known.eq_ignore_ascii_case(&key)) {
-                Some(known) => map.next_value_seed(ValueSeed { request: &mut request, key: known })?,
+            match &*key.to_ascii_lowercase() {
+                "task" => set_field(&mut request.task, &mut map)?,
+                "job" => set_field(&mut request.job, &mut map)?,
+                "at" => set_field(&mut request.at, &mut map)?,
+                "from" => set_field(&mut request.from, &mut map)?,
+                "to" => set_field(&mut request.to, &mut map)?,
+                "by" => set_field(&mut request.by, &mut map)?,
+                "template" => set_field(&mut request.template, &mut map)?,
+                "workflow" => set_field(&mut request.workflow, &mut map)?,
+                "meta" => set_field(&mut request.meta, &mut map)?,
+                "meta-file" => set_field(&mut request.meta_file, &mut map)?,
+                "execute" => set_field(&mut request.execute, &mut map)?,
+                "only" => set_field(&mut request.only, &mut map)?,
+                "background" => set_field(&mut request.background, &mut map)?,
+                "offset" => set_field(&mut request.offset, &mut map)?,
+                "limit" => request.limit = map.next_value()?,
                 // A key that means nothing may be a slip: a strict reader refuses the first one.
-                None => {
+                _ => {
                     map.next_value::<IgnoredAny>()?;
                     request.unknown.get_or_insert(key);
                 }
@@ -195,47 +209,12 @@ impl<'de> Visitor<'de> for RequestVisitor {
     }
 }
 
-/// Reads the value of a key into a request.
-struct ValueSeed<'a> {
-    request: &'a mut BackloadRequest,
-    key: &'static str,
-}
-
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        fn set_field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-            field: &mut T,
-            deserializer: D,
-        ) -> Result<(), D::Error> {
-            if let Some(value) = Option::deserialize(deserializer)? {
-                *field = value;
-            }
-            Ok(())
-        }
-        let Self { request, key } = self;
-        match key {
-            "task" => set_field(&mut request.task, deserializer),
-            "job" => set_field(&mut request.job, deserializer),
-            "at" => set_field(&mut request.at, deserializer),
-            "from" => set_field(&mut request.from, deserializer),
-            "to" => set_field(&mut request.to, deserializer),
-            "by" => set_field(&mut request.by, deserializer),
-            "template" => set_field(&mut request.template, deserializer),
-            "workflow" => set_field(&mut request.workflow, deserializer),
-            "meta" => set_field(&mut request.meta, deserializer),
-            "meta-file" => set_field(&mut request.meta_file, deserializer),
-            "execute" => set_field(&mut request.execute, deserializer),
-            "only" => set_field(&mut request.only, deserializer),
-            "background" => set_field(&mut request.background, deserializer),
-            "offset" => set_field(&mut request.offset, deserializer),
-            _ => {
-                request.limit = Option::deserialize(deserializer)?;
-                Ok(())
-            }
-        }
+/// Reads a value into its field; null leaves what is there.
+fn set_field<'de, T: Deserialize<'de>, A: MapAccess<'de>>(field: &mut T, map: &mut A) -> Result<(), A::Error> {
+    if let Some(value) = map.next_value::<Option<T>>()? {
+        *field = value;
     }
+    Ok(())
 }
 
 impl<'de> Deserialize<'de> for MetaValues {

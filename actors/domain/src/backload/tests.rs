@@ -86,6 +86,17 @@ fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
 }
 
 #[test]
+fn null_takes_back_a_limit_and_no_other_value() {
+    let read = request(r#"{"limit":5,"Limit":null,"offset":3,"offset":null,"by":"day","BY":null,"only":null}"#);
+    assert_eq!((read.limit, read.offset, read.by.as_str(), read.only), (None, 3, "day", TaskSelection::All));
+    assert_eq!(request(r#"{"limit":null,"limit":0}"#).limit, Some(0));
+    assert_eq!(request(r#"{"x":1,"task":"a","y":2}"#).unknown.as_deref(), Some("x"), "the first one");
+    for json in [r#"{"offset":-1}"#, r#"{"limit":1.5}"#, r#"{"background":0}"#, "[]", "null"] {
+        assert!(serde_json::from_str::<BackloadRequest>(json).is_err(), "{json}");
+    }
+}
+
+#[test]
 fn what_is_missing_comes_from_the_phase_and_is_told() {
     let ResolvedRequest { order, message } = resolve(r#"{"task":"load","job":"daily","template":"mine"}"#).unwrap();
     assert_eq!(message, "no time provided using today, phase found in f.toml, using default day iterator");

@@ -317,6 +317,28 @@ fn what_follows_an_attempt_follows_it_to_another_id() {
 }
 
 #[test]
+fn an_alert_names_the_job_and_workflow_that_only_the_meta_says() {
+    let task =
+        Attempt { workflow: String::new(), info: String::new(), ..attempt("stray", "", "job=j&workflow=w.toml") };
+    let told = decision(&task, TaskResult::Error, "cron=2024-01-10T03&job=other");
+    let [alert] = told.alerts.as_slice() else { panic!("{:?}", told.alerts) };
+    assert_eq!((alert.kind, alert.topic.as_str(), alert.uid), (AlertKind::UnknownPhase, "stray", Some(Uid(7))));
+    assert_eq!((alert.job.as_str(), alert.workflow.as_str()), ("other", "w.toml"), "the worker's word goes over it");
+    assert_eq!((alert.at, alert.task_time), (now(), told.task_time));
+    assert_eq!(told.task_time, Some("2024-01-10T03:00:00Z".parse().unwrap()));
+    let own = decision(&attempt("stray", "x", "job=j&workflow=v.toml"), TaskResult::Error, "");
+    assert_eq!((own.alerts[0].job.as_str(), own.alerts[0].workflow.as_str()), ("x", "w.toml"), "its own go first");
+}
+
+#[test]
+fn what_isn_t_task_json_moves_to_another_id_as_it_is() {
+    let mut told = decision(&attempt("load", "hourly", ""), TaskResult::Alert, "");
+    told.alerts[0].at_once = Some("not JSON".to_owned());
+    let moved = told.with_uid(Uid(99));
+    assert_eq!((moved.alerts[0].at_once.as_deref(), moved.alerts[0].uid), (Some("not JSON"), Some(Uid(99))));
+}
+
+#[test]
 fn a_decision_holds_what_the_worker_said() {
     let done = decision(&attempt("quiet", "", "a=1"), TaskResult::Warn, "b=2");
     assert_eq!((done.meta.as_str(), done.started, done.ended), ("a=1&b=2", None, now()));

@@ -483,3 +483,54 @@ proptest! {
         prop_assert!(state.incident.is_none());
     }
 }
+
+#[test]
+fn counts_beyond_all_bounds_stay_at_the_largest() {
+    let (state, _) = step(POLICY, &EscalationState::new(POLICY, start()), at(5), &lines(&[("a", u64::MAX)]));
+    let (state, _) = step(POLICY, &state, at(15), &lines(&[("a", 2), ("b", 1)]));
+    let incident = state.incident.unwrap();
+    assert_eq!((incident.alerts, incident.lines["a"], incident.lines["b"]), (u64::MAX, u64::MAX, 1));
+}
+
+#[test]
+fn an_incident_lasts_no_less_than_nothing_where_the_clock_was_set_back() {
+    let (open, _) = step(POLICY, &EscalationState::new(POLICY, start()), at(5), &lines(&[("a", 1)]));
+    let at_the_bottom = EscalationState { interval: POLICY.min_interval, next_check: at(-60), ..open };
+    let (_, told) = step(POLICY, &at_the_bottom, at(-60), &lines(&[]));
+    let Some(IncidentNotification::AllClear { lasted, opened, .. }) = told else { panic!("{told:?}") };
+    assert_eq!((lasted, opened), (TimeDelta::zero(), at(5)));
+}
+
+#[test]
+fn workflows_of_a_line_add_up_and_a_line_without_one_matches_none() {
+    let from = |workflow: &str| {
+        let new = NewAlerts { count: 1, workflows: BTreeSet::from([workflow.to_owned()]), ..NewAlerts::default() };
+        BTreeMap::from([("a".to_owned(), new), ("b".to_owned(), 1.into())])
+    };
+    let (state, _) = step(POLICY, &EscalationState::new(POLICY, start()), at(5), &from("v.toml"));
+    let (state, _) = step(POLICY, &state, at(15), &from("w.toml"));
+    let incident = state.incident.as_ref().unwrap();
+    assert_eq!(incident.workflows["a"], ["v.toml", "w.toml"].map(str::to_owned).into());
+    assert!(!incident.workflows.contains_key("b"));
+    let known = |workflow: &str| {
+        let matcher = AlertMatcher { workflow: Some(workflow.to_owned()), ..AlertMatcher::default() };
+        state.acknowledged(&matcher, acknowledgement(at(16), 60), &lines(&[])).map(|(_, lines, _)| lines)
+    };
+    assert_eq!(known("v.toml"), Some(BTreeSet::from(["a".to_owned()])), "also the one of an earlier alert");
+    assert_eq!(known("*"), Some(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+    assert_eq!(known("x.toml"), None);
+}
+
+#[test]
+fn who_acknowledged_is_named_once_and_no_longer_than_it_holds() {
+    let all = AlertMatcher::default();
+    let mut state = taken_care_of(&all, 5);
+    for (minute, by) in [(10, "cy"), (10, "bob"), (10, "bob")] {
+        let by = Acknowledgement { by: by.to_owned(), ..acknowledgement(at(minute), 60) };
+        state = state.acknowledged(&all, by, &lines(&[])).unwrap().0;
+    }
+    assert_eq!(state.acknowledged_by().as_deref(), Some("ada, bob, cy"));
+    let (later, _, told) = state.acknowledged(&all, acknowledgement(at(11), 60), &lines(&[])).unwrap();
+    assert_eq!(later.acknowledgements.len(), 4, "the first one ended in this minute");
+    assert!(matches!(told, Some(IncidentNotification::Update { step: 6, easing: false, .. })), "{told:?}");
+}

@@ -44,9 +44,9 @@ impl<'de> Visitor<'de> for TaskDocVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskDoc, A::Error> {
         let mut doc = TaskDoc::default();
-        while let Some(field) = map.next_key::<TaskField>()? {
-            match doc.field_mut(field) {
-                Some(text) => map.next_value_seed(TaskTextSeed { field, text })?,
+        while let Some(FieldName(field)) = map.next_key()? {
+            match field {
+                Some((name, place)) => map.next_value_seed(TaskTextSeed { name, text: place(&mut doc) })?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -56,94 +56,52 @@ impl<'de> Visitor<'de> for TaskDocVisitor {
     }
 }
 
-impl TaskDoc {
-    fn field_mut(&mut self, field: TaskField) -> Option<&mut String> {
-        Some(match field {
-            TaskField::Type => &mut self.topic,
-            TaskField::Job => &mut self.job,
-            TaskField::Info => &mut self.info,
-            TaskField::Created => &mut self.created,
-            TaskField::Id => &mut self.id,
-            TaskField::Meta => &mut self.meta,
-            TaskField::Result => &mut self.result,
-            TaskField::Msg => &mut self.msg,
-            TaskField::Started => &mut self.started,
-            TaskField::Ended => &mut self.ended,
-            TaskField::Uid => &mut self.attempt_uid,
-            TaskField::NotBefore => &mut self.not_before,
-            TaskField::Unknown => return None,
-        })
-    }
-}
+/// The name of a field of Task JSON, and where its text goes.
+type TaskField = (&'static str, fn(&mut TaskDoc) -> &mut String);
 
-/// A field of Task JSON.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TaskField {
-    Type,
-    Job,
-    Info,
-    Created,
-    Id,
-    Meta,
-    Result,
-    Msg,
-    Started,
-    Ended,
-    Uid,
-    NotBefore,
-    Unknown,
-}
+static FIELDS: [TaskField; 12] = [
+    ("type", |doc| &mut doc.topic),
+    ("job", |doc| &mut doc.job),
+    ("info", |doc| &mut doc.info),
+    ("created", |doc| &mut doc.created),
+    ("id", |doc| &mut doc.id),
+    ("meta", |doc| &mut doc.meta),
+    ("result", |doc| &mut doc.result),
+    ("msg", |doc| &mut doc.msg),
+    ("started", |doc| &mut doc.started),
+    ("ended", |doc| &mut doc.ended),
+    ("uid", |doc| &mut doc.attempt_uid),
+    ("not_before", |doc| &mut doc.not_before),
+];
 
-impl TaskField {
-    const NAMES: [(Self, &'static str); 12] = [
-        (Self::Type, "type"),
-        (Self::Job, "job"),
-        (Self::Info, "info"),
-        (Self::Created, "created"),
-        (Self::Id, "id"),
-        (Self::Meta, "meta"),
-        (Self::Result, "result"),
-        (Self::Msg, "msg"),
-        (Self::Started, "started"),
-        (Self::Ended, "ended"),
-        (Self::Uid, "uid"),
-        (Self::NotBefore, "not_before"),
-    ];
+/// The field that a name is of; none for an unknown one.
+struct FieldName(Option<TaskField>);
 
-    fn by_name(name: &str) -> Self {
-        let found = Self::NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
-        found.map_or(Self::Unknown, |(field, _)| *field)
-    }
-
-    fn wire_name(self) -> &'static str {
-        Self::NAMES.iter().find(|(field, _)| *field == self).map_or("", |(_, name)| name)
-    }
-}
-
-impl<'de> Deserialize<'de> for TaskField {
+impl<'de> Deserialize<'de> for FieldName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(TaskFieldVisitor)
+        deserializer.deserialize_identifier(FieldNameVisitor)
     }
 }
 
-struct TaskFieldVisitor;
+struct FieldNameVisitor;
 
-impl Visitor<'_> for TaskFieldVisitor {
-    type Value = TaskField;
+impl Visitor<'_> for FieldNameVisitor {
+    type Value = FieldName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<TaskField, E> {
+    fn visit_str<E>(self, name: &str) -> Result<FieldName, E> {
         // To Go the long s is an s in another case.
-        Ok(if name.contains('ſ') { TaskField::by_name(&name.replace('ſ', "s")) } else { TaskField::by_name(name) })
+        let name = name.replace('ſ', "s");
+        Ok(FieldName(FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)).copied()))
     }
 }
 
 /// Reads one value into its field; null leaves what is there.
 struct TaskTextSeed<'a> {
-    field: TaskField,
+    name: &'static str,
     text: &'a mut String,
 }
 
@@ -159,7 +117,7 @@ impl Visitor<'_> for TaskTextSeed<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.field.wire_name();
+        let name = self.name;
         write!(f, "a text in `{name}`: write \"{name}\":\"…\" or leave it out")
     }
 
@@ -255,12 +213,12 @@ mod tests {
 
     #[test]
     fn each_field_has_its_place() {
-        let fields = TaskField::NAMES.map(|(_, name)| format!("\"{name}\":\"<{name}>\""));
+        let fields = FIELDS.map(|(name, _)| format!("\"{name}\":\"<{name}>\""));
         let doc = TaskDoc::parse(&format!("{{{}}}", fields.join(","))).unwrap();
         let TaskDoc { topic, job, info, created, id, meta, result, msg, started, ended, attempt_uid: uid, not_before } =
             doc;
         let read = [topic, job, info, created, id, meta, result, msg, started, ended, uid, not_before];
-        assert_eq!(read, TaskField::NAMES.map(|(_, name)| format!("<{name}>")));
+        assert_eq!(read, FIELDS.map(|(name, _)| format!("<{name}>")));
     }
 
     #[test]
@@ -274,6 +232,14 @@ mod tests {
         ] {
             assert_eq!(TaskDoc::parse(&format!("{{\"info\":\"{written}\"}}")).unwrap().info, read, "{written}");
         }
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_with_all_that_is_in_them() {
+        let text = r#"{"more":{"type":"x","deep":[{"job":1}]},"typ":"y","types":"z","type":"a","not-before":"n"}"#;
+        assert_eq!(TaskDoc::parse(text).unwrap(), TaskDoc { topic: "a".to_owned(), ..TaskDoc::default() });
+        let doc = TaskDoc::parse("{\"re\u{17f}ult\":\"error\",\"NOT_BEFORE\":\"t\",\"not_before\":null}").unwrap();
+        assert_eq!((doc.result.as_str(), doc.not_before.as_str()), ("error", "t"));
     }
 
     proptest! {

@@ -31,11 +31,20 @@ pub fn parse_time(text: &str) -> Result<DateTime<Utc>, InvalidTime> {
     }
 }
 
-/// `2026-03-01T12:00:00.000123Z` on the stack.
-pub(super) struct TimeText {
-    bytes: [u8; 27],
+/// A short text on the stack.
+pub(super) struct StackText<const N: usize> {
+    bytes: [u8; N],
     length: usize,
 }
+
+impl<const N: usize> StackText<N> {
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+/// A time like `2026-03-01T12:00:00.000123Z`.
+pub(super) type TimeText = StackText<27>;
 
 impl TimeText {
     pub(super) fn in_seconds(at: DateTime<Utc>) -> Self {
@@ -61,10 +70,6 @@ impl TimeText {
         write_digits(&mut bytes[14..16], at.minute());
         write_digits(&mut bytes[17..19], at.second());
     }
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
-    }
 }
 
 /// Fills `place` with the last decimal digits of `number`.
@@ -76,11 +81,8 @@ fn write_digits(place: &mut [u8], number: u32) {
     }
 }
 
-/// An attempt id on the stack.
-pub(super) struct UidText {
-    bytes: [u8; 16],
-    length: usize,
-}
+/// The digits of an attempt id.
+pub(super) type UidText = StackText<16>;
 
 impl UidText {
     pub(super) fn new(uid: Uid) -> Self {
@@ -90,10 +92,6 @@ impl UidText {
         let _ = write!(free, "{uid}");
         let left = free.len();
         Self { bytes, length: 16 - left }
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
             phase.is_cyclic = true;
             let message =
                 format!("{} depends on itself: {circle}: this cycle starts nothing, remove one dependsOn", phase.task);
-            findings.push(finding_at(phase, phase.places.depends_on, Severity::Error, message.clone()));
+            findings.push(Finding::new(&phase.workflow, phase.places.depends_on, Severity::Error, message.clone()));
             phase.problems.push(message);
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
                 "{key} counts from the slots of cron, and none starts {}: remove it, or use max_run",
                 phase.task
             );
-            finding_at(phase, phase.places.task, Severity::Warning, message)
+            Finding::new(&phase.workflow, phase.places.task, Severity::Warning, message)
         })
         .collect()
 }
@@ -56,7 +56,7 @@ fn texts_of_phase(phase: &Phase) -> [&str; 4] {
 
 fn same_as(phase: &Phase, first: &Phase) -> Finding {
     let message = format!("the same phase is on line {}: its tasks would start twice, remove one of them", first.line);
-    finding_at(phase, phase.places.task, Severity::Warning, message)
+    Finding::new(&phase.workflow, phase.places.task, Severity::Warning, message)
 }
 
 /// A circle takes time to find: in large files only the first ones are named in full.
@@ -83,10 +83,6 @@ fn words_of_circles(phases: &[Phase], graph: &PhaseGraph) -> Vec<Option<String>>
     circles.collect()
 }
 
-fn finding_at(phase: &Phase, (line, column): (usize, usize), severity: Severity, message: String) -> Finding {
-    Finding { file: phase.workflow.clone(), line, column, severity, message }
-}
-
 /// Looking for a similar name takes time for each phase: in large files only the first ones are compared.
 const MOST_COMPARED: usize = 500;
 
@@ -96,7 +92,7 @@ fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &PhaseGraph) -> Option
     let hint = did_you_mean(&parent.to_string(), names.iter().map(String::as_str));
     let remedy = if hint.is_empty() { ": a parent must be in the same file, write one of them" } else { &hint };
     let message = format!("parent task not found: {}{remedy}", phase.depends_on_text);
-    Some(finding_at(phase, phase.places.depends_on, Severity::Error, message))
+    Some(Finding::new(&phase.workflow, phase.places.depends_on, Severity::Error, message))
 }
 
 /// Several schedules of one task are fine; else only the first phase of a name is ever found.
@@ -113,5 +109,5 @@ fn repeated_name(index: usize, phases: &[Phase], graph: &PhaseGraph) -> Option<F
         "{} is defined twice: for retries and alerts only the one on line {} is used, give this one another job",
         phase.task, first.line
     );
-    Some(finding_at(phase, phase.places.task, Severity::Warning, message))
+    Some(Finding::new(&phase.workflow, phase.places.task, Severity::Warning, message))
 }

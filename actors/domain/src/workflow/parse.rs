@@ -62,9 +62,7 @@ impl PhaseReader<'_> {
     }
 
     fn add_finding(&mut self, place: &ByteRange, severity: Severity, message: impl Into<String>) {
-        let (line, column) = self.line_and_column(place);
-        let (file, message) = (self.path.to_owned(), message.into());
-        self.findings.push(Finding { file, line, column, severity, message });
+        self.findings.push(Finding::new(self.path, self.line_and_column(place), severity, message));
     }
 
     fn add_warning(&mut self, place: &ByteRange, message: impl Into<String>) {

@@ -6,7 +6,7 @@ use super::Phase;
 use crate::cron::CronSchedule;
 use crate::cron::words::whole_unit;
 use crate::duration;
-use crate::rule::{BatchStep, Rule};
+use crate::rule::Rule;
 
 impl Phase {
     /// When its tasks start and what they are about: `every hour at :05, for the hour before`.
@@ -36,12 +36,7 @@ impl Phase {
 fn words_of_time(rule: &Rule) -> String {
     if !rule.span.is_zero() {
         let side = if rule.span < TimeDelta::zero() { "back to" } else { "up to" };
-        let by = match rule.by {
-            BatchStep::Hour => "hour",
-            BatchStep::Day => "day",
-            BatchStep::Week => "week",
-            BatchStep::Month => "month",
-        };
+        let by = rule.by.as_str();
         let from =
             if rule.offset.is_zero() { String::new() } else { format!(" from {}", words_of_distance(rule.offset)) };
         return format!(", for each {by}{from} {side} {}", words_of_distance(rule.offset + rule.span));

@@ -15,6 +15,7 @@ use chrono_tz::Tz;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_kernel::{ActorEnvironment, Clock, IdGenerator, Ping, Port, Result, Sleep, WorkCounter};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_messages::deps::WorkflowDeps;
 use flowlord_messages::events::TasksDelayed;
 use flowlord_messages::schedule::{
     PausePhase, PhaseTimes, PromoteDue, ReadNextRuns, ReadSchedule, RecordMissed, SaveCrons, SetPaused, StopScheduling,
@@ -24,7 +25,7 @@ use flowlord_messages::workflows::{ReadLoadedWorkflows, ReadMetaRows, WorkflowsC
 use flowlord_testkit::VirtualClock;
 
 use self::stub::{Database, Stub};
-use super::{Config, Deps, Scheduler};
+use super::{Config, Scheduler};
 
 fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -104,8 +105,8 @@ impl World {
         self.environment.port("stub", &self.stub)
     }
 
-    fn deps(&self) -> Deps {
-        Deps {
+    fn deps(&self) -> WorkflowDeps {
+        WorkflowDeps {
             kit: self.environment.kit("scheduler"),
             writer: DatabaseWriter::unconnected()
                 .with::<CreateTasks>(self.port())

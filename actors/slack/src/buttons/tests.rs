@@ -230,8 +230,8 @@ impl Bench {
         let arbiter = Arbiter::new();
         let deps = deps(&others, &arbiter, &environment);
         let config = ButtonsConfig {
-            app_token: app_token.map(str::to_owned),
-            signing_secret: Some("s3cret".to_owned()),
+            app_token: app_token.map(Secret::new),
+            signing_secret: Some(Secret::new("s3cret")),
             api_url: slack.api_url(),
         };
         let actor = Buttons::start_with(&arbiter.handle(), config, deps, SAFETY);
@@ -419,7 +419,7 @@ async fn a_click_told_of_twice_is_done_once() {
 
 #[actix::test]
 async fn without_a_secret_nothing_is_heard() {
-    for secret in [None, Some(String::new())] {
+    for secret in [None, Some(Secret::new(""))] {
         let bench = Bench::start(None, FakeSlack::start()).await;
         let environment = ActorEnvironment { give_up: Arc::new(|_| {}), ..bench.clock.environment() };
         let deps = deps(&bench.others, &bench._arbiter, &environment);
@@ -453,7 +453,7 @@ fn deps(others: &Others, arbiter: &Arbiter, environment: &ActorEnvironment) -> B
 
 #[test]
 fn no_secret_is_shown() {
-    let secret = Some("planted".to_owned());
+    let secret = Some(Secret::new("planted"));
     let config = ButtonsConfig { app_token: secret.clone(), signing_secret: secret, api_url: String::new() };
     let call =
         SlackInteraction { timestamp: String::new(), signature: "planted".to_owned(), body: "planted".to_owned() };

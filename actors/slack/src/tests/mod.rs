@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, Arbiter, Handler};
+use flowlord_domain::Secret;
 use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter, guarded};
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::outbox::{
     AwaitDelivery, DeliveryOutcome, DeliveryRecord, DeliveryStatus, MessageColour, MessagePayload, ReadMessage,
     ReadThreads, RecordDelivery, RouteTransport, SlackThread,
@@ -169,10 +171,10 @@ fn noon() -> DateTime<Utc> {
 
 fn route(way: Way, slack: &FakeSlack) -> SlackRoute {
     let (webhook, token) = match way {
-        Way::Webhook => (Some(slack.webhook_url()), None),
-        Way::Bot => (None, Some("xoxb-secret".to_owned())),
+        Way::Webhook => (Some(Secret::new(slack.webhook_url())), None),
+        Way::Bot => (None, Some(Secret::new("xoxb-secret"))),
         Way::Nowhere => (None, None),
-        Way::To(url) => (Some(url.to_owned()), None),
+        Way::To(url) => (Some(Secret::new(url)), None),
     };
     SlackRoute { name: "default".to_owned(), webhook, token, channel: Some("#ops".to_owned()), fallback: None }
 }
@@ -225,7 +227,7 @@ impl Bench {
         let stub = outbox.clone();
         let db = Outbox::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let environment = clock.environment();
-        let deps = Deps {
+        let deps = DatabaseDeps {
             kit: environment.kit("notifier"),
             reader: DatabaseReader::unconnected()
                 .with::<ReadPendingMessages>(environment.port("db", &db))

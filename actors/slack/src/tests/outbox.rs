@@ -266,11 +266,11 @@ async fn a_stop_waits_for_the_request_under_way_and_for_no_other() {
 
 #[test]
 fn no_secret_is_shown() {
-    let webhook = Some("http://slack/secret".to_owned());
+    let webhook = Some(Secret::new("http://slack/secret"));
     let route = SlackRoute {
         name: "default".to_owned(),
         webhook,
-        token: Some("xoxb-secret".to_owned()),
+        token: Some(Secret::new("xoxb-secret")),
         ..SlackRoute::default()
     };
     let bot = SlackRoute { name: "bot".to_owned(), webhook: None, ..route.clone() };

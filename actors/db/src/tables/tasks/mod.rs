@@ -123,9 +123,7 @@ impl WriteContext<'_> {
         // Here, where the table grows, so that it needs no timer.
         self.run_sql("DELETE FROM idempotency WHERE at < ?1", [micros(now - KEYS_KEPT)])?;
         let found: Option<(i64, Vec<u8>)> =
-            self.find_row("SELECT digest, uids FROM idempotency WHERE key = ?1", [&key.key], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+            self.find_row("SELECT digest, uids FROM idempotency WHERE key = ?1", [&key.key], |row| row.try_into())?;
         match found {
             None => Ok(None),
             Some((digest, uids)) if digest == to_signed(key.digest) => Ok(Some(unpack_uids(&uids))),

@@ -7,6 +7,7 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides a value from all who print it.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
@@ -27,5 +28,18 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_asks_for_a_secret_sees_it() {
+        let secret = Secret::new("planted");
+        assert_eq!(secret.expose(), "planted");
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_ne!(secret, Secret::new("other"));
     }
 }
