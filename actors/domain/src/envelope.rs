@@ -110,6 +110,23 @@ mod tests {
         assert!(why.contains("https://sns.example/confirm"), "{why}");
     }
 
+    #[test]
+    fn sns_asks_once_and_says_where_even_when_it_forgot_that() {
+        let sns = |kind: &str| json!({"Type": kind, "TopicArn": "arn", "Message": "text"});
+        assert_eq!(unwrapped(&sns("SubscriptionConfirmation")), Err(EnvelopeError::Unconfirmed(String::new())));
+        assert_eq!(unwrapped(&sns("UnsubscribeConfirmation")), Ok(Some(b"text".to_vec())));
+        let without_kind = json!({"TopicArn": "arn", "Message": "text"});
+        assert_eq!(unwrapped(&without_kind), Ok(Some(b"text".to_vec())));
+    }
+
+    #[test]
+    fn one_sign_of_pub_sub_is_enough() {
+        let data = json!({"message": {"data": STANDARD.encode("x")}});
+        assert_eq!(unwrapped(&data), Ok(Some(b"x".to_vec())), "a push without a subscription");
+        let why = unwrapped(&json!({"message": {"data": "eA"}})).unwrap_err().to_string();
+        assert!(why.starts_with("`message.data` is not base64: "), "{why}");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {

@@ -124,4 +124,21 @@ mod tests {
         let failed = ForeignTask { id: String::new(), meta: "retry=failed&retried=4".to_owned(), ..one };
         assert_eq!((failed.to_attempt().retry, failed.to_attempt().id.as_str()), (4, "chain"));
     }
+
+    #[test]
+    fn retries_are_those_that_can_be_read_and_a_workflow_is_what_the_meta_says() {
+        for (meta, retries, workflow) in [
+            ("", 0, ""),
+            ("retry=3&retried=7", 3, ""),
+            ("retry=failed", 0, ""),
+            ("retry=-1&retried=x", 0, ""),
+            ("retried=2&workflow=a/b.toml&workflow=c.toml", 2, "a/b.toml"),
+        ] {
+            let foreign = ForeignTask { meta: meta.to_owned(), ..task("2026-03-02T12:00:00Z") };
+            let attempt = foreign.to_attempt();
+            assert_eq!((foreign.retries_before(), attempt.retry), (retries, retries), "{meta}");
+            assert_eq!((attempt.workflow.as_str(), attempt.meta.as_str()), (workflow, meta));
+            assert_eq!((attempt.state, attempt.lane, attempt.not_before), (TaskState::Leased, TaskLane::Live, None));
+        }
+    }
 }

@@ -308,6 +308,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn values_of_a_key_keep_their_order_and_a_key_goes_with_all_of_them() {
+        let mut query = Query::parse_lenient("a=1&b=2&a=3&A=4");
+        assert_eq!(query.all_values("a").collect::<Vec<_>>(), ["1", "3"]);
+        assert_eq!(query.all_any_case("a").collect::<Vec<_>>(), ["1", "3", "4"]);
+        query.remove_key("a");
+        assert_eq!(query.to_text(), "b=2&A=4");
+        query.set_value("b=c", "d=e");
+        assert_eq!(query.to_text(), "b=2&A=4&b%3Dc=d=e", "only in a key an equals sign ends something");
+    }
+
     proptest! {
         #[test]
         fn what_is_written_reads_back(pairs in prop::collection::vec((".*", ".*"), 0..5)) {

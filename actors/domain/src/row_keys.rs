@@ -82,4 +82,16 @@ mod tests {
         assert_eq!(missing("no key", "{\"a\":1}"), None);
         assert_eq!(missing("{meta:a}", ""), None, "nothing starts without rows");
     }
+
+    #[test]
+    fn of_many_keys_only_some_are_named_and_of_many_rows_the_first() {
+        let many = (10..99).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(",");
+        let rows = MetaRow::from_json_lines(&format!("{{{many}}}")).unwrap();
+        let found = MissingKeys::of("{meta:none}", &rows, |_| false).unwrap().found;
+        assert_eq!((found.len(), found[0].as_str(), found[19].as_str()), (20, "k10", "k29"));
+        let late = "{\"a\":1}\n".repeat(1_000) + "{\"b\":1}\n";
+        let rows = MetaRow::from_json_lines(&late).unwrap();
+        assert_eq!(MissingKeys::of("{meta:none}", &rows, |_| false).unwrap().found, ["a"], "a hint needs no more");
+        assert_eq!(MissingKeys::of("{meta:b}", &rows, |_| false), None, "the last row has it");
+    }
 }

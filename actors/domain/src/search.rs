@@ -372,4 +372,17 @@ mod tests {
             assert_eq!(finds(text), is_found, "{text}");
         }
     }
+
+    #[test]
+    fn a_whole_value_is_the_first_that_must_be_there() {
+        let search: TaskSearch = "-job:a job:\"b c\" job:d".parse().unwrap();
+        assert_eq!(search.whole_value(SearchField::Job), Some("b c"));
+        assert_eq!(search.whole_value(SearchField::Any), None);
+        assert_eq!(search.to_string(), "-job:a job:\"b c\" job:d");
+        let error = "RESULT:Good".parse::<TaskSearch>().unwrap_err();
+        assert_eq!(error, SearchError::Result("good".to_owned()));
+        for result in ["complete", "error", "warn", "alert", "running", "ERROR"] {
+            assert!(format!("result:{result}").parse::<TaskSearch>().is_ok(), "{result}");
+        }
+    }
 }

@@ -148,6 +148,29 @@ mod tests {
         assert_eq!((workflows, counted["a:j"].workflows.len()), (vec!["v.toml", "w.toml"], 0));
     }
 
+    #[test]
+    fn long_names_and_counts_keep_their_line_readable() {
+        let line = |key: &str, count, range: &str| {
+            SummaryLine { key: key.to_owned(), count, time_range: range.to_owned() }.to_string()
+        };
+        assert_eq!(line("a", 99_999, ""), "a:                                 99999");
+        assert_eq!(line("a", 100_000, "x"), "a:                                 100000  x");
+        let name = "n".repeat(40);
+        assert_eq!(line(&name, 7, ""), format!("{name}:    7"), "longer than its column");
+    }
+
+    #[test]
+    fn an_alert_is_told_with_its_name_and_both_its_times() {
+        let (raised, about) = (DateTime::from_timestamp(9, 0).unwrap(), DateTime::from_timestamp(7, 0));
+        let new = NewAlert::without_task(crate::AlertKind::Workflow, "load", "m".to_owned(), raised);
+        let alert = NewAlert { job: "x".to_owned(), workflow: "w.toml".to_owned(), task_time: about, ..new };
+        let expected =
+            SummaryItem { topic: "load", job: "x", workflow: "w.toml", task_time: about, raised: Some(raised) };
+        assert_eq!(SummaryItem::from(&alert), expected);
+        let counted = count_by_line([expected, SummaryItem { raised: None, ..expected }]);
+        assert_eq!((counted["load:x"].count, &counted["load:x"].raised), (2, &vec![raised]));
+    }
+
     proptest! {
         #[test]
         fn no_alert_is_lost(alerts in proptest::collection::vec(("[ab]{1,2}", "[ab]{0,1}"), 0..50)) {

@@ -57,6 +57,21 @@ fn a_task_s_own_workflow_is_asked_first() {
 }
 
 #[test]
+fn the_first_of_several_phases_and_the_last_of_several_files_count() {
+    let phase = |task: &str, retry: u32| format!("[[phase]]\ntask = \"{task}\"\nretry = {retry}\n");
+    let twice = phase("a:j", 1) + &phase("b", 9) + &phase("a:j", 2);
+    let workflows = all(&[("w.toml", &phase("a:j", 7)), ("x.toml", &phase("b", 3)), ("w.toml", &twice)]);
+    assert_eq!(workflows.files().iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["w.toml", "x.toml"]);
+    assert_eq!(workflows.phases().map(|phase| phase.retry).collect::<Vec<_>>(), [1, 9, 2, 3]);
+    assert_eq!(workflows.phase_named("w.toml", "a:j").unwrap().retry, 1);
+    assert_eq!(workflows.phase_for("other.toml", "a", "j").unwrap().retry, 1);
+    assert_eq!(workflows.phase_for("x.toml", "b", "").unwrap().retry, 3);
+    assert!(workflows.phase_named("v.toml", "b").is_none() && workflows.phase_named("x.toml", "b:j").is_none());
+    assert_eq!(workflows.file_at("x.toml").unwrap().phases.len(), 1);
+    assert!(workflows.file_at("x").is_none());
+}
+
+#[test]
 fn children_follow_a_topic_or_one_job_of_it_by_name() {
     let text = "[[phase]]\ntask = \"z\"\ndependsOn = \"a\"\n[[phase]]\ntask = \"y\"\ndependsOn = \"a:j\"\n\
                 [[phase]]\ntask = \"x\"\ndependsOn = \"a:other\"\n";
