@@ -50,6 +50,7 @@ pub mod workflow;
 pub use alert::{AlertKind, NewAlert};
 pub use decide::TaskDecision;
 pub use ids::IdSource;
+pub use named_enum::NamedValue;
 pub use role::Role;
 pub use secret::Secret;
 pub use task::{Attempt, CutTexts, LISTED_BYTES, NewTask, TaskLane, TaskResult, TaskState, Uid};

@@ -1,5 +1,14 @@
 //! Enums whose variants have names in texts.
 
+/// One of a fixed set of values, each of which has a name: what is the same for every [`named_enum!`](crate::named_enum).
+pub trait NamedValue: Copy + 'static {
+    /// All of them, in the order of their declaration.
+    const VALUES: &'static [Self];
+
+    /// The name in JSON, columns and messages.
+    fn name(self) -> &'static str;
+}
+
 /// Declares an enum with the name of each variant beside it: `ALL`, `as_str` and `from_name` follow from that one list.
 ///
 /// ```
@@ -44,6 +53,14 @@ macro_rules! named_enum {
             #[must_use]
             $vis fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.into_iter().find(|named| named.as_str() == name)
+            }
+        }
+
+        impl $crate::NamedValue for $name {
+            const VALUES: &'static [Self] = &Self::ALL;
+
+            fn name(self) -> &'static str {
+                self.as_str()
             }
         }
     };

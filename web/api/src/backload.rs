@@ -2,33 +2,47 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::ACCEPT;
 use actix_web::web::Bytes;
+use flowlord_domain::NewTask;
 use flowlord_domain::backload::BackloadRequest;
-use flowlord_domain::{Attempt, NewTask};
 use flowlord_messages::backloads::{ChangeBackload, FinishedBackload, PlannedBackload, ReadBackloads};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::limits::MAX_PLANNED_TASKS;
+use flowlord_web_core::openapi::any_of;
+use flowlord_web_core::openapi::backload_request_example;
+use flowlord_web_core::openapi::text_schema;
 use flowlord_web_core::use_cases::backloads::{
     ExecutedBackload, STEP, broken_off, execute_backload, parse_backload_id, plan_backload, preview_backload,
     read_backload, state_after,
 };
-use flowlord_web_core::view::backload::{BackloadView, DryRunView, ExecutedView, FailureView, PlannedView};
-use flowlord_web_core::view::task::TaskView;
+use flowlord_web_core::view::backload::{
+    BackloadRequestDoc, BackloadView, DryRunView, ExecutedView, FailureView, PlannedView,
+};
 use futures_util::stream::try_unfold;
 
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/backload", Role::Operator, create)
-            .audited(AuditAction::Backload)
-            .documented(describe_create),
-        Route::view("/api/v1/backloads", Role::Viewer, list).documented(describe_list),
-        Route::view("/api/v1/backloads/{id}", Role::Viewer, one).documented(describe_one),
+        create_route(),
+        Route::view("/api/v1/backloads", Role::Viewer, list)
+            .about("workflows", "Backloads")
+            .says("Newest first.")
+            .pages()
+            .lists::<BackloadView<'_>>("backloads", backload_example()),
+        Route::view("/api/v1/backloads/{id}", Role::Viewer, one)
+            .about("workflows", "Read a backload")
+            .path("id", "its number", "4")
+            .answers::<BackloadView<'_>>(200, "how it stands, and what failed", backload_example())
+            .fails(&[Code::BackloadUnknown]),
         Route::post("/api/v1/backloads/{id}/{change:pause|resume|cancel}", Role::Operator, change)
             .audited(AuditAction::Backload)
-            .documented(describe_change),
+            .about("workflows", "Pause, resume or cancel a backload")
+            .path("id", "its number", "4")
+            .path("change", "pause, resume or cancel", "pause")
+            .answers::<BackloadView<'_>>(200, "how it stands now", backload_example())
+            .fails(&[Code::NotFound, Code::BackloadUnknown, Code::BackloadState]),
     ]
 }
 
@@ -144,47 +158,30 @@ fn executed_answer(executed: &ExecutedBackload) -> Answer {
     json(executed.status_code(), &view).map(|answer| executed.located(answer))
 }
 
-fn describe_create(operation: Operation) -> Operation {
-    operation.about("workflows", "Create a backload")
-            .says("A dry run unless `execute` is true. With `Accept: application/x-ndjson` a dry run is all its tasks, one a line.")
-            .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
-            .answers(200, "what would be, or was created", schema("Backloaded"), json!({
-                "status": "dry run: nothing is created without \"execute\":true", "count": 1, "skipped": 0,
-                "failed": [], "next": null, "tasks": [{"type": "load", "info": "?date=2026-01-01", "meta": ""}],
-            }))
-            .or_as("application/x-ndjson", json!({"type": "string"}))
-            .answers(202, "it goes on in the background: `Location` says where it stands", schema("Backloaded"), json!({}))
-            .answers(207, "some tasks could not be created", schema("Backloaded"), json!({}))
-            .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::WorkflowUnknown])
-            .asks()
+fn create_route() -> Route {
+    let planned = json!({
+        "status": "dry run: nothing is created without \"execute\":true", "count": 1, "skipped": 0, "failed": [],
+        "next": null, "tasks": [{"type": "load", "info": "?date=2026-01-01", "meta": ""}],
+    });
+    Route::post("/api/v1/backload", Role::Operator, create)
+        .audited(AuditAction::Backload)
+        .about("workflows", "Create a backload")
+        .says(
+            "A dry run unless `execute` is true. With `Accept: application/x-ndjson` a dry run is all its tasks, one a \
+             line.",
+        )
+        .body::<BackloadRequestDoc>("which stretch", backload_request_example())
+        .answers_of(200, "what would be, or was created", backloaded, planned)
+        .or_as(LINES, text_schema)
+        .answers_of(202, "it goes on in the background: `Location` says where it stands", backloaded, json!({}))
+        .answers_of(207, "some tasks could not be created", backloaded, json!({}))
+        .fails(&[Code::InvalidTopic, Code::WorkflowUnknown])
 }
 
-fn describe_list(operation: Operation) -> Operation {
-    operation
-        .about("workflows", "Backloads")
-        .says("Newest first.")
-        .pages()
-        .answers(200, "backloads", list_of("Backload"), json!({"items": [backload_example()], "next": null}))
-        .asks()
-}
-
-fn describe_one(operation: Operation) -> Operation {
-    operation
-        .about("workflows", "Read a backload")
-        .path("id", "its number", "4")
-        .answers(200, "how it stands, and what failed", schema("Backload"), backload_example())
-        .fails(&[Code::BackloadUnknown])
-        .asks()
-}
-
-fn describe_change(operation: Operation) -> Operation {
-    operation
-        .about("workflows", "Pause, resume or cancel a backload")
-        .path("id", "its number", "4")
-        .path("change", "pause, resume or cancel", "pause")
-        .answers(200, "how it stands now", schema("Backload"), backload_example())
-        .fails(&[Code::NotFound, Code::BackloadUnknown, Code::BackloadState])
-        .asks()
+/// Without `execute` a dry run, with it what was created.
+fn backloaded(all: &mut SchemaRegistry) -> Value {
+    let either = any_of([all.one::<DryRunView<'_>>(), all.one::<ExecutedView<'_>>()]);
+    all.named("Backloaded", either)
 }
 
 fn backload_example() -> Value {

@@ -1,13 +1,18 @@
 //! All attempts of a chain.
 
 use flowlord_messages::tasks::ReadChainStart;
-use flowlord_web_core::openapi::task_example;
-use flowlord_web_core::view::task::TaskView;
 
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::view("/api/v1/chains/{id}", Role::Viewer, chain).documented(describe_chain)]
+    vec![
+        Route::view("/api/v1/chains/{id}", Role::Viewer, chain)
+            .about("tasks", "All attempts of a chain")
+            .says("A task, its retries and its children, oldest first; `parent` says which led to which.")
+            .path("id", "the chain", "chain-1")
+            .lists::<TaskView<'_>>("the attempts", task_example())
+            .fails(&[Code::ChainUnknown]),
+    ]
 }
 
 // More attempts than a chain can have: unlike the page of a task, a program gets the whole chain.
@@ -22,14 +27,4 @@ async fn chain(context: ContextRef, path: Path<String>) -> Answer {
         return Err(Problem::new(Code::ChainUnknown, format!("no task has the id `{id}`")));
     }
     json(StatusCode::OK, &List { items: tasks.iter().map(TaskView).collect(), next: None })
-}
-
-fn describe_chain(operation: Operation) -> Operation {
-    operation
-        .about("tasks", "All attempts of a chain")
-        .says("A task, its retries and its children, oldest first; `parent` says which led to which.")
-        .path("id", "the chain", "chain-1")
-        .answers(200, "the attempts", list_of("Task"), json!({"items": [task_example()], "next": null}))
-        .fails(&[Code::ChainUnknown])
-        .asks()
 }

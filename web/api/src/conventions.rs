@@ -1,4 +1,4 @@
-//! What REST handlers have in common: bodies in which nothing is passed over, and pages of lists.
+//! What REST handlers have in common: bodies in which nothing is passed over.
 
 use serde::de::DeserializeOwned;
 
@@ -13,12 +13,4 @@ pub(crate) async fn strict_body<Body: DeserializeOwned>(
     // A parameter would do nothing, and its sender would think that it did.
     QueryParams::none(request)?;
     object(&json_body(request, payload).await?, example)
-}
-
-/// Cuts rows that were read with a limit of one more than the page has, and tells where the next page begins.
-pub(crate) fn cut_page<Row>(rows: &mut Vec<Row>, limit: usize, cursor: impl Fn(&Row) -> String) -> Option<String> {
-    // The row too many only tells that there is a next page: counting all rows would take as long as reading them.
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    rows.last().filter(|_| has_more).map(cursor)
 }

@@ -1,17 +1,28 @@
 //! What changes, as server-sent events.
 
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::HeaderName;
 use flowlord_web_core::hang_up::HangUp;
 use flowlord_web_core::live_events::{EventKind, EventKinds, stream};
-use flowlord_web_core::openapi::one_of;
 use flowlord_web_core::use_cases::live_events::subscribe;
 use futures_util::StreamExt as _;
 
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/api/v1/events", Role::Viewer, events).documented(describe_events)]
+    vec![
+        Route::get("/api/v1/events", Role::Viewer, events)
+            .about("service", "Live events")
+            .says(
+                "Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. \
+                 The answer goes on until the client leaves, 15 minutes are over or the service stops.",
+            )
+            .query("kind", "only these", named_values::<EventKind>())
+            .query("after", "the id from which to go on", json!({"type": "string"}))
+            .header("Last-Event-ID", "the same, as browsers say it", json!({"type": "string"}))
+            .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")
+            .fails(&[Code::InvalidRequest]),
+    ]
 }
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -21,7 +32,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 
 async fn events(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["kind", "after"])?;
-    let kinds = EventKinds::parse(params.many("kind"))?;
+    let kinds = EventKinds::of(&params)?;
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
@@ -39,15 +50,4 @@ async fn events(context: ContextRef, request: HttpRequest) -> Answer {
         Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
         None => answer.streaming(events),
     })
-}
-
-fn describe_events(operation: Operation) -> Operation {
-    operation.about("service", "Live events")
-        .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
-        .query("kind", "only these", one_of(&EventKind::ALL.map(EventKind::as_str)))
-        .query("after", "the id from which to go on", json!({"type": "string"}))
-        .header("Last-Event-ID", "the same, as browsers say it", json!({"type": "string"}))
-        .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")
-        .fails(&[Code::InvalidRequest])
-        .asks()
 }

@@ -1,25 +1,28 @@
 //! Files that arrived: told, and listed with what they started.
 
+use flowlord_domain::TaskState;
 use flowlord_domain::file_event::{EventHeaders, FileArrival, FileEventError, parse_file_events};
-use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::files::{
     FileArrived, FilePhaseOutcome, ListFileEvents, ReadWatchedPlaces, RecordedFile, StartedTask,
 };
 use flowlord_web_core::extract::event_body;
-use flowlord_web_core::openapi::{day_schema, json_of};
+use flowlord_web_core::openapi::json_of;
+use flowlord_web_core::openapi::one_or_array;
 use flowlord_web_core::params::day;
 use flowlord_web_core::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
-use flowlord_web_core::view::task::TaskView;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::prelude::*;
 use crate::tasks::idempotency_key;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let place = json!({"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3});
     vec![
-        Route::view("/api/v1/files", Role::Viewer, list).documented(describe_list),
-        Route::post("/api/v1/files", Role::Worker, arrived).documented(describe_arrived),
-        Route::view("/api/v1/files/places", Role::Viewer, places).documented(describe_places),
+        list_route(),
+        arrived_route(),
+        Route::view("/api/v1/files/places", Role::Viewer, places)
+            .about("workflows", "Watched places")
+            .lists::<PlaceView<'_>>("how they are", place),
     ]
 }
 
@@ -114,45 +117,38 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     json(StatusCode::OK, &List { items: events.iter().map(FileEventView::from).collect(), next })
 }
 
-fn describe_list(operation: Operation) -> Operation {
-    let example = json!({
+fn list_route() -> Route {
+    let event = json!({
         "event": 5, "at": "2026-03-02T12:00:00Z", "source": "api", "path": "s3://bucket/in/2026-03-02.csv",
         "size": 1024, "checksum": "", "created": "", "linecnt": 0, "bytecnt": 0,
         "task_time": "2026-03-02T00:00:00Z", "phases": [],
     });
-    operation
+    Route::view("/api/v1/files", Role::Viewer, list)
         .about("workflows", "File events of a day")
         .says("Newest first, with what each started.")
         .query("date", "a UTC day; today unless given", day_schema())
         .pages()
-        .answers(200, "file events", list_of("FileEvent"), json!({"items": [example], "next": null}))
-        .asks()
+        .lists::<FileEventView<'_>>("file events", event)
 }
 
-fn describe_arrived(operation: Operation) -> Operation {
-    let one_or_many = json!({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]});
-    let recorded = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded")]});
-    operation.about("workflows", "Report a file")
-        .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. An event that is not about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
-        .header("Idempotency-Key", "tells versions of a file apart where nothing else does", json_of(limits::idempotency_key()))
-        .body("the event, or several", one_or_many, json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
-        .answers(200, "what it started", recorded, json!({
-            "event": 5, "path": "s3://bucket/in/2026-03-02.csv", "phases": [], "tasks": [],
-        }))
-        .fails(&[Code::InvalidRequest])
-        .asks()
-}
-
-fn describe_places(operation: Operation) -> Operation {
-    operation
-        .about("workflows", "Watched places")
-        .answers(
-            200,
-            "how they are",
-            list_of("Place"),
-            json!({
-                "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
-            }),
+fn arrived_route() -> Route {
+    let recorded = json!({"event": 5, "path": "s3://bucket/in/2026-03-02.csv", "phases": [], "tasks": []});
+    Route::post("/api/v1/files", Role::Worker, arrived)
+        .about("workflows", "Report a file")
+        .says(
+            "Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a \
+             CloudEvent, a Pub/Sub push or a message of SNS or SQS. An event that is not about a new file is recorded \
+             and answered like one, with `ignored`. Several records are answered as `items`, each like one.",
         )
-        .asks()
+        .header(
+            "Idempotency-Key",
+            "tells versions of a file apart where nothing else does",
+            json_of(limits::idempotency_key()),
+        )
+        .body_of(
+            "the event, or several",
+            |_| one_or_array(json!({"type": "object"})),
+            json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}),
+        )
+        .answers_of(200, "what it started", SchemaRegistry::one_or_list::<RecordedView<'_>>, recorded)
 }

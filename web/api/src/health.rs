@@ -1,6 +1,5 @@
 //! Whether the service is alive, and whether it can do its work.
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use flowlord_messages::changelog::{ReadShippingState, ShippingState};
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
 use flowlord_web_core::route::{ANYONE, RouteClass};
@@ -9,11 +8,25 @@ use flowlord_web_core::use_cases::health::ping_actors;
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let actors = json!({"db": {"status": "ok", "restarts": 0}});
+    let ready_example = json!({"status": "ready", "actors": actors, "backup": null});
     // Probes and load balancers have no token.
     vec![
-        Route::get("/healthz", ANYONE, alive).class(RouteClass::Watch).documented(describe_alive),
-        Route::get("/readyz", ANYONE, ready).class(RouteClass::Watch).documented(describe_ready),
-        Route::get("/status", ANYONE, status).class(RouteClass::Watch).documented(describe_status),
+        Route::get("/healthz", ANYONE, alive)
+            .class(RouteClass::Watch)
+            .about("service", "Liveness")
+            .answers::<AliveAnswer<'_>>(200, "it does", json!({"status": "ok", "version": "1.0.0"})),
+        Route::get("/readyz", ANYONE, ready)
+            .class(RouteClass::Watch)
+            .about("service", "Readiness")
+            .answers::<ReadyAnswer>(200, "every actor answered, and the database can be written", ready_example)
+            .fails(&[Code::NotReady, Code::Stopping]),
+        Route::get("/status", ANYONE, status).class(RouteClass::Watch).about("kept", "Liveness").answers_text(
+            200,
+            "it does",
+            &["text/plain"],
+            "ok",
+        ),
     ]
 }
 
@@ -46,8 +59,8 @@ struct BackupDetail {
     /// How old that one is.
     #[schema(required)]
     age_seconds: Option<i64>,
-    #[schema(required, schema_with = limits::time_or_null)]
-    next: Option<TimeStamp>,
+    #[schema(required)]
+    next: Option<DateTime<Utc>>,
     #[schema(required)]
     problem: Option<String>,
     /// The change log; null where it isn't shipped.
@@ -57,8 +70,8 @@ struct BackupDetail {
 
 #[derive(Serialize, ToSchema)]
 struct ShippedChanges {
-    #[schema(required, schema_with = limits::time_or_null)]
-    until: Option<TimeStamp>,
+    #[schema(required)]
+    until: Option<DateTime<Utc>>,
     #[schema(required)]
     lag_seconds: Option<i64>,
     pending: u64,
@@ -102,7 +115,7 @@ fn backup_detail(backup: BackupState, shipping: ShippingState, now: DateTime<Utc
     let place = backup.place?;
     let ShippingState { on, based, until, pending, problem } = shipping;
     let changes = ShippedChanges {
-        until: until.map(TimeStamp),
+        until,
         lag_seconds: until.map(|until| (now - until).num_seconds()),
         pending,
         snapshot_to_go_on_from: based,
@@ -112,29 +125,8 @@ fn backup_detail(backup: BackupState, shipping: ShippingState, now: DateTime<Utc
         place,
         age_seconds: backup.verified.as_ref().map(|newest| (now - newest.at).num_seconds()),
         snapshot: backup.verified.map(|newest| newest.location),
-        next: backup.next.map(TimeStamp),
+        next: backup.next,
         problem: backup.problem,
         changes: on.then_some(changes),
     })
-}
-
-fn describe_alive(operation: Operation) -> Operation {
-    let example = json!({"status": "ok", "version": "1.0.0"});
-    operation.about("service", "Liveness").answers(200, "it does", schema("Alive"), example)
-}
-
-fn describe_ready(operation: Operation) -> Operation {
-    operation
-        .about("service", "Readiness")
-        .answers(
-            200,
-            "every actor answered, and the database can be written",
-            schema("Ready"),
-            json!({"status": "ready", "actors": {"db": {"status": "ok", "restarts": 0}}, "backup": null}),
-        )
-        .fails(&[Code::NotReady, Code::Stopping])
-}
-
-fn describe_status(operation: Operation) -> Operation {
-    operation.about("kept", "Liveness").answers_text(200, "it does", &["text/plain"], "ok")
 }

@@ -5,6 +5,9 @@
 
 use flowlord_web_core::auth::caller_name;
 use flowlord_web_core::extract::pushed_results_body;
+use flowlord_web_core::openapi::any_of;
+use flowlord_web_core::route::ServeRoute;
+use flowlord_web_core::view::file::RecordedView;
 
 use crate::files;
 use crate::lease::EXAMPLE_LEASE;
@@ -12,9 +15,19 @@ use crate::prelude::*;
 use crate::results::{ResultsAnswer, adopts, take};
 
 pub(crate) fn routes() -> Vec<Route> {
+    let recorded = json!({"event": 7, "path": "/srv/in/a.csv", "phases": [], "tasks": []});
     vec![
-        Route::post("/hooks/{token}/files", Role::Push, files).documented(describe_files),
-        Route::post("/hooks/{token}/results", Role::Push, results).documented(describe_results),
+        push_route("/hooks/{token}/files", "Report a file by a push", files)
+            .pushed_body("an event, as for `/api/v1/files`", json!({"path": "/srv/in/a.csv", "size": 5}))
+            .answers_of(200, "recorded, or rejected", recorded_or_rejected, recorded),
+        push_route("/hooks/{token}/results", "Post many results by a push", results)
+            .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
+            .pushed_body("results, as for `/api/v1/results`", json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
+            .answers::<ResultsAnswer>(
+                200,
+                "what became of each",
+                json!({"accepted": 1, "duplicates": 0, "rejected": []}),
+            ),
     ]
 }
 
@@ -64,29 +77,17 @@ fn refused(request: &HttpRequest, problem: Problem) -> Answer {
 /// A token of the role push, as examples show it and a test knows it.
 pub const EXAMPLE_PUSH_TOKEN: &str = "flw_5e3d";
 
-fn describe_files(operation: Operation) -> Operation {
-    let example = json!({"event": 7, "path": "/srv/in/a.csv", "phases": [], "tasks": []});
-    let answer = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded"), schema("Results")]});
-    describe(operation.about("work", "Report a file by a push"))
-        .pushed_body("an event, as for `/api/v1/files`", json!({"path": "/srv/in/a.csv", "size": 5}))
-        .answers(200, "recorded, or rejected", answer, example)
+fn recorded_or_rejected(all: &mut SchemaRegistry) -> Value {
+    any_of([all.one::<RecordedView<'_>>(), all.list::<RecordedView<'_>>(), all.one::<ResultsAnswer>()])
 }
 
-fn describe_results(operation: Operation) -> Operation {
-    let example = json!({"accepted": 1, "duplicates": 0, "rejected": []});
-    describe(operation.about("work", "Post many results by a push"))
-        .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
-        .pushed_body("results, as for `/api/v1/results`", json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
-        .answers(200, "what became of each", schema("Results"), example)
-}
-
-fn describe(operation: Operation) -> Operation {
-    operation
+fn push_route<A>(path: &'static str, summary: &'static str, handler: impl ServeRoute<A>) -> Route {
+    Route::post(path, Role::Push, handler)
+        .about("work", summary)
         .says(
             "For senders that can set nothing but an address. What is refused for good is answered 200 with \
              `rejected`, since such a sender sends again whatever isn't answered by 2xx.",
         )
         .path("token", "a token of the role push, which is good for nothing else", EXAMPLE_PUSH_TOKEN)
         .fails(&[Code::NotFound, Code::RequestTimeout])
-        .asks()
 }

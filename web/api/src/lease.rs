@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use actix_web::HttpMessage as _;
-use chrono::TimeDelta;
 use flowlord_kernel::Error;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{LeaseGrant, ReleaseTask, RequestLeases, SendHeartbeat};
 use flowlord_messages::results::{ResultClaim, SubmitResults};
 use flowlord_web_core::auth::Caller;
-use flowlord_web_core::doc::BorrowedTaskDoc;
+use flowlord_web_core::doc::{BorrowedTaskDoc, ResultDoc};
 use flowlord_web_core::extract::{MAX_RESULTS, result_body};
 use flowlord_web_core::hang_up::HangUp;
 use flowlord_web_core::limits::{DELAY_RANGE, DurationRange, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
 use flowlord_web_core::long_poll_limit::LongPoll;
-use flowlord_web_core::values::{BodyDuration, BodyText, between, check_worker, required, topic_filter};
+use flowlord_web_core::route::ServeRoute;
+use flowlord_web_core::values::BodyDuration;
+use flowlord_web_core::values::BodyText;
+use flowlord_web_core::values::between;
+use flowlord_web_core::values::check_worker;
+use flowlord_web_core::values::topic_filter;
 use flowlord_web_core::view::task::GrantedView;
 use tokio::sync::oneshot;
 
@@ -22,14 +26,24 @@ use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/lease", Role::Worker, lease).work().long_poll().documented(describe_lease),
-        Route::post("/api/v1/lease/{lease}/result", Role::Worker, result).work().documented(describe_result),
-        Route::post("/api/v1/lease/{lease}/heartbeat", Role::Worker, heartbeat).work().documented(describe_heartbeat),
-        Route::post("/api/v1/lease/{lease}/release", Role::Worker, release).work().documented(describe_release),
+        lease_route(),
+        leased_route("/api/v1/lease/{lease}/result", "Post a result", result)
+            .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
+            .body::<ResultDoc>("how it ended", json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))
+            .up_to(MAX_RESULTS)
+            .answers::<ResultAnswer>(200, "taken", json!({"accepted": true, "duplicate": false}))
+            .fails(&[Code::TaskUnknown, Code::AlreadyFinished]),
+        leased_route("/api/v1/lease/{lease}/heartbeat", "Extend a lease", heartbeat)
+            .says("Extends the lease, and tells how far the worker is.")
+            .optional_body::<HeartbeatBody>("how far it is", json!({"progress": 0.4, "msg": "half way"}))
+            .answers::<HeartbeatAnswer>(200, "extended", json!({"expires": "2026-03-02T12:02:00Z", "cancel": false})),
+        leased_route("/api/v1/lease/{lease}/release", "Release a task", release)
+            .says("It is ready again after `delay`; the attempt isn't counted.")
+            .optional_body::<ReleaseBody>("how long to wait", json!({"delay": "10s"}))
+            .answers::<ReleaseAnswer>(200, "given back", json!({"released": true})),
     ]
 }
 
-const LEASE: &str = "the `lease` that came with the task";
 pub(crate) const EXAMPLE_LEASE: &str = "064c0953867001-000000000000feed";
 
 // Dispatch ends each wait on time; this bounds how long an answer is waited for that never comes.
@@ -169,8 +183,7 @@ pub(crate) struct HeartbeatBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Extended)]
 pub(crate) struct HeartbeatAnswer {
-    #[schema(schema_with = limits::time)]
-    expires: TimeStamp,
+    expires: DateTime<Utc>,
     /// Give up: nobody wants the result.
     cancel: bool,
 }
@@ -185,7 +198,7 @@ async fn heartbeat(context: ContextRef, path: Path<String>, request: HttpRequest
     let by = in_range("lease", beat.lease, LEASE_RANGE)?;
     let beat = SendHeartbeat { lease, by, progress: beat.progress, msg: beat.msg };
     let extended = context.deps.dispatch.call(beat).await?;
-    json(StatusCode::OK, &HeartbeatAnswer { expires: TimeStamp(extended.expires), cancel: extended.cancel })
+    json(StatusCode::OK, &HeartbeatAnswer { expires: extended.expires, cancel: extended.cancel })
 }
 
 async fn result(context: ContextRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
@@ -228,49 +241,33 @@ async fn release(context: ContextRef, path: Path<String>, request: HttpRequest, 
     json(StatusCode::OK, &ReleaseAnswer { released: true })
 }
 
-fn describe_lease(operation: Operation) -> Operation {
-    operation.about("work", "Lease tasks")
-        .says("Waits up to `wait` for the first task, then answers at once with what there is; an empty list at the end of the wait.")
-        .body("which topics, and for how long", schema("Lease"), json!({"topics": ["load", "report:daily"], "worker": "w1", "max": 10, "wait": "0s"}))
-        .answers(200, "tasks, each with its lease", schema("Leased"), json!({"tasks": [{
-            "lease": EXAMPLE_LEASE, "expires": "2026-03-02T12:01:00Z", "attempt": 1,
-            "task": {"type": "load", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000001Z", "id": "chain-1", "uid": "064c0953867001"},
-        }]}))
-        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::TooManyRequests])
-        .asks()
+fn lease_route() -> Route {
+    let task = json!({
+        "type": "load", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000001Z", "id": "chain-1",
+        "uid": "064c0953867001",
+    });
+    let granted = json!({"lease": EXAMPLE_LEASE, "expires": "2026-03-02T12:01:00Z", "attempt": 1, "task": task});
+    Route::post("/api/v1/lease", Role::Worker, lease)
+        .work()
+        .long_poll()
+        .about("work", "Lease tasks")
+        .says(
+            "Waits up to `wait` for the first task, then answers at once with what there is; an empty list at the end \
+             of the wait.",
+        )
+        .body::<LeaseBody<'_>>(
+            "which topics, and for how long",
+            json!({"topics": ["load", "report:daily"], "worker": "w1", "max": 10, "wait": "0s"}),
+        )
+        .answers::<LeaseAnswer<'_>>(200, "tasks, each with its lease", json!({ "tasks": [granted] }))
+        .fails(&[Code::InvalidTopic, Code::TooManyRequests])
 }
 
-fn describe_heartbeat(operation: Operation) -> Operation {
-    let example = json!({"expires": "2026-03-02T12:02:00Z", "cancel": false});
-    operation
-        .about("work", "Extend a lease")
-        .says("Extends the lease, and tells how far the worker is.")
-        .path("lease", LEASE, EXAMPLE_LEASE)
-        .optional_body("how far it is", schema("Heartbeat"), json!({"progress": 0.4, "msg": "half way"}))
-        .answers(200, "extended", schema("Extended"), example)
-        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
-        .asks()
-}
-
-fn describe_result(operation: Operation) -> Operation {
-    operation
-        .about("work", "Post a result")
-        .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
-        .path("lease", LEASE, EXAMPLE_LEASE)
-        .body("how it ended", schema("Result"), json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))
-        .up_to(MAX_RESULTS)
-        .answers(200, "taken", schema("Accepted"), json!({"accepted": true, "duplicate": false}))
-        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::TaskUnknown, Code::LeaseLost, Code::AlreadyFinished])
-        .asks()
-}
-
-fn describe_release(operation: Operation) -> Operation {
-    operation
-        .about("work", "Release a task")
-        .says("It is ready again after `delay`; the attempt isn't counted.")
-        .path("lease", LEASE, EXAMPLE_LEASE)
-        .optional_body("how long to wait", schema("Release"), json!({"delay": "10s"}))
-        .answers(200, "given back", schema("Released"), json!({"released": true}))
-        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
-        .asks()
+/// Something that the worker of a lease may ask.
+fn leased_route<A>(path: &'static str, summary: &'static str, handler: impl ServeRoute<A>) -> Route {
+    Route::post(path, Role::Worker, handler)
+        .work()
+        .about("work", summary)
+        .path("lease", "the `lease` that came with the task", EXAMPLE_LEASE)
+        .fails(&[Code::LeaseUnknown, Code::LeaseLost])
 }

@@ -16,7 +16,6 @@ mod phases;
 mod prelude;
 mod rerun;
 mod results;
-mod schemas;
 mod silences;
 mod slack;
 mod snapshots;
@@ -29,7 +28,6 @@ mod workflows;
 use flowlord_web_core::route::Route;
 
 pub use hooks::EXAMPLE_PUSH_TOKEN;
-pub use schemas::add_schemas;
 
 pub fn routes() -> Vec<Route> {
     let modules: &[fn() -> Vec<Route>] = &[

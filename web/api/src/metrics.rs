@@ -1,7 +1,5 @@
 //! `GET /metrics`, as Prometheus reads it. What is counted as it happens is there already; what is a state is read now.
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use chrono::TimeDelta;
 use flowlord_domain::escalation::EscalationPolicy;
 use flowlord_messages::alerts::ReadEscalations;
 use flowlord_messages::changelog::ReadShippingState;
@@ -16,7 +14,13 @@ use crate::prelude::*;
 use crate::topics::count_of;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/metrics", Role::Viewer, metrics).class(RouteClass::Watch).documented(describe_metrics)]
+    let example = "flowlord_commit_failures_total 0\n";
+    vec![
+        Route::get("/metrics", Role::Viewer, metrics)
+            .class(RouteClass::Watch)
+            .about("service", "Metrics for Prometheus")
+            .answers_text(200, "counters, gauges and histograms", &["text/plain"], example),
+    ]
 }
 
 async fn metrics(context: ContextRef) -> Answer {
@@ -104,13 +108,4 @@ fn number(count: u64) -> f64 {
 
 fn seconds(span: TimeDelta) -> f64 {
     span.as_seconds_f64()
-}
-
-fn describe_metrics(operation: Operation) -> Operation {
-    operation.about("service", "Metrics for Prometheus").answers_text(
-        200,
-        "counters, gauges and histograms",
-        &["text/plain"],
-        "flowlord_commit_failures_total 0\n",
-    )
 }

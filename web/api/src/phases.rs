@@ -1,18 +1,16 @@
 //! Phases: paused, and let go on.
 
 use flowlord_messages::schedule::PausePhase;
-use flowlord_web_core::values::required;
+use flowlord_web_core::route::ServeRoute;
 
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/phases/pause", Role::Operator, pause)
-            .audited(AuditAction::Pause)
-            .documented(describe_pause),
-        Route::post("/api/v1/phases/resume", Role::Operator, resume)
-            .audited(AuditAction::Resume)
-            .documented(describe_resume),
+        phase_route("/api/v1/phases/pause", AuditAction::Pause, "Pause a phase", pause),
+        phase_route("/api/v1/phases/resume", AuditAction::Resume, "Resume a phase", resume).says(
+            "`missed` decides what becomes of the slots of the pause; other tasks that would have started become ready.",
+        ),
     ]
 }
 
@@ -38,7 +36,7 @@ pub(crate) struct PhaseAnswer<'a> {
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    paused_since: Option<TimeStamp>,
+    paused_since: Option<DateTime<Utc>>,
 }
 
 async fn pause(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
@@ -55,25 +53,22 @@ async fn set(context: &WebContext, request: HttpRequest, payload: Payload, pause
     let task = required("task", phase.task, "the phase, like \"load:hourly\"")?;
     let ask = PausePhase { workflow: workflow.clone(), task: task.clone(), paused };
     let since = context.deps.scheduler.call(ask).await?;
-    let (paused, paused_since) = (since.is_some(), since.map(TimeStamp));
+    let (paused, paused_since) = (since.is_some(), since);
     json(StatusCode::OK, &PhaseAnswer { workflow: &workflow, task: &task, paused, paused_since })
 }
 
-fn describe_pause(operation: Operation) -> Operation {
-    describe(operation.about("workflows", "Pause a phase"), true)
-}
-
-fn describe_resume(operation: Operation) -> Operation {
-    describe(operation.about("workflows", "Resume a phase"), false).says(
-        "`missed` decides what becomes of the slots of the pause; other tasks that would have started become ready.",
-    )
-}
-
-fn describe(operation: Operation, paused: bool) -> Operation {
-    let example = json!({"workflow": "etl/main.toml", "task": "load", "paused": paused});
-    operation
-        .body("which phase", schema("PhaseName"), json!({"workflow": "etl/main.toml", "task": "load"}))
-        .answers(200, "the state of the phase", schema("PhaseState"), example)
-        .fails(&[Code::InvalidRequest, Code::WorkflowUnknown])
-        .asks()
+fn phase_route<A>(
+    path: &'static str,
+    action: AuditAction,
+    summary: &'static str,
+    handler: impl ServeRoute<A>,
+) -> Route {
+    let phase = json!({"workflow": "etl/main.toml", "task": "load"});
+    let state = json!({"workflow": "etl/main.toml", "task": "load", "paused": action == AuditAction::Pause});
+    Route::post(path, Role::Operator, handler)
+        .audited(action)
+        .about("workflows", summary)
+        .body::<PhaseBody>("which phase", phase)
+        .answers::<PhaseAnswer<'_>>(200, "the state of the phase", state)
+        .fails(&[Code::WorkflowUnknown])
 }

@@ -3,17 +3,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use flowlord_domain::TaskState;
+use flowlord_domain::Uid;
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_kernel::Error;
 use flowlord_messages::tasks::{FindLaterAttempts, FindTasks, TaskFilter, TaskPage};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::extract::from_json;
-use flowlord_web_core::openapi::task_example;
 use flowlord_web_core::params::meant;
 use flowlord_web_core::task_query as list;
 use flowlord_web_core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task, rerun_tasks};
-use flowlord_web_core::view::task::TaskView;
 use utoipa::PartialSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
@@ -23,14 +22,38 @@ use utoipa::openapi::schema::{
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let none = json!({"status": "0/0 tasks rerun", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
     vec![
-        Route::post("/api/v1/tasks/rerun", Role::Operator, many).audited(AuditAction::Rerun).documented(describe_many),
+        Route::post("/api/v1/tasks/rerun", Role::Operator, many)
+            .audited(AuditAction::Rerun)
+            .about("tasks", "Rerun tasks")
+            .says(
+                "Reruns the latest attempt of each task that a filter of `GET /api/v1/tasks` finds; a dry run unless \
+                 `execute` is true.",
+            )
+            .body::<RerunFilter>("which, and whether to do it", example_of(EXAMPLE))
+            .answers::<RerunReport>(200, "the tasks that are rerun, or would be", none.clone())
+            .answers::<RerunReport>(207, "some could not be created", none),
         Route::post("/api/v1/tasks/{uid}/rerun", Role::Operator, one)
             .audited(AuditAction::Rerun)
-            .documented(describe_one),
+            .about("tasks", "Rerun a task")
+            .says(
+                "A new attempt of the same chain, with all its retries before it. `\"execute\":false` makes a dry run: \
+                 nothing is created, and the answer is the task that would be.",
+            )
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body::<RerunBody>("whether to do it; true by default", json!({"execute": true}))
+            .answers::<TaskView<'_>>(201, "the new attempt", task_example())
+            .answers::<TaskView<'_>>(200, "the task that would be rerun", task_example())
+            .fails(&[Code::TaskUnknown, Code::TaskUnfinished]),
         Route::post("/api/v1/tasks/{uid}/cancel", Role::Operator, cancel)
             .audited(AuditAction::Cancel)
-            .documented(describe_cancel),
+            .about("tasks", "Cancel a task")
+            .says("A waiting task ends at once; the worker of a leased one is told to stop at its next heartbeat.")
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body::<CancelBody>("why", json!({"note": "the source is wrong"}))
+            .answers::<TaskView<'_>>(200, "the task", task_example())
+            .fails(&[Code::TaskUnknown, Code::AlreadyFinished]),
     ]
 }
 
@@ -263,37 +286,4 @@ impl RerunReport {
 fn shown(task: &Attempt) -> Result<Value, Problem> {
     serde_json::to_value(TaskView(&task.clone().cut_for_list()))
         .map_err(|err| Problem::new(Code::Internal, format!("the task can't be written: {err}")))
-}
-
-fn describe_many(operation: Operation) -> Operation {
-    let none = json!({"status": "0/0 tasks rerun", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
-    operation.about("tasks", "Rerun tasks")
-            .says("Reruns the latest attempt of each task that a filter of `GET /api/v1/tasks` finds; a dry run unless `execute` is true.")
-            .body("which, and whether to do it", schema("RerunFilter"), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
-            .answers(200, "the tasks that are rerun, or would be", schema("RerunTasks"), none.clone())
-            .answers(207, "some could not be created", schema("RerunTasks"), none)
-            .fails(&[Code::InvalidRequest])
-            .asks()
-}
-
-fn describe_one(operation: Operation) -> Operation {
-    operation.about("tasks", "Rerun a task")
-            .says("A new attempt of the same chain, with all its retries before it. `\"execute\":false` makes a dry run: nothing is created, and the answer is the task that would be.")
-            .path("uid", "the attempt", "064c0953867001")
-            .optional_body("whether to do it; true by default", schema("Rerun"), json!({"execute": true}))
-            .answers(201, "the new attempt", schema("Task"), task_example())
-            .answers(200, "the task that would be rerun", schema("Task"), task_example())
-            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
-            .asks()
-}
-
-fn describe_cancel(operation: Operation) -> Operation {
-    operation
-        .about("tasks", "Cancel a task")
-        .says("A waiting task ends at once; the worker of a leased one is told to stop at its next heartbeat.")
-        .path("uid", "the attempt", "064c0953867001")
-        .optional_body("why", schema("Cancel"), json!({"note": "the source is wrong"}))
-        .answers(200, "the task", schema("Task"), task_example())
-        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
-        .asks()
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::query::Query;
@@ -10,17 +9,36 @@ use flowlord_domain::task_doc::{parse_time, time_text};
 use flowlord_domain::{IdSource as _, Uid, envelope};
 use flowlord_messages::results::{ResultClaim, SubmitResults};
 use flowlord_messages::tasks::{FindKnownTasks, KnownTask};
-use flowlord_web_core::doc::{BorrowedTaskDoc, DocField};
+use flowlord_web_core::doc::{BorrowedTaskDoc, DocField, ResultItemDoc};
 use flowlord_web_core::extract::{BodyFormat, MAX_RESULTS, first_byte, from_json, results_body};
+use flowlord_web_core::openapi::array_of;
 use flowlord_web_core::values::check_name;
 use serde_json::value::RawValue;
 
 use crate::lease::{EXAMPLE_LEASE, lease_token};
 use crate::prelude::*;
-use crate::tasks::{check_id, given_text};
+use crate::tasks::check_id;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::post("/api/v1/results", Role::Worker, results).work().documented(describe_results)]
+    let item = json!({"lease": EXAMPLE_LEASE, "result": "complete"});
+    vec![
+        Route::post("/api/v1/results", Role::Worker, results)
+            .work()
+            .about("work", "Post many results")
+            .says(
+                "An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in \
+                 Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that \
+                 follows from it. The body may be in the envelope of a Pub/Sub or SNS push.",
+            )
+            .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
+            .body_of("results", |all| array_of(all.one::<ResultItemDoc>()), json!([item]))
+            .up_to(MAX_RESULTS)
+            .answers::<ResultsAnswer>(
+                200,
+                "what became of each",
+                json!({"accepted": 1, "duplicates": 0, "rejected": []}),
+            ),
+    ]
 }
 
 // More of them fit into a body only when they say nothing.
@@ -166,13 +184,13 @@ fn item(context: &WebContext, index: usize, text: &[u8]) -> Result<ResultItem, P
 }
 
 fn whose(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>) -> Result<ResultOwner, Problem> {
-    if let Some(lease) = given_text(doc, DocField::Lease) {
+    if let Some(lease) = doc.given(DocField::Lease) {
         return Ok(ResultOwner::Claimed(ResultClaim::Lease(lease_token(lease)?)));
     }
-    let uid = given_text(doc, DocField::Uid).map(|uid| {
+    let uid = doc.given(DocField::Uid).map(|uid| {
         uid.parse::<Uid>().map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
     });
-    match (uid.transpose()?, given_text(doc, DocField::Type), created(doc)) {
+    match (uid.transpose()?, doc.given(DocField::Type), created(doc)) {
         (Some(uid), Some(_), Ok(Some(created))) => Ok(ResultOwner::Done(Some(uid), done_task(context, doc, created))),
         // A uid names the task alone; the rest would only serve to record one that nobody created here.
         (Some(uid), ..) => Ok(ResultOwner::Claimed(ResultClaim::Task(uid))),
@@ -185,10 +203,10 @@ fn whose(context: &WebContext, doc: &mut BorrowedTaskDoc<'_>) -> Result<ResultOw
 }
 
 fn created(doc: &BorrowedTaskDoc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
-    let Some(text) = given_text(doc, DocField::Created) else {
+    let Some(text) = doc.given(DocField::Created) else {
         // A task that was written by hand may not say it. These are the same each time that its result comes, so that
         // the second one is found to be a duplicate.
-        return Ok(doc.time(DocField::Started, "started")?.or(doc.time(DocField::Ended, "ended")?));
+        return Ok(doc.time(DocField::Started)?.or(doc.time(DocField::Ended)?));
     };
     parse_time(text)
         .map(Some)
@@ -300,15 +318,4 @@ async fn submit(
         }
     }
     Ok(())
-}
-
-fn describe_results(operation: Operation) -> Operation {
-    operation.about("work", "Post many results")
-        .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it. The body may be in the envelope of a Pub/Sub or SNS push.")
-        .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
-        .body("results", json!({"type": "array", "items": schema("ResultItem")}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
-        .up_to(MAX_RESULTS)
-        .answers(200, "what became of each", schema("Results"), json!({"accepted": 1, "duplicates": 0, "rejected": []}))
-        .fails(&[Code::InvalidRequest])
-        .asks()
 }

@@ -1,19 +1,34 @@
 //! Silences: made, listed, ended.
 
 use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence, Silence};
+use flowlord_web_core::values::BodyDuration;
 use flowlord_web_core::values::matching::{MatchDoc, MatchText, by, note, until};
-use flowlord_web_core::values::{BodyDuration, required};
 use flowlord_web_core::view::alert::SilenceView;
 
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/api/v1/silences", Role::Viewer, list).documented(describe_list),
-        Route::post("/api/v1/silences", Role::Operator, add).audited(AuditAction::Silence).documented(describe_add),
+        Route::view("/api/v1/silences", Role::Viewer, list)
+            .about("alerts", "Silences")
+            .says("Newest first; those that hold, or with `all` also those that are over.")
+            .query("all", "also those that are over", json!({"type": "string", "enum": ["true", "false"]}))
+            .pages()
+            .lists::<SilenceView<'_>>("silences", silence_example()),
+        Route::post("/api/v1/silences", Role::Operator, add)
+            .audited(AuditAction::Silence)
+            .about("alerts", "Silence alerts")
+            .says("Alerts that match are stored, and not told.")
+            .body::<NewSilence>("which, and for how long", example_of(EXAMPLE))
+            .answers::<SilenceView<'_>>(201, "the silence", silence_example())
+            .fails(&[Code::TooManySilences]),
         Route::delete("/api/v1/silences/{id}", Role::Operator, remove)
             .audited(AuditAction::Silence)
-            .documented(describe_remove),
+            .about("alerts", "End a silence")
+            .says("What it silenced isn't told afterwards.")
+            .path("id", "its number", "7")
+            .answers::<SilenceView<'_>>(200, "the silence as it ended", silence_example())
+            .fails(&[Code::SilenceUnknown]),
     ]
 }
 
@@ -73,37 +88,6 @@ async fn remove(context: ContextRef, id: Path<String>) -> Answer {
     let silence = context.deps.writer.call(RemoveSilence { now, id: number }).await?;
     log::info!("event=silence_ended id={number}");
     json(StatusCode::OK, &SilenceView::new(&silence, now))
-}
-
-fn describe_list(operation: Operation) -> Operation {
-    operation
-        .about("alerts", "Silences")
-        .says("Newest first; those that hold, or with `all` also those that are over.")
-        .query("all", "also those that are over", json!({"type": "string", "enum": ["true", "false"]}))
-        .pages()
-        .answers(200, "silences", list_of("Silence"), json!({"items": [silence_example()], "next": null}))
-        .asks()
-}
-
-fn describe_add(operation: Operation) -> Operation {
-    let example = json!({"match": {"workflow": "etl/*"}, "for": "4h", "by": "ada", "reason": "the source moves"});
-    operation
-        .about("alerts", "Silence alerts")
-        .says("Alerts that match are stored, and not told.")
-        .body("which, and for how long", schema("NewSilence"), example)
-        .answers(201, "the silence", schema("Silence"), silence_example())
-        .fails(&[Code::InvalidRequest, Code::TooManySilences])
-        .asks()
-}
-
-fn describe_remove(operation: Operation) -> Operation {
-    operation
-        .about("alerts", "End a silence")
-        .says("What it silenced isn't told afterwards.")
-        .path("id", "its number", "7")
-        .answers(200, "the silence as it ended", schema("Silence"), silence_example())
-        .fails(&[Code::SilenceUnknown])
-        .asks()
 }
 
 fn silence_example() -> Value {

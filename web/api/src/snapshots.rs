@@ -7,10 +7,19 @@ use flowlord_messages::snapshots::{ListSnapshots, StoredSnapshot, TakeSnapshot};
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let list_example = json!({"items": [snapshot_example()], "next": null, "due": null, "problem": null});
     vec![
-        Route::get("/api/v1/snapshots", Role::Viewer, list).documented(describe_list),
+        Route::get("/api/v1/snapshots", Role::Viewer, list)
+            .about("service", "Snapshots")
+            .says("Those that are kept, newest first, and when the next one is made.")
+            .answers::<SnapshotsView>(200, "snapshots", list_example),
         // Only for admins: with `to` it writes a file of the caller's choice.
-        Route::post("/api/v1/snapshots", Role::Admin, take).audited(AuditAction::Snapshot).documented(describe_take),
+        Route::post("/api/v1/snapshots", Role::Admin, take)
+            .audited(AuditAction::Snapshot)
+            .about("service", "Take a snapshot")
+            .says("Answered when it is checked and on disk.")
+            .optional_body::<NewSnapshot>("where; in its usual place unless given", json!({}))
+            .answers::<SnapshotView>(201, "taken", snapshot_example()),
     ]
 }
 
@@ -26,8 +35,7 @@ pub(crate) struct NewSnapshot {
 #[schema(as = Snapshot)]
 pub(crate) struct SnapshotView {
     location: String,
-    #[schema(schema_with = limits::time)]
-    at: TimeStamp,
+    at: DateTime<Utc>,
     bytes: u64,
     /// Whether it was read back and found whole.
     verified: bool,
@@ -40,8 +48,8 @@ pub(crate) struct SnapshotsView {
     #[schema(required)]
     next: Option<String>,
     /// When the next one is made.
-    #[schema(required, schema_with = limits::time_or_null)]
-    due: Option<TimeStamp>,
+    #[schema(required)]
+    due: Option<DateTime<Utc>>,
     /// Why the last one failed.
     #[schema(required)]
     problem: Option<String>,
@@ -50,7 +58,7 @@ pub(crate) struct SnapshotsView {
 impl From<StoredSnapshot> for SnapshotView {
     fn from(snapshot: StoredSnapshot) -> Self {
         let StoredSnapshot { location, at, bytes, verified } = snapshot;
-        Self { location, at: TimeStamp(at), bytes, verified }
+        Self { location, at, bytes, verified }
     }
 }
 
@@ -68,28 +76,9 @@ async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> An
 async fn list(context: ContextRef) -> Answer {
     let listed = context.deps.backup.call(ListSnapshots).await?;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
-    let due = listed.next.map(TimeStamp);
+    let due = listed.next;
     // No more are listed than are kept, so there is never a second page.
     json(StatusCode::OK, &SnapshotsView { items, next: None, due, problem: listed.problem })
-}
-
-fn describe_list(operation: Operation) -> Operation {
-    let example = json!({"items": [snapshot_example()], "next": null, "due": null, "problem": null});
-    operation
-        .about("service", "Snapshots")
-        .says("Those that are kept, newest first, and when the next one is made.")
-        .answers(200, "snapshots", schema("SnapshotList"), example)
-        .asks()
-}
-
-fn describe_take(operation: Operation) -> Operation {
-    operation
-        .about("service", "Take a snapshot")
-        .says("Answered when it is checked and on disk.")
-        .optional_body("where; in its usual place unless given", schema("NewSnapshot"), json!({}))
-        .answers(201, "taken", schema("Snapshot"), snapshot_example())
-        .fails(&[Code::InvalidRequest])
-        .asks()
 }
 
 fn snapshot_example() -> Value {

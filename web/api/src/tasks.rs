@@ -1,30 +1,36 @@
 //! Tasks: created, listed, looked at.
 
+use flowlord_domain::IdSource as _;
+use flowlord_domain::NewTask;
+use flowlord_domain::TaskLane;
+use flowlord_domain::TaskState;
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, IdSource as _, NewTask, TaskLane, search};
+use flowlord_domain::search;
 use flowlord_kernel::IdGenerator;
 use flowlord_messages::tasks::{CreateTasks, IdempotencyKey, ReadAttempts, TaskSort};
 use flowlord_web_core::answer::LookedList;
-use flowlord_web_core::doc::{BorrowedTaskDoc, DocField};
+use flowlord_web_core::doc::{BorrowedTaskDoc, DocField, NewTaskDoc};
 use flowlord_web_core::extract::{first_byte, from_json};
 use flowlord_web_core::limits::{MAX_CHAIN_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS};
-use flowlord_web_core::openapi::{day_schema, json_of, one_of, task_example, texts};
+use flowlord_web_core::openapi::json_of;
+use flowlord_web_core::openapi::one_of;
+use flowlord_web_core::openapi::one_or_array;
 use flowlord_web_core::task_query as list;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
-use flowlord_web_core::values::{check_name, required};
-use flowlord_web_core::view::task::TaskView;
+use flowlord_web_core::values::check_name;
 use serde_json::value::RawValue;
 
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/tasks", Role::Worker, create)
-            .work()
-            .audited(AuditAction::Create)
-            .documented(describe_create),
-        Route::view("/api/v1/tasks", Role::Viewer, list).documented(describe_list),
-        Route::view("/api/v1/tasks/{uid}", Role::Viewer, one).documented(describe_one),
+        create_route(),
+        list_route(),
+        Route::view("/api/v1/tasks/{uid}", Role::Viewer, one)
+            .about("tasks", "Read a task")
+            .path("uid", "the attempt", "064c0953867001")
+            .answers::<TaskView<'_>>(200, "the attempt", task_example())
+            .fails(&[Code::TaskUnknown]),
     ]
 }
 
@@ -85,21 +91,21 @@ fn created(tasks: &[Attempt], is_list: bool) -> Answer {
 
 fn new_task(text: &[u8], now: DateTime<Utc>, ids: &mut IdGenerator) -> Result<NewTask, Problem> {
     let mut doc: BorrowedTaskDoc<'_> = object(text, EXAMPLE)?;
-    check_name("topic", required("type", given_text(&doc, DocField::Type), "the topic, like \"load\"")?)?;
+    check_name("topic", required("type", doc.given(DocField::Type), "the topic, like \"load\"")?)?;
     required("info", doc.get(DocField::Info), "what the worker is to do, like \"?date=2026-01-15\"")?;
-    if let Some(job) = given_text(&doc, DocField::Job) {
+    if let Some(job) = doc.given(DocField::Job) {
         check_name("job", job)?;
     }
-    if given_text(&doc, DocField::Result).is_some() {
+    if doc.given(DocField::Result).is_some() {
         return Err(Problem::invalid(
             "`result` is set: post done tasks to /api/v1/results; leave it out to create a new task",
         ));
     }
-    check_id(given_text(&doc, DocField::Id).unwrap_or_default())?;
-    check_meta(given_text(&doc, DocField::Meta).unwrap_or_default())?;
+    check_id(doc.given(DocField::Id).unwrap_or_default())?;
+    check_meta(doc.given(DocField::Meta).unwrap_or_default())?;
     // A time that has passed is as good as none: the task is ready, not delayed until a timer finds it.
-    let not_before = doc.time(DocField::NotBefore, "not_before")?.filter(|at| *at > now);
-    let id = given_text(&doc, DocField::Id).is_none().then(|| ids.next_chain_id(now));
+    let not_before = doc.time(DocField::NotBefore)?.filter(|at| *at > now);
+    let id = doc.given(DocField::Id).is_none().then(|| ids.next_chain_id(now));
     Ok(NewTask {
         uid: ids.next_uid(now),
         topic: doc.take(DocField::Type),
@@ -113,11 +119,6 @@ fn new_task(text: &[u8], now: DateTime<Utc>, ids: &mut IdGenerator) -> Result<Ne
         not_before,
         lane: TaskLane::Live,
     })
-}
-
-/// The text of a field; an empty one is as if left out.
-pub(crate) fn given_text<'a>(doc: &'a BorrowedTaskDoc<'_>, field: DocField) -> Option<&'a str> {
-    doc.get(field).filter(|text| !text.is_empty())
 }
 
 /// Refuses chain ids that are too long.
@@ -163,17 +164,21 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let page = context.deps.view_reader.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
     let items = page.tasks.iter().map(TaskView).collect();
-    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(TimeStamp) })
+    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until })
 }
 
 async fn one(context: ContextRef, path: Path<String>) -> Answer {
     json(StatusCode::OK, &TaskView(&read_task(&context, parse_uid(&path)?).await?))
 }
 
-fn describe_create(operation: Operation) -> Operation {
-    let one_or_many = json!({"anyOf": [schema("NewTask"), {"type": "array", "items": schema("NewTask")}]});
-    let stored = json!({"anyOf": [schema("Task"), list_of("Task")]});
-    operation
+fn create_route() -> Route {
+    let created = json!({
+        "type": "load", "info": "?date=2026-01-15", "created": "2026-03-02T12:00:00.000001Z", "id": "0195c2e0",
+        "uid": "064c0953867001", "state": "ready", "attempt": 1, "delivery": 0,
+    });
+    Route::post("/api/v1/tasks", Role::Worker, create)
+        .work()
+        .audited(AuditAction::Create)
         .about("work", "Create tasks")
         .says("One task, or an array of which all or none are stored. One is answered as a task, many as a list.")
         .header(
@@ -181,23 +186,18 @@ fn describe_create(operation: Operation) -> Operation {
             "the same request with the same key is carried out once",
             json_of(limits::idempotency_key()),
         )
-        .body("tasks", one_or_many, json!({"type": "load", "info": "?date=2026-01-15", "meta": {"file": "a.csv"}}))
-        .answers(
-            201,
-            "stored",
-            stored,
-            json!({
-                "type": "load", "info": "?date=2026-01-15", "created": "2026-03-02T12:00:00.000001Z", "id": "0195c2e0",
-                "uid": "064c0953867001", "state": "ready", "attempt": 1, "delivery": 0,
-            }),
+        .body_of(
+            "tasks",
+            |all| one_or_array(all.one::<NewTaskDoc>()),
+            json!({"type": "load", "info": "?date=2026-01-15", "meta": {"file": "a.csv"}}),
         )
-        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::IdempotencyConflict])
-        .asks()
+        .answers_of(201, "stored", SchemaRegistry::one_or_list::<TaskView<'_>>, created)
+        .fails(&[Code::InvalidTopic, Code::IdempotencyConflict])
 }
 
-fn describe_list(operation: Operation) -> Operation {
+fn list_route() -> Route {
     let sorts = TaskSort::ALL.map(TaskSort::as_str);
-    operation
+    Route::view("/api/v1/tasks", Role::Viewer, list)
         .about("tasks", "Find tasks")
         .says(
             "A page reads a bounded number of tasks. One with `looked_until` did not read all that may match, \
@@ -210,7 +210,7 @@ fn describe_list(operation: Operation) -> Operation {
         .query("type", "topics", texts())
         .query("job", "jobs", texts())
         .query("result", "how they ended; running: not yet", one_of(&["complete", "error", "warn", "alert", "running"]))
-        .query("state", "where they stand", one_of(&["ready", "delayed", "leased", "done"]))
+        .query("state", "where they stand", named_values::<TaskState>())
         .query("id", "chains", texts())
         .query(
             "retry",
@@ -229,15 +229,5 @@ fn describe_list(operation: Operation) -> Operation {
             json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
         )
         .pages()
-        .answers(200, "tasks", schema("TaskList"), json!({"items": [task_example()], "next": null}))
-        .asks()
-}
-
-fn describe_one(operation: Operation) -> Operation {
-    operation
-        .about("tasks", "Read a task")
-        .path("uid", "the attempt", "064c0953867001")
-        .answers(200, "the attempt", schema("Task"), task_example())
-        .fails(&[Code::TaskUnknown])
-        .asks()
+        .lists_looked::<TaskView<'_>>("tasks", task_example())
 }

@@ -1,6 +1,6 @@
 //! Tokens: made, listed, removed. A token is shown once, when it is made.
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::http::header::CACHE_CONTROL;
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_web_core::auth::new_token;
 use flowlord_web_core::limits::MAX_TOKEN_NAME_CHARACTERS;
@@ -8,28 +8,42 @@ use flowlord_web_core::limits::MAX_TOKEN_NAME_CHARACTERS;
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let listed = json!({"name": "etl", "role": "worker", "created": "2026-03-02T12:00:00Z"});
+    let made = json!({"name": "etl-workers", "role": "worker", "token": "…"});
     vec![
-        Route::view("/api/v1/tokens", Role::Admin, list).documented(describe_list),
-        Route::post("/api/v1/tokens", Role::Admin, add).audited(AuditAction::Token).documented(describe_add),
+        Route::view("/api/v1/tokens", Role::Admin, list)
+            .about("service", "Tokens")
+            .says("Names and roles; what a token is, is shown only once.")
+            .lists::<TokenView>("tokens", listed),
+        Route::post("/api/v1/tokens", Role::Admin, add)
+            .audited(AuditAction::Token)
+            .about("service", "Create a token")
+            .body::<NewToken>("whose", example_of(EXAMPLE))
+            .answers::<MadeToken<'_>>(201, "made; it isn't shown again", made),
         Route::delete("/api/v1/tokens/{name}", Role::Admin, remove)
             .audited(AuditAction::Token)
-            .documented(describe_remove),
+            .about("service", "Remove a token")
+            .path("name", "whose", "etl-workers")
+            .answers_text(204, "removed", &[], "")
+            .fails(&[Code::TokenUnknown]),
     ]
 }
+
+const EXAMPLE: &str = r#"{"name":"etl-workers","role":"worker"}"#;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewToken {
     #[schema(schema_with = limits::token_name)]
     name: String,
-    #[schema(schema_with = limits::role)]
+    #[schema(schema_with = limits::named::<Role>)]
     role: String,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MadeToken<'a> {
     name: &'a str,
-    #[schema(schema_with = limits::role)]
+    #[schema(schema_with = limits::named::<Role>)]
     role: &'a str,
     /// The token itself, which isn't shown again.
     token: &'a str,
@@ -39,21 +53,19 @@ pub(crate) struct MadeToken<'a> {
 #[schema(as = Token)]
 pub(crate) struct TokenView {
     name: String,
-    #[schema(schema_with = limits::role)]
+    #[schema(schema_with = limits::named::<Role>)]
     role: &'static str,
-    #[schema(schema_with = limits::time)]
-    created: TimeStamp,
+    created: DateTime<Utc>,
 }
 
 impl From<StoredToken> for TokenView {
     fn from(StoredToken { name, role, created, .. }: StoredToken) -> Self {
-        Self { name, role: role.as_str(), created: TimeStamp(created) }
+        Self { name, role: role.as_str(), created }
     }
 }
 
 async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
-    let example = r#"{"name":"etl-workers","role":"worker"}"#;
-    let NewToken { name, role } = strict_body(&request, payload, example).await?;
+    let NewToken { name, role } = strict_body(&request, payload, EXAMPLE).await?;
     if name.is_empty() || name.len() > MAX_TOKEN_NAME_CHARACTERS || !name.chars().all(is_name_character) {
         let detail = format!("name: write 1 to {MAX_TOKEN_NAME_CHARACTERS} letters, digits or any of ._-@");
         return Err(Problem::invalid(detail));
@@ -88,36 +100,4 @@ async fn remove(context: ContextRef, name: Path<String>) -> Answer {
     context.tokens.changed();
     log::info!("event=token_removed name={name:?}");
     Ok(HttpResponse::NoContent().finish())
-}
-
-fn describe_list(operation: Operation) -> Operation {
-    operation
-        .about("service", "Tokens")
-        .says("Names and roles; what a token is, is shown only once.")
-        .answers(
-            200,
-            "tokens",
-            list_of("Token"),
-            json!({"items": [{"name": "etl", "role": "worker", "created": "2026-03-02T12:00:00Z"}], "next": null}),
-        )
-        .asks()
-}
-
-fn describe_add(operation: Operation) -> Operation {
-    let example = json!({"name": "etl-workers", "role": "worker", "token": "…"});
-    operation
-        .about("service", "Create a token")
-        .body("whose", schema("NewToken"), json!({"name": "etl-workers", "role": "worker"}))
-        .answers(201, "made; it isn't shown again", schema("MadeToken"), example)
-        .fails(&[Code::InvalidRequest])
-        .asks()
-}
-
-fn describe_remove(operation: Operation) -> Operation {
-    operation
-        .about("service", "Remove a token")
-        .path("name", "whose", "etl-workers")
-        .answers_text(204, "removed", &[], "")
-        .fails(&[Code::TokenUnknown])
-        .asks()
 }

@@ -1,16 +1,23 @@
 //! How much a topic has to do, for programs that start and stop workers.
 
 use flowlord_messages::stats::{QueueBacklog, ReadBacklog};
-use flowlord_web_core::openapi::json_of;
 use flowlord_web_core::route::RequiredRole;
-use utoipa::PartialSchema as _;
 
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     // A scaler starts workers and has their token; one that only watches has a viewer's.
     let role = RequiredRole::Either(Role::Worker, Role::Viewer);
-    vec![Route::view("/api/v1/topics/{topic}/load", role, topic_load).documented(describe_load)]
+    let example = json!({"ready": 3, "leased": 2, "load": 5});
+    vec![
+        Route::view("/api/v1/topics/{topic}/load", role, topic_load)
+            .about("work", "How much a topic has to do")
+            .says(
+                "For scalers, like KEDA's `metrics-api`. A topic without tasks has zeros, also one that never had any.",
+            )
+            .path("topic", "the topic; `type` of its tasks", "load")
+            .answers::<TopicLoad>(200, "its ready and leased tasks, and both together as `load`", example),
+    ]
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -40,16 +47,6 @@ pub(crate) fn count_of(counts: &[(String, u64)], topic: &str) -> u64 {
 async fn topic_load(context: ContextRef, topic: Path<String>) -> Answer {
     let backlog = context.deps.view_reader.call(ReadBacklog).await?;
     json(StatusCode::OK, &TopicLoad::of_topic(&topic, &backlog))
-}
-
-fn describe_load(operation: Operation) -> Operation {
-    let (load, example) = (json_of(TopicLoad::schema()), json!({"ready": 3, "leased": 2, "load": 5}));
-    operation
-        .about("work", "How much a topic has to do")
-        .says("For scalers, like KEDA's `metrics-api`. A topic without tasks has zeros, also one that never had any.")
-        .path("topic", "the topic; `type` of its tasks", "load")
-        .answers(200, "its ready and leased tasks, and both together as `load`", load, example)
-        .asks()
 }
 
 #[cfg(test)]

@@ -8,12 +8,21 @@ use flowlord_web_core::view::workflow::{FileView, FindingDoc, broken_views, file
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let reloaded = json!({"added": ["a.toml"], "changed": [], "removed": [], "broken": []});
     vec![
-        Route::view("/api/v1/workflows", Role::Viewer, list).documented(describe_list),
-        Route::view("/api/v1/workflows/{file:.*}", Role::Viewer, one).documented(describe_one),
+        Route::view("/api/v1/workflows", Role::Viewer, list)
+            .about("workflows", "Workflow files")
+            .says("Each with its phases, what its author should know, and when it runs.")
+            .lists::<FileView<'_>>("the files", workflow_example()),
+        Route::view("/api/v1/workflows/{file:.*}", Role::Viewer, one)
+            .about("workflows", "Read a workflow file")
+            .path("file", "its path below the workflow root, with its slashes", "etl/main.toml")
+            .answers::<FileView<'_>>(200, "the file", workflow_example())
+            .fails(&[Code::WorkflowUnknown]),
         Route::post("/api/v1/workflows/refresh", Role::Operator, refresh)
             .audited(AuditAction::Refresh)
-            .documented(describe_refresh),
+            .about("workflows", "Reload workflows")
+            .answers::<RefreshAnswer>(200, "what changed", reloaded),
     ]
 }
 
@@ -55,28 +64,6 @@ async fn refresh(context: ContextRef) -> Answer {
     let found = context.deps.library.call(ReloadWorkflows).await?;
     let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
     json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
-}
-
-fn describe_list(operation: Operation) -> Operation {
-    operation
-        .about("workflows", "Workflow files")
-        .says("Each with its phases, what its author should know, and when it runs.")
-        .answers(200, "the files", list_of("Workflow"), json!({"items": [workflow_example()], "next": null}))
-        .asks()
-}
-
-fn describe_one(operation: Operation) -> Operation {
-    operation
-        .about("workflows", "Read a workflow file")
-        .path("file", "its path below the workflow root, with its slashes", "etl/main.toml")
-        .answers(200, "the file", schema("Workflow"), workflow_example())
-        .fails(&[Code::WorkflowUnknown])
-        .asks()
-}
-
-fn describe_refresh(operation: Operation) -> Operation {
-    let example = json!({"added": ["a.toml"], "changed": [], "removed": [], "broken": []});
-    operation.about("workflows", "Reload workflows").answers(200, "what changed", schema("Refreshed"), example).asks()
 }
 
 fn workflow_example() -> Value {

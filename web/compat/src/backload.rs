@@ -4,33 +4,31 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use actix_web::web::{Bytes, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Bytes;
+use flowlord_domain::NewTask;
 use flowlord_domain::backload::{BackloadRequest, TaskSelection};
-use flowlord_domain::{NewTask, Role};
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::backloads::{BackloadFailure, FinishedBackload, MAX_BACKLOAD_FAILURES, PlannedBackload};
-use flowlord_web_core::answer::json_text;
 use flowlord_web_core::audit_entry::AuditEntry;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::extract::{json_body, object};
-use flowlord_web_core::openapi::{Operation, schema};
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
+use flowlord_web_core::openapi::backload_request_example;
 use flowlord_web_core::use_cases::backloads::{
     ExecutedBackload, STEP, broken_off, execute_backload, plan_backload, preview_backload,
 };
+use flowlord_web_core::view::backload::BackloadRequestDoc;
 use futures_util::stream::try_unfold;
-use serde::Serialize;
-use serde_json::json;
 
 use super::{compact, time};
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/backload", Role::Operator, backload).audited(AuditAction::Backload).documented(describe_backload),
+        Route::post("/backload", Role::Operator, backload)
+            .audited(AuditAction::Backload)
+            .about("kept", "Create a backload")
+            .body::<BackloadRequestDoc>("which stretch", backload_request_example())
+            .answers_object(200, "the tasks", json!({"Status": "DRY RUN ONLY", "Count": 0, "Tasks": []}))
+            .answers_object(202, "it goes on in the background", json!({}))
+            .answers_object(207, "some tasks could not be created", json!({}))
+            .fails(&[Code::InvalidTopic, Code::WorkflowUnknown]),
     ]
 }
 
@@ -91,16 +89,6 @@ fn dry_run(context: ContextRef, planned: Arc<PlannedBackload>) -> HttpResponse {
         }
     });
     HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json"))).streaming(text)
-}
-
-fn describe_backload(operation: Operation) -> Operation {
-    operation.about("kept", "Create a backload")
-        .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
-        .answers(200, "the tasks", json!({"type": "object"}), json!({"Status": "DRY RUN ONLY", "Count": 0, "Tasks": []}))
-        .answers(202, "it goes on in the background", json!({"type": "object"}), json!({}))
-        .answers(207, "some tasks could not be created", json!({"type": "object"}), json!({}))
-        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::WorkflowUnknown])
-        .asks()
 }
 
 fn executed_answer(executed: &ExecutedBackload) -> HttpResponse {

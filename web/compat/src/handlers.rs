@@ -2,13 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::ACCEPT;
 use actix_web::web::Path;
-use actix_web::{HttpRequest, HttpResponse};
-use flowlord_domain::{IdSource as _, Role, TaskResult};
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
+use flowlord_domain::IdSource as _;
 use flowlord_messages::history::RemoveOldHistory;
 use flowlord_messages::outbox::{
     AwaitDelivery, DeliveryStatus, EnqueueMessage, MessageColour, MessagePayload, NewMessage,
@@ -17,32 +13,75 @@ use flowlord_messages::snapshots::TakeBackup;
 use flowlord_messages::stats::ReadDayTotals;
 use flowlord_messages::tasks::{FindTasks, ReadChain, TaskFilter};
 use flowlord_messages::workflows::{ReadLoadedWorkflows, ReadWorkflow, ReloadWorkflows};
-use flowlord_web_core::answer::json_text;
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::openapi::Operation;
+use flowlord_web_core::context::WebContext;
 use flowlord_web_core::params::day;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::workflows::read_workflows;
-use serde::Serialize;
-use serde_json::json;
 
 use super::{info, pretty, task, time};
 use crate::info::{ServiceInfo, stamp};
+use crate::prelude::*;
 use crate::recap::DayRecap;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let chain = json!({"LastUpdate": "2026-03-02T12:00:00Z", "Completed": true, "Events": []});
     vec![
-        Route::view("/info", Role::Viewer, show_info).documented(describe_info),
-        Route::view("/recap", Role::Viewer, recap).documented(describe_recap),
-        Route::view("/task/{id:.*}", Role::Viewer, show_task).documented(describe_task),
-        Route::get_or_post("/refresh", Role::Operator, refresh)
-            .audited(AuditAction::Refresh)
-            .documented(describe_refresh),
-        Route::get_or_post("/notify", Role::Operator, notify).audited(AuditAction::Notify).documented(describe_notify),
-        Route::view("/workflow", Role::Viewer, workflow_root).documented(describe_workflow_root),
-        Route::view("/workflow/{path:.*}", Role::Viewer, workflow).documented(describe_workflow),
+        Route::view("/info", Role::Viewer, show_info).about("kept", "Upcoming slots").answers_object(
+            200,
+            "files, phases and their times",
+            json!({"app_name": "flowlord", "workflow": {}}),
+        ),
+        Route::view("/recap", Role::Viewer, recap)
+            .about("kept", "How today's tasks ended")
+            .says("Text, or JSON when `Accept` is exactly `application/json`.")
+            .answers_text(200, "by task and job", &["text/plain"], "load:daily\n")
+            .or_as("application/json", |_| json!({"type": "object"})),
+        Route::view("/task/{id:.*}", Role::Viewer, show_task)
+            .about("kept", "The attempts of a chain")
+            .says("Zero values for one that nobody knows.")
+            .path("id", "the chain", "chain-1")
+            .answers_object(200, "the attempts", chain),
+        refresh_route(),
+        notify_route(),
+        Route::view("/workflow", Role::Viewer, workflow_root)
+            .about("kept", "Files and folders of the workflow root")
+            .answers_text(200, "one a line", &["text/plain"], "etl/\nmain.toml\n"),
+        Route::view("/workflow/{path:.*}", Role::Viewer, workflow)
+            .about("kept", "A file as it was when it loaded last, or what a folder holds")
+            .path("path", "below the workflow root", "etl/main.toml")
+            .answers_text(
+                200,
+                "its content",
+                &["text/plain", "application/toml", "application/json", "text/x-yaml"],
+                "[[phase]]\n",
+            )
+            .fails(&[Code::WorkflowUnknown]),
     ]
+}
+
+fn refresh_route() -> Route {
+    Route::get_or_post("/refresh", Role::Operator, refresh)
+        .audited(AuditAction::Refresh)
+        .about("kept", "Reload workflows")
+        .says(
+            "Also removes old history and takes a snapshot. 400 while any file doesn't load; the others are still used.",
+        )
+        .answers_object(
+            200,
+            "what changed",
+            json!({"Files": ["a.toml"], "Cache": "…", "Updated": "2026-03-02T12:00:00Z"}),
+        )
+        .fails(&[Code::InvalidRequest])
+}
+
+fn notify_route() -> Route {
+    let [sent, stored] = ["sent: Slack took the message\n", "stored, and not sent yet: no attempt was made yet\n"];
+    Route::get_or_post("/notify", Role::Operator, notify)
+        .audited(AuditAction::Notify)
+        .about("kept", "Send a test message to Slack")
+        .says("400 when no Slack is configured.")
+        .answers_text(200, "Slack took it", &["text/plain"], sent)
+        .answers_text(202, "stored, and not sent yet", &["text/plain"], stored)
+        .fails(&[Code::InvalidRequest, Code::SlackFailed])
 }
 
 // Between two steps other views get their turn at the reader.
@@ -262,71 +301,4 @@ fn text(body: String) -> HttpResponse {
 
 fn typed(content_type: &'static str, body: String) -> HttpResponse {
     HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type))).body(body)
-}
-
-fn describe_info(operation: Operation) -> Operation {
-    let example = json!({"app_name": "flowlord", "workflow": {}});
-    operation
-        .about("kept", "Upcoming slots")
-        .answers(200, "files, phases and their times", json!({"type": "object"}), example)
-        .asks()
-}
-
-fn describe_recap(operation: Operation) -> Operation {
-    operation
-        .about("kept", "How today's tasks ended")
-        .says("Text, or JSON when `Accept` is exactly `application/json`.")
-        .answers_text(200, "by task and job", &["text/plain"], "load:daily\n")
-        .or_as("application/json", json!({"type": "object"}))
-        .asks()
-}
-
-fn describe_task(operation: Operation) -> Operation {
-    let example = json!({"LastUpdate": "2026-03-02T12:00:00Z", "Completed": true, "Events": []});
-    operation
-        .about("kept", "The attempts of a chain")
-        .says("Zero values for one that nobody knows.")
-        .path("id", "the chain", "chain-1")
-        .answers(200, "the attempts", json!({"type": "object"}), example)
-        .asks()
-}
-
-fn describe_refresh(operation: Operation) -> Operation {
-    operation.about("kept", "Reload workflows")
-        .says("Also removes old history and takes a snapshot. 400 while any file doesn't load; the others are still used.")
-        .answers(200, "what changed", json!({"type": "object"}), json!({"Files": ["a.toml"], "Cache": "…", "Updated": "2026-03-02T12:00:00Z"}))
-        .fails(&[Code::InvalidRequest])
-        .asks()
-}
-
-fn describe_notify(operation: Operation) -> Operation {
-    operation
-        .about("kept", "Send a test message to Slack")
-        .says("400 when no Slack is configured.")
-        .answers_text(200, "Slack took it", &["text/plain"], "sent: Slack took the message\n")
-        .answers_text(
-            202,
-            "stored, and not sent yet",
-            &["text/plain"],
-            "stored, and not sent yet: no attempt was made yet\n",
-        )
-        .fails(&[Code::InvalidRequest, Code::SlackFailed])
-        .asks()
-}
-
-fn describe_workflow_root(operation: Operation) -> Operation {
-    operation
-        .about("kept", "Files and folders of the workflow root")
-        .answers_text(200, "one a line", &["text/plain"], "etl/\nmain.toml\n")
-        .asks()
-}
-
-fn describe_workflow(operation: Operation) -> Operation {
-    let types = ["text/plain", "application/toml", "application/json", "text/x-yaml"];
-    operation
-        .about("kept", "A file as it was when it loaded last, or what a folder holds")
-        .path("path", "below the workflow root", "etl/main.toml")
-        .answers_text(200, "its content", &types, "[[phase]]\n")
-        .fails(&[Code::WorkflowUnknown])
-        .asks()
 }

@@ -6,6 +6,7 @@
 pub mod backload;
 mod handlers;
 pub mod info;
+mod prelude;
 pub mod recap;
 mod rerun;
 pub mod task;

@@ -1,29 +1,29 @@
 //! `POST /rerun`: a task that is named as the reference system names it.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::SubsecRound as _;
 use flowlord_domain::task_doc::parse_time;
-use flowlord_domain::{Attempt, Role};
-use flowlord_kernel::Code;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::tasks::ReadChain;
 use flowlord_web_core::answer::json;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::extract::{json_body, object};
 use flowlord_web_core::limits;
-use flowlord_web_core::openapi::{Operation, json_of, schema, task_example};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::openapi::task_example;
 use flowlord_web_core::use_cases::tasks::rerun_task;
 use flowlord_web_core::view::task::TaskView;
 use serde::Deserialize;
-use serde_json::json;
-use utoipa::{PartialSchema as _, ToSchema};
+use utoipa::ToSchema;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::post("/rerun", Role::Operator, rerun).audited(AuditAction::Rerun).documented(describe_rerun)]
+    let example = json!({"type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z"});
+    vec![
+        Route::post("/rerun", Role::Operator, rerun)
+            .audited(AuditAction::Rerun)
+            .about("kept", "Rerun a task")
+            .says("Named by what the reference system knows of it.")
+            .body::<TaskReference>("which", example)
+            .answers::<TaskView<'_>>(200, "the new task", task_example())
+            .fails(&[Code::TaskUnknown, Code::TaskUnfinished]),
+    ]
 }
 
 /// The reference system's way to name a task.
@@ -68,15 +68,4 @@ fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attem
     let exact = tasks.iter().position(|task| task.uid.created_at() == created);
     let at = exact.or_else(|| tasks.iter().rposition(|task| task.uid.created_at().trunc_subsecs(0) == created))?;
     Some(tasks.swap_remove(at))
-}
-
-fn describe_rerun(operation: Operation) -> Operation {
-    let example = json!({"type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z"});
-    operation
-        .about("kept", "Rerun a task")
-        .says("Named by what the reference system knows of it.")
-        .body("which", json_of(TaskReference::schema()), example)
-        .answers(200, "the new task", schema("Task"), task_example())
-        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
-        .asks()
 }

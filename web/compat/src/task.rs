@@ -1,10 +1,7 @@
 //! `GET /task/{id}`: the attempts of a chain.
 
-use chrono::{DateTime, Utc};
-use flowlord_domain::{Attempt, TaskResult};
-use serde::Serialize;
-
 use super::{compact, time, time_or_none};
+use crate::prelude::*;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -31,3 +31,24 @@ impl Drop for CountedConnection {
         self.0.0.send_modify(|open| *open = open.saturating_sub(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix::test]
+    async fn connections_count_while_they_live() {
+        let connections = ConnectionCount::default();
+        let (one, other) = (connections.begin(), connections.clone().begin());
+        assert_eq!(connections.open(), 2);
+        drop(one);
+        assert_eq!(connections.open(), 1);
+        tokio::select! {
+            biased;
+            () = connections.none() => panic!("one is open"),
+            () = std::future::ready(()) => {}
+        }
+        drop(other);
+        connections.none().await;
+    }
+}

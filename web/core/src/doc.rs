@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::TaskResult;
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::task_doc::parse_time;
+use flowlord_domain::{TaskResult, named_enum};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ const RESULTS: &str = "complete, error, warn or alert";
 /// The fields of Task JSON and what goes with them in requests; texts are borrowed from the body.
 #[derive(Debug, Clone, Default)]
 pub struct BorrowedTaskDoc<'a> {
-    fields: [Option<Cow<'a, str>>; DocField::COUNT],
+    fields: [Option<Cow<'a, str>>; DocField::ALL.len()],
 }
 
 /// A task to be created. Names of fields may be in any case; others are passed over.
@@ -80,45 +80,22 @@ pub struct ResultItemDoc {
     info: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DocField {
-    Type,
-    Job,
-    Info,
-    Id,
-    Uid,
-    Created,
-    Meta,
-    Result,
-    Msg,
-    Started,
-    Ended,
-    NotBefore,
-    Lease,
-}
-
-impl DocField {
-    const COUNT: usize = Self::NAMES.len();
-
-    const NAMES: [(&'static str, Self); 13] = [
-        ("type", Self::Type),
-        ("job", Self::Job),
-        ("info", Self::Info),
-        ("id", Self::Id),
-        ("uid", Self::Uid),
-        ("created", Self::Created),
-        ("meta", Self::Meta),
-        ("result", Self::Result),
-        ("msg", Self::Msg),
-        ("started", Self::Started),
-        ("ended", Self::Ended),
-        ("not_before", Self::NotBefore),
-        ("lease", Self::Lease),
-    ];
-
-    fn named(name: &str) -> Option<Self> {
-        let found = Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, field)| *field)
+named_enum! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum DocField {
+        Type = "type",
+        Job = "job",
+        Info = "info",
+        Id = "id",
+        Uid = "uid",
+        Created = "created",
+        Meta = "meta",
+        Result = "result",
+        Msg = "msg",
+        Started = "started",
+        Ended = "ended",
+        NotBefore = "not_before",
+        Lease = "lease",
     }
 }
 
@@ -127,29 +104,31 @@ impl<'a> BorrowedTaskDoc<'a> {
         self.fields.get(field as usize)?.as_deref()
     }
 
+    /// A field's text, where that isn't empty.
+    pub fn given(&self, field: DocField) -> Option<&str> {
+        self.get(field).filter(|text| !text.is_empty())
+    }
+
     /// A field's text, moved out; empty when it was left out.
     pub fn take(&mut self, field: DocField) -> String {
         let value = self.fields.get_mut(field as usize).and_then(Option::take);
         value.map(Cow::into_owned).unwrap_or_default()
     }
 
-    pub fn time(&self, field: DocField, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
-        match self.get(field) {
-            None | Some("") => Ok(None),
-            Some(text) => parse_time(text)
-                .map(Some)
-                .map_err(|_| Problem::wrong_value(name, text, "a time like 2026-01-15T03:00:00Z")),
-        }
+    pub fn time(&self, field: DocField) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.given(field) else { return Ok(None) };
+        parse_time(text)
+            .map(Some)
+            .map_err(|_| Problem::wrong_value(field.as_str(), text, "a time like 2026-01-15T03:00:00Z"))
     }
 
     pub fn into_outcome(mut self) -> Result<WorkerOutcome, Problem> {
-        let text = self.get(DocField::Result).filter(|text| !text.is_empty());
-        let text = required("result", text, RESULTS)?;
+        let text = required("result", self.given(DocField::Result), RESULTS)?;
         let result: TaskResult = text.parse().map_err(|_| Problem::wrong_value("result", text, RESULTS))?;
         Ok(WorkerOutcome {
             result,
-            started: self.time(DocField::Started, "started")?,
-            ended: self.time(DocField::Ended, "ended")?,
+            started: self.time(DocField::Started)?,
+            ended: self.time(DocField::Ended)?,
             msg: self.take(DocField::Msg),
             meta: self.take(DocField::Meta),
         })
@@ -175,7 +154,8 @@ impl<'de> Visitor<'de> for DocVisitor {
         let mut doc = BorrowedTaskDoc::default();
         while let Some(BodyText(name)) = map.next_key()? {
             // In any case, and others are passed over: so workers of the reference system write it, in Go.
-            let Some(field) = DocField::named(&name) else {
+            let known = DocField::ALL.into_iter().find(|field| field.as_str().eq_ignore_ascii_case(&name));
+            let Some(field) = known else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
@@ -212,7 +192,7 @@ mod tests {
             let schema = json_of(schema);
             documented.extend(schema["properties"].as_object().unwrap().keys().cloned());
         }
-        assert_eq!(documented, BTreeSet::from(DocField::NAMES.map(|(name, _)| name.to_owned())));
+        assert_eq!(documented, BTreeSet::from(DocField::ALL.map(|field| field.as_str().to_owned())));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Limits of what clients send, each known once: the checks refuse by them, and the OpenAPI document shows them.
 
 use chrono::TimeDelta;
-use flowlord_domain::{LISTED_BYTES, Role, TaskResult};
-use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType};
+use flowlord_domain::{LISTED_BYTES, NamedValue, TaskResult};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder};
 use utoipa::openapi::{KnownFormat, SchemaFormat, Type};
 
 /// What the names of topics and jobs are made of, as in a pattern.
@@ -176,18 +176,15 @@ pub fn task_result() -> ObjectBuilder {
     one_of(TaskResult::ALL.map(TaskResult::as_str))
 }
 
-pub fn role() -> ObjectBuilder {
-    one_of(Role::ALL.map(Role::as_str))
+pub fn names_of<T: NamedValue>() -> Vec<&'static str> {
+    T::VALUES.iter().map(|value| value.name()).collect()
+}
+
+/// The name of a value.
+pub fn named<T: NamedValue>() -> ObjectBuilder {
+    text_schema().enum_values(Some(names_of::<T>()))
 }
 
 pub fn time() -> ObjectBuilder {
     text_schema().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-}
-
-pub fn time_or_null() -> ObjectBuilder {
-    time().schema_type([Type::String, Type::Null].into_iter().collect::<SchemaType>())
-}
-
-pub fn day() -> ObjectBuilder {
-    text_schema().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
 }

@@ -4,10 +4,11 @@ use std::str::FromStr;
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use flowlord_domain::NamedValue;
 use flowlord_domain::finding::nearest_word;
 use flowlord_domain::query::{Query, lost_plus};
 
-use crate::limits::{DEFAULT_PAGE_ITEMS, MAX_FILTER_VALUES, MAX_PAGE_ITEMS};
+use crate::limits::{DEFAULT_PAGE_ITEMS, MAX_FILTER_VALUES, MAX_PAGE_ITEMS, names_of};
 use crate::problem::Problem;
 
 /// From and up to but without; each may be open.
@@ -120,6 +121,26 @@ impl QueryParams {
         }
     }
 
+    /// The values that a parameter names.
+    pub fn named<T: NamedValue>(&self, name: &str) -> Result<Vec<T>, Problem> {
+        self.many(name).map(|text| named_value(name, text)).collect()
+    }
+
+    /// The one value that a parameter names.
+    pub fn one_named<T: NamedValue>(&self, name: &str) -> Result<Option<T>, Problem> {
+        self.one(name)?.map(|text| named_value(name, text)).transpose()
+    }
+
+    /// Whether `order` says that the greatest come first; none where it says nothing.
+    pub fn descending(&self) -> Result<Option<bool>, Problem> {
+        match self.one("order")? {
+            None => Ok(None),
+            Some("desc") => Ok(Some(true)),
+            Some("asc") => Ok(Some(false)),
+            Some(other) => Err(Problem::wrong_value("order", other, "asc or desc")),
+        }
+    }
+
     /// Yes or no; no where nothing is said.
     pub fn switch(&self, name: &str) -> Result<bool, Problem> {
         match self.one(name)? {
@@ -128,6 +149,13 @@ impl QueryParams {
             Some(text) => Err(Problem::wrong_value(name, text, "true or false")),
         }
     }
+}
+
+fn named_value<T: NamedValue>(name: &str, text: &str) -> Result<T, Problem> {
+    let found = T::VALUES.iter().find(|value| value.name() == text);
+    found
+        .copied()
+        .ok_or_else(|| Problem::wrong_value(name, text, format_args!("one of {}", names_of::<T>().join(", "))))
 }
 
 /// What to write in the place of a name that means nothing.
@@ -177,5 +205,37 @@ mod tests {
             let read = ask("%2B02:00").unwrap().unwrap();
             assert_eq!(read.to_rfc3339(), "2026-01-14T22:00:00+00:00");
         }
+    }
+
+    fn params(text: &str) -> QueryParams {
+        QueryParams::parse(text, &["a", "order", "date", "from", "to"]).unwrap()
+    }
+
+    #[test]
+    fn values_are_split_at_commas_and_each_counts_once() {
+        let given = params("a=x,+y,&a=x&a=");
+        assert_eq!(given.many("a").collect::<Vec<_>>(), ["x", "y", "x"]);
+        assert_eq!(given.texts("a").unwrap(), ["x", "y"]);
+        assert_eq!(params("a=&a=z&a=").one("a").unwrap(), Some("z"), "an empty field of a form is none");
+    }
+
+    #[test]
+    fn an_order_is_up_down_or_left_open() {
+        let orders = ["", "order=", "order=asc", "order=desc"].map(|text| params(text).descending().unwrap());
+        assert_eq!(orders, [None, None, Some(false), Some(true)]);
+        assert!(params("order=DESC").descending().unwrap_err().detail().ends_with("write asc or desc"));
+    }
+
+    #[test]
+    fn a_period_that_is_open_reaches_as_far_as_times_do() {
+        let now: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
+        let of = |text: &str| params(text).period_or_day(now).unwrap();
+        let today = (now - TimeDelta::hours(12), now + TimeDelta::hours(12));
+        assert_eq!((of(""), of("date=2026-03-02")), (today, today));
+        assert_eq!(of("from=2026-03-02T05"), (now - TimeDelta::hours(7), DateTime::<Utc>::MAX_UTC));
+        assert_eq!(of("to=2026-03-02T12:00:00Z"), (DateTime::UNIX_EPOCH, now));
+        assert_eq!(of("from=2026-03-02T12:00:00Z&to=2026-03-02T12:00:00Z"), (now, now), "an empty one is no mistake");
+        let (last, end) = day(NaiveDate::MAX);
+        assert_eq!(last, end, "the last day that there is has no next one");
     }
 }

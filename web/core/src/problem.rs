@@ -151,3 +151,65 @@ impl Problem {
         answer.body(serde_json::to_vec(&document).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(problem: &Problem, base: &BasePath) -> (HttpResponse<BoxBody>, serde_json::Value) {
+        let id = HeaderValue::from_static("r-1");
+        let (answer, body) = problem.answer(Some(&id), base).into_parts();
+        let body = actix_web::body::MessageBody::try_into_bytes(body).unwrap();
+        (answer.set_body(BoxBody::new(())), serde_json::from_slice(&body).unwrap())
+    }
+
+    fn header<'a>(answer: &'a HttpResponse<BoxBody>, name: &str) -> Option<&'a str> {
+        answer.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn a_problem_says_what_happened_where_to_read_more_and_for_which_request() {
+        let problem = Problem::wrong_value("limit", "0", format_args!("1 to {}", 9)).with("more", 7.into());
+        let (answer, document) = told(&problem, &BasePath::of(Some("https://h/flow")));
+        let expected = serde_json::json!({
+            "type": "/flow/api/docs/errors#invalid_request", "title": Code::InvalidRequest.title(), "status": 400,
+            "detail": "`limit` is `0`: write 1 to 9", "code": "invalid_request", "request_id": "r-1", "more": 7,
+        });
+        assert_eq!(document, expected);
+        assert_eq!(header(&answer, "content-type"), Some("application/problem+json"));
+        assert_eq!(
+            (header(&answer, "cache-control"), header(&answer, "x-request-id")),
+            (Some("no-store"), Some("r-1"))
+        );
+        assert_eq!(
+            (header(&answer, "retry-after"), header(&answer, "allow"), header(&answer, "connection")),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn headers_say_what_a_client_may_do_next() {
+        let busy = Problem::new(Code::Busy, "later").allowing("GET, POST").hanging_up();
+        let (answer, _) = told(&busy, &BasePath::default());
+        let seconds = Code::Busy.retry_after().map(|seconds| seconds.to_string());
+        assert!(seconds.is_some() && header(&answer, "retry-after") == seconds.as_deref());
+        assert_eq!((header(&answer, "allow"), header(&answer, "connection")), (Some("GET, POST"), Some("close")));
+    }
+
+    #[test]
+    fn only_what_may_end_by_itself_is_temporary() {
+        let temporary = |code| Problem::new(code, "").is_temporary();
+        assert!(
+            [Code::Busy, Code::Storage, Code::RequestTimeout, Code::TooManyRequests, Code::Internal]
+                .map(temporary)
+                .iter()
+                .all(|is| *is)
+        );
+        assert!(
+            ![Code::InvalidRequest, Code::LeaseLost, Code::TooLarge, Code::NotFound]
+                .map(temporary)
+                .iter()
+                .any(|is| *is)
+        );
+    }
+}

@@ -37,3 +37,25 @@ impl RequestIds {
         HeaderValue::try_from(format!("{}-{number:x}", self.process)).unwrap_or(HeaderValue::from_static("none"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(ids: &RequestIds, given: &[u8]) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(given).unwrap());
+        ids.of(&headers).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_client_may_name_its_request_on_one_line() {
+        let ids = RequestIds::new(DateTime::from_timestamp_micros(0x2a).unwrap());
+        let longest = "x".repeat(MAX_BYTES);
+        assert_eq!([of(&ids, b"job-7/3"), of(&ids, longest.as_bytes())], ["job-7/3", longest.as_str()]);
+        let too_long = "x".repeat(MAX_BYTES + 1);
+        let new: Vec<_> = [b"".as_slice(), b"a b", b"\xe9", too_long.as_bytes()].map(|given| of(&ids, given)).into();
+        assert_eq!(new, ["2a-1", "2a-2", "2a-3", "2a-4"]);
+        assert_eq!(ids.of(&HeaderMap::new()), "2a-5");
+    }
+}

@@ -10,10 +10,9 @@ use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, guard};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use flowlord_messages::audit::AuditAction;
-use serde_json::Value;
 
 use crate::auth::hooks;
-use crate::openapi::{Operation, SchemaRegistry};
+use crate::openapi::Operation;
 use crate::problem::{Answer, Problem};
 
 /// The rule of a route that lets in requests without a token.
@@ -113,7 +112,8 @@ pub struct Route {
     pub audited: Option<AuditedAction>,
     /// Whether it waits on purpose, so that its time says nothing.
     pub is_long_poll: bool,
-    documentation: Option<fn(Operation) -> Operation>,
+    /// What the OpenAPI document says; pages have none.
+    pub(crate) operation: Option<Operation>,
     // Made anew for each thread that answers: actix-web shares no handler between threads.
     handler: Box<dyn Fn() -> actix_web::Route + Send + Sync>,
 }
@@ -138,7 +138,7 @@ impl Route {
             class: RouteClass::default(),
             audited: None,
             is_long_poll: false,
-            documentation: None,
+            operation: None,
             handler: Box::new(move || {
                 let takes = guard::fn_guard(|request| methods.contains(&request.head().method));
                 handler.serve_route(web::route().guard(takes))
@@ -190,22 +190,17 @@ impl Route {
         Self { audited: Some(AuditedAction::Told(read)), ..self }
     }
 
-    /// What the OpenAPI document says; pages have none.
-    pub fn documented(self, documentation: fn(Operation) -> Operation) -> Self {
-        Self { documentation: Some(documentation), ..self }
-    }
-
     pub fn is_documented(&self) -> bool {
-        self.documentation.is_some()
+        self.operation.is_some()
     }
 
     /// What the OpenAPI document says of each of its methods.
     fn operations(&self) -> impl Iterator<Item = Operation> {
         // HEAD is a GET without its body: documented, it would double every path.
         let methods = self.methods.iter().filter(|method| **method != Method::HEAD);
-        self.documentation.into_iter().flat_map(move |documentation| {
-            methods.clone().map(move |method| documentation(Operation::new(method, self.path, self.role)))
-        })
+        self.operation
+            .iter()
+            .flat_map(move |operation| methods.clone().map(move |method| operation.of_method(method, self.class)))
     }
 }
 
@@ -221,8 +216,6 @@ struct RoutedPath {
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    /// Adds the schemas that their documentation refers to.
-    add_schemas: fn(&mut SchemaRegistry),
     /// In the order in which requests are compared with them.
     paths: Vec<RoutedPath>,
 }
@@ -248,7 +241,7 @@ impl RouteMatch<'_> {
 }
 
 impl RouteTable {
-    pub fn new(routes: Vec<Route>, add_schemas: fn(&mut SchemaRegistry)) -> Self {
+    pub fn new(routes: Vec<Route>) -> Self {
         let mut paths: Vec<RoutedPath> = Vec::new();
         for (index, route) in routes.iter().enumerate() {
             match paths.iter_mut().find(|path| path.pattern == route.path) {
@@ -270,7 +263,7 @@ impl RouteTable {
             let is_work = path.routes.iter().any(|index| routes[*index].class == RouteClass::Work);
             (!is_work, path.pattern.contains('{'))
         });
-        Self { routes, add_schemas, paths }
+        Self { routes, paths }
     }
 
     pub fn routes(&self) -> &[Route] {
@@ -280,12 +273,6 @@ impl RouteTable {
     /// What the OpenAPI document describes, in the order of the routes.
     pub fn operations(&self) -> Vec<Operation> {
         self.routes.iter().flat_map(Route::operations).collect()
-    }
-
-    pub fn schemas(&self) -> Value {
-        let mut schemas = SchemaRegistry::default();
-        (self.add_schemas)(&mut schemas);
-        schemas.into_json()
     }
 
     // `path` is the one that the router compares, not the one that was sent: `%74asks` is `tasks`.

@@ -2,7 +2,7 @@
 
 use flowlord_domain::search::TaskSearch;
 use flowlord_domain::{TaskResult, TaskState};
-use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskSort, TextExtent};
+use flowlord_messages::tasks::{FindTasks, TaskFilter, TextExtent};
 
 use crate::params::QueryParams;
 use crate::problem::Problem;
@@ -14,8 +14,8 @@ pub fn query(params: &QueryParams) -> Result<FindTasks, Problem> {
     Ok(FindTasks {
         filter: filter(params)?,
         search: search(params)?,
-        sort: parse_sort(params)?,
-        ascending: parse_order(params)?,
+        sort: params.one_named("sort")?.unwrap_or_default(),
+        ascending: !params.descending()?.unwrap_or(true),
         after: params.cursor()?,
         limit: params.limit()?,
         texts: TextExtent::Beginnings,
@@ -64,20 +64,4 @@ fn parse_state(text: &str) -> Result<TaskState, Problem> {
 pub fn search(params: &QueryParams) -> Result<TaskSearch, Problem> {
     let Some(text) = params.one("q")? else { return Ok(TaskSearch::default()) };
     text.parse().map_err(|err| Problem::invalid(format!("`q`: {err}")))
-}
-
-fn parse_sort(params: &QueryParams) -> Result<TaskSort, Problem> {
-    let Some(text) = params.one("sort")? else { return Ok(TaskSort::default()) };
-    TaskSort::from_name(text).ok_or_else(|| {
-        let known = TaskSort::ALL.map(TaskSort::as_str).join(", ");
-        Problem::wrong_value("sort", text, format_args!("one of {known}"))
-    })
-}
-
-fn parse_order(params: &QueryParams) -> Result<bool, Problem> {
-    match params.one("order")? {
-        None | Some("desc") => Ok(false),
-        Some("asc") => Ok(true),
-        Some(other) => Err(Problem::wrong_value("order", other, "asc or desc")),
-    }
 }

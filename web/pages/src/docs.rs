@@ -1,22 +1,20 @@
 //! The API, described by itself.
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use askama::Template;
-use flowlord_domain::Role;
 use flowlord_web_core::answer::json;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::openapi::{self, Operation};
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
+use flowlord_web_core::openapi;
 use serde_json::json;
 
+use crate::prelude::*;
 use crate::{CONTENT_SECURITY_POLICY, NavigationSection, PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/api/v1/openapi.json", Role::Viewer, openapi_document).documented(describe_document),
+        Route::view("/api/v1/openapi.json", Role::Viewer, openapi_document)
+            .about("service", "This document")
+            .asks_nobody()
+            .answers_object(200, "the document", json!({"openapi": "3.1.0"})),
         Route::get("/api/docs", Role::Viewer, docs_page),
     ]
 }
@@ -40,13 +38,4 @@ pub(crate) async fn docs_page(context: ContextRef, request: HttpRequest) -> Answ
         page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     Ok(page)
-}
-
-fn describe_document(operation: Operation) -> Operation {
-    operation.about("service", "This document").answers(
-        200,
-        "the document",
-        json!({"type": "object"}),
-        json!({"openapi": "3.1.0"}),
-    )
 }

@@ -30,6 +30,7 @@ mod link;
 mod login;
 mod notice;
 mod parts;
+mod prelude;
 mod rows;
 mod sort;
 mod start;
@@ -38,18 +39,14 @@ mod tasks;
 mod when;
 mod workflow;
 
+use actix_web::ResponseError as _;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
-use askama::Template;
-use flowlord_domain::query::Query;
-use flowlord_kernel::Code;
 use flowlord_web_core::auth::wants_page;
-use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::extract::form_body;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::{Route, ServeRoute};
+use flowlord_web_core::route::ServeRoute;
+
+use crate::prelude::*;
 
 pub(crate) use calendar::ShownDay;
 pub(crate) use layout::{NavigationSection, PageLayout};

@@ -10,7 +10,7 @@ use flowlord_web_core::route::RouteTable;
 
 pub(crate) fn table() -> RouteTable {
     let rooms = [flowlord_web_api::routes(), flowlord_web_compat::routes(), flowlord_web_pages::routes()];
-    RouteTable::new(rooms.into_iter().flatten().collect(), flowlord_web_api::add_schemas)
+    RouteTable::new(rooms.into_iter().flatten().collect())
 }
 
 pub(crate) fn configure(table: &RouteTable, config: &mut ServiceConfig) {

@@ -9,6 +9,7 @@ use futures_util::stream::unfold;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{EventFrame, EventKind, Subscription};
+use crate::params::QueryParams;
 use crate::problem::Problem;
 
 // A line at least this often, so that a proxy doesn't take the connection for dead, nor the service a client.
@@ -24,21 +25,14 @@ const RETRY_MILLIS: u32 = 2_000;
 pub struct EventKinds(Vec<EventKind>);
 
 impl EventKinds {
-    pub fn parse<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, Problem> {
-        names.map(event_kind).collect::<Result<_, _>>().map(Self)
+    pub fn of(params: &QueryParams) -> Result<Self, Problem> {
+        params.named("kind").map(Self)
     }
 
     fn wants_event(&self, event: &EventFrame) -> bool {
         // Without a reset a subscriber would go on from a gap that it doesn't know of.
         self.0.is_empty() || event.kind == EventKind::Reset || self.0.contains(&event.kind)
     }
-}
-
-fn event_kind(name: &str) -> Result<EventKind, Problem> {
-    EventKind::from_name(name).ok_or_else(|| {
-        let known = EventKind::ALL.map(EventKind::as_str).join(", ");
-        Problem::wrong_value("kind", name, format_args!("any of {known}"))
-    })
 }
 
 struct FeedReader {

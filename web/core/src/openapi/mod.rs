@@ -4,17 +4,23 @@
 //! codes and roles from the tables that answer and let in. Tests hold it complete: every route is in it, every status
 //! is provoked, every limit is sent and passed.
 
+mod description;
 pub mod operation;
 mod schemas;
 mod values;
 
 use serde_json::{Map, Value, json};
 
+use crate::problem::ProblemDocument;
 use crate::route::RouteTable;
 
-pub use operation::{Operation, schema};
-pub use schemas::{SchemaRegistry, json_of, list_of};
-pub use values::{day_schema, one_of, task_example, texts};
+pub use description::text_schema;
+pub use operation::Operation;
+pub use schemas::{SchemaRegistry, json_of};
+pub use values::{
+    any_of, array_of, backload_request_example, day_schema, example_of, named_values, one_of, one_or_array,
+    task_example, texts,
+};
 
 /// What operations are about, in the order in which they are shown.
 pub const TAGS: [(&str, &str); 6] = [
@@ -28,11 +34,12 @@ pub const TAGS: [(&str, &str); 6] = [
 
 /// The document, of a service whose paths are below a base path.
 pub fn document(routes: &RouteTable, version: &str, base: &str) -> Value {
-    let mut paths = Map::new();
+    let (mut paths, mut schemas) = (Map::new(), SchemaRegistry::default());
     for operation in routes.operations() {
         let path = paths.entry(operation.path.as_str()).or_insert_with(|| json!({}));
-        path[operation.method] = operation.document();
+        path[operation.method] = operation.document(&mut schemas);
     }
+    schemas.one::<ProblemDocument<'_>>();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -45,7 +52,7 @@ pub fn document(routes: &RouteTable, version: &str, base: &str) -> Value {
         "tags": TAGS.map(|(name, says)| json!({"name": name, "description": says})),
         "paths": paths,
         "components": {
-            "schemas": routes.schemas(),
+            "schemas": schemas.into_json(),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "made by `flowlord token add NAME --role ROLE`"},
                 "session": {"type": "apiKey", "in": "cookie", "name": crate::auth::COOKIE, "description": "made by the login page"},

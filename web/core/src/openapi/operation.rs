@@ -6,10 +6,9 @@ use flowlord_kernel::Code;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::schemas::json_of;
-use crate::extract::MAX_BODY;
-use crate::limits;
-use crate::route::{ANYONE, RequiredRole};
+use super::schemas::{SchemaRegistry, reference_to};
+use crate::problem::ProblemDocument;
+use crate::route::{ANYONE, RequiredRole, RouteClass};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,23 +18,27 @@ pub enum ParameterPlace {
     Header,
 }
 
+/// Makes a schema, and adds those that it refers to.
+// Only when the document is asked for: routes are made whenever the service starts.
+pub type SchemaOf = fn(&mut SchemaRegistry) -> Value;
+
 #[derive(Debug, Clone)]
 pub struct Parameter {
     pub place: ParameterPlace,
     pub name: &'static str,
     pub says: &'static str,
-    schema: Value,
+    pub(super) schema: Value,
     pub example: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
 pub struct RequestBody {
     pub says: &'static str,
-    schema: Value,
+    pub(super) schema: SchemaOf,
     pub example: Value,
-    is_required: bool,
+    pub(super) is_required: bool,
     /// None where nothing that is sent is refused.
-    max_bytes: Option<usize>,
+    pub(super) max_bytes: Option<usize>,
 }
 
 /// An answer that isn't a problem.
@@ -43,7 +46,7 @@ pub struct RequestBody {
 pub struct SuccessAnswer {
     pub status: u16,
     pub says: &'static str,
-    content: Vec<(&'static str, Value)>,
+    pub(super) content: Vec<(&'static str, SchemaOf)>,
     pub example: Value,
 }
 
@@ -61,27 +64,19 @@ pub struct Operation {
     pub body: Option<RequestBody>,
     pub successes: Vec<SuccessAnswer>,
     pub codes: Vec<Code>,
+    /// Whether it asks an actor, which may have too much to do.
+    pub(super) asks: bool,
 }
 
 /// What any request may be answered that needs a token.
 const GUARDED: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::ForbiddenOrigin, Code::TooManyAttempts];
 const ASKS: &[Code] = &[Code::Internal, Code::Busy, Code::Timeout, Code::Stopping, Code::Storage];
-const READS_BODY: &[Code] = &[Code::InvalidJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
-
-pub fn schema(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
-}
 
 impl Operation {
-    pub fn new(method: &Method, pattern: &str, role: RequiredRole) -> Self {
-        let method = match *method {
-            Method::POST => "post",
-            Method::DELETE => "delete",
-            _ => "get",
-        };
+    pub(crate) fn new(pattern: &str, role: RequiredRole) -> Self {
         let codes = if role == ANYONE { &[Code::ForbiddenOrigin] } else { GUARDED };
         Self {
-            method,
+            method: "",
             path: plain_path(pattern),
             role,
             tag: "",
@@ -91,102 +86,31 @@ impl Operation {
             body: None,
             successes: Vec::new(),
             codes: codes.to_vec(),
+            asks: true,
         }
     }
 
-    /// Its tag is one of [`super::TAGS`].
-    pub fn about(self, tag: &'static str, summary: &'static str) -> Self {
-        Self { tag, summary, ..self }
+    /// The same as one method of its route has it.
+    pub(crate) fn of_method(&self, method: &Method, class: RouteClass) -> Self {
+        let method = match *method {
+            Method::POST => "post",
+            Method::DELETE => "delete",
+            _ => "get",
+        };
+        let mut operation = Self { method, ..self.clone() };
+        // What watches the service is answered whatever its actors do.
+        if operation.asks && class != RouteClass::Watch {
+            operation.add_codes(ASKS);
+        }
+        operation
     }
 
-    pub fn says(self, says: &'static str) -> Self {
-        Self { says, ..self }
-    }
-
-    /// It asks an actor, which may have too much to do.
-    pub fn asks(self) -> Self {
-        self.fails(ASKS)
-    }
-
-    pub fn fails(mut self, codes: &[Code]) -> Self {
+    pub(super) fn add_codes(&mut self, codes: &[Code]) {
         for code in codes {
             if !self.codes.contains(code) {
                 self.codes.push(*code);
             }
         }
-        self
-    }
-
-    pub fn path(self, name: &'static str, says: &'static str, example: &'static str) -> Self {
-        let schema = json!({"type": "string", "minLength": 1});
-        self.with_parameter(ParameterPlace::Path, name, says, schema, Some(example))
-    }
-
-    pub fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
-        self.with_parameter(ParameterPlace::Query, name, says, schema, None)
-    }
-
-    pub fn header(self, name: &'static str, says: &'static str, schema: Value) -> Self {
-        self.with_parameter(ParameterPlace::Header, name, says, schema, None)
-    }
-
-    fn with_parameter(
-        mut self,
-        place: ParameterPlace,
-        name: &'static str,
-        says: &'static str,
-        schema: Value,
-        example: Option<&'static str>,
-    ) -> Self {
-        self.parameters.push(Parameter { place, name, says, schema, example });
-        self
-    }
-
-    pub fn pages(self) -> Self {
-        self.query("limit", "how many at most", json_of(limits::page_items()))
-            .query("cursor", "where to go on: `next` of the answer before", json!({"type": "string"}))
-            .fails(&[Code::InvalidRequest])
-    }
-
-    pub fn body(self, says: &'static str, schema: Value, example: Value) -> Self {
-        let body = RequestBody { max_bytes: Some(MAX_BODY), ..RequestBody::new(says, schema, example) };
-        Self { body: Some(body), ..self }.fails(READS_BODY)
-    }
-
-    /// A body of which nothing is refused, but for the time that it takes.
-    pub fn pushed_body(self, says: &'static str, example: Value) -> Self {
-        Self { body: Some(RequestBody::new(says, json!({}), example)), ..self }
-    }
-
-    pub fn up_to(self, max_bytes: usize) -> Self {
-        let body = self.body.map(|body| RequestBody { max_bytes: Some(max_bytes), ..body });
-        Self { body, ..self }
-    }
-
-    pub fn optional_body(self, says: &'static str, schema: Value, example: Value) -> Self {
-        let this = self.body(says, schema, example);
-        let body = this.body.map(|body| RequestBody { is_required: false, ..body });
-        Self { body, ..this }
-    }
-
-    pub fn answers(mut self, status: u16, says: &'static str, schema: Value, example: Value) -> Self {
-        let content = vec![("application/json", schema)];
-        self.successes.push(SuccessAnswer { status, says, content, example });
-        self
-    }
-
-    pub fn answers_text(mut self, status: u16, says: &'static str, types: &[&'static str], example: &str) -> Self {
-        let content = types.iter().map(|kind| (*kind, json!({"type": "string"}))).collect();
-        self.successes.push(SuccessAnswer { status, says, content, example: json!(example) });
-        self
-    }
-
-    /// The same answer in another form.
-    pub fn or_as(mut self, kind: &'static str, schema: Value) -> Self {
-        if let Some(success) = self.successes.last_mut() {
-            success.content.push((kind, schema));
-        }
-        self
     }
 
     pub fn example_path(&self) -> String {
@@ -205,11 +129,14 @@ impl Operation {
         all
     }
 
-    pub fn document(&self) -> Value {
+    pub fn document(&self, schemas: &mut SchemaRegistry) -> Value {
         let mut answers = Map::new();
         for status in self.statuses() {
             let success = self.successes.iter().find(|success| success.status == status);
-            let answer = success.map_or_else(|| self.problem_answer(status), SuccessAnswer::document);
+            let answer = match success {
+                Some(success) => success.document(schemas),
+                None => self.problem_answer(status),
+            };
             answers.insert(status.to_string(), answer);
         }
         let id: Vec<&str> = self.path.split(['/', '{', '}', '.']).filter(|part| !part.is_empty()).collect();
@@ -228,7 +155,7 @@ impl Operation {
             document["parameters"] = self.parameters.iter().map(Parameter::document).collect();
         }
         if let Some(body) = &self.body {
-            document["requestBody"] = body.document();
+            document["requestBody"] = body.document(schemas);
         }
         document["security"] = match self.role {
             // A push token stands in the address.
@@ -246,7 +173,7 @@ impl Operation {
             codes.iter().map(|code| (code.as_str().to_owned(), json!({"value": problem_example(*code)}))).collect();
         let mut answer = json!({
             "description": says.join("; "),
-            "content": {"application/problem+json": {"schema": schema("Problem"), "examples": examples}},
+            "content": {"application/problem+json": {"schema": reference_to::<ProblemDocument<'_>>(), "examples": examples}},
         });
         if codes.iter().any(|code| code.retry_after().is_some()) {
             let seconds = json!({"type": "integer", "minimum": 1});
@@ -301,15 +228,11 @@ impl Parameter {
 }
 
 impl RequestBody {
-    fn new(says: &'static str, schema: Value, example: Value) -> Self {
-        Self { says, schema, example, is_required: true, max_bytes: None }
-    }
-
-    fn document(&self) -> Value {
+    fn document(&self, schemas: &mut SchemaRegistry) -> Value {
         let mut document = json!({
             "description": self.says,
             "required": self.is_required,
-            "content": {"application/json": {"schema": self.schema, "example": self.example}},
+            "content": {"application/json": {"schema": (self.schema)(schemas), "example": self.example}},
         });
         if let Some(max_bytes) = self.max_bytes {
             document["description"] = json!(format!("{}; at most {} MiB", self.says, max_bytes >> 20));
@@ -320,15 +243,65 @@ impl RequestBody {
 }
 
 impl SuccessAnswer {
-    fn document(&self) -> Value {
+    fn document(&self, schemas: &mut SchemaRegistry) -> Value {
         let mut content = Map::new();
         for (kind, schema) in &self.content {
-            content.insert((*kind).to_owned(), json!({"schema": schema}));
+            content.insert((*kind).to_owned(), json!({"schema": schema(schemas)}));
         }
         // The example is of the first form.
         if let Some((kind, _)) = self.content.first() {
             content[*kind]["example"] = self.example.clone();
         }
         json!({"description": self.says, "content": content})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Route;
+
+    async fn nothing() -> &'static str {
+        ""
+    }
+
+    fn operation(route: Route) -> Operation {
+        let table = crate::route::RouteTable::new(vec![route.about("work", "A test")]);
+        table.operations().remove(0)
+    }
+
+    #[test]
+    fn what_asks_an_actor_may_find_it_busy_and_what_watches_may_not() {
+        let route = || Route::get("/x/{name:.*}/{change:on|off}", Role::Viewer, nothing);
+        let asks = operation(route());
+        assert_eq!(asks.path, "/x/{name}/{change}");
+        assert!(asks.codes.contains(&Code::Busy) && asks.codes.contains(&Code::Unauthorized), "{:?}", asks.codes);
+        for quiet in [operation(route().class(RouteClass::Watch)), operation(route().asks_nobody())] {
+            assert_eq!(quiet.codes, GUARDED);
+        }
+        let open = operation(Route::get("/x", ANYONE, nothing).asks_nobody());
+        assert_eq!(
+            (open.codes.as_slice(), open.document(&mut SchemaRegistry::default())["security"].clone()),
+            ([Code::ForbiddenOrigin].as_slice(), json!([]))
+        );
+    }
+
+    #[test]
+    fn an_example_path_has_the_examples_of_its_parameters() {
+        let route = Route::post("/x/{id}/{other}", Role::Operator, nothing).path("id", "its number", "7");
+        assert_eq!(operation(route).example_path(), "/x/7/{other}");
+    }
+
+    #[test]
+    fn a_body_brings_its_refusals_and_is_bounded() {
+        let route = Route::post("/x", Role::Operator, nothing).body_of("it", |_| json!({}), json!({}));
+        let bounded = operation(route);
+        assert_eq!(bounded.statuses().iter().filter(|status| [400, 408, 413, 415].contains(status)).count(), 4);
+        let described = &bounded.document(&mut SchemaRegistry::default())["requestBody"];
+        assert_eq!((&described["x-max-bytes"], &described["required"]), (&json!(1_048_576), &json!(true)));
+        let pushed = operation(Route::post("/x", Role::Push, nothing).pushed_body("it", json!({})));
+        let described = pushed.document(&mut SchemaRegistry::default());
+        assert!(described["requestBody"].get("x-max-bytes").is_none() && !pushed.statuses().contains(&413));
+        assert_eq!(described["security"], json!([]), "its token stands in the address");
     }
 }

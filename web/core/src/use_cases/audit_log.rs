@@ -1,7 +1,7 @@
 //! The audit log: which changes a request asks for, the same for REST and for the page.
 
 use chrono::NaiveDate;
-use flowlord_messages::audit::{AuditAction, ListAuditRecords};
+use flowlord_messages::audit::ListAuditRecords;
 
 use crate::params::{QueryParams, day};
 use crate::problem::Problem;
@@ -12,15 +12,8 @@ pub fn list_changes(params: &QueryParams, date: NaiveDate, limit: usize) -> Resu
         from,
         to,
         who: params.texts("who")?,
-        actions: params.many("action").map(parse_action).collect::<Result<_, _>>()?,
+        actions: params.named("action")?,
         after: params.cursor()?,
         limit,
-    })
-}
-
-fn parse_action(name: &str) -> Result<AuditAction, Problem> {
-    AuditAction::from_name(name).ok_or_else(|| {
-        let known = AuditAction::ALL.map(AuditAction::as_str).join(", ");
-        Problem::wrong_value("action", name, format_args!("one of {known}"))
     })
 }

@@ -92,3 +92,58 @@ pub fn note(name: &str, given: Option<String>) -> Result<Option<String>, Problem
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use flowlord_domain::Role;
+
+    use super::*;
+    use crate::auth::caller::TokenHolder;
+
+    #[test]
+    fn an_end_is_a_span_from_now_or_a_time_ahead() {
+        let now: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
+        let span = |seconds| Some(BodyDuration(TimeDelta::seconds(seconds)));
+        assert_eq!(until(None, None, now).unwrap(), None);
+        assert_eq!(until(span(60), None, now).unwrap(), Some(now + TimeDelta::minutes(1)));
+        let read = until(None, Some("2026-03-02T15:00:00+02:00"), now).unwrap();
+        assert_eq!(read, Some(now + TimeDelta::hours(1)));
+        assert_eq!(until(None, Some("2027-03-02T12:00:00Z"), now).unwrap(), Some(now + TimeDelta::days(365)));
+        for (span, time, says) in [
+            (span(60), Some("2026-03-02T15:00:00Z"), "exclude each other"),
+            (span(0), None, "from 1s to 365d"),
+            (None, Some("2026-03-02T12:00:00Z"), "a time in the future, at most 365d ahead"),
+            (None, Some("2027-03-02T12:00:01Z"), "at most 365d ahead"),
+            (None, Some("tomorrow"), "a time like 2026-01-15T03:00:00Z"),
+        ] {
+            let detail = until(span, time, now).unwrap_err().detail().to_owned();
+            assert!(detail.contains(says), "{time:?}: {detail}");
+        }
+    }
+
+    #[test]
+    fn who_says_it_is_given_or_known_by_the_token() {
+        let anyone = TestRequest::get().to_http_request();
+        let known = TestRequest::get().to_http_request();
+        let who = Some(TokenHolder { name: "ann".to_owned(), role: Role::Operator });
+        known.extensions_mut().insert(Caller { who, from: None });
+        let given = |name: &str| Some(name.to_owned());
+        assert_eq!(by(given(" ada "), &known).unwrap(), "ada");
+        assert_eq!([by(given("  "), &known).unwrap(), by(None, &known).unwrap()], ["ann", "ann"]);
+        assert_eq!(by(None, &anyone).unwrap(), "someone");
+        assert!(by(given(&"é".repeat(MAX_PERSON_CHARACTERS)), &anyone).is_ok());
+        for name in ["é".repeat(MAX_PERSON_CHARACTERS + 1), "a\nb".to_owned()] {
+            assert!(by(given(&name), &anyone).unwrap_err().detail().contains("`by` must be a name"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_note_of_blanks_is_none_and_a_long_one_is_refused() {
+        assert_eq!(note("note", Some(" \n ".to_owned())).unwrap(), None);
+        assert_eq!(note("note", Some(" a\nb ".to_owned())).unwrap().as_deref(), Some("a\nb"));
+        assert!(note("note", Some("é".repeat(MAX_NOTE_CHARACTERS))).unwrap().is_some());
+        let detail = note("reason", Some("é".repeat(MAX_NOTE_CHARACTERS + 1))).unwrap_err().detail().to_owned();
+        assert!(detail.starts_with("`reason` is longer than"), "{detail}");
+    }
+}

@@ -7,9 +7,7 @@ use flowlord_messages::alerts::{AcknowledgedIncident, IncidentStep, StoredAlert,
 use flowlord_messages::silences::Silence;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::ObjectBuilder;
 
-use super::time::TimeStamp;
 use crate::limits;
 use crate::values::matching::MatchDoc;
 
@@ -18,10 +16,9 @@ use crate::values::matching::MatchDoc;
 #[schema(as = Alert)]
 pub struct AlertView<'a> {
     alert: i64,
-    #[schema(schema_with = alert_kinds)]
+    #[schema(schema_with = limits::named::<AlertKind>)]
     kind: &'static str,
-    #[schema(schema_with = limits::time)]
-    at: TimeStamp,
+    at: DateTime<Utc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::uid)]
     uid: Option<Uid>,
@@ -41,7 +38,7 @@ pub struct AlertView<'a> {
     msg_truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    task_time: Option<TimeStamp>,
+    task_time: Option<DateTime<Utc>>,
     /// Told at once, and so not again in a summary.
     at_once: bool,
     route: &'a str,
@@ -51,16 +48,12 @@ pub struct AlertView<'a> {
     silence: Option<i64>,
 }
 
-fn alert_kinds() -> ObjectBuilder {
-    limits::one_of(AlertKind::ALL.map(AlertKind::as_str))
-}
-
 impl<'a> From<&'a StoredAlert> for AlertView<'a> {
     fn from(alert: &'a StoredAlert) -> Self {
         Self {
             alert: alert.row,
             kind: alert.kind.as_str(),
-            at: TimeStamp(alert.at),
+            at: alert.at,
             uid: alert.uid,
             id: &alert.id,
             r#type: &alert.topic,
@@ -68,7 +61,7 @@ impl<'a> From<&'a StoredAlert> for AlertView<'a> {
             workflow: &alert.workflow,
             msg: &alert.msg,
             msg_truncated: alert.is_msg_cut,
-            task_time: alert.task_time.map(TimeStamp),
+            task_time: alert.task_time,
             at_once: alert.at_once,
             route: &alert.route,
             silence: alert.silence,
@@ -83,10 +76,8 @@ pub struct SilenceView<'a> {
     id: i64,
     #[schema(value_type = MatchDoc)]
     r#match: &'a AlertMatcher,
-    #[schema(schema_with = limits::time)]
-    from: TimeStamp,
-    #[schema(schema_with = limits::time)]
-    until: TimeStamp,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
     by: &'a str,
     reason: &'a str,
     /// Whether it isn't over yet.
@@ -98,8 +89,8 @@ impl<'a> SilenceView<'a> {
         Self {
             id: silence.id,
             r#match: &silence.matcher,
-            from: TimeStamp(silence.from),
-            until: TimeStamp(silence.until),
+            from: silence.from,
+            until: silence.until,
             by: &silence.by,
             reason: &silence.reason,
             holds: silence.until > now,
@@ -111,15 +102,14 @@ impl<'a> SilenceView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Acknowledged)]
 pub struct AcknowledgedView<'a> {
-    #[schema(schema_with = limits::time)]
-    until: TimeStamp,
+    until: DateTime<Utc>,
     #[schema(inline)]
     items: Vec<TakenView<'a>>,
 }
 
 impl<'a> AcknowledgedView<'a> {
     pub fn new(until: DateTime<Utc>, items: Vec<TakenView<'a>>) -> Self {
-        Self { until: TimeStamp(until), items }
+        Self { until, items }
     }
 }
 
@@ -130,13 +120,13 @@ pub struct TakenView<'a> {
     /// When the incident began.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    opened: Option<TimeStamp>,
+    opened: Option<DateTime<Utc>>,
     tasks: &'a [String],
 }
 
 impl<'a> From<&'a AcknowledgedIncident> for TakenView<'a> {
     fn from(AcknowledgedIncident { route, opened, tasks }: &'a AcknowledgedIncident) -> Self {
-        Self { route, opened: opened.map(TimeStamp), tasks }
+        Self { route, opened: *opened, tasks }
     }
 }
 
@@ -145,10 +135,9 @@ impl<'a> From<&'a AcknowledgedIncident> for TakenView<'a> {
 #[schema(as = Incident)]
 pub struct IncidentView<'a> {
     route: &'a str,
-    #[schema(schema_with = limits::time)]
-    opened: TimeStamp,
-    #[schema(required, schema_with = limits::time_or_null)]
-    closed: Option<TimeStamp>,
+    opened: DateTime<Utc>,
+    #[schema(required)]
+    closed: Option<DateTime<Utc>>,
     alerts: u64,
     #[schema(inline)]
     steps: Vec<StepView<'a>>,
@@ -157,25 +146,24 @@ pub struct IncidentView<'a> {
 impl<'a> From<&'a StoredIncident> for IncidentView<'a> {
     fn from(StoredIncident { route, opened, closed, alerts, steps }: &'a StoredIncident) -> Self {
         let steps = steps.iter().map(StepView::from).collect();
-        Self { route, opened: TimeStamp(*opened), closed: closed.map(TimeStamp), alerts: *alerts, steps }
+        Self { route, opened: *opened, closed: *closed, alerts: *alerts, steps }
     }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 struct StepView<'a> {
-    #[schema(schema_with = limits::time)]
-    at: TimeStamp,
+    at: DateTime<Utc>,
     kind: &'a str,
     headline: &'a str,
     details: &'a [String],
     /// When Slack took it.
-    #[schema(required, schema_with = limits::time_or_null)]
-    sent: Option<TimeStamp>,
+    #[schema(required)]
+    sent: Option<DateTime<Utc>>,
 }
 
 impl<'a> From<&'a IncidentStep> for StepView<'a> {
     fn from(step: &'a IncidentStep) -> Self {
         let IncidentStep { at, kind, headline, details, sent } = step;
-        Self { at: TimeStamp(*at), kind, headline, details, sent: sent.map(TimeStamp) }
+        Self { at: *at, kind, headline, details, sent: *sent }
     }
 }

@@ -1,5 +1,6 @@
 //! Backloads as JSON.
 
+use chrono::{DateTime, Utc};
 use flowlord_domain::{LISTED_BYTES, NewTask};
 use flowlord_messages::backloads::{BackloadFailure, BackloadState, StoredBackload};
 use serde::Serialize;
@@ -8,7 +9,6 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
 use super::task::TaskView;
-use super::time::TimeStamp;
 use crate::limits;
 
 /// What a backload is asked by; keys may be in any case.
@@ -87,14 +87,14 @@ fn listed_part(text: &str) -> &str {
 #[schema(as = Failure)]
 pub struct FailureView<'a> {
     index: usize,
-    #[schema(required, schema_with = limits::time_or_null)]
-    time: Option<TimeStamp>,
+    #[schema(required)]
+    time: Option<DateTime<Utc>>,
     reason: &'a str,
 }
 
 impl<'a> From<&'a BackloadFailure> for FailureView<'a> {
     fn from(failure: &'a BackloadFailure) -> Self {
-        Self { index: failure.index, time: failure.time.map(TimeStamp), reason: &failure.why }
+        Self { index: failure.index, time: failure.time, reason: &failure.why }
     }
 }
 
@@ -131,12 +131,10 @@ pub struct ExecutedView<'a> {
 #[schema(as = Backload)]
 pub struct BackloadView<'a> {
     id: i64,
-    #[schema(schema_with = state_names)]
+    #[schema(schema_with = limits::named::<BackloadState>)]
     state: &'static str,
-    #[schema(schema_with = limits::time)]
-    requested: TimeStamp,
-    #[schema(schema_with = limits::time)]
-    changed: TimeStamp,
+    requested: DateTime<Utc>,
+    changed: DateTime<Utc>,
     count: usize,
     done: usize,
     created: usize,
@@ -157,10 +155,6 @@ pub struct BackloadView<'a> {
     failures: Option<Vec<FailureView<'a>>>,
 }
 
-fn state_names() -> ObjectBuilder {
-    limits::one_of(BackloadState::ALL.map(BackloadState::as_str))
-}
-
 impl<'a> BackloadView<'a> {
     /// One on its own comes with its failures; others leave a long request out.
     pub fn new(stored: &'a StoredBackload, failures: Option<&'a [BackloadFailure]>) -> Self {
@@ -168,8 +162,8 @@ impl<'a> BackloadView<'a> {
         Self {
             id: stored.id,
             state: stored.state.as_str(),
-            requested: TimeStamp(stored.requested),
-            changed: TimeStamp(stored.changed),
+            requested: stored.requested,
+            changed: stored.changed,
             count: stored.total,
             done: stored.next,
             created: stored.created,

@@ -1,13 +1,12 @@
 //! File events as JSON.
 
+use chrono::{DateTime, Utc};
 use flowlord_domain::Uid;
 use flowlord_messages::files::{FileMatchState, FilePhaseOutcome, FileSource, StoredFileEvent, WatchedPlace};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::ObjectBuilder;
 
 use super::task::TaskView;
-use super::time::TimeStamp;
 use crate::limits;
 
 /// What a file did to a phase that takes it.
@@ -18,17 +17,13 @@ pub struct OutcomeView<'a> {
     task: &'a str,
     /// The pattern that the path matches.
     files: &'a str,
-    #[schema(schema_with = outcome_names)]
+    #[schema(schema_with = limits::named::<FileMatchState>)]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::uid)]
     uid: Option<Uid>,
     #[serde(skip_serializing_if = "str::is_empty")]
     why: &'a str,
-}
-
-fn outcome_names() -> ObjectBuilder {
-    limits::one_of(FileMatchState::ALL.map(FileMatchState::as_str))
 }
 
 impl<'a> From<&'a FilePhaseOutcome> for OutcomeView<'a> {
@@ -63,9 +58,8 @@ pub struct RecordedView<'a> {
 #[schema(as = FileEvent)]
 pub struct FileEventView<'a> {
     event: i64,
-    #[schema(schema_with = limits::time)]
-    at: TimeStamp,
-    #[schema(schema_with = source_names)]
+    at: DateTime<Utc>,
+    #[schema(schema_with = limits::named::<FileSource>)]
     source: &'static str,
     path: &'a str,
     size: i64,
@@ -76,16 +70,12 @@ pub struct FileEventView<'a> {
     /// Bytes when it is unpacked.
     bytecnt: i64,
     /// The time that its path names.
-    #[schema(required, schema_with = limits::time_or_null)]
-    task_time: Option<TimeStamp>,
+    #[schema(required)]
+    task_time: Option<DateTime<Utc>>,
     /// Why it starts nothing.
     #[serde(skip_serializing_if = "str::is_empty")]
     ignored: &'a str,
     phases: Vec<OutcomeView<'a>>,
-}
-
-fn source_names() -> ObjectBuilder {
-    limits::one_of(FileSource::ALL.map(FileSource::as_str))
 }
 
 impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
@@ -93,7 +83,7 @@ impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
         let file = &stored.file;
         Self {
             event: stored.id,
-            at: TimeStamp(stored.at),
+            at: stored.at,
             source: stored.source.as_str(),
             path: &file.path,
             size: file.size,
@@ -101,7 +91,7 @@ impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
             created: &file.created,
             linecnt: file.linecnt,
             bytecnt: file.bytecnt,
-            task_time: file.time_of_path().map(TimeStamp),
+            task_time: file.time_of_path(),
             ignored: &stored.ignored,
             phases: stored.phases.iter().map(OutcomeView::from).collect(),
         }
@@ -115,7 +105,7 @@ pub struct PlaceView<'a> {
     place: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    looked_at: Option<TimeStamp>,
+    looked_at: Option<DateTime<Utc>>,
     files: usize,
     #[serde(skip_serializing_if = "str::is_empty")]
     problem: &'a str,
@@ -124,6 +114,6 @@ pub struct PlaceView<'a> {
 impl<'a> From<&'a WatchedPlace> for PlaceView<'a> {
     fn from(place: &'a WatchedPlace) -> Self {
         let WatchedPlace { place, scanned_at: looked_at, files, problem } = place;
-        Self { place, looked_at: looked_at.map(TimeStamp), files: *files, problem }
+        Self { place, looked_at: *looked_at, files: *files, problem }
     }
 }

@@ -5,5 +5,4 @@ pub mod backload;
 pub mod file;
 pub mod stats;
 pub mod task;
-pub mod time;
 pub mod workflow;

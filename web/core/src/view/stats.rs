@@ -7,8 +7,6 @@ use flowlord_messages::stats::{DayTotals, HourTotals, ResultCounts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::limits;
-
 /// Hours of a day.
 const HOURS: usize = 24;
 
@@ -24,19 +22,20 @@ pub struct ResultSum {
     pub running: u64,
 }
 
-impl ResultSum {
-    fn add_counts(&mut self, counts: &ResultCounts) {
-        self.total += counts.total;
-        self.complete += counts.complete;
-        self.error += counts.error;
-        self.alert += counts.alert;
-        self.warn += counts.warn;
-        self.running += counts.without_result();
+impl From<ResultCounts> for ResultSum {
+    fn from(counts: ResultCounts) -> Self {
+        let ResultCounts { total, complete, error, alert, warn } = counts;
+        Self { total, complete, error, alert, warn, running: counts.without_result() }
     }
+}
 
-    pub fn ended(&self) -> u64 {
-        self.total.saturating_sub(self.running)
-    }
+/// How long those that ended ran on average; none while none has.
+pub fn average_run_seconds(counts: &ResultCounts, run_millis: u64) -> Option<f64> {
+    // The others add nothing to the time yet.
+    let ended = counts.total.saturating_sub(counts.without_result());
+    #[expect(clippy::cast_precision_loss, reason = "an average for people")]
+    let seconds = run_millis as f64 / ended as f64 / 1e3;
+    Some(seconds).filter(|_| ended > 0)
 }
 
 /// One hour.
@@ -71,7 +70,6 @@ pub struct TaskStats<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub struct StatsView<'a> {
-    #[schema(schema_with = limits::day)]
     date: NaiveDate,
     #[schema(inline)]
     pub totals: ResultSum,
@@ -82,20 +80,20 @@ pub struct StatsView<'a> {
 
 impl<'a> StatsView<'a> {
     pub fn new(date: NaiveDate, stats: &'a DayTotals) -> Self {
-        let mut totals = ResultSum::default();
-        let mut hours = [ResultSum::default(); HOURS];
+        let mut totals = ResultCounts::default();
+        let mut hours = [ResultCounts::default(); HOURS];
         let mut tasks: BTreeMap<(&str, &str), Vec<&HourTotals>> = BTreeMap::new();
         for row in &stats.rows {
-            totals.add_counts(&row.counts);
+            totals = totals.add_counts(&row.counts);
             if let Some(hour) = hours.get_mut(usize::from(row.hour)) {
-                hour.add_counts(&row.counts);
+                *hour = hour.add_counts(&row.counts);
             }
             tasks.entry((&row.topic, &row.job)).or_default().push(row);
         }
         Self {
             date,
-            totals,
-            hours: (0..).zip(hours).map(|(hour, sum)| HourView { hour, sum }).collect(),
+            totals: totals.into(),
+            hours: (0..).zip(hours).map(|(hour, counts)| HourView { hour, sum: counts.into() }).collect(),
             tasks: tasks.into_iter().map(|((topic, job), rows)| TaskStats::new(topic, job, &rows)).collect(),
         }
     }
@@ -103,18 +101,43 @@ impl<'a> StatsView<'a> {
 
 impl<'a> TaskStats<'a> {
     fn new(topic: &'a str, job: &'a str, rows: &[&HourTotals]) -> Self {
-        let (mut sum, mut millis) = (ResultSum::default(), 0_u64);
-        let mut hours = Vec::with_capacity(rows.len());
-        for row in rows {
-            sum.add_counts(&row.counts);
-            millis += row.run_millis;
-            let mut hour = ResultSum::default();
-            hour.add_counts(&row.counts);
-            hours.push(HourView { hour: row.hour, sum: hour });
-        }
+        let counts = rows.iter().fold(ResultCounts::default(), |sum, row| sum.add_counts(&row.counts));
+        let run_millis = rows.iter().map(|row| row.run_millis).sum();
+        let mut hours: Vec<HourView> =
+            rows.iter().map(|row| HourView { hour: row.hour, sum: row.counts.into() }).collect();
         hours.sort_by_key(|hour| hour.hour);
-        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
-        let run_seconds = (sum.ended() > 0).then(|| millis as f64 / sum.ended() as f64 / 1e3);
-        Self { topic, job, sum, run_seconds, hours }
+        Self { topic, job, sum: counts.into(), run_seconds: average_run_seconds(&counts, run_millis), hours }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(hour: u8, topic: &str, (complete, error, running): (u64, u64, u64), run_millis: u64) -> HourTotals {
+        let total = complete + error + running;
+        let counts = ResultCounts { total, complete, error, ..ResultCounts::default() };
+        HourTotals { hour, topic: topic.to_owned(), job: String::new(), counts, run_millis }
+    }
+
+    #[test]
+    fn a_day_adds_up_by_hour_and_by_task() {
+        let rows =
+            vec![row(23, "load", (1, 0, 0), 3_000), row(3, "load", (1, 2, 4), 6_000), row(3, "idle", (0, 0, 1), 0)];
+        let stats = DayTotals { rows };
+        let view = StatsView::new("2026-03-02".parse().unwrap(), &stats);
+        let sum =
+            |total, complete, error, running| ResultSum { total, complete, error, running, ..ResultSum::default() };
+        assert_eq!(view.totals, sum(9, 2, 2, 5));
+        assert_eq!(view.hours.len(), HOURS);
+        assert_eq!(
+            (view.hours[3].sum, view.hours[23].sum, view.hours[4].sum),
+            (sum(8, 1, 2, 5), sum(1, 1, 0, 0), sum(0, 0, 0, 0))
+        );
+        let tasks: Vec<_> = view.tasks.iter().map(|task| (task.topic, task.sum, task.run_seconds)).collect();
+        // Of those that ended: nine seconds of four.
+        assert_eq!(tasks, [("idle", sum(1, 0, 0, 1), None), ("load", sum(8, 2, 2, 4), Some(2.25))]);
+        let hours: Vec<_> = view.tasks[1].hours.iter().map(|hour| hour.hour).collect();
+        assert_eq!(hours, [3, 23], "in their order");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use flowlord_domain::task_doc::AttemptDoc;
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_messages::LeaseToken;
@@ -11,7 +12,6 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::time::TimeStamp;
 use crate::limits;
 
 /// Task JSON.
@@ -67,7 +67,7 @@ struct TaskFields<'a> {
     #[serde(flatten)]
     #[schema(schema_with = TaskMembers::schema)]
     doc: AttemptDoc<'a>,
-    #[schema(schema_with = state_names)]
+    #[schema(schema_with = limits::named::<TaskState>)]
     state: &'static str,
     /// 1 + retries so far.
     #[schema(minimum = 1)]
@@ -76,7 +76,7 @@ struct TaskFields<'a> {
     delivery: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    not_before: Option<TimeStamp>,
+    not_before: Option<DateTime<Utc>>,
     /// Somebody cancelled it: nothing follows from it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cancelled: bool,
@@ -84,7 +84,7 @@ struct TaskFields<'a> {
     worker: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    lease_expires: Option<TimeStamp>,
+    lease_expires: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     progress: Option<f64>,
@@ -102,11 +102,6 @@ struct TaskFields<'a> {
     msg_truncated: bool,
 }
 
-fn state_names() -> ObjectBuilder {
-    let states = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
-    limits::one_of(states.map(TaskState::as_str))
-}
-
 fn parent_uid() -> ObjectBuilder {
     limits::uid().description(Some("the attempt that led to this one"))
 }
@@ -118,10 +113,10 @@ impl<'a> From<TaskView<'a>> for TaskFields<'a> {
             state: task.state.as_str(),
             attempt: attempt_number(task),
             delivery: task.delivery,
-            not_before: task.not_before.map(TimeStamp),
+            not_before: task.not_before,
             cancelled: task.cancelled,
             worker: &task.worker,
-            lease_expires: task.lease_expires.map(TimeStamp),
+            lease_expires: task.lease_expires,
             progress: task.progress,
             parent: task.parent,
             info_truncated: task.cut.info,
@@ -141,8 +136,7 @@ pub struct GrantedView<'a> {
     #[serde(serialize_with = "as_text")]
     #[schema(value_type = String)]
     lease: &'a LeaseToken,
-    #[schema(schema_with = limits::time)]
-    expires: TimeStamp,
+    expires: DateTime<Utc>,
     /// 1 + retries so far.
     #[schema(minimum = 1)]
     attempt: u32,
@@ -152,7 +146,7 @@ pub struct GrantedView<'a> {
 
 impl<'a> From<&'a LeaseGrant> for GrantedView<'a> {
     fn from(LeaseGrant { lease, expires, task }: &'a LeaseGrant) -> Self {
-        Self { lease, expires: TimeStamp(*expires), attempt: attempt_number(task), task: AttemptDoc(task) }
+        Self { lease, expires: *expires, attempt: attempt_number(task), task: AttemptDoc(task) }
     }
 }
 

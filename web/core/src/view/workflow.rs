@@ -10,7 +10,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
-use super::time::TimeStamp;
 use crate::limits;
 
 pub type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
@@ -57,16 +56,16 @@ pub struct PhaseView<'a> {
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    paused_since: Option<TimeStamp>,
+    paused_since: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    next: Option<TimeStamp>,
+    next: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    previous: Option<TimeStamp>,
+    previous: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
-    missed: Option<TimeStamp>,
+    missed: Option<DateTime<Utc>>,
     children: Vec<String>,
 }
 
@@ -149,10 +148,10 @@ fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhase
         line: phase.line,
         status: phase_status(phase, paused.is_some()),
         paused: paused.is_some(),
-        paused_since: paused.map(TimeStamp),
-        next: next.map(TimeStamp),
-        previous: previous.map(TimeStamp),
-        missed: missed.map(TimeStamp),
+        paused_since: paused,
+        next,
+        previous,
+        missed,
         children: children.map(Phase::task_name).collect(),
     }
 }

@@ -31,7 +31,7 @@ fn every_route_is_described_or_a_page() {
     let (pages, described): (Vec<_>, Vec<_>) =
         table().routes().iter().map(|route| (route.path, route.is_documented())).partition(|(path, _)| is_page(path));
     let missing: Vec<_> = described.iter().filter(|(_, is_described)| !is_described).collect();
-    assert!(missing.is_empty(), "give these `.documented(…)`: {missing:?}");
+    assert!(missing.is_empty(), "give these `.about(…)`: {missing:?}");
     let needless: Vec<_> = pages.iter().filter(|(_, is_described)| *is_described).collect();
     assert!(needless.is_empty(), "these are pages: {needless:?}");
     assert!(described.len() > 40, "{described:?}");

@@ -4,7 +4,7 @@
 use actix_web::test::TestRequest;
 use flowlord_messages::backloads::BackloadCheck;
 use flowlord_messages::tasks::KnownTask;
-use flowlord_web_core::openapi::Operation;
+use flowlord_web_core::openapi::{Operation, SchemaRegistry};
 use serde_json::{Value, json};
 
 use super::documented::resolved;
@@ -165,7 +165,7 @@ async fn every_limit_of_a_body_holds() {
     let stub = limited();
     let mut count = 0;
     for operation in table().operations().iter().filter(|operation| !takes_anything(operation)) {
-        let document = operation.document();
+        let document = operation.document(&mut SchemaRegistry::default());
         let schema = &document["requestBody"]["content"]["application/json"]["schema"];
         // One of many is like one alone.
         let schema = schema["anyOf"].get(0).unwrap_or(schema);
@@ -184,7 +184,8 @@ async fn every_limit_of_a_body_holds() {
 async fn every_member_that_a_body_needs_is_missed() {
     let stub = limited();
     for operation in table().operations().iter().filter(|operation| operation.path != "/backload") {
-        let schema = &operation.document()["requestBody"]["content"]["application/json"]["schema"];
+        let schema =
+            &operation.document(&mut SchemaRegistry::default())["requestBody"]["content"]["application/json"]["schema"];
         let schema = resolved(schema["anyOf"].get(0).unwrap_or(schema));
         for name in schema["required"].as_array().into_iter().flatten() {
             let mut body = operation.body.as_ref().unwrap().example.clone();
@@ -200,7 +201,9 @@ async fn every_limit_of_a_parameter_holds() {
     let stub = limited();
     let mut count = 0;
     for operation in table().operations().iter().filter(|operation| !takes_anything(operation)) {
-        for parameter in operation.document()["parameters"].as_array().into_iter().flatten() {
+        for parameter in
+            operation.document(&mut SchemaRegistry::default())["parameters"].as_array().into_iter().flatten()
+        {
             let mut found = Vec::new();
             cases(&parameter["schema"], &[parameter["name"].as_str().unwrap()], &mut found);
             for case in found.iter().filter(|case| parameter["in"] != "path" && case.value != "") {

@@ -23,7 +23,7 @@ use flowlord_web_api::EXAMPLE_PUSH_TOKEN;
 use flowlord_web_core::auth::hash_of;
 use flowlord_web_core::context::{Config, ContextRef, WebContext};
 use flowlord_web_core::extract::MAX_RESULTS;
-use flowlord_web_core::openapi::Operation;
+use flowlord_web_core::openapi::{Operation, SchemaRegistry};
 
 use super::access::{PEER, closed};
 use super::backload::{planning, stored};
@@ -127,7 +127,9 @@ async fn the_examples_are_answered_as_the_document_says() {
     for operation in table().operations().iter().filter(|operation| operation.path != "/api/v1/events") {
         let reply = stub.send(example(operation)).await;
         assert_eq!(reply.status, operation.successes[0].status, "{}: {reply:?}", name(operation));
-        let media = operation.document()["responses"][reply.status.to_string()]["content"].clone();
+        let media =
+            operation.document(&mut SchemaRegistry::default())["responses"][reply.status.to_string()]["content"]
+                .clone();
         let kind = reply.header("content-type").split(';').next().unwrap().to_owned();
         assert!(kind.is_empty() || media.get(&kind).is_some(), "{}: {kind}", name(operation));
         if kind == "application/json" {
