@@ -6,12 +6,10 @@ use std::io::Read as _;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
 };
-use actix_web::web::Path;
-use actix_web::{HttpRequest, HttpResponse};
 use flate2::read::GzDecoder;
-use flowlord_kernel::Code;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::{ANYONE, Route};
+use flowlord_web_core::route::ANYONE;
+
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/assets/{build}/{name:.*}", ANYONE, asset)]

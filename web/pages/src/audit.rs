@@ -2,17 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::HttpRequest;
-use askama::Template;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use flowlord_domain::query::Query;
-use flowlord_domain::{Role, Uid};
-use flowlord_messages::audit::{AuditAction, AuditRecordPage, ListAuditRecords, StoredAuditRecord};
+use flowlord_messages::audit::AuditRecordPage;
+use flowlord_messages::audit::ListAuditRecords;
+use flowlord_messages::audit::StoredAuditRecord;
 use flowlord_messages::tokens::{ReadTokens, StoredToken};
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Problem;
-use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::audit_log::list_changes;
 
 use super::calendar::long_date;
@@ -20,6 +13,7 @@ use super::choice::FilterChoice;
 use super::parts::{LongText, Pager};
 use super::when::{ShownTime, long};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/audit", Role::Admin, rendered(audit_page))]
@@ -85,10 +79,7 @@ async fn audit_page(context: &WebContext, request: &HttpRequest) -> Result<Audit
         shown,
         kept: link.only(&["date"]),
         choices: filter_choices(&params, tokens, &found.changes),
-        clear: FILTERS
-            .iter()
-            .any(|name| !link.first(name).is_empty())
-            .then(|| link.without(&FILTERS).without(&["cursor"]).href()),
+        clear: link.unfiltered(&FILTERS).map(|link| link.href()),
         looked_until: found.looked_until.map(ShownTime::date_and_time),
         before: before.map(|day| (link.without(&["cursor"]).with("date", &day).href(), long_date(day))),
         pager: Pager::new(&link, found.next.map(|next| next.to_string())),

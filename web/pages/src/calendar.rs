@@ -1,12 +1,12 @@
 //! The day that a page shows, and the way to another: a month with the days that have something.
 
-use askama::Template;
-use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, Utc};
+use chrono::Datelike as _;
+use chrono::Days;
+use chrono::Months;
 use flowlord_messages::stats::DayMarks;
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Problem;
 
 use super::link::PageLink;
+use crate::prelude::*;
 
 /// Years that people write with four digits: the first and the last of the calendar.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
@@ -114,9 +114,7 @@ impl DayPicker {
 
 fn first_of_month(text: &str) -> Result<NaiveDate, Problem> {
     let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok();
-    first
-        .filter(|first| in_calendar(*first))
-        .ok_or_else(|| Problem::invalid(format!("`month` is `{text}`: write a month like 2026-01")))
+    first.filter(|first| in_calendar(*first)).ok_or_else(|| Problem::wrong_value("month", text, "a month like 2026-01"))
 }
 
 fn day_href(link: &PageLink, day: NaiveDate) -> Option<String> {

@@ -1,13 +1,6 @@
 //! What the codes of problem documents mean.
 
-use actix_web::HttpRequest;
-use askama::Template;
-use flowlord_domain::Role;
-use flowlord_kernel::Code;
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::problem::Answer;
-use flowlord_web_core::route::Route;
-
+use crate::prelude::*;
 use crate::{NavigationSection, PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {

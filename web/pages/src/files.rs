@@ -1,18 +1,11 @@
 //! The files that were heard of on a day, and what they started.
 
-use actix_web::HttpRequest;
-use askama::Template;
-use chrono::DateTime;
-use flowlord_domain::Role;
 use flowlord_messages::files::{FileMatchState, ListFileEvents, StoredFileEvent};
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::Problem;
-use flowlord_web_core::route::Route;
 
 use super::parts::{FigureRow, LinkedFigure, Pager};
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/files", Role::Viewer, rendered(files_page))]
@@ -49,7 +42,7 @@ impl FileFilter {
             None => Ok(Self::All),
             Some("tasks") => Ok(Self::WithTasks),
             Some("unmatched") => Ok(Self::WithoutMatch),
-            Some(other) => Err(Problem::invalid(format!("`show` is `{other}`: write tasks or unmatched"))),
+            Some(other) => Err(Problem::wrong_value("show", other, "tasks or unmatched")),
         }
     }
 

@@ -1,19 +1,16 @@
 //! What surrounds every page: navigation, the day's picker, what there is to tell, the footer.
 
-use actix_web::HttpRequest;
 use actix_web::http::Method;
-use chrono::NaiveDate;
-use flowlord_domain::Role;
 use flowlord_kernel::Error;
 use flowlord_messages::stats::ReadDayMarks;
 use flowlord_web_core::auth::{COOKIE, role};
-use flowlord_web_core::context::WebContext;
 
 use super::calendar::{DayPicker, ShownDay};
 use super::link::PageLink;
 use super::notice::Notice;
 use super::when::{ShownTime, long};
 use crate::assets;
+use crate::prelude::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NavigationSection {

@@ -1,8 +1,7 @@
 //! Links that keep what the address says: a filter stays when the order changes, the day when the page does.
 
-use std::fmt::Write as _;
-
 use flowlord_domain::query::Query;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 #[derive(Clone, Default)]
 pub(crate) struct PageLink {
@@ -40,6 +39,12 @@ impl PageLink {
         link
     }
 
+    /// Without filters; none where none of them has a value.
+    pub(crate) fn unfiltered(&self, filters: &[&str]) -> Option<Self> {
+        let is_filtered = filters.iter().any(|name| !self.first(name).is_empty());
+        is_filtered.then(|| self.without(filters).without(&["cursor"]))
+    }
+
     /// Only with some of the parameters.
     pub(crate) fn only(&self, keys: &[&str]) -> Self {
         Self { path: self.path, query: owned_pairs(&self.query, |key, _| keys.contains(&key)) }
@@ -66,14 +71,9 @@ impl PageLink {
 
     /// As it stands in `href`.
     pub(crate) fn href(&self) -> String {
-        let mut href = self.path.to_owned();
-        for (number, (key, value)) in self.query.pairs().enumerate() {
-            href.push(if number == 0 { '?' } else { '&' });
-            encode(key, &mut href);
-            href.push('=');
-            encode(value, &mut href);
-        }
-        href
+        let pairs: Vec<String> =
+            self.query.pairs().map(|(key, value)| format!("{}={}", encoded_value(key), encoded_value(value))).collect();
+        if pairs.is_empty() { self.path.to_owned() } else { format!("{}?{}", self.path, pairs.join("&")) }
     }
 }
 
@@ -82,20 +82,15 @@ fn owned_pairs(query: &Query, is_kept: impl Fn(&str, &str) -> bool) -> Query {
     kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// Percent-encodes what can't stand in a query as it is.
-pub(crate) fn encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            // A colon, a slash and a comma may stand in a query: times and paths stay readable.
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b',' => {
-                into.push(char::from(byte));
-            }
-            b' ' => into.push('+'),
-            _ => {
-                let _ = write!(into, "%{byte:02X}");
-            }
-        }
-    }
+/// What can't stand in a path as it is.
+pub(crate) const NOT_IN_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// What can't stand in a query as it is. A colon and a comma may: times and lists stay readable.
+pub(crate) const NOT_IN_QUERY: &AsciiSet = &NOT_IN_PATH.remove(b':').remove(b',');
+
+fn encoded_value(text: &str) -> String {
+    utf8_percent_encode(text, NOT_IN_QUERY).to_string().replace("%20", "+")
 }
 
 #[cfg(test)]
@@ -120,5 +115,13 @@ mod tests {
             assert!(href.is_ascii() && !href.contains(['"', '<', '\'', ';', '#']), "{href}");
             assert_eq!(PageLink::of("/web/task", href.split_once('?').unwrap().1).first("q"), value);
         }
+    }
+
+    #[test]
+    fn a_filter_is_taken_away_with_its_page_where_there_is_one() {
+        let link = PageLink::of("/web/task", "date=2026-03-02&type=a&cursor=x");
+        let unfiltered = link.unfiltered(&["type", "job"]).map(|link| link.href());
+        assert_eq!(unfiltered.as_deref(), Some("/web/task?date=2026-03-02"));
+        assert!(link.unfiltered(&["job"]).is_none() && PageLink::of("/x", "job=").unfiltered(&["job"]).is_none());
     }
 }

@@ -4,17 +4,11 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
-use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse};
-use askama::Template;
-use flowlord_domain::query::Query;
 use flowlord_web_core::auth::{COOKIE, LASTS, Session, hash_of};
-use flowlord_web_core::context::{ContextRef, WebContext};
 use flowlord_web_core::extract::form_body;
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::{ANYONE, Route};
+use flowlord_web_core::route::ANYONE;
 
+use crate::prelude::*;
 use crate::{PageLayout, html};
 
 pub(crate) fn routes() -> Vec<Route> {

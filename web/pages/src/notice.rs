@@ -7,8 +7,9 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::problem::Problem;
+use percent_encoding::utf8_percent_encode;
 
-use crate::link::encode;
+use crate::link::NOT_IN_QUERY;
 
 const COOKIE: &str = "flowlord_notice";
 
@@ -56,14 +57,13 @@ impl Notice {
     fn cookie_value(&self) -> String {
         let mut value = format!("{}%20", if self.good { GOOD } else { "bad" });
         for char in self.text.chars() {
-            let mut encoded = String::new();
-            encode(char.encode_utf8(&mut [0; 4]), &mut encoded);
+            // A plus sign would stay one: a cookie's value is only percent-decoded.
+            let encoded = utf8_percent_encode(char.encode_utf8(&mut [0; 4]), NOT_IN_QUERY).to_string();
             // Counted as it is sent: a character takes up to twelve bytes.
             if value.len() + encoded.len() > MAX_VALUE_BYTES {
                 break;
             }
-            // A cookie's value is percent-decoded, but a plus sign stays one.
-            value.push_str(if encoded == "+" { "%20" } else { &encoded });
+            value.push_str(&encoded);
         }
         value
     }

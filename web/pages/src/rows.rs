@@ -112,3 +112,68 @@ impl From<&Finding> for WorkflowTrouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use flowlord_domain::workflow::{WorkflowFile, Workflows};
+    use flowlord_testkit::sample::{attempt, finished, leased, noon};
+
+    use super::*;
+
+    fn times(task: Attempt) -> (String, String) {
+        let row = TaskRow::new(task, noon() + TimeDelta::seconds(60));
+        (row.waited, row.ran)
+    }
+
+    #[test]
+    fn queue_time_and_run_time_go_on_until_they_end() {
+        let told = |waited: &str, ran: &str| (waited.to_owned(), ran.to_owned());
+        assert_eq!(times(attempt(0)), told("1m", ""), "a ready task waits until now");
+        assert_eq!(times(Attempt { state: TaskState::Delayed, ..attempt(0) }), told("", ""), "a delayed one doesn't");
+        assert_eq!(times(leased(0)), told("0s", "1m"), "a leased one runs until now");
+        assert_eq!(times(finished(0)), told("2s", "3s"));
+        let not_before = Some(noon() + TimeDelta::seconds(45));
+        assert_eq!(times(Attempt { not_before, ..attempt(0) }), told("15s", ""), "a set time is no queue time");
+        let not_before = Some(noon() - TimeDelta::seconds(45));
+        assert_eq!(times(Attempt { not_before, ..attempt(0) }), told("1m", ""), "nor is one before its creation");
+    }
+
+    #[test]
+    fn progress_is_shown_only_of_what_runs() {
+        let shown = |task| TaskRow::new(task, noon()).progress;
+        assert_eq!(shown(leased(0)).as_deref(), Some("0.25"));
+        assert_eq!(shown(Attempt { progress: Some(0.25), ..finished(0) }), None);
+    }
+
+    #[test]
+    fn a_task_without_a_result_is_told_by_its_state() {
+        let of = |state| status_and_class(&Attempt { state, ..attempt(0) });
+        let told = [TaskState::Ready, TaskState::Delayed, TaskState::Leased].map(of);
+        assert_eq!(told, [("ready", "waiting"), ("delayed", "waiting"), ("running", "running")]);
+        assert_eq!(status_and_class(&finished(0)), ("error", "error"));
+    }
+
+    fn finding(file: &str, line: usize, severity: Severity) -> Finding {
+        Finding { file: file.to_owned(), line, column: 3, severity, message: "what to change".to_owned() }
+    }
+
+    #[test]
+    fn findings_are_told_once_and_errors_come_first() {
+        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 0 * * *\"\n";
+        let mut file = WorkflowFile::parse("a.toml", text, "", "UTC".parse().ok().unwrap()).unwrap();
+        file.findings = vec![finding("a.toml", 1, Severity::Warning), finding("a.toml", 9, Severity::Error)];
+        let broken = vec![finding("b.toml", 2, Severity::Error), finding("a.toml", 9, Severity::Error)];
+        let current = LoadedWorkflows {
+            workflows: Arc::new(Workflows::new([Arc::new(file)])),
+            scanned_at: noon(),
+            next_scan: noon(),
+            broken: Arc::new(broken),
+        };
+        let troubles: Vec<_> = workflow_findings(&current).into_iter().map(WorkflowTrouble::from).collect();
+        let told: Vec<_> = troubles.iter().map(|trouble| (trouble.place.as_str(), trouble.class)).collect();
+        assert_eq!(told, [("a.toml:9:3", "error"), ("b.toml:2:3", "error"), ("a.toml:1:3", "warn")]);
+    }
+}

@@ -2,23 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpRequest;
-use askama::Template;
-use flowlord_domain::Role;
-use flowlord_domain::summary::line_key;
 use flowlord_messages::alerts::{EscalationStatus, ReadEscalations, StoredAlert};
 use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use flowlord_messages::workflows::ReadLoadedWorkflows;
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::Problem;
-use flowlord_web_core::route::Route;
+use flowlord_web_core::view::stats::average_run_seconds;
 
 use super::parts::{DayChart, FigureRow, LongText, STANDINGS, counts_by_standing, sum_counts};
 use super::rows::{TaskRow, WorkflowTrouble, kind_words, newest_alerts, workflow_findings};
 use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/", Role::Viewer, rendered(start_page))]
@@ -130,17 +124,13 @@ impl DayTotalsRow {
 
 impl TopicRow {
     fn new(topic: &str, job: &str, counts: &ResultCounts, millis: u64, link: &PageLink) -> Self {
-        // The average is over those that ended: the others add nothing to the time yet.
-        let ended = counts.total.saturating_sub(counts.without_result());
-        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
-        let run = (ended > 0).then(|| millis as f64 / ended as f64 / 1e3);
         Self {
             topic: topic.to_owned(),
             job: job.to_owned(),
             href: link.with_task(topic, job).href(),
             total: counts.total,
             figures: STANDINGS.into_iter().zip(counts_by_standing(counts)).collect(),
-            run: run.map(seconds).unwrap_or_default(),
+            run: average_run_seconds(counts, millis).map(seconds).unwrap_or_default(),
         }
     }
 }

@@ -61,3 +61,31 @@ pub(crate) fn long(time: TimeDelta) -> String {
         (days, hours, _) => format!("{days} d {hours} h"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_milliseconds_only_while_it_is_short() {
+        let texts = [-5, 0, 120, 9_999, 10_000, 10_999, 61_500].map(|millis| span(TimeDelta::milliseconds(millis)));
+        assert_eq!(texts, ["0s", "0s", "120ms", "9.99s", "10s", "10s", "1m1s"]);
+        assert_eq!([0.0, 1.2504, 75.9].map(seconds), ["0s", "1.25s", "1m15s"]);
+    }
+
+    #[test]
+    fn a_long_time_has_its_two_largest_units() {
+        let texts = [-60, 0, 59, 60, 3_599, 3_600, 86_399, 86_400, 90_061].map(|s| long(TimeDelta::seconds(s)));
+        let expected = ["0 s", "0 s", "59 s", "1 min", "59 min", "1 h 0 min", "23 h 59 min", "1 d 0 h", "1 d 1 h"];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn a_time_is_shown_as_precisely_as_its_place_needs() {
+        let at = "2026-03-02T12:00:05.9Z".parse().unwrap();
+        let shown = [ShownTime::time_of_day(at), ShownTime::date_and_time(at), ShownTime::full(at)];
+        let texts = shown.each_ref().map(|time| (time.text.as_str(), time.form));
+        assert_eq!(texts, [("12:00:05", "time"), ("2026-03-02 12:00", "minute"), ("2026-03-02 12:00:05", "full")]);
+        assert!(shown.iter().all(|time| time.exact == "2026-03-02T12:00:05Z"), "what scripts read is the same");
+    }
+}

@@ -1,8 +1,5 @@
 //! What this service is: version, files, database, actors, snapshots, alert ladder, tokens.
 
-use actix_web::HttpRequest;
-use askama::Template;
-use flowlord_domain::Role;
 use flowlord_domain::duration::print_duration;
 use flowlord_messages::alerts::{EscalationStatus, ReadEscalations};
 use flowlord_messages::database::{DatabaseFacts, ReadDatabase, TableSize};
@@ -11,10 +8,6 @@ use flowlord_messages::stats::ReadBacklog;
 use flowlord_messages::tokens::{ReadTokens, StoredToken};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_web_core::auth::role;
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Problem;
-use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::health::ping_actors;
 use serde_json::Value;
 
@@ -22,6 +15,7 @@ use super::layout::{NavigationSection, PageLayout};
 use super::parts::grouped;
 use super::rendered;
 use super::when::ShownTime;
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/about", Role::Viewer, rendered(about_page))]

@@ -1,18 +1,15 @@
 //! What people do about alerts from their page: take care of an incident, silence, end a silence, run again what
 //! failed.
 
-use actix_web::HttpRequest;
-use actix_web::web::Payload;
 use flowlord_messages::alerts::AcknowledgeAlerts;
 use flowlord_messages::silences::{AddSilence, RemoveSilence};
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::values::matching::{HOLDS, by, note, until};
 use flowlord_web_core::values::required;
 
 use super::again::rerun_failed;
 use super::query::{AlertForm, PATH};
 use crate::again::RerunSummary;
+use crate::prelude::*;
 use crate::{Notice, PageLink, form_fields};
 
 pub(crate) async fn change_alerts(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {

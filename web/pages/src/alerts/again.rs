@@ -2,21 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::HttpRequest;
-use flowlord_domain::Attempt;
-use flowlord_domain::summary::line_key;
-use flowlord_kernel::Code;
 use flowlord_messages::alerts::ReadEscalations;
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::Problem;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 
 use super::query::{AlertForm, PARAMS};
 use crate::ShownDay;
 use crate::again::{MOST, RerunSummary};
 use crate::choice::is_task_chosen;
+use crate::prelude::*;
 
 pub(super) async fn rerun_failed(
     context: &WebContext,

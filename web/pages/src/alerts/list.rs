@@ -33,17 +33,9 @@ impl AlertOrder {
         let sort = params.one("sort")?.unwrap_or("at");
         let column = COLUMNS.iter().position(|column| column.key == sort).ok_or_else(|| {
             let known = COLUMNS.map(|column| column.key).join(", ");
-            Problem::invalid(format!("`sort` is `{sort}`: write one of {known}"))
+            Problem::wrong_value("sort", sort, format_args!("one of {known}"))
         })?;
-        let descending = match params.one("order")? {
-            None => sort == "at",
-            Some("desc") => true,
-            Some("asc") => false,
-            Some(other) => {
-                return Err(Problem::invalid(format!("`order` is `{other}`: write asc or desc")));
-            }
-        };
-        Ok(Self { column, descending })
+        Ok(Self { column, descending: params.descending()?.unwrap_or(sort == "at") })
     }
 
     pub(super) fn key(self) -> &'static str {
@@ -73,4 +65,87 @@ pub(super) fn is_failure(alert: &StoredAlert) -> bool {
 pub(super) fn short_id(alert: &StoredAlert) -> String {
     let length = alert.id.chars().count();
     alert.id.chars().skip(length.saturating_sub(12)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use flowlord_domain::Uid;
+    use flowlord_testkit::sample::noon;
+
+    use super::*;
+
+    fn alert(row: i64, kind: AlertKind, topic: &str) -> StoredAlert {
+        StoredAlert {
+            row,
+            kind,
+            at: noon() + TimeDelta::seconds(row),
+            uid: Some(Uid(row)),
+            id: format!("chain-{row}"),
+            topic: topic.to_owned(),
+            job: String::new(),
+            workflow: String::new(),
+            msg: format!("message {}", 9 - row),
+            is_msg_cut: false,
+            task_time: None,
+            at_once: false,
+            route: String::new(),
+            silence: None,
+        }
+    }
+
+    fn order(query: &str) -> Result<AlertOrder, Problem> {
+        AlertOrder::of(&QueryParams::parse(query, &["sort", "order"])?)
+    }
+
+    fn sorted(query: &str) -> Vec<i64> {
+        let mut alerts =
+            [alert(3, AlertKind::Result, "b"), alert(2, AlertKind::Exhausted, "a"), alert(1, AlertKind::Workflow, "b")];
+        order(query).unwrap().sort(&mut alerts);
+        alerts.iter().map(|alert| alert.row).collect()
+    }
+
+    #[test]
+    fn the_newest_come_first_and_other_columns_begin_with_the_least() {
+        for (query, rows) in [
+            ("", [3, 2, 1]),
+            ("order=asc", [1, 2, 3]),
+            ("sort=kind", [2, 3, 1]),
+            ("sort=kind&order=desc", [1, 3, 2]),
+            // Those that are alike stay as they came.
+            ("sort=type", [2, 3, 1]),
+            ("sort=type&order=desc", [3, 1, 2]),
+            ("sort=msg", [3, 2, 1]),
+            ("sort=id", [1, 2, 3]),
+            ("sort=time&order=desc", [3, 2, 1]),
+        ] {
+            assert_eq!(sorted(query), rows, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_can_not_be_says_what_to_write() {
+        for (query, says) in [
+            ("sort=colour", "`sort` is `colour`: write one of at, kind, type, job, msg, time, id"),
+            ("order=up", "`order` is `up`: write asc or desc"),
+        ] {
+            assert_eq!(order(query).unwrap_err().detail(), says);
+        }
+    }
+
+    #[test]
+    fn only_what_a_task_failed_by_is_a_failure() {
+        for kind in AlertKind::ALL {
+            let failed = [AlertKind::Exhausted, AlertKind::Result, AlertKind::UnknownPhase].contains(&kind);
+            assert_eq!(is_failure(&alert(1, kind, "a")), failed, "{kind:?}");
+        }
+        assert!(!is_failure(&StoredAlert { uid: None, ..alert(1, AlertKind::Result, "a") }));
+    }
+
+    #[test]
+    fn a_chain_is_told_by_the_end_of_its_id() {
+        let of = |id: &str| short_id(&StoredAlert { id: id.to_owned(), ..alert(1, AlertKind::Result, "a") });
+        // Twelve characters, of which one has two bytes.
+        assert_eq!([of("chain-1"), of("0195c2e0-1234-7abc-é23456789abc")], ["chain-1", "é23456789abc"]);
+    }
 }

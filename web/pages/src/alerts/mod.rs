@@ -7,20 +7,11 @@ mod list;
 mod query;
 mod routes;
 
-use actix_web::HttpRequest;
-use askama::Template;
-use chrono::{DateTime, Utc};
-use flowlord_domain::Role;
-use flowlord_domain::query::Query;
-use flowlord_domain::summary::{SummaryItem, line_key, summarize_alerts};
+use flowlord_domain::summary::SummaryItem;
+use flowlord_domain::summary::summarize_alerts;
 use flowlord_messages::alerts::{ListIncidents, ReadEscalations, StoredAlert, StoredIncident};
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::silences::{ListSilences, Silence};
 use flowlord_web_core::auth::may_change;
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::{QueryParams, day};
-use flowlord_web_core::problem::Problem;
-use flowlord_web_core::route::Route;
 
 use self::list::{AlertOrder, COLUMNS};
 use self::query::{PARAMS, PATH};
@@ -31,6 +22,7 @@ use super::rows::{kind_words, newest_alerts};
 use super::sort::heads;
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
+use crate::prelude::*;
 
 pub(crate) use self::act::change_alerts;
 
@@ -136,10 +128,7 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
         routes,
         slack: PageLink::to("/web/about").href() + "#slack",
         cards,
-        clear: ["type", "job"]
-            .iter()
-            .any(|name| !link.first(name).is_empty())
-            .then(|| link.without(&["type", "job", "cursor"]).href()),
+        clear: link.unfiltered(&["type", "job"]).map(|link| link.href()),
         heads: TableHeads { heads: heads(&COLUMNS, &link, order.key(), order.descending) },
         alerts: found.into_iter().skip(skip).take(ROWS).collect(),
         total: grouped(total as u64),

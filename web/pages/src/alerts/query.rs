@@ -31,3 +31,30 @@ impl AlertForm {
         MatchText(AlertMatcher { topic, job, workflow: self.text("workflow") }).checked()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(text: &str) -> AlertForm {
+        AlertForm(Query::parse_lenient(text))
+    }
+
+    #[test]
+    fn fields_are_trimmed_and_empty_ones_are_not_there() {
+        let form = form("by=+ada+&note=++&type=load&job=");
+        assert_eq!((form.text("by").as_deref(), form.text("note"), form.text("until")), (Some("ada"), None, None));
+        let matcher = form.matcher().unwrap();
+        assert_eq!((matcher.topic.as_deref(), matcher.job, matcher.workflow), (Some("load"), None, None));
+    }
+
+    #[test]
+    fn a_span_is_read_or_says_how_to_write_it() {
+        assert_eq!(form("for=").span().unwrap(), None);
+        assert_eq!(form("for=90m").span().unwrap(), Some(BodyDuration(chrono::TimeDelta::minutes(90))));
+        let detail = form("for=soon").span().unwrap_err().detail().to_owned();
+        assert!(detail.starts_with("`for`: `soon` is not a duration"), "{detail}");
+        let long = format!("type={}", "x".repeat(201));
+        assert!(form(&long).matcher().unwrap_err().detail().contains("`match.type`"), "{long}");
+    }
+}

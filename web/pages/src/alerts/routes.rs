@@ -92,3 +92,64 @@ fn sent_words(notifications: &NotificationCounts, steps: u32) -> String {
         sent => format!("{at_least}{} {noun} sent{waiting}", grouped(*sent)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use flowlord_domain::escalation::EscalationPolicy;
+    use flowlord_testkit::sample::noon;
+
+    use super::*;
+
+    fn counts(sent: u64, waiting: u64) -> NotificationCounts {
+        NotificationCounts { sent, waiting, error: None, retry_at: None }
+    }
+
+    #[test]
+    fn notifications_are_counted_in_words() {
+        for (sent, waiting, steps, words) in [
+            (0, 0, 1, "no notification sent"),
+            (0, 2, 1, "no notification sent, 2 waiting"),
+            (1, 0, 1, "1 notification sent"),
+            (1_200, 1, 1_000, "1,200 notifications sent, 1 waiting"),
+            // Only so many steps are counted.
+            (1_200, 0, 1_001, "at least 1,200 notifications sent"),
+        ] {
+            assert_eq!(sent_words(&counts(sent, waiting), steps), words);
+        }
+    }
+
+    fn route(counts: NotificationCounts, is_configured: bool) -> AlertRoute {
+        let ladder = EscalationStatus {
+            route: "oncall".to_owned(),
+            policy: EscalationPolicy::default(),
+            interval: TimeDelta::minutes(30),
+            next: noon(),
+            incident_since: Some(noon() - TimeDelta::hours(2)),
+            alerts: 1_500,
+            steps: 3,
+            tasks: vec!["load".to_owned(), "report:daily".to_owned()],
+            acknowledged_by: None,
+        };
+        AlertRoute::new(ladder, Some(counts), is_configured, noon())
+    }
+
+    #[test]
+    fn a_route_tells_its_incident_and_why_nothing_arrives() {
+        let refused =
+            NotificationCounts { error: Some("no such channel".to_owned()), retry_at: Some(noon()), ..counts(2, 1) };
+        let shown = route(refused.clone(), true);
+        assert_eq!(
+            (shown.lasts.as_str(), shown.alerts.as_str(), shown.every.as_str()),
+            ("2 h 0 min", "1,500", "30 min")
+        );
+        assert_eq!(shown.tasks.text, "load, report:daily");
+        assert_eq!(shown.sent.as_deref(), Some("2 notifications sent, 1 waiting"));
+        assert_eq!(
+            shown.refused.map(|(why, at)| (why, at.text)),
+            Some(("no such channel".to_owned(), "12:00:00".to_owned()))
+        );
+        let nowhere = route(refused, false);
+        assert!(nowhere.sent.is_none() && nowhere.refused.is_none(), "nobody gets any");
+    }
+}

@@ -3,20 +3,12 @@
 mod form;
 mod one;
 
-use actix_web::HttpRequest;
-use actix_web::web::{Path, Payload};
-use askama::Template;
-use flowlord_domain::query::Query;
-use flowlord_domain::summary::line_key;
+use flowlord_domain::NewTask;
 use flowlord_domain::template::meta_keys;
 use flowlord_domain::workflow::Phase;
-use flowlord_domain::{NewTask, Role};
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::backloads::{BackloadFailure, ChangeBackload, ReadBackloads};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
+use flowlord_web_core::answer::cut_page;
 use flowlord_web_core::use_cases::backloads::{
     execute_backload, parse_backload_id, plan_backload, preview_backload, read_backload, state_after,
 };
@@ -29,6 +21,7 @@ use super::notice::Notice;
 use super::parts::{LongText, Pager, grouped};
 use super::when::ShownTime;
 use super::{form_fields, rendered};
+use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -141,12 +134,9 @@ async fn read_earlier(context: &WebContext, request: &HttpRequest) -> Result<(Ve
         "" => None,
         cursor => Some(parse_backload_id(cursor)?),
     };
-    // One more than is shown tells whether there is a next page.
     let read = ReadBackloads { running: false, after, limit: EARLIER + 1 };
     let mut stored = context.deps.view_reader.call(read).await?;
-    let more = stored.len() > EARLIER;
-    stored.truncate(EARLIER);
-    let next = stored.last().filter(|_| more).map(|stored| stored.id.to_string());
+    let next = cut_page(&mut stored, EARLIER, |stored| stored.id.to_string());
     Ok((stored.into_iter().map(BackloadRow::new).collect(), Pager::new(&link, next)))
 }
 

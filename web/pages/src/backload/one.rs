@@ -82,3 +82,66 @@ impl BackloadRow {
         Some(if order.job.is_empty() { link } else { link.with("job", &order.job) }.href())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flowlord_testkit::sample::noon;
+
+    use super::*;
+
+    const ORDER: &str = r#"{"topic":"load","job":"daily","workflow":"","template":"?date={yyyy}","from":"2026-01-01T00:00:00Z","to":"2026-01-31T00:00:00Z","by":"day","only":"missing"}"#;
+
+    fn row(state: BackloadState, failed: usize, order: &str) -> BackloadRow {
+        BackloadRow::new(StoredBackload {
+            id: 4,
+            requested: noon(),
+            changed: noon(),
+            state,
+            order: order.to_owned(),
+            message: String::new(),
+            digest: 0,
+            total: 1_500,
+            next: 0,
+            created: 1_200,
+            skipped: 0,
+            failed,
+            problem: String::new(),
+        })
+    }
+
+    #[test]
+    fn a_backload_tells_what_it_was_asked_for() {
+        let row = row(BackloadState::Running, 0, ORDER);
+        assert_eq!(
+            (row.task_name().as_str(), row.template(), row.interval().as_str()),
+            ("load:daily", "?date={yyyy}", "day")
+        );
+        assert_eq!(row.range_words(), "2026-01-01 00:00 to 2026-01-31 00:00");
+        assert_eq!(
+            (row.created_words().as_str(), row.selection_words()),
+            ("1,200/1,500 tasks created", "those that were never created")
+        );
+        assert_eq!(row.tasks_href().as_deref(), Some("/web/task?type=load&date=2026-03-02&job=daily"));
+        assert_eq!(row.href(), "/web/backload?id=4");
+        let one_time = ORDER.replace("01-31", "01-01").replace("\"daily\"", "\"\"").replace("missing", "failed");
+        let row = self::row(BackloadState::Running, 0, &one_time);
+        assert_eq!((row.range_words().as_str(), row.selection_words()), ("2026-01-01 00:00", "those that failed"));
+        assert_eq!(row.tasks_href().as_deref(), Some("/web/task?type=load&date=2026-03-02"));
+    }
+
+    #[test]
+    fn an_order_that_does_not_read_leaves_the_rest() {
+        let row = row(BackloadState::Done, 0, "{}");
+        assert_eq!((row.task_name(), row.range_words(), row.interval()), Default::default());
+        assert_eq!((row.template(), row.tasks_href(), row.selection_words()), ("", None, "all"));
+        assert_eq!(row.created_words(), "1,200/1,500 tasks created");
+    }
+
+    #[test]
+    fn its_colour_says_how_it_stands() {
+        let class = |state, failed| row(state, failed, ORDER).class();
+        let states = [BackloadState::Running, BackloadState::Paused, BackloadState::Cancelled, BackloadState::Done];
+        assert_eq!(states.map(|state| class(state, 0)), ["running", "waiting", "warn", "complete"]);
+        assert_eq!(states.map(|state| class(state, 1)), ["running", "waiting", "warn", "error"]);
+    }
+}

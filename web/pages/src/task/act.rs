@@ -1,13 +1,10 @@
 //! What people do about one task: have it run again, or cancel it.
 
-use actix_web::HttpRequest;
-use actix_web::web::{Path, Payload};
-use flowlord_domain::{TaskState, Uid};
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_domain::TaskState;
 use flowlord_web_core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task};
 use flowlord_web_core::values::matching::note;
 
+use crate::prelude::*;
 use crate::{Notice, form_fields};
 
 pub(crate) async fn change_task(

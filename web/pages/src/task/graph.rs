@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use askama::Template;
 use askama::filters::HtmlSafe;
-use flowlord_domain::summary::line_key;
-use flowlord_domain::{Attempt, Uid};
 
+use crate::prelude::*;
 use crate::rows::status_and_class;
 
 /// A node's place is a cell of this size, and the node is smaller by the gaps.

@@ -3,27 +3,18 @@
 mod act;
 mod graph;
 
-use actix_web::HttpRequest;
-use actix_web::web::Path;
-use askama::Template;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use flowlord_domain::query::Query;
-use flowlord_domain::summary::line_key;
+use flowlord_domain::TaskLane;
+use flowlord_domain::TaskState;
 use flowlord_domain::task_time::task_time;
-use flowlord_domain::{Attempt, Role, TaskLane, TaskState, Uid};
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::tasks::{ChainStart, ReadChainStart};
 use flowlord_web_core::auth::may_change;
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::{Answer, Problem};
-use flowlord_web_core::route::Route;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 
 use self::graph::ChainGraph;
 use super::rows::TaskRow;
 use super::when::{ShownTime, span};
 use super::{NavigationSection, PageLayout, PageLink, answer};
+use crate::prelude::*;
 
 pub(crate) use self::act::change_task;
 
@@ -215,5 +206,76 @@ impl ChainRow {
             running: scale.part(started, end),
             row: TaskRow::new(task, now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlord_testkit::sample::{attempt, finished, leased, noon};
+
+    use super::*;
+
+    #[test]
+    fn what_is_offered_depends_on_the_state_and_the_role() {
+        let cancelled = Attempt { cancelled: true, ..leased(1) };
+        for (task, may, may_not) in [
+            (finished(1), TaskAction::Again, TaskAction::Nothing),
+            (attempt(1), TaskAction::Cancel, TaskAction::Nothing),
+            (leased(1), TaskAction::Cancel, TaskAction::Nothing),
+            (cancelled, TaskAction::Cancelled, TaskAction::Cancelled),
+        ] {
+            let offered = [true, false].map(|may_change| TaskAction::of(&task, may_change));
+            assert_eq!(offered, [may, may_not], "{:?}", task.state);
+        }
+    }
+
+    fn facts(task: &Attempt) -> Vec<(&'static str, String)> {
+        let facts = task_facts(task, noon() + TimeDelta::seconds(60)).into_iter();
+        facts
+            .map(|(label, fact)| match fact {
+                TaskFact::Text(text) => (label, text),
+                TaskFact::Time(time) => (label, time.text),
+                TaskFact::Task(uid) => (label, uid.to_string()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn facts_that_a_task_does_not_have_are_left_out() {
+        let told = facts(&leased(0));
+        let labels: Vec<_> = told.iter().map(|(label, _)| *label).collect();
+        let expected =
+            ["Task time", "Created", "Started", "Queue time", "Run time", "Worker", "Attempt", "Lease until"];
+        assert_eq!(labels, expected);
+        assert_eq!((told[4].1.as_str(), told[7].1.as_str()), ("1m", "2026-03-02 12:01:00"), "it runs until now");
+        let told = facts(&Attempt {
+            lane: TaskLane::Backload,
+            not_before: Some(noon() + TimeDelta::seconds(1)),
+            ..finished(0)
+        });
+        for fact in
+            [("Queue time", "1s"), ("Run time", "3s"), ("Attempt", "2"), ("Leased", "2 times"), ("Lane", "backload")]
+        {
+            assert!(told.contains(&(fact.0, fact.1.to_owned())), "{fact:?}: {told:?}");
+        }
+        assert!(facts(&attempt(0)).contains(&("Leased", "never".to_owned())));
+    }
+
+    #[test]
+    fn a_chain_is_drawn_on_the_scale_of_its_own_time() {
+        let (first, last) = (finished(0), finished(0));
+        let scale = TimeScale::of_chain(&[first], noon() + TimeDelta::hours(1));
+        assert_eq!(scale.length, TimeDelta::seconds(5), "it is over: now is no part of it");
+        let row = ChainRow::new(last, Uid(0), &scale, noon());
+        assert_eq!(row.waiting, ("0.0".to_owned(), "400.0".to_owned()));
+        assert_eq!(row.running, ("400.0".to_owned(), "600.0".to_owned()));
+        let open = TimeScale::of_chain(&[leased(0)], noon() + TimeDelta::seconds(10));
+        assert_eq!(open.length, TimeDelta::seconds(10), "it goes on");
+        let at_once = Attempt { started: None, ended: None, ..finished(0) };
+        assert_eq!(
+            TimeScale::of_chain(&[at_once], noon()).length,
+            TimeDelta::milliseconds(1),
+            "parts are divided by it"
+        );
     }
 }

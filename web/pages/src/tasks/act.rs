@@ -2,17 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::HttpRequest;
-use actix_web::web::Payload;
-use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::tasks::ReadAttempts;
-use flowlord_web_core::context::{ContextRef, WebContext};
-use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::use_cases::tasks::parse_uid;
 
 use super::PATH;
 use crate::again::{MOST, RerunSummary};
+use crate::prelude::*;
 use crate::{Notice, PageLink, form_fields};
 
 pub(crate) async fn rerun_selected(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {

@@ -4,16 +4,8 @@ mod act;
 mod filter;
 mod list;
 
-use actix_web::HttpRequest;
-use askama::Template;
-use flowlord_domain::Role;
-use flowlord_messages::audit::AuditAction;
 use flowlord_messages::stats::{DayTotals, ReadDayTotals};
 use flowlord_web_core::auth::may_change;
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Problem;
-use flowlord_web_core::route::Route;
 
 use self::list::{find_tasks, json_href};
 use super::choice::FilterChoice;
@@ -22,6 +14,7 @@ use super::rows::TaskRow;
 use super::sort::{SortColumn, heads};
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
+use crate::prelude::*;
 
 pub(crate) use self::act::rerun_selected;
 
@@ -99,7 +92,7 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
         q: params.one("q")?.unwrap_or_default().to_owned(),
         kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),
         chips: filter_chips(&params, &link)?,
-        clear: unfiltered_href(&link),
+        clear: link.unfiltered(filter::FILTERS).map(|link| link.href()),
         again: may_change(context, request).then(|| link.href()),
         heads: TableHeads { heads: heads(&COLUMNS, &link, sort, descending) },
         tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
@@ -140,10 +133,4 @@ fn filter_chips(params: &QueryParams, link: &PageLink) -> Result<Vec<FilterChip>
         .one("retry")?
         .map(|_| FilterChip { label: "no retry left".to_owned(), href: link.without(&["retry"]).href() });
     Ok(hour.into_iter().chain(chain).chain(failed).collect())
-}
-
-/// The page without any filter; none where there is none.
-fn unfiltered_href(link: &PageLink) -> Option<String> {
-    let filtered = filter::FILTERS.iter().any(|name| !link.first(name).is_empty());
-    filtered.then(|| link.without(filter::FILTERS).without(&["cursor"]).href())
 }

@@ -1,13 +1,10 @@
 //! What the forms of the page do.
 
-use actix_web::HttpRequest;
-use actix_web::web::{Path, Payload};
 use flowlord_messages::schedule::PausePhase;
 use flowlord_messages::workflows::{ReloadReport, ReloadWorkflows};
-use flowlord_web_core::context::ContextRef;
-use flowlord_web_core::problem::{Answer, Problem};
 
 use super::query::PATH;
+use crate::prelude::*;
 use crate::{Notice, PageLink, form_fields};
 
 pub(crate) async fn reload_workflows(context: ContextRef, request: HttpRequest) -> Answer {
@@ -50,7 +47,7 @@ fn own_page(to: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::own_page;
+    use super::*;
 
     #[test]
     fn a_form_leads_back_to_the_page_only() {
@@ -58,5 +55,20 @@ mod tests {
         for elsewhere in ["", "https://evil.example", "//evil.example", "/web/workflow/../x", "/web/workflowx?a=1"] {
             assert_eq!(own_page(elsewhere), "/web/workflow", "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn a_reload_tells_what_changed() {
+        let paths = |count: usize| vec![String::new(); count];
+        let found = |added, changed, removed| {
+            reload_words(&ReloadReport {
+                added: paths(added),
+                changed: paths(changed),
+                removed: paths(removed),
+                broken: Vec::new(),
+            })
+        };
+        assert_eq!(found(0, 0, 0), "nothing changed");
+        assert_eq!([found(1, 0, 2), found(0, 3, 0)], ["1 new, 2 removed", "3 changed"]);
     }
 }

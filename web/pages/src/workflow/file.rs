@@ -3,13 +3,14 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
 use flowlord_domain::workflow::TaskName;
 use flowlord_messages::stats::ResultCounts;
+use percent_encoding::utf8_percent_encode;
 
 use super::graph::{PhaseDrawing, PhaseFigures};
 use super::grid::{SlotGrid, by_creation, by_hour, day_rows, hour_heads, slot_summary};
 use super::query::{WorkflowQuery, slot_href};
 use super::read::{ChosenPhase, WorkflowData};
 use super::slots::{ShownSlot, SlotState, state_of};
-use crate::link::PageLink;
+use crate::link::{NOT_IN_PATH, PageLink};
 use crate::parts::grouped;
 use crate::rows::TaskRow;
 use crate::when::ShownTime;
@@ -48,21 +49,11 @@ impl FilePart {
         let file = read.current.workflows.file_at(&asked.file)?;
         Some(Self {
             name: file.path.clone(),
-            raw: format!("/workflow/{}", encoded_path(&file.path)),
+            raw: format!("/workflow/{}", utf8_percent_encode(&file.path, NOT_IN_PATH)),
             drawing: PhaseDrawing::new(file, |name| PhaseFigures::of_task(name, read, asked.now.date_naive(), link)),
             days: read.chosen.as_ref().map(|chosen| PhaseDays::new(chosen, read, asked, link)),
         })
     }
-}
-
-/// A path within an address.
-fn encoded_path(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 impl PhaseFigures {
@@ -163,5 +154,33 @@ impl HourPart {
             close: here.href() + "#days",
             all: tasks_href(&chosen.name, at),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(complete: u64, error: u64, warn: u64, running: u64) -> ResultCounts {
+        ResultCounts { total: complete + error + warn + running, complete, error, warn, alert: 0 }
+    }
+
+    #[test]
+    fn a_box_tells_the_two_worst_kinds() {
+        assert_eq!(count_words(&counts(1_200, 0, 0, 0)), "1,200 complete");
+        assert_eq!(count_words(&counts(9, 2, 3, 4)), "2 failed, 4 running");
+        assert_eq!(count_words(&counts(9, 0, 3, 0)), "3 warned, 9 complete");
+        assert_eq!(count_words(&ResultCounts { total: 3, alert: 3, ..ResultCounts::default() }), "3 failed");
+    }
+
+    #[test]
+    fn tasks_without_slots_are_summed_up() {
+        let at = DateTime::UNIX_EPOCH;
+        assert_eq!(task_summary(&[]), "No task in this time.");
+        assert_eq!(task_summary(&[(at, counts(1, 0, 0, 0))]), "1 task: 1 complete.");
+        assert_eq!(
+            task_summary(&[(at, counts(1, 1, 0, 0)), (at, counts(2, 0, 0, 0))]),
+            "4 tasks: 1 failed, 3 complete."
+        );
     }
 }

@@ -11,15 +11,7 @@ mod slots;
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpRequest;
-use askama::Template;
-use flowlord_domain::Role;
 use flowlord_domain::workflow::{Phase, Severity, WorkflowFile};
-use flowlord_messages::audit::AuditAction;
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::params::QueryParams;
-use flowlord_web_core::problem::Problem;
-use flowlord_web_core::route::Route;
 
 use self::file::FilePart;
 use self::graph::PhaseDrawing;
@@ -31,6 +23,7 @@ use super::layout::{NavigationSection, PageLayout};
 use super::link::PageLink;
 use super::rendered;
 use super::rows::{self, WorkflowTrouble};
+use crate::prelude::*;
 
 pub(crate) use self::act::{pause_or_resume, reload_workflows};
 

@@ -35,7 +35,7 @@ impl WorkflowQuery {
         let days = match params.one("days")? {
             None => DAYS,
             Some(text) => text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days)).ok_or_else(|| {
-                Problem::invalid(format!("`days` is `{text}`: write a whole number from 1 to {MOST_DAYS}"))
+                Problem::wrong_value("days", text, format_args!("a whole number from 1 to {MOST_DAYS}"))
             })?,
         };
         Ok(Self {
@@ -88,4 +88,44 @@ pub(super) fn slot_href(page: &PageLink, at: DateTime<Utc>) -> String {
 
 pub(super) fn hour_of(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlord_testkit::sample::noon;
+
+    use super::*;
+
+    fn query(text: &str) -> Result<WorkflowQuery, Problem> {
+        WorkflowQuery::of(&QueryParams::parse(text, &PARAMS)?, noon() + TimeDelta::minutes(59))
+    }
+
+    #[test]
+    fn the_grid_has_whole_days_up_to_the_end_of_the_last() {
+        let asked = query("").unwrap();
+        let days = (asked.grid().0.to_string(), asked.grid().1.to_string());
+        assert_eq!(days, ("2026-02-24 00:00:00 UTC".to_owned(), "2026-03-03 00:00:00 UTC".to_owned()));
+        assert_eq!(asked.day_from().to_string(), "2026-03-01 13:00:00 UTC", "24 hours with the one that has begun");
+        let asked = query("date=2026-01-31&days=31&slot=2026-01-15T03:30:00Z").unwrap();
+        assert_eq!(asked.grid().0.to_string(), "2026-01-01 00:00:00 UTC");
+        assert_eq!(asked.slot.map(|at| at.to_string()).as_deref(), Some("2026-01-15 03:00:00 UTC"), "the hour of it");
+        let link = slot_href(&PageLink::to(PATH), asked.slot.unwrap());
+        assert_eq!(link, "/web/workflow?slot=2026-01-15T03#slot");
+    }
+
+    #[test]
+    fn days_that_can_not_be_say_what_to_write() {
+        for days in ["0", "32", "-1", "many"] {
+            let detail = query(&format!("days={days}")).err().unwrap().detail().to_owned();
+            assert_eq!(detail, format!("`days` is `{days}`: write a whole number from 1 to 31"));
+        }
+    }
+
+    #[test]
+    fn only_file_task_and_job_filter() {
+        assert!(query("phase=load&days=3&date=2026-01-01").unwrap().is_open());
+        for filter in ["file=a.toml", "task=load", "job=daily"] {
+            assert!(!query(filter).unwrap().is_open(), "{filter}");
+        }
+    }
 }

@@ -2,15 +2,11 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::{Phase, TaskName};
-use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::schedule::{PhaseSlots, PhaseTimes, ReadNextRuns, ReadPaused, ReadSlots};
 use flowlord_messages::stats::{ReadHourCounts, ResultCounts};
 use flowlord_messages::tasks::ReadAttempts;
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
-use flowlord_web_core::context::WebContext;
-use flowlord_web_core::problem::Problem;
 
 use super::graph::PhaseDrawing;
 use super::grid::{GridRow, by_hour, hour_cells};
@@ -18,6 +14,7 @@ use super::query::{MOST_ROWS, WorkflowQuery, hour_of, slot_href};
 use super::slots::{ShownSlot, all_slots};
 use crate::layout::PageLayout;
 use crate::link::PageLink;
+use crate::prelude::*;
 
 /// How many of the tasks of an hour are listed.
 const LISTED: usize = 50;
