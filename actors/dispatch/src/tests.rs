@@ -1,24 +1,45 @@
-//! The actor against a database without tasks.
+//! The actor against a database that answers what a test told it to, and an ingest that writes down what it hears.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use actix::{Actor, Arbiter, Handler};
-use flowlord_kernel::{ActorEnvironment, IdGenerator, WorkCounter};
+use flowlord_domain::Uid;
+use flowlord_kernel::{Clock as _, Port, WorkCounter};
 use flowlord_messages::clients::DispatchClient;
-use flowlord_testkit::VirtualClock;
+use flowlord_messages::leases::TopicFilter;
+use flowlord_messages::results::AppliedResult;
+use flowlord_testkit::{VirtualClock, leased};
 use tokio::sync::oneshot;
 
 use super::*;
 
-/// Says how many workers each question was for.
-struct EmptyDatabase(Rc<RefCell<Vec<usize>>>);
+type LeasedTasks = Result<Vec<LeaseGrant>>;
 
-impl Actor for EmptyDatabase {
+/// What the others were asked, and what they answer.
+#[derive(Default)]
+struct World {
+    /// How many workers each question was for.
+    questions: Vec<usize>,
+    /// What the next workers get; later ones get nothing.
+    grants: VecDeque<Vec<LeaseGrant>>,
+    is_broken: bool,
+    released: Vec<LeaseToken>,
+    remembered: Vec<LeaseToken>,
+    /// Leases whose tasks were handed out too often.
+    exhausted: Vec<LeaseToken>,
+    reaped_at: Vec<DateTime<Utc>>,
+    submitted: Vec<(ResultClaim, WorkerOutcome)>,
+}
+
+struct Others(Rc<RefCell<World>>);
+
+impl Actor for Others {
     type Context = Context<Self>;
 }
 
-impl Handler<ReadNextExpiry> for EmptyDatabase {
+impl Handler<ReadNextExpiry> for Others {
     type Result = Result<Option<DateTime<Utc>>>;
 
     fn handle(&mut self, _: ReadNextExpiry, _: &mut Self::Context) -> Self::Result {
@@ -26,48 +47,202 @@ impl Handler<ReadNextExpiry> for EmptyDatabase {
     }
 }
 
-impl Handler<GrantLeases> for EmptyDatabase {
+impl Handler<GrantLeases> for Others {
     type Result = Result<Vec<Vec<LeaseGrant>>>;
 
     fn handle(&mut self, grant: GrantLeases, _: &mut Self::Context) -> Self::Result {
-        self.0.borrow_mut().push(grant.wanted.len());
-        Ok(grant.wanted.iter().map(|_| Vec::new()).collect())
+        let mut world = self.0.borrow_mut();
+        world.questions.push(grant.wanted.len());
+        if world.is_broken {
+            return Err(Error::new(Code::Storage, "the disk is full"));
+        }
+        Ok(grant.wanted.iter().map(|_| world.grants.pop_front().unwrap_or_default()).collect())
+    }
+}
+
+impl Handler<ReleaseLease> for Others {
+    type Result = Result<()>;
+
+    fn handle(&mut self, release: ReleaseLease, _: &mut Self::Context) -> Self::Result {
+        self.0.borrow_mut().released.push(release.lease);
+        Ok(())
+    }
+}
+
+impl Handler<ReapLeases> for Others {
+    type Result = Result<ReapedLeases>;
+
+    fn handle(&mut self, reap: ReapLeases, _: &mut Self::Context) -> Self::Result {
+        let mut world = self.0.borrow_mut();
+        world.reaped_at.push(reap.now);
+        Ok(ReapedLeases { requeued: 0, exhausted: std::mem::take(&mut world.exhausted), next: None })
+    }
+}
+
+impl Handler<RememberGrants> for Others {
+    type Result = ();
+
+    fn handle(&mut self, grants: RememberGrants, _: &mut Self::Context) {
+        self.0.borrow_mut().remembered.extend(grants.grants.iter().map(|(lease, _)| *lease));
+    }
+}
+
+impl Handler<SubmitResults> for Others {
+    type Result = Result<Vec<Result<AppliedResult>>>;
+
+    fn handle(&mut self, submit: SubmitResults, _: &mut Self::Context) -> Self::Result {
+        let answers = submit.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect();
+        self.0.borrow_mut().submitted.extend(submit.results);
+        Ok(answers)
+    }
+}
+
+struct Scene {
+    world: Rc<RefCell<World>>,
+    clock: VirtualClock,
+    client: DispatchClient,
+    hints: Port<TasksReady>,
+    stop: Port<StopLeasing>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let clock = VirtualClock::new(DateTime::UNIX_EPOCH, WorkCounter::default());
+        let environment = clock.environment();
+        let world = Rc::<RefCell<World>>::default();
+        let others = Others(Rc::clone(&world)).start();
+        let deps = Deps {
+            kit: environment.kit("dispatch"),
+            writer: DatabaseWriter::unconnected()
+                .with::<GrantLeases>(environment.port("db", &others))
+                .with::<ReleaseLease>(environment.port("db", &others))
+                .with::<ReapLeases>(environment.port("db", &others)),
+            reader: DatabaseReader::unconnected().with::<ReadNextExpiry>(environment.port("db", &others)),
+            ingest: IngestClient::connect("ingest", &others, &environment),
+        };
+        let dispatch = Dispatch::start(&Arbiter::current(), Config { lease: TimeDelta::seconds(60) }, deps);
+        let client = DispatchClient::connect("dispatch", &dispatch, &environment);
+        // Started, with a mailbox that has room for many.
+        clock.settle().await;
+        let (hints, stop) = (environment.port("dispatch", &dispatch), environment.port("dispatch", &dispatch));
+        Self { world, clock, client, hints, stop }
+    }
+
+    /// A worker that asks for tasks of the topic `load`.
+    fn ask(&self, wait: TimeDelta) -> (impl Future<Output = Result<()>> + use<>, oneshot::Receiver<LeasedTasks>) {
+        let (reply, answer) = oneshot::channel();
+        let topics = vec![TopicFilter { topic: "load".to_owned(), job: None }];
+        let (worker, lease) = ("w".to_owned(), TimeDelta::seconds(60));
+        // Sent by this, not by the first poll.
+        (self.client.call(RequestLeases { topics, max: 1, worker, lease, wait, reply }), answer)
+    }
+
+    /// The same, once it waits.
+    async fn wait(&self, wait: TimeDelta) -> oneshot::Receiver<LeasedTasks> {
+        let (taken, answer) = self.ask(wait);
+        taken.await.unwrap();
+        answer
+    }
+
+    fn grant_next(&self, uid: i64) -> LeaseToken {
+        let lease = LeaseToken { uid: Uid(uid), secret: 7 };
+        let task = Arc::new(leased(lease.uid, "load"));
+        let expires = self.clock.now() + TimeDelta::seconds(60);
+        self.world.borrow_mut().grants.push_back(vec![LeaseGrant { lease, expires, task }]);
+        lease
+    }
+
+    fn hint_ready(&self) {
+        assert!(self.hints.hint(TasksReady { topics: vec![("load".to_owned(), String::new())] }));
     }
 }
 
 #[actix::test]
 async fn workers_that_come_together_are_one_question_up_to_a_bound() {
-    let activity = WorkCounter::default();
-    let environment = ActorEnvironment {
-        clock: Arc::new(VirtualClock::new(DateTime::UNIX_EPOCH, activity.clone())),
-        ids: IdGenerator::seeded(7),
-        activity,
-        give_up: Arc::new(|name| panic!("{name} gave up")),
-    };
-    let questions = Rc::<RefCell<Vec<usize>>>::default();
-    let database = EmptyDatabase(Rc::clone(&questions)).start();
-    let deps = Deps {
-        kit: environment.kit("dispatch"),
-        writer: DatabaseWriter::unconnected().with::<GrantLeases>(environment.port("db", &database)),
-        reader: DatabaseReader::unconnected().with::<ReadNextExpiry>(environment.port("db", &database)),
-        ingest: IngestClient::unconnected(),
-    };
-    let dispatch = Dispatch::start(&Arbiter::current(), Config { lease: TimeDelta::seconds(60) }, deps);
-    let client = DispatchClient::connect("dispatch", &dispatch, &environment);
-    let request = |_| {
-        let (reply, answer) = oneshot::channel();
-        let (worker, no_time) = ("w".to_owned(), TimeDelta::zero());
-        let request = RequestLeases { topics: Vec::new(), max: 1, worker, lease: no_time, wait: no_time, reply };
-        // Sent by this, not by the first poll.
-        (client.call(request), answer)
-    };
-    // The first one alone: it lets the actor start, with a mailbox that has room for the others.
-    for count in [1, ASKED_AT_ONCE + 1] {
-        let requests: Vec<_> = (0..count).map(request).collect();
-        for (taken, answer) in requests {
-            taken.await.unwrap();
-            assert_eq!(answer.await.unwrap(), Ok(Vec::new()));
-        }
+    let scene = Scene::new().await;
+    let requests: Vec<_> = (0..=ASKED_AT_ONCE).map(|_| scene.ask(TimeDelta::zero())).collect();
+    for (taken, answer) in requests {
+        taken.await.unwrap();
+        assert_eq!(answer.await.unwrap(), Ok(Vec::new()));
     }
-    assert_eq!(*questions.borrow(), [1, ASKED_AT_ONCE, 1]);
+    assert_eq!(scene.world.borrow().questions, [ASKED_AT_ONCE, 1]);
+}
+
+#[actix::test]
+async fn ingest_hears_of_a_lease_before_its_worker() {
+    let scene = Scene::new().await;
+    let lease = scene.grant_next(1);
+    let answer = scene.wait(TimeDelta::zero()).await;
+    let granted = answer.await.unwrap().unwrap();
+    assert_eq!(granted[0].lease, lease);
+    scene.clock.settle().await;
+    assert_eq!(scene.world.borrow().remembered, [lease]);
+}
+
+#[actix::test]
+async fn a_worker_that_waits_gets_what_becomes_ready_and_else_nothing_at_the_end() {
+    let scene = Scene::new().await;
+    let first = scene.wait(TimeDelta::seconds(30)).await;
+    scene.clock.settle().await;
+    let mut second = scene.wait(TimeDelta::seconds(30)).await;
+    scene.clock.settle().await;
+    let lease = scene.grant_next(1);
+    scene.hint_ready();
+    assert_eq!(first.await.unwrap().unwrap()[0].lease, lease, "it waited longest");
+    scene.clock.advance(TimeDelta::seconds(29)).await;
+    assert!(second.try_recv().is_err(), "it still waits");
+    scene.clock.advance(TimeDelta::seconds(1)).await;
+    assert_eq!(second.await.unwrap(), Ok(Vec::new()));
+}
+
+#[actix::test]
+async fn the_task_of_a_worker_that_went_away_is_given_back() {
+    let scene = Scene::new().await;
+    let lease = scene.grant_next(1);
+    let (taken, answer) = scene.ask(TimeDelta::seconds(30));
+    drop(answer);
+    taken.await.unwrap();
+    scene.clock.settle().await;
+    assert_eq!(scene.world.borrow().released, [lease]);
+}
+
+#[actix::test]
+async fn all_who_were_asked_for_hear_of_a_failure_and_the_next_may_succeed() {
+    let scene = Scene::new().await;
+    scene.world.borrow_mut().is_broken = true;
+    for (taken, answer) in [scene.ask(TimeDelta::seconds(30)), scene.ask(TimeDelta::seconds(30))] {
+        taken.await.unwrap();
+        assert_eq!(answer.await.unwrap().unwrap_err().code, Code::Storage);
+    }
+    scene.world.borrow_mut().is_broken = false;
+    let lease = scene.grant_next(1);
+    let answer = scene.wait(TimeDelta::seconds(30)).await;
+    assert_eq!(answer.await.unwrap().unwrap()[0].lease, lease);
+}
+
+#[actix::test]
+async fn a_stop_answers_all_who_wait_and_refuses_those_who_come() {
+    let scene = Scene::new().await;
+    let waiting = scene.wait(TimeDelta::seconds(30)).await;
+    scene.clock.settle().await;
+    scene.stop.call(StopLeasing).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Ok(Vec::new()));
+    let (taken, _answer) = scene.ask(TimeDelta::seconds(30));
+    assert_eq!(taken.await.unwrap_err().code, Code::Stopping);
+}
+
+#[actix::test]
+async fn a_lease_that_ran_out_too_often_ends_with_an_error() {
+    let scene = Scene::new().await;
+    let lease = scene.grant_next(1);
+    let answer = scene.wait(TimeDelta::zero()).await;
+    answer.await.unwrap().unwrap();
+    scene.world.borrow_mut().exhausted.push(lease);
+    scene.clock.advance(TimeDelta::seconds(60)).await;
+    let world = scene.world.borrow();
+    // Once more after the results: what ran out meanwhile mustn't wait.
+    assert_eq!(world.reaped_at, [scene.clock.now(); 2]);
+    let [(claim, outcome)] = &world.submitted[..] else { panic!("{:?}", world.submitted) };
+    assert_eq!((claim, outcome.result), (&ResultClaim::Lease(lease), TaskResult::Error));
+    assert_eq!(outcome.msg, "lease expired 5 times");
 }
