@@ -1,6 +1,6 @@
 //! From one phase to many tasks: the times of a range, the rows of a list or a file.
 
-use chrono::{DateTime, Datelike as _, DurationRound, Months, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, Months, TimeDelta, Utc};
 
 use crate::ids::IdSource;
 use crate::query::Query;
@@ -54,8 +54,9 @@ fn last_month(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
 
 /// A time cut to its hour.
 pub fn cut_to_hour(time: DateTime<Utc>) -> DateTime<Utc> {
-    // chrono cuts only what fits into 64 bits of nanoseconds: the years 1677 to 2262.
-    time.duration_trunc(TimeDelta::hours(1)).unwrap_or(time)
+    // chrono's own cuts only the years 1677 to 2262, whose nanoseconds fit into 64 bits.
+    let seconds = time.timestamp();
+    DateTime::from_timestamp(seconds - seconds.rem_euclid(3_600), 0).unwrap_or(time)
 }
 
 /// What a batch makes tasks of.
@@ -183,6 +184,20 @@ mod tests {
         assert_eq!(year, ["01-31", "02-28", "03-31", "04-30", "05-31"]);
         let back = days("2021-05-31T00:00:00Z", "2021-01-31T00:00:00Z");
         assert_eq!(back, ["05-31", "04-30", "03-31", "02-28", "01-31"]);
+    }
+
+    #[test]
+    fn an_hour_begins_at_its_start_in_every_year() {
+        for (time, hour) in [
+            ("2026-03-02T12:59:59.999999999Z", "2026-03-02T12:00:00Z"),
+            ("2026-03-02T12:00:00Z", "2026-03-02T12:00:00Z"),
+            ("1969-12-31T23:30:00Z", "1969-12-31T23:00:00Z"),
+            // Their nanoseconds don't fit into 64 bits.
+            ("1600-01-01T05:30:00.5Z", "1600-01-01T05:00:00Z"),
+            ("2300-01-01T05:30:00.5Z", "2300-01-01T05:00:00Z"),
+        ] {
+            assert_eq!(cut_to_hour(at(time)), at(hour), "{time}");
+        }
     }
 
     #[test]
