@@ -149,3 +149,30 @@ async fn the_fifth_lease_that_runs_out_ends_the_patience() {
     let reaped = reap(&db, 460).await;
     assert_eq!((reaped.requeued, reaped.exhausted), (0, vec![last.lease]), "a release doesn't count");
 }
+
+#[actix::test]
+async fn a_grant_says_of_the_task_what_its_row_says() {
+    let db = Db::new();
+    let parent = Some(db.create(vec![task("first", "")]).await.uids[0]);
+    let child = NewTask { parent, retry: 2, meta: "a=1".to_owned(), lane: TaskLane::Backload, ..task("a", "x") };
+    let nameless = NewTask { workflow: String::new(), ..task("a", "") };
+    db.create(vec![child, nameless]).await;
+    let odd = noon() + TimeDelta::nanoseconds(1_234_567);
+    for topic in ["a:x", "a"] {
+        let grant = db.lease(&[topic], odd).await.unwrap();
+        assert_eq!(*grant.task, db.attempt(grant.lease.uid).await);
+        assert_eq!((grant.task.worker.as_str(), grant.task.delivery), ("w1", 1));
+    }
+    // A writer that knows no name yet looks each of them up.
+    let uid = db.create(vec![task("b", "y")]).await.uids[0];
+    let db = db.reopen();
+    let grant = db.lease(&["b"], odd).await.unwrap();
+    assert_eq!((grant.lease.uid, &*grant.task), (uid, &db.attempt(uid).await));
+    // What a heartbeat said stays with the task when it is handed out again.
+    let said = ExtendLease { msg: Some("half way".to_owned()), progress: Some(0.5), ..extend(grant.lease, odd) };
+    db.write(said).await.unwrap();
+    db.write(release(grant.lease, 0)).await.unwrap();
+    let again = db.lease(&["b:y"], odd).await.unwrap();
+    assert_eq!(*again.task, db.attempt(uid).await);
+    assert_eq!((again.task.msg.as_str(), again.task.progress, again.task.delivery), ("half way", None, 2));
+}
