@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use object_store::list::PaginatedListStore;
 use object_store::path::Path as Key;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::entry::{StoredObject, etag_of, object_of};
@@ -87,6 +87,16 @@ impl FileStorage {
         let payload = PutPayload::from(bytes.into());
         self.store.put(&self.full_key(path)?, payload).await.map_err(|err| self.error_at(&err, path))?;
         Ok(())
+    }
+
+    /// Writes a file where there is none of this name; answers whether it did. Of several at once, one does.
+    pub async fn create(&self, path: &str, bytes: impl Into<Bytes>) -> Result<bool> {
+        let payload = PutPayload::from(bytes.into());
+        match self.store.put_opts(&self.full_key(path)?, payload, PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(err) => Err(self.error_at(&err, path)),
+        }
     }
 
     /// Writes a file of any size, read from `from` piece by piece; seen whole or not at all.

@@ -62,6 +62,11 @@ async fn behaves(store: &FileStorage) {
     let large = store.get("a.toml", 6).await.unwrap_err();
     assert!(large.to_string().ends_with("a.toml is larger than 6 bytes: split it"), "{large}");
 
+    assert!(!store.create("a.toml", "mine").await.unwrap());
+    assert_eq!(store.get("a.toml", 7).await.unwrap().bytes, "another");
+    assert!(store.create("log/1.json", "mine").await.unwrap());
+    store.remove("log/1.json").await.unwrap();
+
     store.remove("a.toml").await.unwrap();
     store.remove("a.toml").await.unwrap();
     for missing in [store.head("a.toml").await.unwrap_err(), store.get("a.toml", 9).await.unwrap_err()] {

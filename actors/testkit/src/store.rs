@@ -14,7 +14,7 @@ use chrono::DateTime;
 /// The name of the access key that [`FakeStore`] takes when requests are signed.
 pub const ACCESS_KEY: &str = "FLOWLORDTEST";
 
-/// How many files a page of a listing has: few, so that tests turn pages.
+/// How many files a page of a listing has, unless a test asks for more: few, so that tests turn pages.
 const PAGE: usize = 3;
 
 /// As much is taken at once.
@@ -48,6 +48,9 @@ struct State {
     written: u64,
     broken: Option<u16>,
     garbling: bool,
+    losing_answers: bool,
+    ignoring_conditions: bool,
+    page: Option<usize>,
     requests: Vec<StoreRequest>,
 }
 
@@ -120,6 +123,21 @@ impl FakeStore {
         self.shared.with(|state| state.garbling = garbling);
     }
 
+    /// Whether it does what it is asked, and answers that it failed, from now on.
+    pub fn set_losing_answers(&self, losing: bool) {
+        self.shared.with(|state| state.losing_answers = losing);
+    }
+
+    /// Whether it replaces files also where it is told to keep them, as some stores do.
+    pub fn set_ignoring_conditions(&self, ignoring: bool) {
+        self.shared.with(|state| state.ignoring_conditions = ignoring);
+    }
+
+    /// How many files a page of a listing has from now on.
+    pub fn set_page(&self, files: usize) {
+        self.shared.with(|state| state.page = Some(files));
+    }
+
     /// The paths that begin with this one.
     #[must_use]
     pub fn paths(&self, start: &str) -> Vec<String> {
@@ -180,7 +198,7 @@ impl State {
         let mut rest = entries.iter().filter(|(key, _)| key.as_str() > from).peekable();
         let mut body = String::from("<ListBucketResult>");
         let mut last = String::new();
-        for (key, file) in rest.by_ref().take(PAGE) {
+        for (key, file) in rest.by_ref().take(self.page.unwrap_or(PAGE)) {
             last.clone_from(key);
             body.push_str(&entry(key, *file));
         }
@@ -236,6 +254,9 @@ impl State {
         match (request.method().as_str(), self.files.get(&path)) {
             ("GET", None) if !path.contains('/') => self.list(&path, &query),
             ("GET" | "HEAD", Some(file)) => read(request, file),
+            ("PUT", Some(_)) if only_creates(request) && !self.ignoring_conditions => {
+                HttpResponse::PreconditionFailed().body("<Error><Code>PreconditionFailed</Code></Error>")
+            }
             ("PUT", _) => {
                 let etag = self.write(&path, body.to_vec());
                 HttpResponse::Ok().insert_header(("etag", etag)).finish()
@@ -250,7 +271,10 @@ impl State {
 }
 
 async fn answer(request: HttpRequest, body: web::Bytes, shared: web::Data<Shared>) -> HttpResponse {
-    shared.with(|state| state.answer(&request, &body))
+    shared.with(|state| {
+        let answer = state.answer(&request, &body);
+        if state.losing_answers { HttpResponse::BadGateway().finish() } else { answer }
+    })
 }
 
 /// One entry of a listing; a folder where there is no file.
@@ -263,6 +287,12 @@ fn entry(key: &str, file: Option<&File>) -> String {
         escaped(&file.etag),
         file.bytes.len()
     )
+}
+
+/// Whether a file that is there must stay, as S3 and GCS are told it.
+fn only_creates(request: &HttpRequest) -> bool {
+    let has = |name: &str, value: &str| request.headers().get(name).is_some_and(|found| found == value);
+    has("if-none-match", "*") || has("x-goog-if-generation-match", "0")
 }
 
 fn missing() -> HttpResponse {
