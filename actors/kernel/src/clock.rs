@@ -32,6 +32,18 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     fn sleep_until(&self, at: DateTime<Utc>) -> Sleep;
 }
 
+/// How long the machine has been up, the time that it was suspended included: a clock that nobody sets.
+#[must_use]
+pub fn time_since_boot() -> Duration {
+    // The usual monotonic clock stands still while a machine is suspended, and so can't tell that a lease is over.
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
+}
+
 /// A clock that everything shares.
 pub type SharedClock = Arc<dyn Clock>;
 

@@ -107,6 +107,8 @@ codes! {
     Timeout = "timeout", 503, Some(1), "No answer in time";
     /// The service is stopping or not yet up.
     Stopping = "stopping", 503, Some(5), "The service is stopping";
+    /// Another node of the cluster writes, or none does now.
+    NotLeader = "not_leader", 503, Some(2), "This node doesn't lead the cluster";
     /// Not everything that is needed answers.
     NotReady = "not_ready", 503, Some(1), "A component of the service doesn't answer";
     /// The database can't be written or read now.

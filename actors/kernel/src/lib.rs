@@ -65,7 +65,7 @@ mod timer;
 
 pub use actor::{KernelActor, Reply};
 pub use client::PortTo;
-pub use clock::{Clock, PendingWake, SharedClock, Sleep, SystemClock};
+pub use clock::{Clock, PendingWake, SharedClock, Sleep, SystemClock, time_since_boot};
 pub use environment::{ActorEnvironment, ActorKit, GiveUp};
 pub use error::{Code, Error, Result};
 pub use health::{Ping, Pong};

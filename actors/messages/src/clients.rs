@@ -47,6 +47,7 @@ use crate::backloads::{
     SetBackloadState, StoreBackloadChunk,
 };
 use crate::changelog::{ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog};
+use crate::cluster::{AppendRecord, ApplySegment, ForgetEntries, HandOver, ListNodes, ReadCluster};
 use crate::database::{MeasureTable, ReadDatabase};
 use crate::deadlines::{RaiseBreaches, ReadDeadlineInput, ReadSlotTasks};
 use crate::events::TakeChanges;
@@ -221,6 +222,21 @@ clients! {
     /// Asks how far the change log was shipped.
     pub struct ShipperClient {
         read_shipping: ReadShippingState,
+    }
+
+    /// Applies segments to the database of a follower.
+    // One after an outage of the backup's place may be large.
+    pub struct FollowedDatabase {
+        apply_segment: ApplySegment | patient,
+    }
+
+    /// Appends to the cluster's log, and asks how the cluster is.
+    pub struct ClusterClient {
+        append_record: AppendRecord,
+        forget_entries: ForgetEntries,
+        hand_over: HandOver,
+        list_nodes: ListNodes,
+        read_cluster: ReadCluster,
     }
 
     /// Has history removed that is past its retention.

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod backloads;
 pub mod changelog;
 pub mod clients;
+pub mod cluster;
 pub mod database;
 pub mod deadlines;
 pub mod deps;
