@@ -1,0 +1,107 @@
+//! What an entry of the log says.
+
+use chrono::{DateTime, Utc};
+use flowlord_messages::cluster::{NodeAddress, SharedRecord, Takeover};
+use serde::{Deserialize, Serialize};
+
+/// An entry, as JSON in a file of its own. Each names its leader, so that any of them tells who leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogEntry {
+    /// Counts the leaders.
+    pub(crate) term: u64,
+    pub(crate) node: String,
+    pub(crate) url: String,
+    /// Of the node's data folder: two nodes of one name aren't one node.
+    pub(crate) id: String,
+    /// By the leader's clock.
+    pub(crate) at: DateTime<Utc>,
+    #[serde(flatten)]
+    pub(crate) content: EntryContent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum EntryContent {
+    /// The node leads from here on.
+    Term {
+        version: String,
+        #[serde(default)]
+        after: Option<FormerLead>,
+    },
+    Segment {
+        path: String,
+        digest: String,
+        /// The size of its file.
+        bytes: u64,
+        /// Which change log, in hex, and its last change.
+        chain: String,
+        upto: i64,
+        through: DateTime<Utc>,
+    },
+    /// The leader lives. All that it acknowledged before `through` is in the log.
+    Beat {
+        through: Option<DateTime<Utc>>,
+    },
+    Snapshot {
+        name: String,
+    },
+    /// The leader ends, and everything is in the log. `to` is to lead; any node where it is none.
+    Bye {
+        to: Option<String>,
+    },
+}
+
+/// Who led before, where it is another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FormerLead {
+    pub(crate) node: String,
+    /// The former leader left, and nothing is missing.
+    pub(crate) is_handover: bool,
+    /// The new leader holds all that was acknowledged before.
+    pub(crate) through: Option<DateTime<Utc>>,
+}
+
+impl LogEntry {
+    pub(crate) fn leader(&self) -> NodeAddress {
+        NodeAddress { node: self.node.clone(), url: self.url.clone() }
+    }
+
+    /// The change of the leader that it tells of.
+    pub(crate) fn takeover(&self) -> Option<Takeover> {
+        let EntryContent::Term { after: Some(former), .. } = &self.content else { return None };
+        let missing_since = (!former.is_handover).then_some(former.through).flatten();
+        let (from, to, is_handover) = (former.node.clone(), self.node.clone(), former.is_handover);
+        Some(Takeover { at: self.at, from, to, is_handover, missing_since })
+    }
+
+    /// Whether its leader left the lead to another node than this one.
+    pub(crate) fn calls_other(&self, node: &str) -> bool {
+        matches!(&self.content, EntryContent::Bye { to: Some(to) } if to != node)
+    }
+
+    /// The node holds everything that was acknowledged before this, once it applied the entry.
+    pub(crate) fn through(&self) -> Option<DateTime<Utc>> {
+        match &self.content {
+            EntryContent::Segment { through, .. } => Some(*through),
+            EntryContent::Beat { through } => *through,
+            EntryContent::Bye { .. } => Some(self.at),
+            EntryContent::Term { .. } | EntryContent::Snapshot { .. } => None,
+        }
+    }
+}
+
+pub(crate) fn chain_text(chain: u64) -> String {
+    format!("{chain:016x}")
+}
+
+/// None for what needs no entry of its own.
+pub(crate) fn content_of(record: SharedRecord) -> Option<EntryContent> {
+    match record {
+        SharedRecord::Segment { path, digest, bytes, at, log } => {
+            let (chain, upto) = (chain_text(log.chain), log.position);
+            Some(EntryContent::Segment { path, digest, bytes, chain, upto, through: at })
+        }
+        SharedRecord::Snapshot { name, .. } => Some(EntryContent::Snapshot { name }),
+        SharedRecord::Current { .. } => None,
+    }
+}

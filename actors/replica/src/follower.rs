@@ -1,0 +1,494 @@
+//! A follower's replica: it applies the log entry by entry, and takes the lead when the leader is silent.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{ActorKit, KernelActor, LatePort, Reply, Result, actor, handlers};
+use flowlord_messages::clients::FollowedDatabase;
+use flowlord_messages::cluster::{
+    ApplySegment, ClusterChanged, ClusterState, ListNodes, NodeAddress, NodeRole, NodeState, ReadCluster,
+    SegmentOutcome, StopFollowing, Takeover,
+};
+use flowlord_storage::FileStorage;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::entry::{EntryContent, FormerLead, LogEntry};
+use crate::join::{LastEntry, NodeIdentity};
+use crate::leader::{away, log_failure};
+use crate::place_log::{AppendOutcome, PlaceLog};
+use crate::registry::{REGISTER_INTERVAL, list_nodes, register};
+use crate::role_switch::{RoleChange, RoleSwitch};
+
+/// How often a follower looks for the next entry.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// So many entries are read ahead at most, while there are many, and segments of so many bytes.
+const MAX_BATCH: usize = 16;
+const MAX_BATCH_BYTES: u64 = 64 << 20;
+
+/// After no more than this a leader shows that it lives: then the next number is one that was removed.
+const HOLE_SILENCE: Duration = Duration::from_secs(3);
+
+/// How often it registers itself until it knows by how much it is behind.
+const FIRST_REGISTER_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+
+/// A snapshot counts once its receipt is there, which is written right after its entry.
+const RECEIPT_DELAY: TimeDelta = TimeDelta::seconds(5);
+
+const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+
+#[derive(Debug, Clone)]
+pub struct FollowerConfig {
+    pub own: NodeIdentity,
+    /// The last entry that the database is known to hold.
+    pub applied: u64,
+    /// See [`NodeFile`](crate::NodeFile).
+    pub reseeded_for: Option<u64>,
+    /// The database holds all that was acknowledged before; none while that isn't known.
+    pub through: Option<DateTime<Utc>>,
+    /// How long it hears nothing before it takes over.
+    pub silence: Duration,
+    /// Who led when it joined.
+    pub last: LastEntry,
+}
+
+#[derive(Debug, Clone)]
+pub struct FollowerDeps {
+    pub kit: ActorKit,
+    pub database: FollowedDatabase,
+    pub role: RoleSwitch,
+    pub changed: LatePort<ClusterChanged>,
+}
+
+/// The node that an entry named last, as long as it hasn't left.
+#[derive(Debug, Clone)]
+struct KnownLeader {
+    address: NodeAddress,
+    /// To whom it left the lead; none while it leads.
+    bye: Option<Option<String>>,
+}
+
+impl KnownLeader {
+    fn of(entry: &LogEntry) -> Self {
+        let bye = match &entry.content {
+            EntryContent::Bye { to } => Some(to.clone()),
+            _ => None,
+        };
+        Self { address: entry.leader(), bye }
+    }
+}
+
+/// An entry with what it names.
+struct FetchedEntry {
+    number: u64,
+    entry: LogEntry,
+    segment: Option<Bytes>,
+}
+
+/// Why nothing is applied any more.
+#[derive(Debug)]
+enum FollowProblem {
+    /// A snapshot that is made later would help. One was made then.
+    Diverged {
+        entry: u64,
+        why: String,
+        snapshot_at: Option<DateTime<Utc>>,
+    },
+    Newer(String),
+}
+
+pub struct Follower {
+    config: FollowerConfig,
+    deps: FollowerDeps,
+    log: PlaceLog,
+    leader: Option<KnownLeader>,
+    term: u64,
+    /// The number of the last entry that is in the database, or needn't be.
+    position: u64,
+    through: Option<DateTime<Utc>>,
+    takeover: Option<Takeover>,
+    /// The number at which it tried last to lead.
+    tried_at: Option<u64>,
+    /// When a new entry was read last.
+    heard_at: Instant,
+    /// When all numbers were listed last.
+    looked_at: Instant,
+    batch: usize,
+    problem: Option<FollowProblem>,
+    /// Why the place can't be read.
+    outage: Option<String>,
+    registered_at: Option<DateTime<Utc>>,
+    is_known_near: bool,
+    is_over: bool,
+}
+
+impl Follower {
+    pub fn start(arbiter: &ArbiterHandle, config: FollowerConfig, log: PlaceLog, deps: FollowerDeps) -> Addr<Self> {
+        let last = config.last.0.as_ref();
+        let (leader, term) = (last.map(KnownLeader::of), last.map_or(0, |last| last.term));
+        Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            position: config.applied,
+            through: config.through,
+            config,
+            deps,
+            log,
+            leader,
+            term,
+            looked_at: Instant::now(),
+            takeover: None,
+            tried_at: None,
+            heard_at: Instant::now(),
+            batch: MAX_BATCH,
+            problem: None,
+            outage: None,
+            registered_at: None,
+            is_known_near: false,
+            is_over: false,
+        })
+    }
+
+    fn poll_log(&mut self, ctx: &mut Context<Self>) {
+        if self.is_over {
+            return;
+        }
+        self.register_node(ctx);
+        let (log, after, most, fetches) = (self.log.clone(), self.position, self.batch, self.problem.is_none());
+        let read = async move { read_batch(&log, after, most, fetches).await };
+        self.follow(ctx, read, |this, read, ctx| match read {
+            Ok(entries) if entries.is_empty() => this.note_silence(ctx),
+            Ok(entries) => {
+                this.outage = None;
+                this.heard_at = Instant::now();
+                this.batch = (entries.len() * 2).clamp(1, MAX_BATCH);
+                this.apply_entries(entries, ctx);
+            }
+            Err(err) => this.note_outage(&err, ctx),
+        });
+    }
+
+    fn poll_later(&self, ctx: &mut Context<Self>) {
+        self.follow(ctx, tokio::time::sleep(POLL_INTERVAL), |this, (), ctx| this.poll_log(ctx));
+    }
+
+    fn note_outage(&mut self, err: &flowlord_storage::Error, ctx: &mut Context<Self>) {
+        let problem = away(err).detail;
+        if self.outage.as_ref() != Some(&problem) {
+            log::warn!("event=log_not_read error={problem:?}");
+            self.outage = Some(problem);
+            self.publish_state();
+        }
+        // A leader that nobody can hear may live: its silence counts from when it can be heard again.
+        self.heard_at = Instant::now();
+        self.poll_later(ctx);
+    }
+
+    fn apply_entries(&mut self, mut entries: VecDeque<FetchedEntry>, ctx: &mut Context<Self>) {
+        while let Some(fetched) = entries.pop_front() {
+            if self.is_over {
+                return;
+            }
+            self.note_leader(fetched.number, &fetched.entry);
+            let FetchedEntry { number, entry, segment } = fetched;
+            if let EntryContent::Segment { digest, path, .. } = &entry.content
+                && self.problem.is_none()
+            {
+                let Some(bytes) = segment else { return self.diverge(number, format!("{path} is missing"), ctx) };
+                let apply = ApplySegment { entry: number, digest: digest.clone(), bytes: bytes.to_vec() };
+                return self.apply_segment(apply, entry, entries, ctx);
+            }
+            self.note_applied(number, &entry);
+        }
+        self.publish_state();
+        self.poll_log(ctx);
+    }
+
+    fn apply_segment(
+        &mut self,
+        apply: ApplySegment,
+        entry: LogEntry,
+        rest: VecDeque<FetchedEntry>,
+        ctx: &mut Context<Self>,
+    ) {
+        let number = apply.entry;
+        self.follow(ctx, self.deps.database.call(apply), move |this, outcome, ctx| match outcome {
+            Ok(SegmentOutcome::Applied { .. }) => {
+                this.note_applied(number, &entry);
+                this.apply_entries(rest, ctx);
+            }
+            Ok(SegmentOutcome::Diverged(why)) => this.diverge(number, why, ctx),
+            Ok(SegmentOutcome::Newer(why)) => {
+                log::error!("event=not_followed entry={number} error={why:?}");
+                this.problem = Some(FollowProblem::Newer(why));
+                this.poll_later(ctx);
+            }
+            // The disk may come back.
+            Err(err) => {
+                log::warn!("event=segment_not_applied entry={number} error={err:?}");
+                this.heard_at = Instant::now();
+                this.poll_later(ctx);
+            }
+        });
+    }
+
+    fn note_leader(&mut self, number: u64, entry: &LogEntry) {
+        self.leader = Some(KnownLeader::of(entry));
+        self.term = entry.term;
+        self.takeover = entry.takeover().or(self.takeover.take());
+        let begins_term = matches!(entry.content, EntryContent::Term { .. });
+        if begins_term && entry.id == self.config.own.id && self.tried_at == Some(number) {
+            // Its answer was lost. The start checks that nothing newer is there.
+            self.change_role(RoleChange::Leads);
+        }
+    }
+
+    fn note_applied(&mut self, number: u64, entry: &LogEntry) {
+        self.position = number;
+        match &mut self.problem {
+            None => self.through = entry.through().or(self.through),
+            Some(FollowProblem::Diverged { entry: needed, why, snapshot_at }) => {
+                if matches!(entry.content, EntryContent::Snapshot { .. }) {
+                    *snapshot_at = Some(entry.at);
+                }
+                if snapshot_at.is_some_and(|at| entry.at - at > RECEIPT_DELAY) {
+                    let change = RoleChange::Reseeds { entry: *needed, why: why.clone() };
+                    self.change_role(change);
+                }
+            }
+            Some(FollowProblem::Newer(_)) => {}
+        }
+    }
+
+    /// The database can't go on from here. A snapshot takes its place, at once unless that was tried for this entry.
+    fn diverge(&mut self, number: u64, why: String, ctx: &mut Context<Self>) {
+        log::error!("event=not_followed entry={number} error={why:?}");
+        if self.config.reseeded_for == Some(number) {
+            self.problem = Some(FollowProblem::Diverged { entry: number, why, snapshot_at: None });
+            self.poll_later(ctx);
+        } else {
+            self.change_role(RoleChange::Reseeds { entry: number, why });
+        }
+        self.publish_state();
+    }
+
+    fn note_silence(&mut self, ctx: &mut Context<Self>) {
+        self.outage = None;
+        self.batch = 1;
+        if self.may_take_over() {
+            self.take_over(ctx);
+        } else if self.is_look_due() {
+            self.pass_hole(ctx);
+        } else {
+            self.poll_later(ctx);
+        }
+    }
+
+    fn is_look_due(&self) -> bool {
+        self.heard_at.max(self.looked_at).elapsed() >= HOLE_SILENCE.min(self.config.silence / 2)
+    }
+
+    /// Old beats are removed: behind their numbers the log may go on.
+    fn pass_hole(&mut self, ctx: &mut Context<Self>) {
+        self.looked_at = Instant::now();
+        let (log, position) = (self.log.clone(), self.position);
+        let looked = async move { log.next_after(position).await };
+        self.follow(ctx, looked, |this, next, ctx| match next {
+            Ok(Some(next)) => {
+                this.position = next - 1;
+                this.batch = MAX_BATCH;
+                this.poll_log(ctx);
+            }
+            Ok(None) => this.poll_later(ctx),
+            Err(err) => this.note_outage(&err, ctx),
+        });
+    }
+
+    fn may_take_over(&self) -> bool {
+        // A database that isn't up to date must not lead; one that never heard of a leader has nobody to follow.
+        let Some(leader) = &self.leader else { return false };
+        let own = &self.config.own.address.node;
+        let is_called = leader.bye.as_ref().is_some_and(|to| to.as_ref().is_none_or(|to| to == own));
+        self.problem.is_none() && (is_called || self.heard_at.elapsed() >= self.config.silence)
+    }
+
+    fn take_over(&mut self, ctx: &mut Context<Self>) {
+        let Some(leader) = self.leader.clone() else { return };
+        let former =
+            FormerLead { node: leader.address.node.clone(), is_handover: leader.bye.is_some(), through: self.through };
+        let term = self.config.own.term_entry(self.term + 1, self.now(), Some(former));
+        let (log, position) = (self.log.clone(), self.position);
+        self.tried_at = Some(position + 1);
+        log::warn!("event=taking_over term={} after={:?}", term.term, leader.address.node);
+        let tried = async move { take_number_after(&log, position, &term).await };
+        self.follow(ctx, tried, |this, tried, ctx| match tried {
+            Ok(Attempted::Leads) => this.change_role(RoleChange::Leads),
+            Ok(Attempted::Behind(next)) => {
+                this.position = next - 1;
+                this.poll_log(ctx);
+            }
+            Ok(Attempted::Lost) => this.poll_log(ctx),
+            // Whether it is there is read by the next poll.
+            Err(err) => this.note_outage(&err, ctx),
+        });
+    }
+
+    fn change_role(&mut self, change: RoleChange) {
+        self.is_over = true;
+        self.deps.role.change(change);
+    }
+
+    fn register_node(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        // At once when it has caught up first: from then on it can take over.
+        let interval = if self.is_known_near { REGISTER_INTERVAL } else { FIRST_REGISTER_INTERVAL };
+        if self.registered_at.is_some_and(|at| (now - at).abs() < interval) {
+            return;
+        }
+        self.registered_at = Some(now);
+        self.is_known_near = self.through.is_some();
+        let (store, state) = (self.log.store.clone(), self.node_state(now));
+        let registered = async move { register(&store, &state).await };
+        self.follow(ctx, registered, |_, registered, _| log_failure("node_not_registered", &registered));
+        self.publish_state();
+    }
+
+    fn node_state(&self, now: DateTime<Utc>) -> NodeState {
+        let NodeIdentity { address, version, .. } = self.config.own.clone();
+        let lag_seconds = self.state().lag_seconds(now);
+        NodeState {
+            address,
+            role: NodeRole::Follower,
+            applied: self.position,
+            lag_seconds,
+            needs_snapshot: matches!(self.problem, Some(FollowProblem::Diverged { .. })),
+            version,
+            seen_at: now,
+        }
+    }
+
+    fn state(&self) -> ClusterState {
+        let problem = match &self.problem {
+            Some(FollowProblem::Diverged { why, .. }) => Some(format!("it waits for a new snapshot: {why}")),
+            Some(FollowProblem::Newer(why)) => Some(why.clone()),
+            None => self.outage.clone(),
+        };
+        let leads = self.leader.as_ref().filter(|leader| leader.bye.is_none());
+        ClusterState {
+            node: Some(self.config.own.address.clone()),
+            role: NodeRole::Follower,
+            leader: leads.map(|leader| leader.address.clone()),
+            term: self.term,
+            applied: self.position,
+            through: self.through,
+            takeover: self.takeover.clone(),
+            problem,
+        }
+    }
+
+    fn publish_state(&self) {
+        self.deps.changed.hint(ClusterChanged(self.state()));
+    }
+
+    fn read_state(&mut self, _: ReadCluster, _: &mut Context<Self>) -> Result<ClusterState> {
+        Ok(self.state())
+    }
+
+    fn list_nodes(&mut self, _: ListNodes, _: &mut Context<Self>) -> Reply<Self, Vec<NodeState>> {
+        let (store, now) = (self.log.store.clone(), self.now());
+        self.reply_after(async move { list_nodes(&store, now).await }, |_, nodes, _| nodes.map_err(|err| away(&err)))
+    }
+
+    fn stop_following(&mut self, _: StopFollowing, _: &mut Context<Self>) -> Result<()> {
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+/// What became of a try to lead.
+enum Attempted {
+    Leads,
+    /// Another entry has the number.
+    Lost,
+    /// There are newer entries, from this number on.
+    Behind(u64),
+}
+
+/// Writes the entry of a term behind the last entry of all.
+async fn take_number_after(log: &PlaceLog, position: u64, term: &LogEntry) -> flowlord_storage::Result<Attempted> {
+    // Old beats are removed: that the next number is free doesn't mean that it is the newest.
+    if let Some(next) = log.next_after(position).await? {
+        return Ok(Attempted::Behind(next));
+    }
+    if log.append(position + 1, term).await? != AppendOutcome::Done {
+        return Ok(Attempted::Lost);
+    }
+    // A process that stood still before it wrote may have hit a number that was removed meanwhile.
+    match log.next_after(position + 1).await? {
+        Some(next) => Ok(Attempted::Behind(next)),
+        None => Ok(Attempted::Leads),
+    }
+}
+
+/// The entries after this number without a gap, and the segments that they name.
+async fn read_batch(
+    log: &PlaceLog,
+    after: u64,
+    most: usize,
+    fetches: bool,
+) -> flowlord_storage::Result<VecDeque<FetchedEntry>> {
+    let entries = read_entries(log, after, most).await?;
+    if !fetches {
+        return Ok(entries.into_iter().map(|(number, entry)| FetchedEntry { number, entry, segment: None }).collect());
+    }
+    let (mut bytes, mut few) = (0, Vec::new());
+    for (number, entry) in entries {
+        bytes += segment_bytes(&entry);
+        if bytes > MAX_BATCH_BYTES && !few.is_empty() {
+            break;
+        }
+        few.push((number, entry));
+    }
+    let fetched = few.into_iter().map(|(number, entry)| async move {
+        let segment = fetch_segment(&log.store, &entry).await?;
+        Ok(FetchedEntry { number, entry, segment })
+    });
+    stream::iter(fetched).buffered(most).try_collect().await
+}
+
+/// The entries after this number without a gap.
+async fn read_entries(log: &PlaceLog, after: u64, most: usize) -> flowlord_storage::Result<Vec<(u64, LogEntry)>> {
+    let numbers = (after + 1..).take(most).map(|number| async move { Ok((number, log.read(number).await?)) });
+    let mut read = stream::iter(numbers).buffered(most);
+    let mut entries = Vec::new();
+    while let Some((number, Some(entry))) = read.try_next().await? {
+        entries.push((number, entry));
+    }
+    Ok(entries)
+}
+
+fn segment_bytes(entry: &LogEntry) -> u64 {
+    match entry.content {
+        EntryContent::Segment { bytes, .. } => bytes,
+        _ => 0,
+    }
+}
+
+/// None where an entry names none, and where it isn't there.
+async fn fetch_segment(store: &FileStorage, entry: &LogEntry) -> flowlord_storage::Result<Option<Bytes>> {
+    let EntryContent::Segment { path, .. } = &entry.content else { return Ok(None) };
+    match store.get(path, MAX_SEGMENT_BYTES).await {
+        Ok(content) => Ok(Some(content.bytes)),
+        Err(flowlord_storage::Error::NotFound { .. }) => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+handlers!(Follower {
+    async ListNodes => list_nodes,
+    ReadCluster => read_state,
+    StopFollowing => stop_following,
+});
+
+actor!(Follower { kit: deps.kit, mailbox: 1024, start: poll_log });

@@ -1,0 +1,29 @@
+//! The cluster's log, and the replica of each node: the leader's appends to it, a follower's applies it.
+//!
+//! The log is a row of numbered entries in the backup's place, each written once and only where none is. Who writes the
+//! next number leads; so an entry is a segment to apply, a sign of life, and a fence against a former leader, all in
+//! one. A follower that hears nothing for [`TAKEOVER_SILENCE`] writes the next number itself.
+//!
+//! [`TAKEOVER_SILENCE`]: flowlord_messages::cluster::TAKEOVER_SILENCE
+
+mod entry;
+mod follower;
+mod join;
+mod leader;
+#[cfg(test)]
+mod model_tests;
+mod node_file;
+mod place_log;
+mod registry;
+mod role_switch;
+mod stand_in;
+#[cfg(test)]
+mod tests;
+
+pub use follower::{Follower, FollowerConfig, FollowerDeps};
+pub use join::{JoinError, JoinedRole, LastEntry, Lead, NodeIdentity, OwnDatabase, join};
+pub use leader::{Leader, LeaderConfig, LeaderDeps};
+pub use node_file::NodeFile;
+pub use place_log::PlaceLog;
+pub use role_switch::{RoleChange, RoleSwitch};
+pub use stand_in::StandIn;

@@ -1,0 +1,210 @@
+//! The log in the backup's place: numbered files, each created once.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use flowlord_messages::changelog::LogPoint;
+use flowlord_storage::{Error, FileStorage, MAX_OBJECTS, Result};
+use futures_util::{StreamExt as _, stream};
+
+use crate::entry::{EntryContent, LogEntry, chain_text};
+
+const ENTRIES: &str = "cluster/log";
+
+/// The numbers of all entries that begin a term, one small file each: those entries are never removed.
+const TERMS: &str = "cluster/terms";
+
+/// So many entries are in one folder: a listing of all would be long.
+const FOLDER_ENTRIES: u64 = 1_000;
+
+const MAX_ENTRY_BYTES: u64 = 64 * 1024;
+
+/// How many files are read or removed at the same time.
+const AT_ONCE: usize = 16;
+
+#[derive(Debug, Clone)]
+pub struct PlaceLog {
+    pub(crate) store: FileStorage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AppendOutcome {
+    Done,
+    /// The number is another entry's.
+    Taken(LogEntry),
+}
+
+/// A segment that an entry names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedSegment {
+    digest: String,
+    chain: String,
+    upto: i64,
+}
+
+impl NamedSegment {
+    /// Whether a database that holds its log up to `point` holds it.
+    pub(crate) fn is_within(&self, point: LogPoint) -> bool {
+        self.chain == chain_text(point.chain) && self.upto <= point.position
+    }
+}
+
+impl PlaceLog {
+    /// The log in a backup's place. Nothing is asked of it yet.
+    pub fn new(store: FileStorage) -> Self {
+        Self { store }
+    }
+
+    /// Whether there is a log at all.
+    ///
+    /// # Errors
+    /// The place can't be read.
+    pub async fn has_entries(&self) -> Result<bool> {
+        Ok(!self.folders().await?.is_empty())
+    }
+
+    /// Writes an entry where there is none of its number. Done again after an error, it is done once.
+    pub(crate) async fn append(&self, number: u64, entry: &LogEntry) -> Result<AppendOutcome> {
+        if matches!(entry.content, EntryContent::Term { .. }) {
+            // Before the entry: one that is missing here might be removed, and a former leader would find its number free.
+            self.store.put(&format!("{TERMS}/{number:016}"), entry.node.clone()).await?;
+        }
+        let bytes = serde_json::to_vec(entry).unwrap_or_default();
+        if self.store.create(&entry_path(number), bytes).await? {
+            return Ok(AppendOutcome::Done);
+        }
+        match self.read(number).await? {
+            // A try before this one, whose answer was lost.
+            Some(found) if found == *entry => Ok(AppendOutcome::Done),
+            Some(found) => Ok(AppendOutcome::Taken(found)),
+            None => Err(Error::NotFound { at: entry_path(number) }),
+        }
+    }
+
+    pub(crate) async fn read(&self, number: u64) -> Result<Option<LogEntry>> {
+        let path = entry_path(number);
+        let content = match self.store.get(&path, MAX_ENTRY_BYTES).await {
+            Err(Error::NotFound { .. }) => return Ok(None),
+            content => content?,
+        };
+        serde_json::from_slice(&content.bytes).map(Some).map_err(|err| unreadable_entry(&path, &err))
+    }
+
+    /// The number of the newest entry; 0 where there is none.
+    pub(crate) async fn tip(&self) -> Result<u64> {
+        // The newest folder may have been made for an entry that isn't there yet.
+        for folder in self.folders().await?.into_iter().rev() {
+            if let Some(newest) = self.numbers_in(folder).await?.last() {
+                return Ok(*newest);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Whether the place refuses to write a file a second time, on which all depends.
+    ///
+    /// # Errors
+    /// The place can't be read or written.
+    pub async fn keeps_first(&self, probe: &str) -> Result<bool> {
+        let path = format!("cluster/probes/{probe}");
+        let (first, second) = (self.store.create(&path, "first").await?, self.store.create(&path, "second").await?);
+        let found = self.store.get(&path, MAX_ENTRY_BYTES).await?;
+        self.store.remove(&path).await?;
+        Ok(first && !second && found.bytes == "first")
+    }
+
+    /// The first number after this one that there is an entry of.
+    pub(crate) async fn next_after(&self, number: u64) -> Result<Option<u64>> {
+        for folder in self.folders().await?.into_iter().filter(|folder| *folder >= folder_of(number + 1)) {
+            let numbers = self.numbers_in(folder).await?;
+            if let Some(next) = numbers.into_iter().find(|next| *next > number) {
+                return Ok(Some(next));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The SHA-256 of every segment that entries after this number name: others in the place are of former leaders, who
+    /// lost their lead before these counted. None where there is no log.
+    ///
+    /// # Errors
+    /// The place can't be read.
+    pub async fn segments_after(&self, number: u64) -> Result<Option<HashSet<String>>> {
+        if !self.has_entries().await? {
+            return Ok(None);
+        }
+        Ok(Some(self.named_segments(number).await?.into_iter().map(|segment| segment.digest).collect()))
+    }
+
+    /// The segments that entries after this number name.
+    pub(crate) async fn named_segments(&self, number: u64) -> Result<Vec<NamedSegment>> {
+        let mut named = Vec::new();
+        for folder in self.folders().await?.into_iter().filter(|folder| *folder >= folder_of(number + 1)) {
+            let numbers = self.numbers_in(folder).await?;
+            let later = numbers.iter().filter(|later| **later > number);
+            let mut read = stream::iter(later.map(|later| self.read(*later))).buffered(AT_ONCE);
+            while let Some(entry) = read.next().await {
+                if let Some(LogEntry { content: EntryContent::Segment { digest, chain, upto, .. }, .. }) = entry? {
+                    named.push(NamedSegment { digest, chain, upto });
+                }
+            }
+        }
+        Ok(named)
+    }
+
+    /// Removes entries that were all written before `before`, but for those that begin a term.
+    pub(crate) async fn forget(&self, before: DateTime<Utc>) -> Result<()> {
+        let terms: Vec<u64> = self.numbers_of(TERMS).await?;
+        let folders = self.folders().await?;
+        // Never the newest: what is read next is there.
+        for folder in folders.iter().rev().skip(2).rev() {
+            let numbers = self.numbers_in(*folder).await?;
+            let others: Vec<_> = numbers.iter().filter(|number| !terms.contains(number)).copied().collect();
+            let Some(last) = others.last() else { continue };
+            if self.read(*last).await?.is_none_or(|entry| entry.at >= before) {
+                return Ok(());
+            }
+            self.remove(&others).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn remove(&self, numbers: &[u64]) -> Result<()> {
+        let paths: Vec<_> = numbers.iter().map(|number| entry_path(*number)).collect();
+        let mut removed = stream::iter(paths.iter().map(|path| self.store.remove(path))).buffer_unordered(AT_ONCE);
+        while let Some(removed) = removed.next().await {
+            removed?;
+        }
+        Ok(())
+    }
+
+    async fn folders(&self) -> Result<Vec<u64>> {
+        let folders = self.store.list_level(ENTRIES, MAX_OBJECTS).await?.folders;
+        Ok(folders.iter().filter_map(|folder| folder.parse().ok()).collect())
+    }
+
+    async fn numbers_in(&self, folder: u64) -> Result<Vec<u64>> {
+        self.numbers_of(&folder_path(folder)).await
+    }
+
+    async fn numbers_of(&self, path: &str) -> Result<Vec<u64>> {
+        let files = self.store.list_level(path, MAX_OBJECTS).await?.files;
+        Ok(files.iter().filter_map(|file| file.path.trim_end_matches(".json").parse().ok()).collect())
+    }
+}
+
+fn folder_of(number: u64) -> u64 {
+    number / FOLDER_ENTRIES
+}
+
+fn folder_path(folder: u64) -> String {
+    format!("{ENTRIES}/{folder:013}")
+}
+
+fn entry_path(number: u64) -> String {
+    format!("{}/{number:016}.json", folder_path(folder_of(number)))
+}
+
+fn unreadable_entry(path: &str, err: &serde_json::Error) -> Error {
+    Error::Location(format!("{path} isn't an entry of a cluster's log ({err}): a newer program may have written it"))
+}
