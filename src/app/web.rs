@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use actix::{Addr, ArbiterHandle};
 use flowlord_kernel::{Ping, Port};
 use flowlord_messages::clients::{
-    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DispatchClient, FilesClient, IngestClient,
-    NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DispatchClient, FilesClient,
+    IngestClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
 };
+use flowlord_messages::cluster::ClusterState;
 use flowlord_web_core::auth::AccessRules;
 use flowlord_web_core::context::{Config, Deps, HistoryPolicy, WebLimits};
 use flowlord_web_server::WebActor;
@@ -48,6 +49,7 @@ impl AppWiring<'_> {
                 proxies: self.config.auth.trusted_proxies.clone(),
             },
             metrics: self.metrics.clone(),
+            cluster: ClusterState::default(),
         };
         let environment = self.environment;
         let deps = Deps {
@@ -67,6 +69,7 @@ impl AppWiring<'_> {
             retention: RetentionClient::connect("retention", &below.retention, environment),
             backload: BackloadClient::connect("backload", &below.backload, environment),
             files: FilesClient::connect("files", &below.files, environment),
+            cluster: ClusterClient::unconnected(),
             pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
         };
         Ok(WebActor::start_on(on, listener, config, deps)?)

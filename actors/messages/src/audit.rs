@@ -18,6 +18,8 @@ named_enum! {
         Cancel = "cancel",
         /// Tasks are created by hand.
         Create = "create",
+        /// Another node of the cluster is to lead.
+        HandOver = "handover",
         /// A message goes to Slack.
         Notify = "notify",
         /// A phase starts nothing new.

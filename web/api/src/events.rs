@@ -12,6 +12,7 @@ use crate::prelude::*;
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/events", Role::Viewer, events)
+            .local()
             .about("service", "Live events")
             .says(
                 "Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. \

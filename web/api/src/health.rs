@@ -1,6 +1,7 @@
 //! Whether the service is alive, and whether it can do its work.
 
 use flowlord_messages::changelog::{ReadShippingState, ShippingState};
+use flowlord_messages::cluster::NodeRole;
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
 use flowlord_web_core::route::{ANYONE, RouteClass};
 use flowlord_web_core::use_cases::health::ping_actors;
@@ -9,7 +10,7 @@ use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
     let actors = json!({"db": {"status": "ok", "restarts": 0}});
-    let ready_example = json!({"status": "ready", "actors": actors, "backup": null});
+    let ready_example = json!({"status": "ready", "actors": actors, "backup": null, "cluster": null});
     // Probes and load balancers have no token.
     vec![
         Route::get("/healthz", ANYONE, alive)
@@ -47,6 +48,18 @@ pub(crate) struct ReadyAnswer {
     /// Null where there is no backup place.
     #[schema(required)]
     backup: Option<BackupDetail>,
+    /// Null where there is no cluster.
+    #[schema(required)]
+    cluster: Option<ClusterRole>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ClusterRole {
+    #[schema(schema_with = limits::named::<NodeRole>)]
+    role: &'static str,
+    /// By how much this node's database is behind; null while that isn't known.
+    #[schema(required)]
+    lag_seconds: Option<f64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -107,7 +120,12 @@ async fn ready(context: ContextRef) -> Answer {
         let problem = Problem::new(Code::NotReady, each.join("; "));
         return Err(problem.with("actors", actors));
     }
-    json(StatusCode::OK, &ReadyAnswer { status: "ready", actors, backup })
+    json(StatusCode::OK, &ReadyAnswer { status: "ready", actors, backup, cluster: cluster_role(&context) })
+}
+
+fn cluster_role(context: &WebContext) -> Option<ClusterRole> {
+    let state = context.cluster.of_cluster()?;
+    Some(ClusterRole { role: state.role.as_str(), lag_seconds: state.lag_seconds(context.deps.kit.now()) })
 }
 
 /// None where there is no backup place.

@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod backload;
 mod chains;
+mod cluster;
 mod conventions;
 mod events;
 mod files;
@@ -48,6 +49,7 @@ pub fn routes() -> Vec<Route> {
         events::routes,
         audit::routes,
         snapshots::routes,
+        cluster::routes,
         tokens::routes,
         health::routes,
         metrics::routes,

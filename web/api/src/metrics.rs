@@ -3,6 +3,7 @@
 use flowlord_domain::escalation::EscalationPolicy;
 use flowlord_messages::alerts::ReadEscalations;
 use flowlord_messages::changelog::ReadShippingState;
+use flowlord_messages::cluster::{ClusterState, NodeRole};
 use flowlord_messages::schedule::ReadNextRuns;
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
 use flowlord_messages::stats::{QueueBacklog, ReadBacklog};
@@ -61,6 +62,9 @@ async fn metrics(context: ContextRef) -> Answer {
         gauge!("flowlord_actor_up", "actor" => name.clone()).set(up);
         gauge!("flowlord_actor_restarts", "actor" => name.clone()).set(actor["restarts"].as_f64().unwrap_or_default());
     }
+    if let Some(state) = context.cluster.of_cluster() {
+        show_cluster(&state, now);
+    }
     gauge!("flowlord_uptime_seconds").set(seconds(now - context.config.started_at));
     let text = (context.config.metrics.0)();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -99,6 +103,16 @@ fn show_backup(backup: &BackupState, now: DateTime<Utc>) {
         gauge!("flowlord_snapshot_size_bytes").set(number(newest.bytes));
     }
     gauge!("flowlord_snapshot_failing").set(if backup.problem.is_some() { 1.0 } else { 0.0 });
+}
+
+fn show_cluster(state: &ClusterState, now: DateTime<Utc>) {
+    // A leader that couldn't renew its lead acknowledges nothing, and another may lead.
+    let leads = state.role == NodeRole::Leader && state.leader.is_some();
+    gauge!("flowlord_cluster_leader").set(if leads { 1.0 } else { 0.0 });
+    gauge!("flowlord_cluster_term").set(number(state.term));
+    gauge!("flowlord_cluster_applied").set(number(state.applied));
+    // Not known, it is no figure: the last one would look like a node that keeps up.
+    gauge!("flowlord_cluster_lag_seconds").set(state.lag_seconds(now).unwrap_or(f64::NAN));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure to show")]

@@ -10,18 +10,22 @@ use actix_web::{HttpRequest, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, Code, Locked, Ping, Port};
 use flowlord_messages::clients::{
-    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter, DispatchClient,
-    FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DatabaseReader, DatabaseWriter,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient,
+    ShipperClient,
 };
+use flowlord_messages::cluster::ClusterState;
 
 use crate::auth::access::AccessRules;
 use crate::auth::failures::TokenFailures;
 use crate::auth::tokens::TokenRegistry;
 use crate::base_path::BasePath;
+use crate::cluster::ClusterStatus;
 use crate::connections::ConnectionCount;
 use crate::hosts::OwnHosts;
 use crate::live_events::EventHub;
 use crate::long_poll_limit::LongPolls;
+use crate::own_writes::OwnWrites;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;
 use crate::route::RouteTable;
@@ -62,6 +66,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Everything counted so far, as Prometheus reads it.
     pub metrics: MetricsWriter,
+    /// How the cluster is at the start.
+    pub cluster: ClusterState,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +99,7 @@ pub struct Deps {
     pub retention: RetentionClient,
     pub backload: BackloadClient,
     pub files: FilesClient,
+    pub cluster: ClusterClient,
     /// Every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
 }
@@ -118,6 +125,8 @@ pub struct WebContext {
     pub connections: ConnectionCount,
     pub long_polls: LongPolls,
     pub sizes: TableSizes,
+    pub cluster: ClusterStatus,
+    pub own_writes: OwnWrites,
     stopping: AtomicBool,
     /// Topics that `/metrics` ever showed.
     topics: Locked<BTreeSet<String>>,
@@ -137,6 +146,8 @@ impl WebContext {
             connections: ConnectionCount::default(),
             long_polls: LongPolls::default(),
             sizes: TableSizes::default(),
+            cluster: ClusterStatus::new(config.cluster.clone()),
+            own_writes: OwnWrites::default(),
             stopping: AtomicBool::default(),
             topics: Locked::default(),
             config,

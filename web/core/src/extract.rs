@@ -87,6 +87,11 @@ pub async fn slack_body(request: &HttpRequest, payload: Payload) -> Result<Bytes
     read_body(request, payload, MAX_BODY).await
 }
 
+/// Reads the body of a request that another node answers.
+pub async fn forwarded_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    read_body(request, payload, MAX_RESULTS).await
+}
+
 fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
     // A small body that unpacks to a large one would get round every limit.
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING)

@@ -121,7 +121,7 @@ impl ResponseError for Problem {
 }
 
 impl Problem {
-    /// The answer to the request of this id.
+    /// The answer to the request of this id; its code is among its extensions, for what goes round handlers.
     pub fn answer(&self, request_id: Option<&HeaderValue>, base: &BasePath) -> HttpResponse<BoxBody> {
         let document = ProblemDocument {
             r#type: base.at(DOCS) + self.code.as_str(),
@@ -148,6 +148,7 @@ impl Problem {
         if self.hang_up {
             answer.insert_header((CONNECTION, HeaderValue::from_static("close"))).force_close();
         }
+        answer.extensions_mut().insert(self.code);
         answer.body(serde_json::to_vec(&document).unwrap_or_default())
     }
 }

@@ -112,6 +112,8 @@ pub struct Route {
     pub audited: Option<AuditedAction>,
     /// Whether it waits on purpose, so that its time says nothing.
     pub is_long_poll: bool,
+    /// Whether it tells of this node, or of what all nodes have: then a follower answers it, too.
+    is_local: bool,
     /// What the OpenAPI document says; pages have none.
     pub(crate) operation: Option<Operation>,
     // Made anew for each thread that answers: actix-web shares no handler between threads.
@@ -138,6 +140,7 @@ impl Route {
             class: RouteClass::default(),
             audited: None,
             is_long_poll: false,
+            is_local: false,
             operation: None,
             handler: Box::new(move || {
                 let takes = guard::fn_guard(|request| methods.contains(&request.head().method));
@@ -178,6 +181,16 @@ impl Route {
 
     pub fn long_poll(self) -> Self {
         Self { is_long_poll: true, ..self }
+    }
+
+    /// Every node answers it by itself, whatever its class.
+    pub fn local(self) -> Self {
+        Self { is_local: true, ..self }
+    }
+
+    /// Whether a node that doesn't lead its cluster answers it.
+    pub fn is_for_followers(&self) -> bool {
+        self.is_local || matches!(self.class, RouteClass::View | RouteClass::Watch)
     }
 
     /// Who carries it out stands in the audit log, with this action.

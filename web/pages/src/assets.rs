@@ -12,7 +12,7 @@ use flowlord_web_core::route::ANYONE;
 use crate::prelude::*;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/assets/{build}/{name:.*}", ANYONE, asset)]
+    vec![Route::get("/assets/{build}/{name:.*}", ANYONE, asset).local()]
 }
 
 /// A file, compressed when the program was built.

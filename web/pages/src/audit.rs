@@ -72,8 +72,8 @@ async fn audit_page(context: &WebContext, request: &HttpRequest) -> Result<Audit
         // A page of a long search may be empty while the next one is not.
         _ => None,
     };
-    let found = layout.read("the changes", found).unwrap_or_default();
-    let tokens = layout.read("the tokens", tokens).unwrap_or_default();
+    let found = layout.read("the changes", found)?.unwrap_or_default();
+    let tokens = layout.read("the tokens", tokens)?.unwrap_or_default();
     Ok(AuditPage {
         layout,
         shown,

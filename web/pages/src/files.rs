@@ -71,7 +71,7 @@ async fn files_page(context: &WebContext, request: &HttpRequest) -> Result<Files
         PageLayout::live(context, request, NavigationSection::Files).with_picker(context, &link, shown),
         context.deps.view_reader.call(ListFileEvents { from, to, after: None, limit: MOST + 1 }),
     );
-    let mut found = layout.read("the files", found).unwrap_or_default();
+    let mut found = layout.read("the files", found)?.unwrap_or_default();
     let capped = found.len() > MOST;
     found.truncate(MOST);
     // The figures count the whole day, so they come before the filter.

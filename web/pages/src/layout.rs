@@ -2,6 +2,7 @@
 
 use actix_web::http::Method;
 use flowlord_kernel::Error;
+use flowlord_messages::cluster::NodeRole;
 use flowlord_messages::stats::ReadDayMarks;
 use flowlord_web_core::auth::{COOKIE, role};
 
@@ -56,6 +57,8 @@ pub(crate) struct PageLayout {
     pub(crate) host: String,
     pub(crate) up: String,
     pub(crate) now: ShownTime,
+    /// From which node, where that is a follower, and how far behind it is.
+    pub(crate) read_from: Option<String>,
     /// Whether this browser logged in, and so can log out.
     pub(crate) logged_in: bool,
     /// Where the events come from, where anything on the page changes by itself.
@@ -88,6 +91,7 @@ impl PageLayout {
             host: context.config.host.clone(),
             up: long(now - context.config.started_at),
             now: ShownTime::date_and_time(now),
+            read_from: follower_text(context, now),
             logged_in: request.cookie(COOKIE).is_some(),
             events: None,
         }
@@ -119,9 +123,23 @@ impl PageLayout {
         Self { events: Some(events.href()), ..Self::new(context, request, section) }
     }
 
-    /// What could be read of a part of the page; else nothing, and a line that says so.
-    pub(crate) fn read<T>(&mut self, what: &str, answer: Result<T, Error>) -> Option<T> {
-        answer.map_err(|err| self.unread.push(format!("{what} can't be shown now: {}", err.detail))).ok()
+    /// What could be read of a part of the page; else nothing, and a line that says so. A part that only the leader of
+    /// the cluster has is no part to leave out: the leader answers the whole page.
+    pub(crate) fn read<T>(&mut self, what: &str, answer: Result<T, Error>) -> Result<Option<T>, Problem> {
+        match answer {
+            Err(err) if err.code == Code::NotLeader => Err(err.into()),
+            answer => Ok(self.read_here(what, answer)),
+        }
+    }
+
+    /// The same of a page that is about this node, which leaves out what only the leader has.
+    pub(crate) fn read_here<T>(&mut self, what: &str, answer: Result<T, Error>) -> Option<T> {
+        let unread = |err: Error| {
+            if err.code != Code::NotLeader {
+                self.unread.push(format!("{what} can't be shown now: {}", err.detail));
+            }
+        };
+        answer.map_err(unread).ok()
     }
 
     pub(crate) fn asset(&self, name: &str) -> String {
@@ -131,6 +149,13 @@ impl PageLayout {
     pub(crate) fn scripts(&self) -> impl Iterator<Item = String> {
         assets::scripts()
     }
+}
+
+fn follower_text(context: &WebContext, now: DateTime<Utc>) -> Option<String> {
+    let state = context.cluster.of_cluster().filter(|state| state.role == NodeRole::Follower)?;
+    let node = state.node.as_ref().map_or("", |node| &node.node);
+    let lag = state.lag_seconds(now).map(|lag| format!(", {lag:.1} s behind"));
+    Some(format!("read from follower {node}{}", lag.unwrap_or_default()))
 }
 
 fn href_on_day(path: &'static str, date: Option<NaiveDate>) -> String {

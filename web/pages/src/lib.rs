@@ -141,6 +141,7 @@ pub fn tell(context: &WebContext, request: &HttpRequest, problem: Problem) -> An
     };
     let mut answer = html(&page)?;
     *answer.status_mut() = problem.status_code();
+    answer.extensions_mut().insert(code);
     if let Some(seconds) = code.retry_after() {
         answer.headers_mut().insert(actix_web::http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }

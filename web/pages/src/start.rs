@@ -56,11 +56,11 @@ async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<Start
         deps.library.call(ReadLoadedWorkflows),
         deps.alerts.call(ReadEscalations),
     );
-    let stats = layout.read("the totals", stats);
-    let tasks = layout.read("the tasks", tasks).unwrap_or_default();
-    let alerts = layout.read("the alerts", alerts).unwrap_or_default();
-    let current = layout.read("the workflows", current);
-    let ladders = layout.read("the incidents", ladders).unwrap_or_default();
+    let stats = layout.read("the totals", stats)?;
+    let tasks = layout.read("the tasks", tasks)?.unwrap_or_default();
+    let alerts = layout.read("the alerts", alerts)?.unwrap_or_default();
+    let current = layout.read("the workflows", current)?;
+    let ladders = layout.read("the incidents", ladders)?.unwrap_or_default();
     let tasks_link = PageLink::to("/web/task").with("date", &shown.date);
     Ok(StartPage {
         layout,

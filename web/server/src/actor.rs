@@ -10,6 +10,7 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
+use flowlord_messages::cluster::{ClusterChanged, NodeRole};
 use flowlord_messages::events::{DatabaseChanged, SnapshotsChanged};
 use flowlord_web_core::connections::ConnectionCount;
 use flowlord_web_core::context::{Config, ContextRef, Deps, WebContext};
@@ -163,6 +164,17 @@ impl WebActor {
         self.tell_soon(ctx);
     }
 
+    fn note_cluster(&mut self, ClusterChanged(state): ClusterChanged, ctx: &mut Context<Self>) {
+        let (role, applied) = (state.role, state.applied);
+        let before = self.context.cluster.replace(state);
+        if before.role != role {
+            // Changes are told in another way from now on: those who look on begin anew.
+            self.context.hub.break_off();
+        } else if role == NodeRole::Follower && before.applied != applied {
+            self.tell_soon(ctx);
+        }
+    }
+
     fn start_serving(&mut self, ctx: &mut Context<Self>) {
         match self.bound.take() {
             Some(server) => self.run_server(server),
@@ -192,6 +204,7 @@ handlers!(WebActor {
     async StopWeb => stop_serving,
     DatabaseChanged => note_change,
     SnapshotsChanged => note_snapshots,
+    ClusterChanged => note_cluster,
 });
 
 actor!(WebActor { kit: context.deps.kit, mailbox: 64, start: start_serving, wake: tell_now(now) });

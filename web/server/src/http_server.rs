@@ -22,7 +22,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::app::app;
 use crate::middleware::base_path::without_base;
-use crate::middleware::view_pool::{ViewPool, hand_over};
+use crate::middleware::forward::answer_or_forward;
+use crate::middleware::view_pool::ViewPool;
 use crate::socket::HttpSocket;
 
 /// Headers must have come by then.
@@ -122,7 +123,8 @@ impl ServedApp {
     {
         let (connections, stopping) = (self.context.connections.clone(), Arc::clone(&self.stopping));
         let has_base = Condition::new(!self.context.base.is_root(), from_fn(without_base));
-        let app = app(self.context.clone()).app_data(self.view_pool.clone()).wrap(from_fn(hand_over)).wrap(has_base);
+        let app =
+            app(self.context.clone()).app_data(self.view_pool.clone()).wrap(from_fn(answer_or_forward)).wrap(has_base);
         HttpService::build()
             .graceful_shutdown_signal(move || stopping())
             .keep_alive(KEEP_ALIVE)

@@ -20,6 +20,10 @@ use serde_json::json;
 
 /// Takes what changed, reads it and tells it.
 pub(crate) async fn tell_changes(context: &WebContext, snapshots: bool) {
+    if context.cluster.is_follower() {
+        // What it applied names no rows.
+        return context.hub.tell(vec![LiveEvent::new(EventKind::Reset, &json!({}))]);
+    }
     let told = async {
         let changes = context.deps.writer.call(TakeChanges).await?;
         read_news(context, changes, context.deps.kit.now()).await

@@ -70,7 +70,7 @@ pub struct Operation {
 
 /// What any request may be answered that needs a token.
 const GUARDED: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::ForbiddenOrigin, Code::TooManyAttempts];
-const ASKS: &[Code] = &[Code::Internal, Code::Busy, Code::Timeout, Code::Stopping, Code::Storage];
+const ASKS: &[Code] = &[Code::Internal, Code::Busy, Code::Timeout, Code::Stopping, Code::NotLeader, Code::Storage];
 
 impl Operation {
     pub(crate) fn new(pattern: &str, role: RequiredRole) -> Self {

@@ -12,8 +12,10 @@ pub async fn subscribe(context: &WebContext, after: Option<&str>) -> Result<Subs
     if !context.hub.is_watched(now) {
         // Before the question below: a hint that came in between would be passed over.
         context.hub.begin(now);
-        // The owner tells of changes only once until they are taken.
-        if let Err(error) = context.deps.writer.call(TakeChanges).await {
+        // The owner tells of changes only once until they are taken. A follower's tells of none.
+        if !context.cluster.is_follower()
+            && let Err(error) = context.deps.writer.call(TakeChanges).await
+        {
             // Nobody would take them: the next one to look on has to.
             context.hub.stop_watching();
             return Err(error.into());

@@ -2,6 +2,7 @@
 
 pub mod audit_log;
 pub mod backloads;
+pub mod cluster;
 pub mod health;
 pub mod live_events;
 pub mod tasks;

@@ -1,5 +1,7 @@
 //! What this service is: version, files, database, actors, snapshots, alert ladder, tokens.
 
+mod cluster;
+
 use flowlord_domain::duration::print_duration;
 use flowlord_messages::alerts::{EscalationStatus, ReadEscalations};
 use flowlord_messages::database::{DatabaseFacts, ReadDatabase, TableSize};
@@ -8,8 +10,11 @@ use flowlord_messages::stats::ReadBacklog;
 use flowlord_messages::tokens::{ReadTokens, StoredToken};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_web_core::auth::role;
+use flowlord_web_core::use_cases::cluster::list_nodes;
 use flowlord_web_core::use_cases::health::ping_actors;
 use serde_json::Value;
+
+use cluster::ClusterPanel;
 
 use super::layout::{NavigationSection, PageLayout};
 use super::parts::grouped;
@@ -25,9 +30,13 @@ pub(crate) fn routes() -> Vec<Route> {
 #[template(path = "about.html")]
 struct AboutPage {
     layout: PageLayout,
+    /// Then the leader's page has the parts that are missing here.
+    is_follower: bool,
     service: Vec<FactLine>,
     /// Whether notifications go to Slack.
     slack: bool,
+    /// None where there is no cluster.
+    cluster: Option<ClusterPanel>,
     started: ShownTime,
     workflows: Option<LoadedWorkflows>,
     database: Vec<FactLine>,
@@ -65,21 +74,24 @@ async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<About
     // Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
     let deps = &context.deps;
     let may_see_tokens = role(context, request).is_some_and(|role| role.covers_role(Role::Admin));
-    let (database, workflows, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
+    let state = context.cluster.state();
+    let (database, workflows, backlog, ladders, snapshots, nodes, (_, actors)) = tokio::join!(
         deps.view_reader.call(ReadDatabase),
         deps.library.call(ReadLoadedWorkflows),
         deps.view_reader.call(ReadBacklog),
         deps.alerts.call(ReadEscalations),
         deps.backup.call(ListSnapshots),
+        list_nodes(context, &state),
         ping_actors(context),
     );
-    let database = layout.read("the database", database);
-    let workflows = layout.read("the workflows", workflows);
-    let backlog = layout.read("the backlog", backlog);
-    let ladders = layout.read("the escalation policies", ladders).unwrap_or_default();
-    let snapshots = layout.read("the snapshots", snapshots).unwrap_or_default();
+    let database = layout.read_here("the database", database);
+    let workflows = layout.read_here("the workflows", workflows);
+    let backlog = layout.read_here("the backlog", backlog);
+    let ladders = layout.read_here("the escalation policies", ladders).unwrap_or_default();
+    let snapshots = layout.read_here("the snapshots", snapshots).unwrap_or_default();
+    let cluster = ClusterPanel::new(context, &state, nodes, &mut layout);
     let tokens = match may_see_tokens {
-        true => layout.read("the tokens", deps.reader.call(ReadTokens).await),
+        true => layout.read_here("the tokens", deps.reader.call(ReadTokens).await),
         false => None,
     };
     let tables = database.as_ref().map(|facts| facts.tables.clone()).unwrap_or_default();
@@ -94,8 +106,10 @@ async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<About
     }
     Ok(AboutPage {
         layout,
+        is_follower: context.cluster.is_follower(),
         service,
         slack: context.config.slack,
+        cluster,
         started: ShownTime::full(context.config.started_at),
         workflows,
         database: database.map(|facts| database_facts(context, &facts)).unwrap_or_default(),

@@ -100,12 +100,12 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
         context.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
         context.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
     );
-    let mut found = layout.read("the alerts", found).unwrap_or_default();
-    let ladders = layout.read("the incidents", ladders).unwrap_or_default();
-    let incidents = layout.read("the notifications", incidents).unwrap_or_default();
-    let silences = layout.read("the silences", silences).unwrap_or_default();
+    let mut found = layout.read("the alerts", found)?.unwrap_or_default();
+    let ladders = layout.read("the incidents", ladders)?.unwrap_or_default();
+    let incidents = layout.read("the notifications", incidents)?.unwrap_or_default();
+    let silences = layout.read("the silences", silences)?.unwrap_or_default();
     // After the ladders: they say which incidents are open.
-    let routes = AlertRoute::all(context, ladders, now, &mut layout).await;
+    let routes = AlertRoute::all(context, ladders, now, &mut layout).await?;
     let capped = found.len() > MOST;
     found.truncate(MOST);
     // Before the filter: a card leads to its alerts also from those of another.

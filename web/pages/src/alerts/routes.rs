@@ -5,6 +5,7 @@ use flowlord_messages::alerts::{
     CountNotifications, DEFAULT_ROUTE, EscalationStatus, MAX_COUNTED_STEPS, NotificationCounts,
 };
 use flowlord_web_core::context::WebContext;
+use flowlord_web_core::problem::Problem;
 
 use crate::layout::PageLayout;
 use crate::parts::{LongText, grouped};
@@ -34,14 +35,14 @@ impl AlertRoute {
         ladders: Vec<EscalationStatus>,
         now: DateTime<Utc>,
         layout: &mut PageLayout,
-    ) -> Vec<Self> {
+    ) -> Result<Vec<Self>, Problem> {
         let incidents: Vec<_> =
             ladders.iter().filter_map(|ladder| Some((ladder.route.clone(), ladder.incident_since?))).collect();
         let counted = if incidents.is_empty() {
             Vec::new()
         } else {
             let answer = context.deps.view_reader.call(CountNotifications { incidents }).await;
-            layout.read("the notifications sent", answer).unwrap_or_default()
+            layout.read("the notifications sent", answer)?.unwrap_or_default()
         };
         // They come in the order of the question, which left out the routes without an open incident.
         let mut counted = counted.into_iter();
@@ -52,7 +53,7 @@ impl AlertRoute {
             let is_configured = context.config.slack || ladder.route != DEFAULT_ROUTE;
             routes.push(Self::new(ladder, notifications, is_configured, now));
         }
-        routes
+        Ok(routes)
     }
 
     fn new(

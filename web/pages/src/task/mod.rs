@@ -96,7 +96,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
     let uid = parse_uid(path)?;
     let task = read_task(context, uid).await?;
     let asked = ReadChainStart { id: task.id.clone(), limit: LISTED };
-    let chain = layout.read("the chain", context.deps.view_reader.call(asked).await);
+    let chain = layout.read("the chain", context.deps.view_reader.call(asked).await)?;
     let ChainStart { attempts: mut chain, mut more } = chain.unwrap_or_default();
     // The one that is looked at is listed also where it is one of the others.
     if chain.iter().all(|attempt| attempt.uid != uid) {

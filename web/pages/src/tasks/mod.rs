@@ -83,8 +83,8 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
         context.deps.view_reader.call(ReadDayTotals { day: shown.date }),
         context.deps.view_reader.call(wanted),
     );
-    let stats = layout.read("the totals", stats).unwrap_or_default();
-    let found = layout.read("the tasks", found).unwrap_or_default();
+    let stats = layout.read("the totals", stats)?.unwrap_or_default();
+    let found = layout.read("the tasks", found)?.unwrap_or_default();
     Ok(TasksPage {
         layout,
         shown,

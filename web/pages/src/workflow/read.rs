@@ -65,8 +65,8 @@ pub(super) async fn read(
     );
     // There is no page without the workflows; without the rest there is.
     let current = current?;
-    let times = layout.read("the next runs", times).unwrap_or_default();
-    let paused = layout.read("which phases are paused", paused).unwrap_or_default();
+    let times = layout.read("the next runs", times)?.unwrap_or_default();
+    let paused = layout.read("which phases are paused", paused)?.unwrap_or_default();
     let (keys, more) = scheduled_phases(&current, asked);
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
@@ -78,10 +78,10 @@ pub(super) async fn read(
     Ok(WorkflowData {
         times,
         paused: paused.into_iter().map(|paused| ((paused.workflow, paused.task), paused.since)).collect(),
-        last_day: keys.into_iter().zip(layout.read("the last day", last_day).unwrap_or_default()).collect(),
+        last_day: keys.into_iter().zip(layout.read("the last day", last_day)?.unwrap_or_default()).collect(),
         more,
-        chosen: layout.read("the phase", chosen).flatten(),
-        newest: layout.read("the last tasks", newest).unwrap_or_default(),
+        chosen: layout.read("the phase", chosen)?.flatten(),
+        newest: layout.read("the last tasks", newest)?.unwrap_or_default(),
         current,
     })
 }

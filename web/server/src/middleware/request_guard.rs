@@ -133,7 +133,7 @@ fn refusal_response(
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             answer
         }
-        Code::Forbidden => match flowlord_web_pages::tell(context, request.request(), problem) {
+        Code::Forbidden | Code::NotLeader => match flowlord_web_pages::tell(context, request.request(), problem) {
             Ok(page) => page,
             Err(problem) => problem.answer(Some(id), &context.base),
         },

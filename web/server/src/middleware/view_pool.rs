@@ -94,6 +94,8 @@ struct ViewAnswer {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    /// Of a problem.
+    code: Option<Code>,
 }
 
 pub(crate) async fn hand_over(
@@ -293,9 +295,10 @@ impl ViewRequest {
             Err(err) => err.error_response(),
         };
         let (status, headers) = (answer.status(), listed_headers(answer.headers()));
+        let code = answer.extensions().get::<Code>().copied();
         // All of these are short: what goes on for long isn't handed over.
         let body = to_bytes(answer.into_body()).await.unwrap_or_default();
-        ViewAnswer { status, headers, body }
+        ViewAnswer { status, headers, body, code }
     }
 }
 
@@ -304,6 +307,9 @@ impl ViewAnswer {
         let mut answer = HttpResponse::build(self.status);
         for header in self.headers {
             answer.append_header(header);
+        }
+        if let Some(code) = self.code {
+            answer.extensions_mut().insert(code);
         }
         answer.body(self.body)
     }
@@ -320,7 +326,7 @@ mod tests {
     }
 
     fn seen() -> ViewAnswer {
-        ViewAnswer { status: StatusCode::OK, headers: Vec::new(), body: Bytes::new() }
+        ViewAnswer { status: StatusCode::OK, headers: Vec::new(), body: Bytes::new(), code: None }
     }
 
     fn is_looked_at(method: &Method, path: &str) -> bool {

@@ -9,6 +9,7 @@ use flowlord_domain::Role;
 use flowlord_domain::alert::AlertMatcher;
 use flowlord_kernel::Pong;
 use flowlord_kernel::{Code, Error};
+use flowlord_messages::cluster::NodeRole;
 use flowlord_messages::files::RecordedFile;
 use flowlord_messages::leases::LeaseExtension;
 use flowlord_messages::outbox::DeliveryStatus;
@@ -27,6 +28,7 @@ use flowlord_web_core::openapi::{Operation, SchemaRegistry};
 
 use super::access::{PEER, closed};
 use super::backload::{planning, stored};
+use super::cluster::{nodes, state_of};
 use super::documented::conforms;
 use super::reads::current;
 use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
@@ -87,6 +89,9 @@ pub(super) fn serving() -> Stub {
     stub.enqueue(|_| Ok(1));
     stub.fate(|_| Ok(DeliveryStatus::Arrived));
     stub.ping(|_| Ok(Pong { restarts: 0 }));
+    stub.read_cluster(|_| Ok(state_of(NodeRole::Leader)));
+    stub.nodes(|_| Ok(nodes()));
+    stub.hand_over(|_| Ok(()));
     stub
 }
 
@@ -193,7 +198,11 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
             context.turn_unready();
             send(web::Data::new(context), example(operation)).await
         }
-        below => Stub::failing(below).send(example(operation)).await,
+        below => {
+            let stub = Stub::failing(below);
+            stub.read_cluster(|_| Ok(state_of(NodeRole::Leader)));
+            stub.send(example(operation)).await
+        }
     }
 }
 
@@ -239,6 +248,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         "/api/v1/backload" | "/backload" if topic => r#"{"task":"a b","template":"x","at":"2026-01-01"}"#,
         "/api/v1/backload" | "/backload" => r#"{"task":"a","template":"x","at":"yesterday"}"#,
         "/api/v1/snapshots" => r#"{"to":"relative.db"}"#,
+        "/api/v1/cluster/handover" => return (Some(format!("{}?zzz=1", operation.example_path())), None),
         "/api/v1/tokens" => r#"{"name":"a b","role":"worker"}"#,
         "/api/v1/alerts/ack" => r#"{"by":"a\nb"}"#,
         "/api/v1/silences" => r#"{"for":"4h"}"#,

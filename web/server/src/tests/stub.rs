@@ -25,9 +25,11 @@ use flowlord_messages::backloads::{
 };
 use flowlord_messages::changelog::{ReadShippingState, ShippingState};
 use flowlord_messages::clients::{
-    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter, DispatchClient,
-    FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DatabaseReader, DatabaseWriter,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient,
+    ShipperClient,
 };
+use flowlord_messages::cluster::{ClusterState, HandOver, ListNodes, NodeState, ReadCluster};
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
 use flowlord_messages::events::{DatabaseChanges, TakeChanges};
 use flowlord_messages::files::{
@@ -181,6 +183,9 @@ stub! {
     ping: Ping => Pong;
     record_change: RecordAudit => ();
     changes: ListAuditRecords => AuditRecordPage;
+    read_cluster: ReadCluster => ClusterState;
+    nodes: ListNodes => Vec<NodeState>;
+    hand_over: HandOver => ();
 }
 
 impl Handler<RemoveOldHistory> for Stub {
@@ -218,6 +223,7 @@ pub(crate) fn config() -> Config {
         limits: WebLimits { connections: 100, long_polls: 10 },
         tls: None,
         metrics: MetricsWriter(Arc::new(|| "counted 1\n".to_owned())),
+        cluster: ClusterState::default(),
     }
 }
 
@@ -269,12 +275,18 @@ impl Stub {
             retention: client!(RetentionClient: RemoveOldHistory),
             backload: client!(BackloadClient: PlanBackload, ExecuteBackload, ChangeBackload),
             files: client!(FilesClient: FileArrived, ReadWatchedPlaces),
+            cluster: client!(ClusterClient: HandOver, ListNodes, ReadCluster),
             pings: vec![("db", port!()), ("dispatch", port!())],
         }
     }
 
     pub(crate) fn context(&self) -> ContextRef {
-        web::Data::new(WebContext::new(config(), self.deps(), crate::routes::table()))
+        let context = WebContext::new(config(), self.deps(), crate::routes::table());
+        // Without an answer it is a service on its own.
+        if let Ok(state) = (self.read_cluster.lock().unwrap())(ReadCluster) {
+            context.cluster.replace(state);
+        }
+        web::Data::new(context)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
