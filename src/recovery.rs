@@ -1,7 +1,7 @@
 //! A snapshot takes the place of the database: when asked, and at a start where there is none, one that doesn't open, or
 //! one that damage was seen in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -11,6 +11,7 @@ use flowlord_db::{
     SnapshotRestore,
 };
 use flowlord_messages::changelog::LogPoint;
+use flowlord_replica::PlaceLog;
 use flowlord_storage::{StorageConnections, StorageLocation};
 use futures_util::{StreamExt as _, stream};
 
@@ -131,6 +132,37 @@ pub(crate) fn note_told(data: &Path, handled: HandledDamage) -> std::io::Result<
 fn unusable_database(data: &Path, why: &RestoreReason, instead: &str) -> anyhow::Error {
     let path = data.join(flowlord_db::DATABASE);
     anyhow::anyhow!("{}: {}; {instead}", path.display(), why.text())
+}
+
+/// Puts a copy of the newest sound snapshot into the data folder of `lock`, to follow the leader from; answers where it
+/// is from and when it was begun, none while there is none.
+pub(crate) async fn seed_follower(
+    place: &BackupPlace,
+    lock: &FolderLock,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Option<(String, DateTime<Utc>)>> {
+    for found in place.list_snapshots().await?.iter().filter(|found| found.verified) {
+        match seed_from(place, &found.name, lock.folder(), now).await {
+            Ok(true) => return Ok(Some((place.location(&found.name), found.at))),
+            Ok(false) => {}
+            Err(RestoreProblem::Unusable(err)) => {
+                log::error!("event=snapshot_unusable location={:?} error={err:?}", place.location(&found.name));
+            }
+            Err(err) => return Err(err.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the snapshot keeps a log that can be followed.
+async fn seed_from(place: &BackupPlace, name: &str, data: &Path, now: DateTime<Utc>) -> Result<bool, RestoreProblem> {
+    let fetched = FetchedSnapshot::fetch(place, name, data).await?;
+    let copy = begin_restore(&fetched.file, data, true).await?.keeping_log();
+    if copy.log_point().is_none() {
+        return Ok(false);
+    }
+    copy.finish(place.location(name), now)?;
+    Ok(true)
 }
 
 /// Restores what is wanted into the data folder of `lock`. After an error nothing was changed there.
@@ -261,18 +293,38 @@ async fn restore_one(
     lock: &FolderLock,
     now: DateTime<Utc>,
 ) -> Result<RestoreOutcome, RestoreProblem> {
-    let fetched = lock.folder().join("flowlord.db.fetched");
-    let file = match place.local_file(name) {
-        Some(file) => place.verify_snapshot(name).await.map(|()| file),
-        None => place.fetch_snapshot(name, &fetched).await.map(|()| fetched.clone()),
-    };
-    let done = match file {
-        Ok(file) => restore_with_log(place, name, &file, wanted, lock.folder(), now).await,
-        Err(err) => Err(RestoreProblem::Unusable(err.to_string())),
-    };
-    // Beside the database and as large: it must not fill the disk until the next restore.
-    let _none_is_fine = std::fs::remove_file(fetched);
-    done
+    let fetched = FetchedSnapshot::fetch(place, name, lock.folder()).await?;
+    restore_with_log(place, name, &fetched.file, wanted, lock.folder(), now).await
+}
+
+/// A checked snapshot as a file of this machine.
+struct FetchedSnapshot {
+    file: PathBuf,
+    /// Whether it was copied for this.
+    is_copy: bool,
+}
+
+impl FetchedSnapshot {
+    async fn fetch(place: &BackupPlace, name: &str, data: &Path) -> Result<Self, RestoreProblem> {
+        let fetched = match place.local_file(name) {
+            Some(file) => place.verify_snapshot(name).await.map(|()| Self { file, is_copy: false }),
+            None => {
+                // Made first: what a failure leaves is removed with it.
+                let copy = Self { file: data.join("flowlord.db.fetched"), is_copy: true };
+                place.fetch_snapshot(name, &copy.file).await.map(|()| copy)
+            }
+        };
+        fetched.map_err(|err| RestoreProblem::Unusable(err.to_string()))
+    }
+}
+
+impl Drop for FetchedSnapshot {
+    fn drop(&mut self) {
+        if self.is_copy {
+            // Beside the database and as large: it must not fill the disk until the next restore.
+            let _none_is_fine = std::fs::remove_file(&self.file);
+        }
+    }
 }
 
 /// The snapshot with the log that goes on from it, where that can be used.
@@ -313,7 +365,15 @@ async fn replay_log(
     since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
 ) -> Result<(SnapshotRestore, Option<String>), RestoreProblem> {
-    let segments = place.list_segments(log.chain, since, until).await.map_err(RestoreProblem::Away)?;
+    let mut segments = place.list_segments(log.chain, since, until).await.map_err(RestoreProblem::Away)?;
+    if let Some(named) = PlaceLog::new(place.storage())
+        .segments_after(restoring.log_entry())
+        .await
+        .map_err(|err| RestoreProblem::Away(PlaceError::Store(err)))?
+    {
+        // What a former leader of a cluster left there counts for nobody.
+        segments.retain(|segment| named.contains(&segment.digest));
+    }
     let mut fetched =
         stream::iter(segments.iter().map(async |name| (name, place.read_segment(name).await))).buffered(FETCHED_AHEAD);
     while let Some((name, bytes)) = fetched.next().await {

@@ -17,13 +17,16 @@ use flowlord_kernel::{Ping, Port};
 use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
-use flowlord_messages::clients::{AlertsClient, BackupClient, IngestClient};
+use flowlord_messages::changelog::LogPoint;
+use flowlord_messages::clients::{AlertsClient, BackupClient, ClusterClient, IngestClient};
 use flowlord_messages::deps::{DatabaseDeps, WorkflowDeps};
+use flowlord_replica::{Leader, LeaderConfig, LeaderDeps};
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier, SlackRoute};
 
 use crate::config::NotifyConfig;
 
+use super::cluster::NodeStart;
 use super::wiring::{AppWiring, HintPorts};
 
 // A backup that is away must not fill the disk: this is about 100 MB of the database.
@@ -44,7 +47,7 @@ impl AppWiring<'_> {
         let deps = flowlord_library::Deps {
             kit: self.environment.kit("library"),
             writer: self.writer(database),
-            reader: self.reader(database),
+            reader: self.reader(&database.readers),
             changed: vec![hints.ingest.clone(), hints.scheduler.clone()],
         };
         Library::start(on, config, deps)
@@ -54,7 +57,7 @@ impl AppWiring<'_> {
         let deps = flowlord_ingest::Deps {
             kit: self.environment.kit("ingest"),
             writer: self.writer(database),
-            reader: self.reader(database),
+            reader: self.reader(&database.readers),
             library: self.library_client(library),
         };
         Ingest::start(on, flowlord_ingest::Config { host: host_name() }, deps)
@@ -64,7 +67,7 @@ impl AppWiring<'_> {
         let deps = flowlord_dispatch::Deps {
             kit: self.environment.kit("dispatch"),
             writer: self.writer(database),
-            reader: self.reader(database),
+            reader: self.reader(&database.readers),
             ingest: IngestClient::connect("ingest", ingest, self.environment),
         };
         Dispatch::start(on, flowlord_dispatch::Config { lease: self.config.tasks.lease }, deps)
@@ -123,7 +126,7 @@ impl AppWiring<'_> {
         let deps = ButtonsDeps {
             kit: self.environment.kit("buttons"),
             writer: self.writer(database),
-            reader: self.reader(database),
+            reader: self.reader(&database.readers),
             alerts: AlertsClient::connect("alerts", alerts, self.environment),
         };
         Buttons::start(on, config, deps)
@@ -133,7 +136,9 @@ impl AppWiring<'_> {
         &self,
         on: &ArbiterHandle,
         database: &Database,
+        node: &NodeStart,
         hints: &HintPorts,
+        cluster: Option<ClusterClient>,
     ) -> anyhow::Result<Addr<Backup>> {
         let backup = &self.config.backup;
         let config = flowlord_backup::Config {
@@ -142,12 +147,14 @@ impl AppWiring<'_> {
             every: backup.path.is_some().then_some(backup.every),
             keep: usize::try_from(backup.keep).unwrap_or(usize::MAX),
             chain: database.chain,
+            is_due_at_start: node.begins_log(),
         };
         let deps = flowlord_backup::Deps {
             kit: self.environment.kit("backup"),
             copier: self.copier(database),
             alert_sender: self.alert_sender(database),
             changed: hints.snapshots.clone(),
+            cluster,
         };
         let place = BackupPlace::open(&self.config.snapshots(), &self.stores)?;
         Ok(Backup::start(on, config, place, deps))
@@ -158,6 +165,7 @@ impl AppWiring<'_> {
         on: &ArbiterHandle,
         database: &Database,
         backup: &Addr<Backup>,
+        cluster: Option<ClusterClient>,
     ) -> anyhow::Result<Addr<Shipper>> {
         let config = ShipConfig { every: self.config.backup.shipping(), most: MAX_WAITING_CHANGES };
         let deps = ShipDeps {
@@ -166,9 +174,26 @@ impl AppWiring<'_> {
             writer: self.writer(database),
             alert_sender: self.alert_sender(database),
             backup: BackupClient::connect("backup", backup, self.environment),
+            cluster,
         };
         let place = BackupPlace::open(&self.config.snapshots(), &self.stores)?;
         Ok(Shipper::start(on, config, place, deps))
+    }
+
+    /// The replica of a leader; none without a cluster.
+    pub(super) fn leader(&self, on: &ArbiterHandle, node: &NodeStart, hints: &HintPorts) -> Option<Addr<Leader>> {
+        let NodeStart::Leader(node) = node else { return None };
+        let state = node.state.as_ref().map(|state| LogPoint { chain: state.point.chain, position: state.taken });
+        let ship_every = self.config.backup.ship_every;
+        let config = LeaderConfig { own: node.own.clone(), lead: node.lead.clone(), sent: state, ship_every };
+        let deps = LeaderDeps {
+            kit: self.environment.kit("replica"),
+            lease: node.lease.clone(),
+            role: self.role.clone(),
+            changed: hints.cluster.clone(),
+            snapshot: hints.needed_snapshots.clone(),
+        };
+        Some(Leader::start(on, config, node.log.clone(), deps))
     }
 
     pub(super) fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<HistoryRemover> {
@@ -198,7 +223,7 @@ impl AppWiring<'_> {
         let deps = flowlord_files::Deps {
             kit: self.environment.kit("files"),
             writer: self.writer(database),
-            reader: self.reader(database),
+            reader: self.reader(&database.readers),
             library: self.library_client(library),
             alert_sender: self.alert_sender(database),
         };
@@ -212,7 +237,7 @@ impl AppWiring<'_> {
     }
 
     fn database_deps(&self, name: &'static str, database: &Database) -> DatabaseDeps {
-        let (writer, reader) = (self.writer(database), self.reader(database));
+        let (writer, reader) = (self.writer(database), self.reader(&database.readers));
         DatabaseDeps { kit: self.environment.kit(name), writer, reader }
     }
 

@@ -3,11 +3,14 @@
 use flowlord_db::{Database, HandledDamage};
 use flowlord_domain::{AlertKind, NewAlert, Role};
 use flowlord_messages::alerts::RaiseAlerts;
+use flowlord_messages::cluster::Takeover;
 use flowlord_messages::tokens::{AddToken, ReadTokens};
+use flowlord_replica::Lead;
 
 use crate::config::Secret;
 use crate::recovery;
 
+use super::cluster::{LeaderStart, NodeStart, takeover_text};
 use super::wiring::AppWiring;
 
 impl AppWiring<'_> {
@@ -25,9 +28,25 @@ impl AppWiring<'_> {
         Ok(())
     }
 
+    /// A handover is no reason to wake anybody.
+    pub(super) async fn tell_takeover(&self, database: &Database, node: &NodeStart) -> anyhow::Result<()> {
+        let NodeStart::Leader(LeaderStart { lead: Lead { takeover: Some(takeover), .. }, .. }) = node else {
+            return Ok(());
+        };
+        let Takeover { from, to, .. } = takeover;
+        log::warn!("event=took_over from={from:?} to={to:?} is_handover={}", takeover.is_handover);
+        if takeover.is_handover {
+            return Ok(());
+        }
+        let now = self.environment.clock.now();
+        let alert = NewAlert::without_task(AlertKind::Takeover, "cluster", takeover_text(takeover), now);
+        self.writer(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
+        Ok(())
+    }
+
     /// Where a token is needed and there is none, the first start makes one.
     pub(super) async fn first_token(&self, database: &Database) -> anyhow::Result<Option<Secret>> {
-        if self.config.is_open() || !self.reader(database).call(ReadTokens).await?.is_empty() {
+        if self.config.is_open() || !self.reader(&database.readers).call(ReadTokens).await?.is_empty() {
             return Ok(None);
         }
         let (token, hash) = flowlord_web_core::auth::new_token(&mut self.environment.ids.clone());

@@ -5,10 +5,13 @@ use std::net::TcpListener;
 use actix::{Addr, ArbiterHandle};
 use flowlord_kernel::{Ping, Port};
 use flowlord_messages::clients::{
-    AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DispatchClient, FilesClient,
-    IngestClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DatabaseWriter, DispatchClient,
+    FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
 };
-use flowlord_messages::cluster::ClusterState;
+use flowlord_messages::cluster::{ClusterState, ListNodes, ReadCluster};
+use flowlord_messages::events::TakeChanges;
+use flowlord_messages::results::SubmitResults;
+use flowlord_messages::snapshots::{ListSnapshots, ReadBackup, TakeSnapshot};
 use flowlord_web_core::auth::AccessRules;
 use flowlord_web_core::context::{Config, Deps, HistoryPolicy, WebLimits};
 use flowlord_web_server::WebActor;
@@ -16,6 +19,7 @@ use flowlord_web_server::WebActor;
 use crate::config::LimitConfig;
 
 use super::actors::host_name;
+use super::follower::FollowerAddresses;
 use super::wiring::{ActorAddresses, AppWiring};
 
 impl AppWiring<'_> {
@@ -25,6 +29,82 @@ impl AppWiring<'_> {
         listener: TcpListener,
         below: &ActorAddresses,
         pings: Vec<Port<Ping>>,
+        cluster: ClusterState,
+    ) -> anyhow::Result<Addr<WebActor>> {
+        let environment = self.environment;
+        let deps = Deps {
+            kit: environment.kit("web"),
+            writer: self.writer(&below.database),
+            reader: self.reader(&below.database.readers),
+            view_reader: self.view_reader(&below.database.view_readers),
+            library: self.library_client(&below.library),
+            scheduler: SchedulerClient::connect("scheduler", &below.scheduler, environment),
+            dispatch: DispatchClient::connect("dispatch", &below.dispatch, environment),
+            ingest: IngestClient::connect("ingest", &below.ingest, environment),
+            alerts: AlertsClient::connect("alerts", &below.alerts, environment),
+            notifier: NotifierClient::connect("notifier", &below.notifier, environment),
+            buttons: ButtonsClient::connect("buttons", &below.buttons, environment),
+            backup: BackupClient::connect("backup", &below.backup, environment),
+            shipper: ShipperClient::connect("shipper", &below.shipper, environment),
+            retention: RetentionClient::connect("retention", &below.retention, environment),
+            backload: BackloadClient::connect("backload", &below.backload, environment),
+            files: FilesClient::connect("files", &below.files, environment),
+            cluster: match &below.replica {
+                Some(replica) => self.cluster_client(replica),
+                None => ClusterClient::unconnected(),
+            },
+            pings: named_pings(pings),
+        };
+        self.start_web(on, listener, deps, cluster)
+    }
+
+    /// The web of a follower: it reads its own database, and everything else is the leader's.
+    pub(super) fn follower_web(
+        &self,
+        on: &ArbiterHandle,
+        listener: TcpListener,
+        below: &FollowerAddresses,
+        pings: Vec<Port<Ping>>,
+        cluster: ClusterState,
+    ) -> anyhow::Result<Addr<WebActor>> {
+        let (environment, absent) = (self.environment, &below.stand_in);
+        let (follower, replica) = (&below.database.follower, &below.replica);
+        let deps = Deps {
+            kit: environment.kit("web"),
+            writer: DatabaseWriter::connect("db", absent, environment)
+                .with::<TakeChanges>(environment.port("db", follower)),
+            reader: self.reader(&below.database.readers),
+            view_reader: self.view_reader(&below.database.view_readers),
+            library: LibraryClient::connect("library", absent, environment),
+            scheduler: SchedulerClient::connect("scheduler", absent, environment),
+            dispatch: DispatchClient::connect("dispatch", absent, environment),
+            ingest: IngestClient::unconnected().with::<SubmitResults>(environment.port("ingest", absent)),
+            alerts: AlertsClient::connect("alerts", absent, environment),
+            notifier: NotifierClient::connect("notifier", absent, environment),
+            buttons: ButtonsClient::connect("buttons", absent, environment),
+            backup: BackupClient::unconnected()
+                .with::<ListSnapshots>(environment.port("backup", absent))
+                .with::<ReadBackup>(environment.port("backup", absent))
+                .with::<TakeSnapshot>(environment.port("backup", absent)),
+            shipper: ShipperClient::connect("shipper", absent, environment),
+            // It takes hints only.
+            retention: RetentionClient::unconnected(),
+            backload: BackloadClient::connect("backload", absent, environment),
+            files: FilesClient::connect("files", absent, environment),
+            cluster: ClusterClient::connect("replica", absent, environment)
+                .with::<ListNodes>(environment.port("replica", replica))
+                .with::<ReadCluster>(environment.port("replica", replica)),
+            pings: named_pings(pings),
+        };
+        self.start_web(on, listener, deps, cluster)
+    }
+
+    fn start_web(
+        &self,
+        on: &ArbiterHandle,
+        listener: TcpListener,
+        deps: Deps,
+        cluster: ClusterState,
     ) -> anyhow::Result<Addr<WebActor>> {
         let config = Config {
             listen: listener.local_addr()?,
@@ -49,31 +129,14 @@ impl AppWiring<'_> {
                 proxies: self.config.auth.trusted_proxies.clone(),
             },
             metrics: self.metrics.clone(),
-            cluster: ClusterState::default(),
-        };
-        let environment = self.environment;
-        let deps = Deps {
-            kit: environment.kit("web"),
-            writer: self.writer(&below.database),
-            reader: self.reader(&below.database),
-            view_reader: self.view_reader(&below.database),
-            library: self.library_client(&below.library),
-            scheduler: SchedulerClient::connect("scheduler", &below.scheduler, environment),
-            dispatch: DispatchClient::connect("dispatch", &below.dispatch, environment),
-            ingest: IngestClient::connect("ingest", &below.ingest, environment),
-            alerts: AlertsClient::connect("alerts", &below.alerts, environment),
-            notifier: NotifierClient::connect("notifier", &below.notifier, environment),
-            buttons: ButtonsClient::connect("buttons", &below.buttons, environment),
-            backup: BackupClient::connect("backup", &below.backup, environment),
-            shipper: ShipperClient::connect("shipper", &below.shipper, environment),
-            retention: RetentionClient::connect("retention", &below.retention, environment),
-            backload: BackloadClient::connect("backload", &below.backload, environment),
-            files: FilesClient::connect("files", &below.files, environment),
-            cluster: ClusterClient::unconnected(),
-            pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
+            cluster,
         };
         Ok(WebActor::start_on(on, listener, config, deps)?)
     }
+}
+
+fn named_pings(pings: Vec<Port<Ping>>) -> Vec<(&'static str, Port<Ping>)> {
+    pings.into_iter().map(|ping| (ping.name(), ping)).collect()
 }
 
 // For everything but connections: the database, files, what is sent elsewhere.

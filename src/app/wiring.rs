@@ -8,7 +8,7 @@ use flowlord_alerts::Alerts;
 use flowlord_alerts::deadlines::DeadlineChecker;
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Shipper};
-use flowlord_db::{CommitHints, Database, FolderLock};
+use flowlord_db::{CommitHints, Database, FolderLock, QueryReader};
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::IdSource as _;
 use flowlord_files::Files;
@@ -17,10 +17,13 @@ use flowlord_janitor::retention::HistoryRemover;
 use flowlord_kernel::{ActorEnvironment, LatePort, Ping, Port, PortLimits, lower_priority};
 use flowlord_library::Library;
 use flowlord_messages::AlertSender;
-use flowlord_messages::clients::{DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_messages::clients::{ClusterClient, DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_messages::cluster::{ClusterChanged, ClusterState, ReadCluster};
 use flowlord_messages::events::SnapshotsChanged;
+use flowlord_messages::snapshots::TakeBackup;
 use flowlord_messages::tokens::TokenHash;
 use flowlord_messages::workflows::WorkflowsChanged;
+use flowlord_replica::{Leader, RoleSwitch};
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, Notifier};
 use flowlord_storage::StorageConnections;
@@ -30,7 +33,8 @@ use flowlord_web_server::WebActor;
 use crate::config::{Config, Secret};
 use crate::recovery;
 
-use super::StopPorts;
+use super::cluster::NodeStart;
+use super::{LastStop, LeaderStops, OpenDatabase, StopPorts, WorkStops};
 
 pub(super) struct AppWiring<'a> {
     pub(super) local: TokenHash,
@@ -38,13 +42,14 @@ pub(super) struct AppWiring<'a> {
     pub(super) config: &'a Config,
     pub(super) stores: StorageConnections,
     pub(super) environment: &'a ActorEnvironment,
+    pub(super) role: RoleSwitch,
 }
 
 pub(super) struct WiredService {
-    pub(super) database: Database,
+    pub(super) database: OpenDatabase,
     pub(super) stops: StopPorts,
     pub(super) first_token: Option<Secret>,
-    pub(super) library: LibraryClient,
+    pub(super) library: Option<LibraryClient>,
 }
 
 /// The hints upwards, set once their hearers are there.
@@ -54,6 +59,9 @@ pub(super) struct HintPorts {
     pub(super) ingest: LatePort<WorkflowsChanged>,
     pub(super) scheduler: LatePort<WorkflowsChanged>,
     pub(super) snapshots: LatePort<SnapshotsChanged>,
+    pub(super) cluster: LatePort<ClusterChanged>,
+    /// Snapshots that followers need.
+    pub(super) needed_snapshots: LatePort<TakeBackup>,
 }
 
 /// Every actor but the web and the one that pings a monitor.
@@ -72,13 +80,15 @@ pub(super) struct ActorAddresses {
     pub(super) retention: Addr<HistoryRemover>,
     pub(super) backload: Addr<Backload>,
     pub(super) files: Addr<Files>,
+    /// None without a cluster.
+    pub(super) replica: Option<Addr<Leader>>,
 }
 
 /// The writer has a thread, results and leases have one, and the calm actors share one.
-struct ActorThreads {
-    database: ArbiterHandle,
+pub(super) struct ActorThreads {
+    pub(super) database: ArbiterHandle,
     hot: ArbiterHandle,
-    calm: ArbiterHandle,
+    pub(super) calm: ArbiterHandle,
     behind: ArbiterHandle,
 }
 
@@ -99,39 +109,62 @@ impl ActorThreads {
 impl AppWiring<'_> {
     pub(super) async fn start(
         &self,
+        node: NodeStart,
+        lock: FolderLock,
         listener: TcpListener,
         address: SocketAddr,
         arbiters: &mut Vec<Arbiter>,
     ) -> anyhow::Result<WiredService> {
         let threads = ActorThreads::start(arbiters);
+        match node {
+            NodeStart::Follower(node) => self.start_follower(node, lock, listener, &threads).await,
+            node => self.start_writing(node, lock, listener, address, &threads).await,
+        }
+    }
+
+    async fn start_writing(
+        &self,
+        node: NodeStart,
+        lock: FolderLock,
+        listener: TcpListener,
+        address: SocketAddr,
+        threads: &ActorThreads,
+    ) -> anyhow::Result<WiredService> {
         let hints = HintPorts::default();
-        let lock = FolderLock::take(&self.config.data)?;
         let now = self.environment.clock.now();
+        // First: it keeps the lead, however long the database takes to be restored or upgraded.
+        let replica = self.leader(&threads.calm, &node, &hints);
         let handled = recovery::at_start(self.config, &self.stores, &lock, now).await?;
-        let actors = self.start_actors(lock, address, &threads, &hints)?;
+        let actors = self.start_actors(&node, replica, lock, address, threads, &hints)?;
         self.connect_hints(&hints, &actors);
         let mut pings = self.list_pings(&actors);
-        // An actor that answers has started: what it reads at its start is under way.
-        for ping in &pings {
-            ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
-        }
+        ping_all(&pings).await?;
         let deadman = self.deadman(&threads.calm, &pings)?;
         pings.extend(deadman.map(|deadman| self.environment.port("deadman", &deadman)));
         if let Some(handled) = handled {
             self.tell_recovery(&actors.database, handled).await?;
         }
+        self.tell_takeover(&actors.database, &node).await?;
         let first_token = self.first_token(&actors.database).await?;
         // Last, since it calls all others, and a request that it takes must find them.
-        let web = self.web(&threads.calm, listener, &actors, pings)?;
+        let web = self.web(&threads.calm, listener, &actors, pings, self.cluster_state(&actors).await?)?;
         hints.database.changed.set(self.environment.port("web", &web));
         hints.snapshots.set(self.environment.port("web", &web));
+        hints.cluster.set(self.environment.port("web", &web));
         let stops = self.stop_ports(&web, &actors);
-        let library = self.library_client(&actors.library);
-        Ok(WiredService { database: actors.database, stops, first_token, library })
+        let library = Some(self.library_client(&actors.library));
+        Ok(WiredService { database: OpenDatabase::Written(actors.database), stops, first_token, library })
+    }
+
+    async fn cluster_state(&self, actors: &ActorAddresses) -> anyhow::Result<ClusterState> {
+        let Some(replica) = &actors.replica else { return Ok(ClusterState::default()) };
+        Ok(self.cluster_client(replica).call(ReadCluster).await?)
     }
 
     fn start_actors(
         &self,
+        node: &NodeStart,
+        replica: Option<Addr<Leader>>,
         lock: FolderLock,
         address: SocketAddr,
         threads: &ActorThreads,
@@ -139,7 +172,9 @@ impl AppWiring<'_> {
     ) -> anyhow::Result<ActorAddresses> {
         let ActorThreads { database: db_thread, hot, calm, behind } = threads;
         let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random_bits());
-        let database = Database::open(lock, record, db_thread, self.environment.kit("db"), hints.database.clone())?;
+        let kit = self.environment.kit("db");
+        let database = Database::open(lock, record, node.lease(), db_thread, kit, hints.database.clone())?;
+        let cluster = replica.as_ref().map(|replica| self.cluster_client(replica));
         let library = self.library(calm, &database, hints);
         let ingest = self.ingest(hot, &database, &library);
         let dispatch = self.dispatch(hot, &database, &ingest);
@@ -148,8 +183,8 @@ impl AppWiring<'_> {
         let watch = self.watch(calm, &database, &library);
         let notifier = self.notifier(calm, &database);
         let buttons = self.buttons(calm, &database, &alerts);
-        let backup = self.backup(behind, &database, hints)?;
-        let shipper = self.shipper(behind, &database, &backup)?;
+        let backup = self.backup(behind, &database, node, hints, cluster.clone())?;
+        let shipper = self.shipper(behind, &database, &backup, cluster)?;
         Ok(ActorAddresses {
             retention: self.retention(calm, &database),
             backload: self.backload(calm, &database, &library),
@@ -165,6 +200,7 @@ impl AppWiring<'_> {
             buttons,
             backup,
             shipper,
+            replica,
         })
     }
 
@@ -175,10 +211,11 @@ impl AppWiring<'_> {
         hints.database.delayed.set(self.environment.port("scheduler", &actors.scheduler));
         hints.database.alert.set(self.environment.port("alerts", &actors.alerts));
         hints.database.notify.set(self.environment.port("notifier", &actors.notifier));
+        hints.needed_snapshots.set(self.environment.port("backup", &actors.backup));
     }
 
     fn list_pings(&self, actors: &ActorAddresses) -> Vec<Port<Ping>> {
-        vec![
+        let mut pings = vec![
             self.environment.port("db", &actors.database.owner),
             self.environment.port("readers", &actors.database.readers),
             self.environment.port("view_readers", &actors.database.view_readers),
@@ -195,15 +232,20 @@ impl AppWiring<'_> {
             self.environment.port("retention", &actors.retention),
             self.environment.port("backload", &actors.backload),
             self.environment.port("files", &actors.files),
-        ]
+        ];
+        pings.extend(actors.replica.iter().map(|replica| self.environment.port("replica", replica)));
+        pings
     }
 
     fn stop_ports(&self, web: &Addr<WebActor>, actors: &ActorAddresses) -> StopPorts {
         let backup = actors.backup.clone().recipient();
-        StopPorts {
-            unready: self.environment.port("web", web),
+        let last = match &actors.replica {
+            Some(replica) => LastStop::Resign(self.environment.port("replica", replica)),
+            // A last snapshot takes as long as the database is large.
+            None => LastStop::Backup(Port::new("backup", backup, PortLimits::PATIENT, &self.environment.activity)),
+        };
+        let work = LeaderStops {
             leasing: self.environment.port("dispatch", &actors.dispatch),
-            web: self.environment.port("web", web),
             scheduling: self.environment.port("scheduler", &actors.scheduler),
             files: self.environment.port("files", &actors.files),
             backload: self.environment.port("backload", &actors.backload),
@@ -211,19 +253,23 @@ impl AppWiring<'_> {
             clicks: self.environment.port("buttons", &actors.buttons),
             notifying: self.environment.port("notifier", &actors.notifier),
             shipping: self.environment.port("shipper", &actors.shipper),
-            // A last snapshot takes as long as the database is large.
-            backup: Port::new("backup", backup, PortLimits::PATIENT, &self.environment.activity),
+            last,
+        };
+        StopPorts {
+            unready: self.environment.port("web", web),
+            web: self.environment.port("web", web),
+            work: WorkStops::Leader(Box::new(work)),
             database: self.environment.port("db", &actors.database.owner),
         }
     }
 
-    pub(super) fn reader(&self, database: &Database) -> DatabaseReader {
-        DatabaseReader::connect("readers", &database.readers, self.environment)
+    pub(super) fn reader(&self, readers: &Addr<QueryReader>) -> DatabaseReader {
+        DatabaseReader::connect("readers", readers, self.environment)
     }
 
     /// Reads what people look at, with lower priority.
-    pub(super) fn view_reader(&self, database: &Database) -> DatabaseReader {
-        DatabaseReader::connect("view_readers", &database.view_readers, self.environment)
+    pub(super) fn view_reader(&self, readers: &Addr<QueryReader>) -> DatabaseReader {
+        DatabaseReader::connect("view_readers", readers, self.environment)
     }
 
     pub(super) fn writer(&self, database: &Database) -> DatabaseWriter {
@@ -234,6 +280,10 @@ impl AppWiring<'_> {
         DatabaseCopier::connect("db", &database.owner, self.environment)
     }
 
+    pub(super) fn cluster_client(&self, replica: &Addr<Leader>) -> ClusterClient {
+        ClusterClient::connect("replica", replica, self.environment)
+    }
+
     pub(super) fn library_client(&self, library: &Addr<Library>) -> LibraryClient {
         LibraryClient::connect("library", library, self.environment)
     }
@@ -241,4 +291,12 @@ impl AppWiring<'_> {
     pub(super) fn alert_sender(&self, database: &Database) -> AlertSender {
         AlertSender::new(self.environment.port("db", &database.owner), self.environment)
     }
+}
+
+/// An actor that answers has started: what it reads at its start is under way.
+pub(super) async fn ping_all(pings: &[Port<Ping>]) -> anyhow::Result<()> {
+    for ping in pings {
+        ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
+    }
+    Ok(())
 }

@@ -55,14 +55,19 @@ pub(crate) struct ServiceOfFolder {
 impl ServiceOfFolder {
     /// A client of the service that runs on the folder.
     pub(crate) fn client(&self) -> anyhow::Result<ApiClient> {
-        let data = match &self.data {
-            Some(data) => data.clone(),
-            None => Config::data_folder(&Sources::of_process(Vec::new(), self.config.clone()))?,
-        };
+        let data = self.data_folder()?;
         let running = Running::of(&data).with_context(|| {
             format!("no service runs on {}: start it, or name it with --data or --server", data.display())
         })?;
         ApiClient::of_running(&running)
+    }
+
+    /// As it was named or configured.
+    pub(crate) fn data_folder(&self) -> anyhow::Result<PathBuf> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(Config::data_folder(&Sources::of_process(Vec::new(), self.config.clone()))?),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod alerts;
 mod args;
 mod backload;
 mod check;
+mod cluster;
 mod demo;
 mod health;
 mod import;
@@ -75,6 +76,7 @@ enum ProgramCommand {
     Restore(restore::Args),
     Import(import::Args),
     Token(token::Args),
+    Cluster(cluster::Args),
     /// Print the OpenAPI document of the REST API
     #[command(after_help = "Example:\n  flowlord openapi > flowlord.json")]
     Openapi,
@@ -119,6 +121,7 @@ impl Cli {
             ProgramCommand::Restore(args) => restore::run(&args),
             ProgramCommand::Import(args) => import::run(&args),
             ProgramCommand::Token(args) => token::run(args),
+            ProgramCommand::Cluster(args) => cluster::run(args),
             ProgramCommand::Openapi => print_openapi(),
             ProgramCommand::Health(args) => health::run(&args),
             ProgramCommand::Alerts(args) => alerts::run(&args),

@@ -25,7 +25,7 @@ pub(crate) fn text(text: &str) -> io::Result<()> {
 }
 
 /// How many characters the widest cell of a column has.
-pub(crate) fn column_width(rows: &[[String; 3]], column: usize) -> usize {
+pub(crate) fn column_width<const N: usize>(rows: &[[String; N]], column: usize) -> usize {
     rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
 }
 

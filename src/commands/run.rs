@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowlord::app::{RoleChange, prepare_role};
 use flowlord::{ActorEnvironment, App, Config};
 use flowlord_db::{DamageMark, SeenDamage};
 use flowlord_messages::workflows::ReloadReport;
@@ -25,7 +26,8 @@ pub(super) enum HangupAction {
 
 /// Starts the service, calls `ready` with it, and stops it in order at the first signal; a second one ends at once,
 /// which is safe: what was acknowledged is on disk. What `ready` answers is dropped when the stop begins. Where damage
-/// was seen in the database it begins anew as the same process, so that the start can replace what is damaged.
+/// was seen in the database it begins anew as the same process, so that the start can replace what is damaged; and where
+/// the node's role in its cluster has changed.
 pub(super) async fn run_until_asked<T>(
     config: &Config,
     hangup: HangupAction,
@@ -36,8 +38,9 @@ pub(super) async fn run_until_asked<T>(
         HangupAction::Stops => SignalListener::listen()?,
     };
     let was_damaged = is_damaged(config);
+    let environment = ActorEnvironment::system(Arc::new(give_up));
     let started = tokio::select! {
-        started = App::start(config, ActorEnvironment::system(Arc::new(give_up))) => started,
+        started = App::start(config, environment.clone()) => started,
         // The files are read by the start itself.
         asked = asked_to_end(&mut signals, hangup, || ()) => return Ok(asked.exit_code()),
     };
@@ -49,21 +52,24 @@ pub(super) async fn run_until_asked<T>(
     let until_then = ready(&app);
     let end = match &until_then {
         Ok(_) => tokio::select! {
-            asked = asked_to_end(&mut signals, hangup, || drop(actix_rt::spawn(log_reload(app.reload())))) => {
-                StopReason::Asked(asked)
-            }
+            asked = asked_to_end(&mut signals, hangup, || reload_files(&app)) => StopReason::Asked(asked),
             seen = app.damaged() => StopReason::Damaged(seen),
+            change = app.role_changed() => StopReason::RoleChanged(change),
         },
         Err(_) => StopReason::Asked(CaughtSignal::Terminate),
     };
     let failed = until_then.map(drop).err();
     end.log();
     let in_time = tokio::select! {
-        stopped = tokio::time::timeout(STOP_DEADLINE, app.stop()) => stopped.is_ok(),
+        stopped = tokio::time::timeout(STOP_DEADLINE, end.stop(app)) => stopped.is_ok(),
         again = asked_to_end(&mut signals, hangup, || ()) => end_at_once(again),
     };
     match end {
         StopReason::Damaged(seen) => Err(start_again(&seen.what)),
+        StopReason::RoleChanged(change) => {
+            prepare_role(config, &environment, &change)?;
+            Err(start_again(&change.to_string()))
+        }
         StopReason::Asked(_) => {
             let code = exit_after_stop(in_time);
             failed.map_or(Ok(code), Err)
@@ -78,6 +84,13 @@ async fn asked_to_end(signals: &mut SignalListener, hangup: HangupAction, reload
             CaughtSignal::Hangup if hangup == HangupAction::Reloads => reload(),
             asked => return asked,
         }
+    }
+}
+
+fn reload_files(app: &App) {
+    match app.reload() {
+        Some(reloaded) => drop(actix_rt::spawn(log_reload(reloaded))),
+        None => log::info!("event=not_reloaded signal=SIGHUP reason=\"this node follows\""),
     }
 }
 
@@ -97,13 +110,23 @@ async fn log_reload(files: impl Future<Output = Result<ReloadReport, flowlord_ke
 enum StopReason {
     Asked(CaughtSignal),
     Damaged(SeenDamage),
+    /// Of the node in its cluster.
+    RoleChanged(RoleChange),
 }
 
 impl StopReason {
+    async fn stop(&self, app: App) {
+        match self {
+            Self::RoleChanged(RoleChange::HandsOver) | Self::Asked(_) | Self::Damaged(_) => app.stop().await,
+            Self::RoleChanged(_) => app.leave_role().await,
+        }
+    }
+
     fn log(&self) {
         match self {
             Self::Asked(asked) => log::info!("event=stopping signal={}", asked.name()),
             Self::Damaged(seen) => log::warn!("event=stopping damage={:?}", seen.what),
+            Self::RoleChanged(change) => log::warn!("event=stopping role=\"{change}\""),
         }
     }
 }

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
+use flowlord_messages::cluster::NodeAddress;
 use flowlord_storage::{StorageConfig, StorageLocation};
 use flowlord_web_core::auth::TrustedProxies;
 use flowlord_web_core::context::TlsFiles;
@@ -48,6 +49,8 @@ pub struct Config {
     pub tasks: TaskConfig,
     pub history: HistoryConfig,
     pub backup: BackupConfig,
+    /// `[cluster]`; none for a service of its own.
+    pub cluster: Option<ClusterConfig>,
     pub notify: NotifyConfig,
     pub auth: AuthConfig,
     /// `[tls]`; none for plain HTTP.
@@ -88,6 +91,13 @@ impl BackupConfig {
     pub fn shipping(&self) -> Option<TimeDelta> {
         self.path.as_ref().map(|_| self.ship_every).filter(|every| !every.is_zero())
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    pub address: NodeAddress,
+    /// It never is the first to lead: `serve --standby`.
+    pub is_standby: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,6 +251,7 @@ impl Config {
                 ship_every: from.duration("backup.ship_every", TimeDelta::zero(), TimeDelta::hours(1)),
                 keep: from.number("backup.keep", 1, 10_000),
             },
+            cluster: server::cluster(from),
             notify: NotifyConfig::read(from),
             auth: AuthConfig {
                 allow_anonymous: from.switch("auth.allow_anonymous"),
@@ -268,6 +279,10 @@ impl Config {
             reader.warn("auth.allow_anonymous", "everybody who can reach the port can start tasks and read everything");
         }
         self.files.judge(reader);
+        if self.cluster.is_some() && self.backup.shipping().is_none() {
+            let needed = "a cluster shares its log there: set backup.path, and backup.ship_every to more than 0s";
+            reader.error("backup.path", needed);
+        }
     }
 }
 

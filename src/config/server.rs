@@ -1,12 +1,14 @@
-//! `[tls]`, `[limits]`, `[deadman]`: how the service is reached, how much at once, and who is told that it lives.
+//! `[tls]`, `[limits]`, `[deadman]`, `[cluster]`: how the service is reached, how much at once, who is told that it
+//! lives, and which node of a cluster it is.
 
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
+use flowlord_messages::cluster::NodeAddress;
 use flowlord_web_core::context::TlsFiles;
 
 use super::read::ValueReader;
-use super::{DAY, Secret};
+use super::{ClusterConfig, DAY, Secret};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitConfig {
@@ -34,6 +36,42 @@ pub(super) fn tls(from: &mut ValueReader) -> Option<TlsFiles> {
         }
         (None, None) => None,
     }
+}
+
+pub(super) fn cluster(from: &mut ValueReader) -> Option<ClusterConfig> {
+    if from.optional("cluster.log").is_some_and(|log| log != "place") {
+        from.error("cluster.log", "this version keeps the log in the place of backup.path: write place");
+    }
+    match (from.optional("cluster.node"), from.optional("cluster.url")) {
+        (Some(node), Some(url)) => {
+            if !is_node_name(&node) {
+                from.error(
+                    "cluster.node",
+                    "a name of up to 63 letters, digits, dots, dashes and underscores is needed",
+                );
+            }
+            if !url.starts_with("http://") && !url.starts_with("https://") {
+                from.error("cluster.url", "an address that begins with http:// or https:// is needed");
+            }
+            let address = NodeAddress { node, url: url.trim_end_matches('/').to_owned() };
+            Some(ClusterConfig { address, is_standby: false })
+        }
+        (Some(_), None) => {
+            from.error("cluster.url", "the other nodes must reach this one: set it to its address");
+            None
+        }
+        (None, Some(_)) => {
+            from.error("cluster.node", "a node of a cluster needs a name: set it, different on each node");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+/// It is a part of the name of a file.
+fn is_node_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_plain)
 }
 
 pub(super) fn limits(from: &mut ValueReader) -> LimitConfig {

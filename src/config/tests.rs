@@ -460,3 +460,28 @@ fn what_is_wrong_with_a_route_says_what_to_write() {
     assert!(error("[notify]\nfactor_up = \"fast\"\n", &[], &[]).contains("`fast` is not a factor"));
     assert!(error("[notify]\nroutes = \"x\"\n", &[], &[]).contains("notify.routes"));
 }
+
+#[test]
+fn a_node_of_a_cluster_has_a_name_an_address_and_a_place() {
+    let place = "[backup]\npath = \"/backup\"\n";
+    let node = |cluster: &str| format!("{place}[cluster]\n{cluster}");
+    assert_eq!(load(place, &[], &[]).unwrap().config.cluster, None);
+    let config = load(&node("node = \"a-1\"\nurl = \"http://10.0.0.5:8080/\"\n"), &[], &[]).unwrap().config;
+    let address = NodeAddress { node: "a-1".to_owned(), url: "http://10.0.0.5:8080".to_owned() };
+    assert_eq!(config.cluster, Some(ClusterConfig { address, is_standby: false }));
+    for (cluster, expected) in [
+        ("node = \"a\"\n", "cluster.url: the other nodes"),
+        ("url = \"http://a\"\n", "cluster.node: a node of a cluster needs a name"),
+        ("node = \"a/b\"\nurl = \"http://a\"\n", "letters, digits, dots, dashes and underscores"),
+        ("node = \"a\"\nurl = \"a:8080\"\n", "begins with http:// or https://"),
+        ("log = \"nats://a\"\n", "write place"),
+    ] {
+        let said = error(&node(cluster), &[], &[]);
+        assert!(said.contains(expected), "{said}");
+    }
+    let both = "node = \"a\"\nurl = \"http://a\"\n";
+    let without = error(&format!("[cluster]\n{both}"), &[], &[]);
+    assert!(without.contains("set backup.path, and backup.ship_every to more than 0s"), "{without}");
+    let never = error(&format!("{place}ship_every = \"0s\"\n[cluster]\n{both}"), &[], &[]);
+    assert!(never.contains("backup.ship_every"), "{never}");
+}

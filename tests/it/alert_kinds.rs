@@ -126,7 +126,8 @@ async fn each_kind_is_raised_once_and_heard_of_in_slack() {
     app.pass(TimeDelta::hours(3)).await;
 
     let raised = raised(&app).await;
-    for kind in AlertKind::ALL {
+    // One node can't take over from itself: the tests of a cluster raise that one.
+    for kind in AlertKind::ALL.into_iter().filter(|kind| *kind != AlertKind::Takeover) {
         let about = raised.get(kind.as_str());
         assert_eq!(about.map(Vec::len), Some(1), "{}: {raised:?}", kind.as_str());
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use flowlord_db::DATABASE;
 use flowlord_testkit::FakeSlack;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::process::signal;
-use crate::support::Api;
+use crate::support::{Api, TestApp};
 
 /// How long anything here may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -227,4 +228,48 @@ async fn the_demo_runs_the_main_job_and_leaves_nothing() {
     let ended = tokio::time::timeout(PATIENCE, demo.wait()).await.expect("it ends").unwrap();
     assert!(ended.success(), "{ended}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "its data went with it");
+}
+
+#[actix::test]
+async fn a_service_on_its_own_says_that_it_is_in_no_cluster() {
+    let flow = TestApp::start().await;
+    let (folder, data) = (tempfile::tempdir().unwrap(), flow.data());
+    let cluster = async |args: &[&str]| {
+        let args = [&["cluster"], args, &["--data", data.to_str().unwrap()]].concat();
+        output(flowlord(folder.path(), &args)).await
+    };
+    let (code, out, err) = cluster(&["status"]).await;
+    assert!(code == Some(1) && out.contains("in no cluster"), "{out} {err}");
+    let (code, out, _) = cluster(&["status", "--json"]).await;
+    assert_eq!((code, &serde_json::from_str::<Value>(&out).unwrap()["role"]), (Some(1), &"single".into()));
+    let (code, _, err) = cluster(&["handover", "--to", "b"]).await;
+    assert!(code == Some(1) && err.contains("set cluster.node and cluster.url"), "{err}");
+    let (code, _, err) = cluster(&["reseed", "--yes"]).await;
+    assert!(code == Some(1) && data.join(DATABASE).exists(), "it runs: {err}");
+    flow.stop().await;
+}
+
+#[actix::test]
+async fn a_node_begins_anew_once_that_is_confirmed() {
+    let flow = TestApp::start().await;
+    flow.api.create(&serde_json::json!({"type": "a", "info": "x"})).await;
+    let data = flow.data();
+    let (_kept, _slack) = flow.stop().await;
+    let folder = tempfile::tempdir().unwrap();
+    let reseed = async |data: &Path, more: &[&str]| {
+        let args = [&["cluster", "reseed", "--data", data.to_str().unwrap()], more].concat();
+        output(flowlord(folder.path(), &args)).await
+    };
+    let (code, out, err) = reseed(&data, &[]).await;
+    assert!(code == Some(1) && out.is_empty() && err.contains("Repeat it with --yes"), "{out} {err}");
+    assert!(data.join(DATABASE).exists());
+    let (code, out, err) = reseed(&data, &["--yes"]).await;
+    assert!(code == Some(0) && out.contains("the next start of this node gets a copy"), "{out} {err}");
+    let kept = out.split_once("kept as ").and_then(|(_, rest)| rest.split_once("; ")).unwrap().0;
+    assert!(!data.join(DATABASE).exists() && Path::new(kept).exists(), "{out}");
+    let (code, _, err) = reseed(&data, &["--yes"]).await;
+    assert!(code == Some(1) && err.contains("there is no database"), "{err}");
+    let elsewhere = folder.path().join("mistyped");
+    reseed(&elsewhere, &["--yes"]).await;
+    assert!(!elsewhere.exists());
 }

@@ -11,6 +11,7 @@ mod backload;
 mod base_path;
 mod bodies;
 mod browser;
+mod cluster;
 mod commands;
 mod damage;
 mod documents;

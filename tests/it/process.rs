@@ -279,7 +279,7 @@ async fn what_keeps_it_from_starting_is_said() {
 }
 
 /// Starts a worker of the examples on the server's tasks.
-fn worker(server: &Server, program: &str, args: &[&str]) -> Child {
+pub(crate) fn worker(server: &Server, program: &str, args: &[&str]) -> Child {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     Command::new(program)
         .args(args)
@@ -307,7 +307,7 @@ async fn done(api: &Api, topic: &str) -> Value {
 }
 
 /// The programs of all three, beside flowlord: a parent in Python, its child in `flowlord work`, its grandchild in bash.
-const EXAMPLE_PROGRAMS: [&str; 5] = ["bash", "curl", "jq", "python3", "sleep"];
+pub(crate) const EXAMPLE_PROGRAMS: [&str; 5] = ["bash", "curl", "jq", "python3", "sleep"];
 
 #[actix::test]
 async fn the_workers_of_the_examples_work_unmodified() {

@@ -21,7 +21,8 @@ use flowlord_kernel::fault::{self, FaultPoint};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::LogPoint;
-use flowlord_messages::clients::DatabaseCopier;
+use flowlord_messages::clients::{ClusterClient, DatabaseCopier};
+use flowlord_messages::cluster::{AppendRecord, ForgetEntries, SharedRecord};
 use flowlord_messages::events::SnapshotsChanged;
 use flowlord_messages::snapshots::{
     BackupState, CopyDatabase, ListSnapshots, ReadBackup, SnapshotList, StopBackup, StoredSnapshot, TakeBackup,
@@ -39,6 +40,10 @@ const RETRY_DELAY: TimeDelta = TimeDelta::minutes(10);
 
 const MAX_WAITING: usize = 16;
 
+/// How often a snapshot is announced to the cluster while the change log is behind it, and how long after each other.
+const MAX_ANNOUNCE_TRIES: u32 = 120;
+const ANNOUNCE_RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
+
 #[derive(Debug, Clone)]
 pub struct Config {
     /// A folder of this machine, for copies on their way to a place elsewhere.
@@ -47,6 +52,8 @@ pub struct Config {
     pub keep: usize,
     /// The log of changes that a snapshot is wanted for; none while none is kept.
     pub chain: Option<u64>,
+    /// Whether one is due at the start: nothing that is there leads into the cluster's log.
+    pub is_due_at_start: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +62,8 @@ pub struct Deps {
     pub copier: DatabaseCopier,
     pub alert_sender: AlertSender,
     pub changed: LatePort<SnapshotsChanged>,
+    /// Where a snapshot must be named to count; none without a cluster.
+    pub cluster: Option<ClusterClient>,
 }
 
 type SnapshotReply = oneshot::Sender<Result<StoredSnapshot>>;
@@ -121,6 +130,9 @@ impl Backup {
     }
 
     fn next_due(&self, every: TimeDelta, now: DateTime<Utc>) -> DateTime<Utc> {
+        if self.config.is_due_at_start {
+            return now;
+        }
         // The segments of one change log don't go on from the snapshot of another.
         let is_of_log = self.config.chain.is_none() || self.config.chain == self.log.map(|log| log.chain);
         // A snapshot of the future was taken before the clock was set back.
@@ -150,11 +162,11 @@ impl Backup {
     fn begin_run(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.front() else { return };
         let (at, to) = (self.now(), run.to.clone());
-        let (copier, place) = (self.deps.copier.clone(), self.place.clone());
+        let (deps, place) = (self.deps.clone(), self.place.clone());
         let (spool, keep) = (self.config.spool.clone(), self.config.keep);
         let taken = async move {
-            let Some(to) = to else { return take_usual(&copier, &place, spool, at, keep).await };
-            let copied = copier.call(CopyDatabase { to }).await?;
+            let Some(to) = to else { return take_usual(&deps, &place, spool, at, keep).await };
+            let copied = deps.copier.call(CopyDatabase { to }).await?;
             let location = copied.path.display().to_string();
             Ok((StoredSnapshot { location, at, bytes: copied.bytes, verified: true }, None))
         };
@@ -191,6 +203,9 @@ impl Backup {
     /// Removes segments that are older than every snapshot, while the next one may be taken.
     fn remove_old_segments(&self, oldest: Option<DateTime<Utc>>, ctx: &mut Context<Self>) {
         let (Some(oldest), Some(_)) = (oldest, self.config.chain) else { return };
+        if let Some(cluster) = &self.deps.cluster {
+            cluster.hint(ForgetEntries { before: oldest });
+        }
         let place = self.place.clone();
         self.ask(ctx, async move { place.forget_segments(oldest).await }, |_, removed, _| {
             if let Err(err) = removed {
@@ -312,7 +327,7 @@ async fn newest_verified(
 
 /// Takes a snapshot in the usual place, reads it back from there, and removes the oldest.
 async fn take_usual(
-    copier: &DatabaseCopier,
+    deps: &Deps,
     place: &BackupPlace,
     spool: PathBuf,
     at: DateTime<Utc>,
@@ -323,26 +338,55 @@ async fn take_usual(
     let there = place.local_file(&name);
     let spooled = there.is_none();
     let to = there.unwrap_or_else(|| spool.join(&name));
-    let copied = copier.call(CopyDatabase { to }).await?;
+    let copied = deps.copier.call(CopyDatabase { to }).await?;
     let sent = place.send_file(&name, at, &copied.path, copied.log).await;
     let kept = match sent {
         Ok(_) if fault::at(FaultPoint::DuringUpload, spool.parent().unwrap_or(&spool)).is_some() => {
-            Err(PlaceError::Store(flowlord_storage::Error::NotFound { at: name.clone() }))
+            Err(storage_error(&PlaceError::Store(flowlord_storage::Error::NotFound { at: name.clone() })))
         }
-        Ok(receipt) => place.confirm_sent(&name, &receipt).await,
-        Err(err) => Err(err),
+        Ok(receipt) => keep_sent(deps, place, &name, &receipt, copied.log).await,
+        Err(err) => Err(storage_error(&err)),
     };
     if spooled {
         let _removed_at_the_next_start =
             actix_rt::task::spawn_blocking(move || std::fs::remove_file(&copied.path)).await;
     }
-    let found = kept.map_err(|err| storage_error(&err))?;
+    let found = kept?;
     // Only now that a new one is verified: a full store must not cost the old ones first.
     let oldest = place
         .keep_newest(keep)
         .await
         .map_err(|err| Error::new(Code::Storage, format!("old snapshots can't be removed: {err}")))?;
     Ok((place.to_message(&found), Some(KeptSnapshot { log: copied.log, oldest })))
+}
+
+/// Reads back what was sent; from then on it counts.
+async fn keep_sent(
+    deps: &Deps,
+    place: &BackupPlace,
+    name: &str,
+    receipt: &SnapshotReceipt,
+    log: Option<LogPoint>,
+) -> Result<FoundSnapshot> {
+    place.check_sent(name, receipt).await.map_err(|err| storage_error(&err))?;
+    if let Some(cluster) = &deps.cluster {
+        // Before its receipt: a node that leads no more must not leave a snapshot that counts.
+        announce_snapshot(cluster, name, log).await?;
+    }
+    place.write_receipt(name, receipt).await.map_err(|err| storage_error(&err))
+}
+
+/// Names a snapshot in the cluster's log, once segments hold all that it holds.
+async fn announce_snapshot(cluster: &ClusterClient, name: &str, log: Option<LogPoint>) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        let record = SharedRecord::Snapshot { name: name.to_owned(), log };
+        match cluster.call(AppendRecord(record)).await {
+            Err(err) if err.code == Code::NotReady && tries < MAX_ANNOUNCE_TRIES => tries += 1,
+            announced => return announced.map(drop),
+        }
+        tokio::time::sleep(ANNOUNCE_RETRY_DELAY).await;
+    }
 }
 
 handlers!(Backup {

@@ -85,6 +85,11 @@ impl BackupPlace {
         Ok(Self { store: stores.open(location)? })
     }
 
+    /// The files there, for what shares the place with snapshots.
+    pub fn storage(&self) -> FileStorage {
+        self.store.clone()
+    }
+
     pub fn name(at: DateTime<Utc>) -> String {
         at.format(NAME_FORMAT).to_string()
     }
@@ -145,13 +150,22 @@ impl BackupPlace {
 
     /// Reads back what was sent and writes its receipt.
     pub async fn confirm_sent(&self, name: &str, receipt: &SnapshotReceipt) -> Result<FoundSnapshot> {
-        if let Err(err) = self.compare_stored(name, receipt).await {
-            // Not after an error of the network: what is there may be whole.
-            if matches!(err, PlaceError::Differs { .. }) {
-                self.store.remove(name).await?;
-            }
-            return Err(err);
+        self.check_sent(name, receipt).await?;
+        self.write_receipt(name, receipt).await
+    }
+
+    /// Reads back what was sent, and removes what differs.
+    pub(crate) async fn check_sent(&self, name: &str, receipt: &SnapshotReceipt) -> Result<()> {
+        let checked = self.compare_stored(name, receipt).await;
+        // Not after an error of the network: what is there may be whole.
+        if matches!(checked, Err(PlaceError::Differs { .. })) {
+            self.store.remove(name).await?;
         }
+        checked
+    }
+
+    /// The snapshot counts from then on.
+    pub(crate) async fn write_receipt(&self, name: &str, receipt: &SnapshotReceipt) -> Result<FoundSnapshot> {
         let text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
         // Last: a crash before leaves a file without a receipt, which doesn't count.
         self.store.put(&receipt_name(name), text).await?;

@@ -51,10 +51,16 @@ impl SegmentName {
 }
 
 impl BackupPlace {
-    /// Keeps a segment; what is there of the same name is the same.
-    pub async fn put_segment(&self, segment: &ChangeSegment) -> Result<()> {
-        let bytes = bytes::Bytes::copy_from_slice(&segment.bytes);
-        Ok(self.store.put(&SegmentName::from_segment(segment).file_path(), bytes).await?)
+    /// Keeps a segment, and answers where; what is there of the same name is the same.
+    pub async fn put_segment(&self, segment: &ChangeSegment) -> Result<String> {
+        let (path, bytes) =
+            (SegmentName::from_segment(segment).file_path(), bytes::Bytes::copy_from_slice(&segment.bytes));
+        self.store.put(&path, bytes).await?;
+        Ok(path)
+    }
+
+    pub(crate) async fn remove_segment(&self, path: &str) -> Result<()> {
+        Ok(self.store.remove(path).await?)
     }
 
     /// The segments of a log that were made from `since` on, up to `until`, in the order of their changes.

@@ -10,10 +10,11 @@ use flowlord_domain::IdSource as _;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::{
-    ChangeSegment, ChangeTail, ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog, ShippingState,
-    StopShipping,
+    ChangeSegment, ChangeTail, ForgetChanges, LogPoint, ReadSegment, ReadShippingState, RestartChangeLog,
+    ShippingState, StopShipping,
 };
-use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
+use flowlord_messages::clients::{BackupClient, ClusterClient, DatabaseCopier, DatabaseWriter};
+use flowlord_messages::cluster::{AppendRecord, SharedRecord};
 use flowlord_messages::snapshots::{ReadBackup, TakeBackup};
 use tokio::sync::oneshot;
 
@@ -48,6 +49,8 @@ pub struct ShipDeps {
     pub alert_sender: AlertSender,
     /// Takes the snapshots that the log goes on from.
     pub backup: BackupClient,
+    /// Where a segment must be named to count; none without a cluster.
+    pub cluster: Option<ClusterClient>,
 }
 
 #[derive(Debug)]
@@ -56,6 +59,18 @@ enum ShippingOutcome {
     Complete(u64),
     /// There was too much: the log began anew.
     Restarted,
+}
+
+impl ShippingOutcome {
+    /// An error unless everything is in the backup.
+    fn into_complete(self) -> Result<()> {
+        match self {
+            Self::Complete(_) => Ok(()),
+            Self::Restarted => {
+                Err(Error::new(Code::Storage, "too many changes are waiting: they aren't in the backup"))
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +84,8 @@ pub struct Shipper {
     failing: Option<(DateTime<Utc>, bool)>,
     last_request: DateTime<Utc>,
     is_shipping: bool,
+    /// Whether what came since that began must be shipped, too.
+    must_ship_again: bool,
     final_reply: Option<oneshot::Sender<Result<()>>>,
 }
 
@@ -81,6 +98,7 @@ impl Shipper {
             // The backup actor checks by itself at the start whether one is needed.
             last_request: deps.kit.now(),
             is_shipping: false,
+            must_ship_again: false,
             final_reply: None,
             config,
             deps,
@@ -96,14 +114,17 @@ impl Shipper {
         let (deps, place, most, at) = (self.deps.clone(), self.place.clone(), self.config.most, self.now());
         let shipped = async move {
             match deps.copier.call(ReadSegment { at, most }).await {
-                Ok(tail) => (tail.pending, ship_tail(&deps, &place, tail, most).await),
+                Ok(tail) => (tail.pending, ship_tail(&deps, &place, at, tail, most).await),
                 Err(err) => (0, Err(err)),
             }
         };
         self.ask(ctx, shipped, move |this, (pending, outcome), ctx| {
             this.note_outcome(at, pending, &outcome, ctx);
+            if std::mem::take(&mut this.must_ship_again) {
+                return this.ship_segment(ctx);
+            }
             if let Some(reply) = this.final_reply.take() {
-                let _nobody_waits_any_more = reply.send(outcome.map(drop));
+                let _nobody_waits_any_more = reply.send(outcome.and_then(ShippingOutcome::into_complete));
             }
         });
     }
@@ -182,9 +203,10 @@ impl Shipper {
         self.wake_at(None, ctx);
         let mut last = None;
         if self.config.every.take().is_some() {
-            // One that is under way is enough: what it leaves is in the last snapshot, or in the database.
             let (reply, shipped) = oneshot::channel();
             self.final_reply = Some(reply);
+            // One that is under way was read before what was answered since.
+            self.must_ship_again = self.is_shipping;
             self.ship_segment(ctx);
             last = Some(shipped);
         }
@@ -203,12 +225,27 @@ impl Shipper {
 
     fn forget_segment(&mut self) {
         self.is_shipping = false;
+        self.must_ship_again = false;
         // The stop gets an error.
         self.final_reply = None;
     }
 }
 
-async fn ship_tail(deps: &ShipDeps, place: &BackupPlace, tail: ChangeTail, most: u64) -> Result<ShippingOutcome> {
+/// Names what is in the place in the cluster's log; answers the number of the entry.
+async fn share_record(deps: &ShipDeps, record: SharedRecord) -> Result<u64> {
+    match &deps.cluster {
+        Some(cluster) => cluster.call(AppendRecord(record)).await,
+        None => Ok(0),
+    }
+}
+
+async fn ship_tail(
+    deps: &ShipDeps,
+    place: &BackupPlace,
+    at: DateTime<Utc>,
+    tail: ChangeTail,
+    most: u64,
+) -> Result<ShippingOutcome> {
     let Some(chain) = tail.chain else {
         return Err(Error::new(Code::Internal, "changes are not recorded; restart the service"));
     };
@@ -217,11 +254,25 @@ async fn ship_tail(deps: &ShipDeps, place: &BackupPlace, tail: ChangeTail, most:
         deps.writer.call(RestartChangeLog { chain: deps.kit.ids().random_bits() }).await?;
         return Ok(ShippingOutcome::Restarted);
     }
-    let Some(segment) = tail.segment else { return Ok(ShippingOutcome::Complete(chain)) };
+    let Some(segment) = tail.segment else {
+        share_record(deps, SharedRecord::Current { at }).await?;
+        return Ok(ShippingOutcome::Complete(chain));
+    };
     // Before the notes are removed: after a crash in between the same changes are sent again, which does no harm.
-    place.put_segment(&segment).await.map_err(|err| storage_error(&err))?;
-    let ChangeSegment { chain, upto, digest, .. } = segment;
-    let forget = ForgetChanges { chain, upto, digest, limit: MAX_FORGOTTEN };
+    let path = place.put_segment(&segment).await.map_err(|err| storage_error(&err))?;
+    let ChangeSegment { chain, upto, digest, bytes, .. } = segment;
+    let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let log = LogPoint { chain, position: upto };
+    let record = SharedRecord::Segment { path: path.clone(), digest: digest.clone(), bytes, at, log };
+    let entry = match share_record(deps, record).await {
+        Err(err) if err.code == Code::NotLeader => {
+            // Nobody will ever name it.
+            place.remove_segment(&path).await.map_err(|err| storage_error(&err))?;
+            return Err(err);
+        }
+        shared => shared?,
+    };
+    let forget = ForgetChanges { chain, upto, digest, entry, limit: MAX_FORGOTTEN };
     // In steps, between which the writer serves others.
     while deps.writer.call(forget.clone()).await? {}
     Ok(ShippingOutcome::Complete(chain))

@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{Ping, Port, Result, WorkCounter};
+use flowlord_kernel::{Code, Error, Ping, Port, Result, WorkCounter};
 use flowlord_messages::AlertSender;
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::changelog::{
     ChangeSegment, ChangeTail, ForgetChanges, LogPoint, ReadSegment, ReadShippingState, RestartChangeLog, StopShipping,
 };
-use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
+use flowlord_messages::clients::{BackupClient, ClusterClient, DatabaseCopier, DatabaseWriter};
+use flowlord_messages::cluster::{AppendRecord, SharedRecord};
 use flowlord_messages::snapshots::{BackupState, ReadBackup, TakeBackup};
 use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections, StorageLocation};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
@@ -27,6 +28,11 @@ struct Rows {
     base: Option<u64>,
     snapshots_asked: usize,
     alerts: Vec<String>,
+    /// What was appended to the cluster's log, and whether nothing more can be.
+    entries: Vec<SharedRecord>,
+    is_deposed: bool,
+    /// The entry that was noted with the last segment.
+    entry: u64,
 }
 
 #[derive(Clone)]
@@ -56,7 +62,7 @@ impl Handler<ForgetChanges> for Stub {
     fn handle(&mut self, forget: ForgetChanges, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
         let more = rows.taken < forget.upto;
-        rows.taken = forget.upto;
+        (rows.taken, rows.entry) = (forget.upto, forget.entry);
         Ok(more)
     }
 }
@@ -97,6 +103,19 @@ impl Handler<TakeBackup> for Stub {
     }
 }
 
+impl Handler<AppendRecord> for Stub {
+    type Result = Result<u64>;
+
+    fn handle(&mut self, AppendRecord(record): AppendRecord, _: &mut Self::Context) -> Self::Result {
+        let mut rows = self.0.lock().unwrap();
+        if rows.is_deposed {
+            return Err(Error::new(Code::NotLeader, "another node leads"));
+        }
+        rows.entries.push(record);
+        Ok(40 + rows.entries.len() as u64)
+    }
+}
+
 struct Bench {
     rows: Arc<Mutex<Rows>>,
     clock: VirtualClock,
@@ -116,6 +135,10 @@ fn seconds(seconds: i64) -> TimeDelta {
 
 impl Bench {
     async fn new(every: Option<TimeDelta>) -> Self {
+        Self::start(every, false).await
+    }
+
+    async fn start(every: Option<TimeDelta>, is_clustered: bool) -> Self {
         let rows = Arc::new(Mutex::new(Rows { chain: 1, base: Some(1), ..Rows::default() }));
         let (store, arbiter) = (FakeStore::start(), Arbiter::new());
         let clock = VirtualClock::new(noon(), WorkCounter::default());
@@ -132,6 +155,8 @@ impl Bench {
             backup: BackupClient::unconnected()
                 .with::<ReadBackup>(environment.port("backup", &db))
                 .with::<TakeBackup>(environment.port("backup", &db)),
+            cluster: is_clustered
+                .then(|| ClusterClient::unconnected().with::<AppendRecord>(environment.port("replica", &db))),
         };
         let s3 = S3Access {
             endpoint: Some(store.url()),
@@ -225,4 +250,46 @@ async fn too_much_begins_the_log_anew_and_asks_for_a_snapshot_until_one_is_there
     bench.change(1);
     bench.clock.advance(TimeDelta::minutes(11)).await;
     assert_eq!((bench.segments(), bench.rows.lock().unwrap().snapshots_asked), (1, 2));
+}
+
+#[actix::test]
+async fn in_a_cluster_a_segment_counts_once_it_is_named_and_is_removed_when_it_never_will_be() {
+    let bench = Bench::start(Some(seconds(5)), true).await;
+    assert_eq!(bench.rows.lock().unwrap().entries, [SharedRecord::Current { at: noon() }], "there is nothing to send");
+    bench.change(3);
+    bench.clock.advance(seconds(5)).await;
+    {
+        let rows = bench.rows.lock().unwrap();
+        let SharedRecord::Segment { path, log, bytes, .. } = &rows.entries[1] else { panic!("{:?}", rows.entries) };
+        assert_eq!((*log, *bytes, rows.entry), (LogPoint { chain: 1, position: 3 }, 1, 42));
+        assert!(bench.store.read(&format!("bucket/flow/{path}")).is_some());
+    }
+    bench.rows.lock().unwrap().is_deposed = true;
+    bench.change(1);
+    bench.clock.advance(seconds(5)).await;
+    assert_eq!(
+        (bench.segments(), bench.rows.lock().unwrap().taken),
+        (1, 3),
+        "others would take it for a part of the log"
+    );
+    assert_eq!(bench.stop.call(StopShipping).await.unwrap_err().code, Code::NotLeader);
+}
+
+#[actix::test]
+async fn a_stop_ships_also_what_came_while_another_was_under_way() {
+    let bench = Bench::new(Some(seconds(5))).await;
+    bench.store.set_broken(Some(503));
+    bench.change(1);
+    let stop = async {
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        // That one was read; the store is asked again in a moment.
+        bench.change(1);
+        let stopped = bench.stop.call(StopShipping);
+        bench.store.set_broken(None);
+        stopped.await
+    };
+    let (stopped, ()) = tokio::join!(stop, bench.clock.advance(seconds(5)));
+    stopped.unwrap();
+    let rows = bench.rows.lock().unwrap();
+    assert_eq!((rows.taken, rows.changed), (2, 2));
 }

@@ -6,7 +6,8 @@ use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_kernel::{Clock as _, Ping, Port, WorkCounter};
 use flowlord_messages::alerts::RaiseAlerts;
-use flowlord_messages::clients::BackupClient;
+use flowlord_messages::clients::{BackupClient, ClusterClient};
+use flowlord_messages::cluster::{AppendRecord, SharedRecord};
 use flowlord_messages::snapshots::DatabaseCopy;
 use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections, StorageLocation};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
@@ -19,6 +20,9 @@ struct Rows {
     alerts: Vec<NewAlert>,
     refuse: bool,
     refuse_alerts: bool,
+    /// By which the cluster's log refuses the next entries; none without a cluster.
+    refusals: Option<Vec<Code>>,
+    announced: Vec<SharedRecord>,
 }
 
 #[derive(Clone, Default)]
@@ -40,6 +44,19 @@ impl Handler<CopyDatabase> for Stub {
         std::fs::create_dir_all(command.to.parent().unwrap()).unwrap();
         std::fs::write(&command.to, "copy").unwrap();
         Ok(DatabaseCopy { path: command.to, bytes: 4, log: None })
+    }
+}
+
+impl Handler<AppendRecord> for Stub {
+    type Result = Result<u64>;
+
+    fn handle(&mut self, AppendRecord(record): AppendRecord, _: &mut Self::Context) -> Self::Result {
+        let mut rows = self.0.lock().unwrap();
+        if let Some(code) = rows.refusals.as_mut().and_then(Vec::pop) {
+            return Err(Error::new(code, "not now"));
+        }
+        rows.announced.push(record);
+        Ok(1)
     }
 }
 
@@ -83,6 +100,15 @@ impl Bench {
         Self::start(Stub::default(), folder, FakeStore::start(), "s3://bucket/flow", noon(), every).await
     }
 
+    /// As the leader of a cluster, whose log refuses the first entries so.
+    async fn clustered(refusals: &[Code], is_garbling: bool) -> Self {
+        let (folder, store) = (tempfile::tempdir().unwrap(), FakeStore::start());
+        store.set_garbling(is_garbling);
+        let rows = Stub::default();
+        rows.0.lock().unwrap().refusals = Some(refusals.to_vec());
+        Self::start(rows, folder, store, "s3://bucket/flow", noon(), Some(hours(24))).await
+    }
+
     async fn start(
         rows: Stub,
         folder: tempfile::TempDir,
@@ -93,7 +119,7 @@ impl Bench {
     ) -> Self {
         let clock = VirtualClock::new(now, WorkCounter::default());
         let arbiter = Arbiter::new();
-        let stub = rows.clone();
+        let (stub, is_clustered) = (rows.clone(), rows.0.lock().unwrap().refusals.is_some());
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let environment = clock.environment();
         let deps = Deps {
@@ -101,8 +127,10 @@ impl Bench {
             copier: DatabaseCopier::unconnected().with::<CopyDatabase>(environment.port("db", &db)),
             alert_sender: AlertSender::new(environment.port("db", &db), &environment),
             changed: LatePort::default(),
+            cluster: is_clustered
+                .then(|| ClusterClient::unconnected().with::<AppendRecord>(environment.port("replica", &db))),
         };
-        let config = Config { spool: folder.path().join("spool"), every, keep: 3, chain: None };
+        let config = Config { spool: folder.path().join("spool"), every, keep: 3, chain: None, is_due_at_start: false };
         let s3 = S3Access {
             endpoint: Some(store.url()),
             access_key: Some(ACCESS_KEY.to_owned()),
@@ -302,4 +330,18 @@ async fn a_store_that_is_away_is_one_alert_and_another_when_the_newest_grows_old
     bench.clock.advance(RETRY_DELAY).await;
     let state = bench.client.call(ReadBackup).await.unwrap();
     assert_eq!((state.problem, told().len()), (None, 2));
+}
+
+#[actix::test]
+async fn in_a_cluster_a_snapshot_counts_once_it_was_read_back_and_is_named() {
+    let receipts = |bench: &Bench| bench.store.paths("bucket/flow/").iter().filter(|it| it.ends_with(".json")).count();
+    let announced = |bench: &Bench| bench.rows.0.lock().unwrap().announced.len();
+    let bench = Bench::clustered(&[], false).await;
+    assert_eq!((announced(&bench), receipts(&bench)), (1, 1));
+    let behind = Bench::clustered(&[Code::NotReady], false).await;
+    assert_eq!((announced(&behind), receipts(&behind)), (1, 1), "it was tried again");
+    let deposed = Bench::clustered(&[Code::NotLeader], false).await;
+    assert_eq!((announced(&deposed), receipts(&deposed)), (0, 0), "it may hold what nobody else has");
+    let garbled = Bench::clustered(&[], true).await;
+    assert_eq!((announced(&garbled), receipts(&garbled)), (0, 0), "followers would wait for it in vain");
 }

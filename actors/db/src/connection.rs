@@ -98,6 +98,23 @@ fn open_migrated(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError>
     Ok(connection)
 }
 
+/// Opens a database that follows another one, as it is: its tables are those of the leader's program.
+pub(crate) fn open_following(path: &Path) -> Result<Connection, OpenError> {
+    let failed = OpenError::for_file(path);
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE).map_err(&failed)?;
+    let found = read_version(&connection).map_err(&failed)?;
+    if found > VERSION {
+        return Err(OpenError::Newer { found });
+    }
+    set_up_writer(&connection).map_err(&failed)?;
+    // Rows come in any order, with all that follows from them.
+    connection.pragma_update(None, "foreign_keys", false).map_err(&failed)?;
+    // What a power cut takes back is in the log, and the position goes back with it.
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(&failed)?;
+    Ok(connection)
+}
+
 fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     // Before the first table, or it does nothing.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;

@@ -11,6 +11,7 @@ mod connection;
 mod damage;
 mod fault;
 mod folder_lock;
+mod follower;
 mod import;
 mod offline;
 mod reader;
@@ -29,14 +30,17 @@ use std::path::Path;
 use actix::{Addr, ArbiterHandle};
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_kernel::{ActorKit, lower_priority};
+use flowlord_messages::cluster::LeaderLease;
 use r2d2::Pool;
 
 pub use bulk::{BulkError, BulkWriter};
 pub use changelog::apply::SegmentError;
-pub use changelog::log_point;
+use changelog::log::note_entry;
+pub use changelog::{LogState, log_point, log_state};
 pub use connection::OpenError;
 pub use damage::{DamageMark, DamageMonitor, HandledDamage, RESTART_PAUSE, SeenDamage, mark_if_damaged};
 pub use folder_lock::FolderLock;
+pub use follower::{DatabaseFollower, FollowingDatabase};
 pub use import::{ImportCounts, ImportError, ImportKind, ImportReport, import};
 pub use offline::{OfflineError, list_alerts};
 pub use reader::QueryReader;
@@ -44,9 +48,11 @@ pub use schema::VERSION;
 pub use snapshot::copy::copy;
 pub use snapshot::error::SnapshotError;
 pub use snapshot::restore::{
-    DatabaseCondition, RestoreError, RestoredDatabase, SnapshotRestore, inspect_database, verify_database,
+    DatabaseCondition, RestoreError, RestoredDatabase, SnapshotRestore, inspect_database, move_database_aside,
+    remove_database, verify_database,
 };
 pub use snapshot::verify::check_snapshot;
+use writer::WriterConfig;
 pub use writer::{CommitHints, DatabaseOwner};
 
 pub const DATABASE: &str = "flowlord.db";
@@ -70,10 +76,12 @@ pub struct Database {
 
 impl Database {
     /// Opens the database in the folder of `lock`, migrates it, and starts its owner in `arbiter`. With `record` it
-    /// notes which rows change, in the log that is there or a new one of that number.
+    /// notes which rows change, in the log that is there or a new one of that number. Nothing is acknowledged while
+    /// `lease` isn't held; what is there is what the cluster's log holds up to `entry`.
     pub fn open(
         lock: FolderLock,
         record: Option<u64>,
+        (lease, entry): (LeaderLease, u64),
         arbiter: &ArbiterHandle,
         kit: ActorKit,
         hints: CommitHints,
@@ -86,15 +94,19 @@ impl Database {
                 damage.mark_seen(&format!("the start: {err}"));
             }
         })?;
+        if entry > 0 {
+            note_entry(&connection, entry).map_err(OpenError::for_file(&path))?;
+        }
         // Read back, not taken from `record`: a log that was there already keeps its own number.
         let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
         let readers = start_readers(&path, &damage, || {})?;
         let view_readers = start_readers(&path, &damage, lower_priority)?;
+        let config = WriterConfig { path, record, lease };
         Ok(Self {
             readers,
             view_readers,
-            owner: DatabaseOwner::start(arbiter, path, record, connection, damage.clone(), kit, hints),
+            owner: DatabaseOwner::start(arbiter, config, connection, damage.clone(), kit, hints),
             chain,
             damage,
             _lock: lock,

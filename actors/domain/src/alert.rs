@@ -39,6 +39,8 @@ named_enum! {
         NotDone = "not_done",
         /// A task is at work for longer than it should (`max_run`).
         RunsLong = "runs_long",
+        /// Another node of the cluster leads, without a handover.
+        Takeover = "takeover",
     }
 }
 

@@ -70,6 +70,8 @@ pub struct ForgetChanges {
     pub upto: i64,
     /// The digest of the segment that holds them.
     pub digest: String,
+    /// The entry of the cluster's log that names the segment; 0 without a cluster.
+    pub entry: u64,
     /// At most this many.
     pub limit: usize,
 }

@@ -1,7 +1,7 @@
 //! Applying segments to a copy of the database, one after another.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Lines};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -11,10 +11,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use sha2::{Digest as _, Sha256};
 
-use super::log::{end_log, read_log_point};
+use super::log::{end_log, read_log_point, read_log_state};
 use super::record::{noted_table, quote_name};
 use super::segment::{FORMAT, SegmentHeader, SegmentRow, chain_hex, read_row};
-use crate::schema::read_version;
+use crate::schema::{VERSION, read_version};
 use crate::sql::CachedSql as _;
 use flowlord_domain::hex::to_hex;
 
@@ -33,6 +33,8 @@ pub enum SegmentError {
     Fork,
     #[error("it is of another database: {0}")]
     Foreign(String),
+    #[error("its schema is {found}, this program knows up to {VERSION}: upgrade this node")]
+    Newer { found: usize },
     #[error("it can't be applied: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -79,6 +81,11 @@ impl LogReplay {
         LogPoint { chain: self.chain, position: self.position }
     }
 
+    pub(crate) fn log_entry(&self) -> u64 {
+        // None in the tables of an older program, which knew no cluster.
+        read_log_state(&self.connection).ok().flatten().map_or(0, |log| log.entry)
+    }
+
     /// How many segments were applied, and up to when; none when none was.
     pub(crate) fn applied_until(&self) -> Option<(usize, DateTime<Utc>)> {
         self.until.map(|until| (self.applied.len(), until))
@@ -86,66 +93,33 @@ impl LogReplay {
 
     /// Applies the next one, whose SHA-256 is `digest`; one that holds nothing new is passed over.
     pub(crate) fn apply_segment(&mut self, bytes: &[u8], digest: &str) -> Result<(), SegmentError> {
-        // Before anything is unpacked: what a store returns is not trusted.
-        if to_hex(&Sha256::digest(bytes)) != digest {
-            return Err(SegmentError::damaged("its SHA-256 isn't that of its name"));
-        }
-        let mut lines = BufReader::new(GzDecoder::new(bytes)).lines();
-        let first = lines.next().and_then(Result::ok).ok_or_else(|| SegmentError::damaged("it is empty"))?;
-        let header: SegmentHeader = serde_json::from_str(&first).map_err(SegmentError::damaged)?;
-        if !self.is_next(&header)? {
-            if let Some(applied) = self.applied.get_mut(&header.upto) {
-                let mut hash = Sha256::new();
-                for line in lines {
-                    hash_line(&mut hash, &line.map_err(SegmentError::damaged)?);
-                }
-                if applied.rows == <[u8; 32]>::from(hash.finalize()) {
-                    applied.digests.push(digest.to_owned());
-                }
+        let segment = PackedSegment::open(bytes, digest)?;
+        segment.header.check_origin(self.chain, read_version(&self.connection)?)?;
+        let SegmentHeader { upto, at, .. } = segment.header;
+        if !self.is_next(&segment.header)? {
+            if let Some(applied) = self.applied.get_mut(&upto)
+                && applied.rows == segment.hash_rows()?
+            {
+                applied.digests.push(digest.to_owned());
             }
             return Ok(());
         }
         // One transaction: an error leaves the database as the segment before left it, which is a moment that existed.
         let transaction = self.connection.transaction()?;
-        let mut rows = RowStatements::new(&transaction, &header)?;
-        let mut hash = Sha256::new();
-        for line in lines {
-            let line = line.map_err(SegmentError::damaged)?;
-            hash_line(&mut hash, &line);
-            let (table, row) = read_row(&line).ok_or_else(|| SegmentError::damaged("a line is not a row"))?;
-            rows.put_row(&table, row)?;
-        }
-        drop(rows);
-        continue_sequences(&transaction, &header)?;
+        let rows = segment.put_rows(&transaction)?;
         transaction.commit()?;
-        self.position = header.upto;
-        let applied = AppliedSegment { rows: hash.finalize().into(), digests: vec![digest.to_owned()] };
-        self.applied.insert(header.upto, applied);
-        self.until = Some(header.at);
+        self.position = upto;
+        self.applied.insert(upto, AppliedSegment { rows, digests: vec![digest.to_owned()] });
+        self.until = Some(at);
         Ok(())
     }
 
     /// Whether it has anything new; that it can be applied here.
     fn is_next(&self, header: &SegmentHeader) -> Result<bool, SegmentError> {
-        let SegmentHeader { format, chain, schema, .. } = header;
-        if *format != FORMAT {
-            return Err(SegmentError::Foreign(format!("this program reads format {FORMAT}, this is {format}")));
-        }
-        let own_chain = chain_hex(self.chain);
-        if *chain != own_chain {
-            return Err(SegmentError::Foreign(format!("its log is {chain}, this one's {own_chain}")));
-        }
-        let own_schema = read_version(&self.connection)?;
-        if *schema != own_schema {
-            return Err(SegmentError::Foreign(format!("its schema is {schema}, this one's {own_schema}")));
-        }
         if header.upto <= self.position {
             return Ok(false);
         }
-        // An overlap is fine, since a segment holds states and not steps; a gap isn't.
-        if header.after > self.position {
-            return Err(SegmentError::Gap { from: self.position + 1, to: header.after });
-        }
+        header.check_reaches(self.position)?;
         // Only what was applied here can be compared: the first segment follows a snapshot, which has no digest of one.
         match self.applied.get(&header.after) {
             Some(applied) if !applied.digests.contains(&header.previous) => Err(SegmentError::Fork),
@@ -166,9 +140,117 @@ impl LogReplay {
     }
 }
 
-fn hash_line(hash: &mut Sha256, line: &str) {
-    hash.update(line);
-    hash.update("\n");
+/// A segment whose bytes are those that its name tells, with its header read.
+struct PackedSegment<'a> {
+    header: SegmentHeader,
+    lines: Lines<BufReader<GzDecoder<&'a [u8]>>>,
+}
+
+impl<'a> PackedSegment<'a> {
+    fn open(bytes: &'a [u8], digest: &str) -> Result<Self, SegmentError> {
+        // Before anything is unpacked: what a store returns is not trusted.
+        if to_hex(&Sha256::digest(bytes)) != digest {
+            return Err(SegmentError::damaged("its SHA-256 isn't that of its name"));
+        }
+        let mut lines = BufReader::new(GzDecoder::new(bytes)).lines();
+        let first = lines.next().and_then(Result::ok).ok_or_else(|| SegmentError::damaged("it is empty"))?;
+        Ok(Self { header: serde_json::from_str(&first).map_err(SegmentError::damaged)?, lines })
+    }
+
+    /// Puts its rows into the tables; answers their SHA-256.
+    fn put_rows(self, transaction: &Transaction<'_>) -> Result<[u8; 32], SegmentError> {
+        let mut rows = RowStatements::new(transaction, &self.header)?;
+        let hash = hash_lines(self.lines, |line| {
+            let (table, row) = read_row(line).ok_or_else(|| SegmentError::damaged("a line is not a row"))?;
+            rows.put_row(&table, row)
+        })?;
+        drop(rows);
+        continue_sequences(transaction, &self.header)?;
+        Ok(hash)
+    }
+
+    fn hash_rows(self) -> Result<[u8; 32], SegmentError> {
+        hash_lines(self.lines, |_| Ok(()))
+    }
+}
+
+fn hash_lines(
+    lines: impl Iterator<Item = io::Result<String>>,
+    mut each: impl FnMut(&str) -> Result<(), SegmentError>,
+) -> Result<[u8; 32], SegmentError> {
+    let mut hash = Sha256::new();
+    for line in lines {
+        let line = line.map_err(SegmentError::damaged)?;
+        hash.update(&line);
+        hash.update("\n");
+        each(&line)?;
+    }
+    Ok(hash.finalize().into())
+}
+
+impl SegmentHeader {
+    /// That it is of this log, and of tables like those here.
+    fn check_origin(&self, own_chain: u64, own_schema: usize) -> Result<(), SegmentError> {
+        let Self { format, chain, schema, .. } = self;
+        let own_chain = chain_hex(own_chain);
+        if *format != FORMAT {
+            return Err(SegmentError::Foreign(format!("this program reads format {FORMAT}, this is {format}")));
+        }
+        // Before the log: an upgrade begins a new one, and what helps against that is another.
+        if *schema > VERSION {
+            return Err(SegmentError::Newer { found: *schema });
+        }
+        if *chain != own_chain {
+            return Err(SegmentError::Foreign(format!("its log is {chain}, this one's {own_chain}")));
+        }
+        if *schema != own_schema {
+            return Err(SegmentError::Foreign(format!("its schema is {schema}, this one's {own_schema}")));
+        }
+        Ok(())
+    }
+
+    /// That nothing is missing between the last change that is here and its first.
+    fn check_reaches(&self, position: i64) -> Result<(), SegmentError> {
+        // An overlap is fine, since a segment holds states and not steps; a gap isn't.
+        if self.after > position {
+            return Err(SegmentError::Gap { from: position + 1, to: self.after });
+        }
+        Ok(())
+    }
+}
+
+/// Applies an entry of the cluster's log to a database that is followed, together with its position; answers of when
+/// the segment is.
+pub(crate) fn follow_segment(
+    connection: &mut Connection,
+    bytes: &[u8],
+    digest: &str,
+    entry: u64,
+) -> Result<DateTime<Utc>, SegmentError> {
+    let segment = PackedSegment::open(bytes, digest)?;
+    let schema = read_version(connection)?;
+    let transaction = connection.transaction()?;
+    let log = read_log_state(&transaction)?.ok_or_else(|| SegmentError::Foreign("this one has no log".to_owned()))?;
+    let header = &segment.header;
+    header.check_origin(log.point.chain, schema)?;
+    header.check_reaches(log.point.position)?;
+    // A leader that was killed sends the same changes again, from further back: the cluster's log kept others out.
+    if header.after == log.taken && header.previous != log.digest {
+        return Err(SegmentError::Fork);
+    }
+    let (upto, at) = (header.upto, header.at);
+    if upto > log.point.position {
+        segment.put_rows(&transaction)?;
+    }
+    // Sent again, it has another digest, and that is what the next one names.
+    if upto >= log.taken {
+        transaction.execute("UPDATE row_log SET taken = ?1, digest = ?2", params![upto, digest])?;
+        // A snapshot brings notes of what its segments hold; as a leader this database would send them again.
+        transaction.execute("DELETE FROM row_change WHERE seq <= ?1", [upto])?;
+    }
+    transaction.execute("UPDATE row_log SET entry = ?1", [i64::try_from(entry).unwrap_or(i64::MAX)])?;
+    transaction.commit()?;
+    Ok(at)
 }
 
 struct RowStatements<'a> {

@@ -15,9 +15,45 @@ pub(crate) fn read_log_point(connection: &Connection) -> rusqlite::Result<Option
     )
 }
 
+/// Where a database stands in its own log, and in that of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogState {
+    pub point: LogPoint,
+    /// The last change that a segment in the backup's place holds.
+    pub taken: i64,
+    /// The SHA-256 of that segment, in hex; empty before the first.
+    pub digest: String,
+    /// The last entry of the cluster's log that it is known to hold; 0 for none.
+    pub entry: u64,
+}
+
+impl LogState {
+    /// Whether it holds changes that no segment does.
+    pub fn has_unsent(&self) -> bool {
+        self.point.position > self.taken
+    }
+}
+
+pub(crate) fn read_log_state(connection: &Connection) -> rusqlite::Result<Option<LogState>> {
+    let Some(point) = read_log_point(connection)? else { return Ok(None) };
+    connection.find_row("SELECT taken, digest, entry FROM row_log", [], |row| {
+        Ok(LogState { point, taken: row.get(0)?, digest: row.get(1)?, entry: row.get(2)? })
+    })
+}
+
+/// The database is that of the leader, whose entry this is: it holds all that came before.
+pub(crate) fn note_entry(connection: &Connection, entry: u64) -> rusqlite::Result<()> {
+    connection.execute("UPDATE row_log SET entry = max(entry, ?1)", [to_signed(entry)]).map(drop)
+}
+
 pub(super) fn begin_log(connection: &Connection, fresh_chain: u64) -> rusqlite::Result<()> {
     let begin = "INSERT OR IGNORE INTO row_log (id, chain, taken, digest) VALUES (1, ?1, 0, '')";
-    connection.execute(begin, [to_signed(fresh_chain)]).map(drop)
+    connection.execute(begin, [to_signed(fresh_chain)])?;
+    // A database that followed has no notes: numbers go on from the last segment, or what is noted next would pass for
+    // a part of it.
+    let last_number = "INSERT INTO row_change (seq, tbl, key) SELECT taken, '', '' FROM row_log
+        WHERE taken > coalesce((SELECT max(seq) FROM row_change), 0)";
+    connection.execute(last_number, []).map(drop)
 }
 
 /// Begins the log anew: what was noted belongs to none any more.

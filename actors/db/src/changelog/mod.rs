@@ -17,10 +17,17 @@ use std::path::Path;
 
 use flowlord_messages::changelog::LogPoint;
 
-use crate::changelog::log::read_log_point;
+use crate::DATABASE;
+pub use crate::changelog::log::LogState;
+use crate::changelog::log::{read_log_point, read_log_state};
 use crate::connection::open_read_only;
 
 /// Up to where the database in a file holds its log; none also where it can't be read.
 pub fn log_point(path: &Path) -> Option<LogPoint> {
     open_read_only(path).and_then(|connection| read_log_point(&connection)).ok().flatten()
+}
+
+/// Where the database of a data folder stands; none where there is none, or it keeps no log.
+pub fn log_state(data: &Path) -> Option<LogState> {
+    open_read_only(&data.join(DATABASE)).and_then(|connection| read_log_state(&connection)).ok().flatten()
 }

@@ -8,12 +8,12 @@ use flowlord_messages::changelog::{ChangeSegment, ChangeTail};
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
-use super::apply::SegmentError;
+use super::apply::{SegmentError, follow_segment};
 use super::log::{read_log_point, restart_log};
 use super::record::{noted_tables, quote_name};
 use super::*;
 use crate::DATABASE;
-use crate::connection::open_recording;
+use crate::connection::{open_following, open_recording};
 use crate::snapshot::copy::copy;
 use crate::snapshot::restore::{RestoreError, RestoredDatabase, SnapshotRestore};
 
@@ -100,6 +100,23 @@ fn dump(connection: &Connection) -> Vec<String> {
     rows
 }
 
+/// A snapshot with these segments, as a follower applies them; each of them twice.
+fn followed(snapshot: &Path, segments: &[ChangeSegment]) -> (tempfile::TempDir, Vec<SegmentError>) {
+    let data = tempfile::tempdir().unwrap();
+    let restore = SnapshotRestore::begin(snapshot, data.path(), false).unwrap().keeping_log();
+    restore.finish("one".to_owned(), noon()).unwrap();
+    let mut connection = open_following(&data.path().join(DATABASE)).unwrap();
+    let mut errors = Vec::new();
+    for (entry, segment) in (1..).zip(segments) {
+        let applied = follow_segment(&mut connection, &segment.bytes, &segment.digest, entry);
+        errors.extend(applied.err());
+        if errors.is_empty() {
+            assert_eq!(log_state(data.path()).unwrap().entry, entry);
+        }
+    }
+    (data, errors)
+}
+
 /// Statements over tables of every kind: integer keys, texts, several columns, cascades, replaced rows, other unique
 /// columns, changed keys. The number picks the row.
 const CHANGES: [&str; 16] = [
@@ -171,6 +188,11 @@ proptest! {
             let back = open_read_only(&data.path().join(DATABASE)).unwrap();
             prop_assert_eq!(&dump(&back), &expected);
             prop_assert!(read_log_point(&back).unwrap().is_none(), "its log isn't gone on with");
+            let (data, errors) = followed(snapshot, &live.segments);
+            prop_assert!(errors.is_empty(), "{errors:?}");
+            let back = open_read_only(&data.path().join(DATABASE)).unwrap();
+            prop_assert_eq!(&dump(&back), &expected);
+            prop_assert!(!log_state(data.path()).unwrap().has_unsent(), "as a leader it would send again what it has");
         }
     }
 }
@@ -222,6 +244,63 @@ fn the_log_ends_before_a_segment_that_is_damaged_missing_or_of_another() {
     let twin = shipped().segments[1].clone();
     assert_eq!(restored(&[first.clone(), twin]).0, 2, "the same changes are the same segment");
     assert_eq!(restored(&[first, second, third]), (3, String::new()));
+}
+
+#[test]
+fn who_followed_goes_on_with_the_log_as_a_leader_and_others_follow_both() {
+    let mut live = shipped();
+    let (data, errors) = followed(&live.snapshots[0], &live.segments);
+    assert!(errors.is_empty(), "{errors:?}");
+    let state = log_state(data.path()).unwrap();
+    assert_eq!((state.digest.as_str(), state.entry), (live.segments[2].digest.as_str(), 3));
+    let mut next = Live {
+        connection: open_recording(&data.path().join(DATABASE), Some(0xbad)).unwrap(),
+        folder: data,
+        segments: live.segments.clone(),
+        snapshots: Vec::new(),
+    };
+    assert_eq!(log_state(next.folder.path()).unwrap().point, state.point, "it is the same log");
+    task(&next, 20);
+    next.ship(true);
+    assert_eq!(next.segments[3].after, state.point.position);
+    let (other, errors) = followed(&live.snapshots[0], &next.segments);
+    assert!(errors.is_empty(), "{errors:?}");
+    let [here, there] = [&next.path(), &other.path().join(DATABASE)].map(|path| dump(&open_read_only(path).unwrap()));
+    assert_eq!(here, there);
+    // The former leader went on by itself: what it sent isn't taken any more.
+    task(&live, 21);
+    live.ship(true);
+    let fork = [&next.segments[..], &live.segments[3..]].concat();
+    let (other, errors) = followed(&live.snapshots[0], &fork);
+    assert_eq!(tasks(&other), 4, "{errors:?}");
+}
+
+#[test]
+fn a_follower_refuses_what_doesnt_go_on_from_it() {
+    let live = shipped();
+    let [first, second, third] = [0, 1, 2].map(|nth| live.segments[nth].clone());
+    let refused = |segments: &[ChangeSegment]| {
+        let (data, errors) = followed(&live.snapshots[0], segments);
+        (tasks(&data), errors.into_iter().map(|err| err.to_string()).collect::<Vec<_>>().join("; "))
+    };
+    let (count, said) = refused(&[first.clone(), third.clone()]);
+    assert!(count == 1 && said.contains("the changes from 3 to"), "{said}");
+    let mut flipped = second.clone();
+    flipped.bytes[20] ^= 1;
+    assert_eq!(refused(&[first.clone(), flipped]).1, "it is damaged: its SHA-256 isn't that of its name");
+    let mut other = shipped();
+    for n in [5, 6] {
+        task(&other, n);
+        other.ship(true);
+    }
+    let (count, said) = refused(&[first, second, third, other.segments[4].clone()]);
+    assert!(count == 3 && said.contains("are missing"), "{said}");
+    let mut anew = shipped();
+    restart_log(&anew.connection, 0xbeef).unwrap();
+    task(&anew, 4);
+    anew.ship(true);
+    let (count, said) = refused(&[live.segments.clone(), vec![anew.segments[3].clone()]].concat());
+    assert!(count == 3 && said.contains("it is of another database: its log is 000000000000beef"), "{said}");
 }
 
 #[test]

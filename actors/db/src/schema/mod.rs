@@ -5,8 +5,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::changelog::log::end_log;
 
 /// One step a version: `MIGRATIONS[n]` leads from version n to n + 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql"), include_str!("v4.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("v1.sql"),
+    include_str!("v2.sql"),
+    include_str!("v3.sql"),
+    include_str!("v4.sql"),
+    include_str!("v5.sql"),
+];
 
 /// The version that this program writes, kept in `PRAGMA user_version`.
 pub const VERSION: usize = MIGRATIONS.len();

@@ -11,6 +11,7 @@ use crate::DATABASE;
 use crate::changelog::apply::{LogReplay, SegmentError};
 use crate::column::ReadColumn as _;
 use crate::connection::{is_damage, open_read_only};
+use crate::folder_lock::FolderLock;
 use crate::snapshot::copy::copy;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::verify::{check_snapshot, find_damage};
@@ -95,6 +96,7 @@ pub struct SnapshotRestore {
     data: PathBuf,
     fresh: PathBuf,
     replay: Option<LogReplay>,
+    keeps_log: bool,
 }
 
 impl SnapshotRestore {
@@ -115,12 +117,23 @@ impl SnapshotRestore {
         }
         copy(snapshot, &fresh)?;
         let replay = LogReplay::open(&fresh).map_err(SnapshotError::for_copy(&fresh))?;
-        Ok(Self { data: data.to_owned(), fresh, replay })
+        Ok(Self { data: data.to_owned(), fresh, replay, keeps_log: false })
+    }
+
+    /// The database will follow the one that it is a copy of: its log goes on here.
+    #[must_use]
+    pub fn keeping_log(self) -> Self {
+        Self { keeps_log: true, ..self }
     }
 
     /// Up to where it holds the log of changes; none where it holds none.
     pub fn log_point(&self) -> Option<LogPoint> {
         self.replay.as_ref().map(LogReplay::log_point)
+    }
+
+    /// The last entry of a cluster's log that it is known to hold; 0 without a cluster.
+    pub fn log_entry(&self) -> u64 {
+        self.replay.as_ref().map_or(0, LogReplay::log_entry)
     }
 
     /// Applies the next segment of its log, whose SHA-256 is `digest` in hex.
@@ -135,10 +148,10 @@ impl SnapshotRestore {
     /// Puts it in the place of the database; one that is there is moved aside. `from` is how people name the
     /// snapshot.
     pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<RestoredDatabase, RestoreError> {
-        let Self { data, fresh, replay } = self;
+        let Self { data, fresh, replay, keeps_log } = self;
         let failed = RestoreError::for_path(&data);
         let log = replay.as_ref().and_then(LogReplay::applied_until);
-        if let Some(replay) = replay {
+        if let Some(replay) = replay.filter(|_| !keeps_log) {
             replay.finish_replay().map_err(|err| RestoreError::Log(err.to_string()))?;
             // A copy without segments was checked when it was made.
             if log.is_some() {
@@ -154,6 +167,24 @@ impl SnapshotRestore {
         File::open(&data).and_then(|folder| folder.sync_all()).map_err(&failed)?;
         Ok(RestoredDatabase { from, newest, log, moved_to })
     }
+}
+
+/// Moves the database of a folder aside, so that the next start finds none; answers where it is then.
+pub fn move_database_aside(lock: &FolderLock, now: DateTime<Utc>) -> std::io::Result<Option<PathBuf>> {
+    let path = lock.folder().join(DATABASE);
+    if path.exists() { move_aside(&path, now).map(Some) } else { Ok(None) }
+}
+
+/// Removes the database of a folder that holds a copy of what is elsewhere.
+pub fn remove_database(lock: &FolderLock) -> std::io::Result<()> {
+    let path = lock.folder().join(DATABASE);
+    for ending in ["-wal", "-shm", ""] {
+        match std::fs::remove_file(path_beside(&path, ending)) {
+            Err(err) if err.kind() == ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 /// With its write-ahead log, without which it isn't the same database.

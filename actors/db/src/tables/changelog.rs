@@ -14,8 +14,8 @@ impl WriteCommand for RestartChangeLog {
 impl WriteCommand for ForgetChanges {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<bool> {
         let known = context.change_rows(
-            "UPDATE row_log SET taken = ?2, digest = ?3 WHERE chain = ?1 AND taken <= ?2",
-            params![to_signed(self.chain), self.upto, self.digest],
+            "UPDATE row_log SET taken = ?2, digest = ?3, entry = max(entry, ?4) WHERE chain = ?1 AND taken <= ?2",
+            params![to_signed(self.chain), self.upto, self.digest, to_signed(self.entry)],
         )?;
         if known == 0 {
             // Else the notes of the new log would be removed as if they had been shipped.

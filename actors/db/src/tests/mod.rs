@@ -11,6 +11,7 @@ mod finding;
 mod grid;
 mod history;
 mod isolation;
+mod lead;
 mod leasing;
 mod listing;
 mod outbox;
@@ -32,6 +33,7 @@ use actix::{Arbiter, Handler, Message};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
 use flowlord_kernel::{ActorEnvironment, Code, Error, Port, PortLimits, Result, SharedClock, SystemClock, WorkCounter};
+use flowlord_messages::cluster::LeaderLease;
 use flowlord_messages::leases::{GrantLeases, LeaseGrant, LeaseRequest, TopicFilter};
 use flowlord_messages::results::{ApplyOutcomes, ResultClaim};
 use flowlord_messages::tasks::{CreateTasks, CreatedTasks, ReadAttempts};
@@ -56,12 +58,16 @@ impl Db {
     }
 
     fn on(folder: tempfile::TempDir, clock: SharedClock, activity: WorkCounter) -> Self {
+        Self::leased(folder, clock, activity, LeaderLease::unlimited())
+    }
+
+    fn leased(folder: tempfile::TempDir, clock: SharedClock, activity: WorkCounter, lease: LeaderLease) -> Self {
         let arbiter = Arbiter::new();
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
         let environment = ActorEnvironment { clock, activity, ..ActorEnvironment::system(give_up) };
         let kit = environment.kit("db");
         let lock = FolderLock::take(folder.path()).unwrap();
-        let database = Database::open(lock, None, &arbiter.handle(), kit, CommitHints::default()).unwrap();
+        let database = Database::open(lock, None, (lease, 0), &arbiter.handle(), kit, CommitHints::default()).unwrap();
         Self { database, environment, folder, arbiter }
     }
 

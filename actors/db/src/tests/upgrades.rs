@@ -13,7 +13,12 @@ use crate::connection::open_writer;
 use crate::{DATABASE, VERSION};
 
 /// One a version that people may have.
-const SEEDS: [&str; 3] = [include_str!("seeds/v1.sql"), include_str!("seeds/v2.sql"), include_str!("seeds/v3.sql")];
+const SEEDS: [&str; 4] = [
+    include_str!("seeds/v1.sql"),
+    include_str!("seeds/v2.sql"),
+    include_str!("seeds/v3.sql"),
+    include_str!("seeds/v4.sql"),
+];
 
 fn seeded(seed: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

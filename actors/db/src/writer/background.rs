@@ -37,7 +37,7 @@ impl Handler<CopyDatabase> for DatabaseOwner {
         guarded(self, ctx, |owner, ctx| -> Self::Result {
             // The owner chooses the point of the copy: after all that was sent before.
             owner.flush_queue(ctx);
-            let (from, to, damage) = (owner.path.clone(), command.to, owner.damage.clone());
+            let (from, to, damage) = (owner.config.path.clone(), command.to, owner.damage.clone());
             run_in_background(owner, "the copy", move || {
                 let copied = copy_while(&from, &to, || damage.seen().is_none());
                 if copied.as_ref().is_err_and(SnapshotError::is_damage) {
@@ -63,7 +63,7 @@ impl Handler<ReadSegment> for DatabaseOwner {
 
     fn handle(&mut self, command: ReadSegment, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, _| -> Self::Result {
-            let (path, damage) = (owner.path.clone(), owner.damage.clone());
+            let (path, damage) = (owner.config.path.clone(), owner.damage.clone());
             run_in_background(owner, "reading changed rows", move || {
                 let tail = open_read_only(&path)
                     .and_then(|mut connection| read_tail(&mut connection, command.at, command.most));

@@ -10,10 +10,10 @@ use rusqlite::hooks::Action;
 
 /// Notes every row that is written. What is rolled back stays noted: a reader then finds nothing new.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ChangeRecorder(Arc<Locked<DatabaseChanges>>);
+pub(crate) struct ChangeRecorder(Arc<Locked<DatabaseChanges>>);
 
 impl ChangeRecorder {
-    pub(super) fn watch_rows(&self, connection: &Connection) {
+    pub(crate) fn watch_rows(&self, connection: &Connection) {
         let recorder = self.clone();
         let hooked = connection.update_hook(Some(move |action, _: &str, table: &str, row| {
             if action != Action::SQLITE_DELETE {
@@ -25,7 +25,7 @@ impl ChangeRecorder {
         }
     }
 
-    pub(super) fn lock_changes(&self) -> MutexGuard<'_, DatabaseChanges> {
+    pub(crate) fn lock_changes(&self) -> MutexGuard<'_, DatabaseChanges> {
         self.0.lock()
     }
 }

@@ -1,7 +1,7 @@
 //! The DB owner: the one write connection, and group commit.
 
 mod background;
-mod changes;
+pub(crate) mod changes;
 pub(crate) mod command;
 pub(crate) mod context;
 mod metrics;
@@ -17,6 +17,7 @@ use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, S
 use chrono::{DateTime, Utc};
 use flowlord_kernel::{ActorKit, Code, Error, LatePort, Ping, Pong, Result, Timer, WakeUp, actor, guarded};
 use flowlord_messages::alerts::RaiseAlerts;
+use flowlord_messages::cluster::LeaderLease;
 use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::events::{
     AlertsRaised, DatabaseChanged, DatabaseChanges, MessagesQueued, TakeChanges, TasksDelayed, TasksReady,
@@ -46,9 +47,17 @@ pub struct CommitHints {
     pub changed: LatePort<DatabaseChanged>,
 }
 
+/// What a writer is opened with.
+#[derive(Debug, Clone)]
+pub(crate) struct WriterConfig {
+    pub(crate) path: PathBuf,
+    /// The number of a new change log; none where changes aren't noted.
+    pub(crate) record: Option<u64>,
+    pub(crate) lease: LeaderLease,
+}
+
 pub struct DatabaseOwner {
-    path: PathBuf,
-    record: Option<u64>,
+    config: WriterConfig,
     connection: Option<Connection>,
     names: NameCache,
     queue: CommandQueue,
@@ -75,8 +84,7 @@ struct FlushQueue;
 impl DatabaseOwner {
     pub(crate) fn start(
         arbiter: &ArbiterHandle,
-        path: PathBuf,
-        record: Option<u64>,
+        config: WriterConfig,
         connection: Connection,
         damage: DamageMonitor,
         kit: ActorKit,
@@ -85,8 +93,7 @@ impl DatabaseOwner {
         let recorder = ChangeRecorder::default();
         recorder.watch_rows(&connection);
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            path,
-            record,
+            config,
             connection: Some(connection),
             recorder,
             is_change_hinted: false,
@@ -134,12 +141,22 @@ impl DatabaseOwner {
         if let Some(outage) = &mut self.outage {
             return Err(outage.refuse_commands(commands.len()));
         }
+        if let Some(refusal) = self.config.lease.refusal() {
+            return Err(refusal);
+        }
         let Some(connection) = &self.connection else {
             return Err(Error::new(Code::Stopping, "the database is closed; the service is stopping"));
         };
         let begun = Instant::now();
-        let written = WriteTransaction { path: &self.path, connection, names: &mut self.names }.write_all(commands);
+        let written =
+            WriteTransaction { path: &self.config.path, connection, names: &mut self.names }.write_all(commands);
         self.metrics.record_commit(commands.len(), begun.elapsed());
+        // Asked last: a process that stood still for long may have lost its lead meanwhile.
+        if written.is_ok()
+            && let Some(refusal) = self.config.lease.refusal_after_commit()
+        {
+            return Err(refusal);
+        }
         written.map_err(|failure| {
             log::error!("event=commit_failed commands={} failure={failure:?}", commands.len());
             self.metrics.failures.increment(1);
@@ -203,7 +220,7 @@ impl DatabaseOwner {
         if self.outage.is_some() {
             return self.retry_writing(ctx);
         }
-        match reopen_recording(&self.path, self.record) {
+        match reopen_recording(&self.config.path, self.config.record) {
             Ok(connection) => {
                 self.recorder.watch_rows(&connection);
                 self.connection = Some(connection);
@@ -219,16 +236,17 @@ impl DatabaseOwner {
         outage: &DiskOutage,
         now: DateTime<Utc>,
     ) -> std::result::Result<(Connection, AfterCommit), OpenError> {
-        let connection = outage.reopen_database(&self.path, self.record)?;
+        let connection = outage.reopen_database(&self.config.path, self.config.record)?;
         self.recorder.watch_rows(&connection);
         let mut commands = vec![own_command(Ping)];
         let is_alert_due = self.last_outage_alert.is_none_or(|last| now - last >= ALERT_INTERVAL);
         if is_alert_due {
             commands.push(own_command(RaiseAlerts { alerts: vec![outage.to_alert(now)] }));
         }
-        let transaction = WriteTransaction { path: &self.path, connection: &connection, names: &mut self.names };
-        let effects =
-            transaction.write_all(&mut commands).map_err(|failure| OpenError::for_file(&self.path)(failure.err))?;
+        let transaction = WriteTransaction { path: &self.config.path, connection: &connection, names: &mut self.names };
+        let effects = transaction
+            .write_all(&mut commands)
+            .map_err(|failure| OpenError::for_file(&self.config.path)(failure.err))?;
         if is_alert_due {
             self.last_outage_alert = Some(now);
         }

@@ -1,0 +1,153 @@
+//! The database of a follower: it takes what the leader shipped, and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
+use flowlord_kernel::{ActorKit, Code, Error, Result, actor, handlers, lower_priority};
+use flowlord_messages::cluster::{ApplySegment, SegmentOutcome};
+use flowlord_messages::database::CloseDatabase;
+use flowlord_messages::events::{DatabaseChanged, DatabaseChanges, TakeChanges};
+use rusqlite::Connection;
+
+use crate::changelog::apply::{SegmentError, follow_segment};
+use crate::connection::{OpenError, open_following};
+use crate::damage::DamageMonitor;
+use crate::folder_lock::FolderLock;
+use crate::reader::QueryReader;
+use crate::writer::changes::ChangeRecorder;
+use crate::{CommitHints, DATABASE, start_readers};
+
+/// A database that follows another one, with its actors.
+#[derive(Debug)]
+pub struct FollowingDatabase {
+    pub follower: Addr<DatabaseFollower>,
+    pub readers: Addr<QueryReader>,
+    pub view_readers: Addr<QueryReader>,
+    pub damage: DamageMonitor,
+    _lock: FolderLock,
+}
+
+impl FollowingDatabase {
+    /// Opens the database in the folder of `lock` as it is.
+    pub fn open(
+        lock: FolderLock,
+        arbiter: &ArbiterHandle,
+        kit: ActorKit,
+        hints: CommitHints,
+    ) -> std::result::Result<Self, OpenError> {
+        let path = lock.folder().join(DATABASE);
+        let damage = DamageMonitor::none_yet(lock.folder(), kit.clock().clone());
+        let connection = open_following(&path).inspect_err(|err| mark_start(&damage, err))?;
+        let readers = start_readers(&path, &damage, || {})?;
+        let view_readers = start_readers(&path, &damage, lower_priority)?;
+        let follower = DatabaseFollower::start(arbiter, path, connection, damage.clone(), kit, hints);
+        Ok(Self { follower, readers, view_readers, damage, _lock: lock })
+    }
+}
+
+fn mark_start(damage: &DamageMonitor, err: &OpenError) {
+    if err.is_damage() {
+        damage.mark_seen(&format!("the start: {err}"));
+    }
+}
+
+pub struct DatabaseFollower {
+    path: PathBuf,
+    connection: Option<Connection>,
+    recorder: ChangeRecorder,
+    kit: ActorKit,
+    hints: CommitHints,
+    damage: DamageMonitor,
+    is_closed: bool,
+}
+
+impl DatabaseFollower {
+    fn start(
+        arbiter: &ArbiterHandle,
+        path: PathBuf,
+        connection: Connection,
+        damage: DamageMonitor,
+        kit: ActorKit,
+        hints: CommitHints,
+    ) -> Addr<Self> {
+        let recorder = ChangeRecorder::default();
+        recorder.watch_rows(&connection);
+        let connection = Some(connection);
+        Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            path,
+            connection,
+            recorder,
+            kit,
+            hints,
+            damage,
+            is_closed: false,
+        })
+    }
+
+    fn apply_segment(
+        &mut self,
+        ApplySegment { entry, digest, bytes }: ApplySegment,
+        _: &mut Context<Self>,
+    ) -> Result<SegmentOutcome> {
+        if let Some(damaged) = self.damage.refusal_if_seen() {
+            return Err(damaged);
+        }
+        let applied = follow_segment(self.open_connection()?, &bytes, &digest, entry);
+        let outcome = match applied {
+            Ok(at) => SegmentOutcome::Applied { at },
+            Err(SegmentError::Sqlite(err)) => {
+                self.damage.note_error("a segment", &err);
+                return Err(Error::new(Code::Storage, format!("the segment can't be applied: {err}")));
+            }
+            Err(err @ SegmentError::Newer { .. }) => SegmentOutcome::Newer(err.to_string()),
+            Err(err) => SegmentOutcome::Diverged(err.to_string()),
+        };
+        if !self.recorder.lock_changes().is_empty() {
+            self.hints.changed.hint(DatabaseChanged);
+        }
+        Ok(outcome)
+    }
+
+    fn open_connection(&mut self) -> Result<&mut Connection> {
+        if self.is_closed {
+            return Err(Error::new(Code::Stopping, "the database is closed; the service is stopping"));
+        }
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            // After a restart.
+            closed => {
+                let connection = reopen(&self.path)?;
+                self.recorder.watch_rows(&connection);
+                Ok(closed.insert(connection))
+            }
+        }
+    }
+
+    fn close_database(&mut self, _: CloseDatabase, _: &mut Context<Self>) -> Result<()> {
+        self.is_closed = true;
+        let Some(connection) = self.connection.take() else { return Ok(()) };
+        let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        checkpoint.map_err(|err| Error::new(Code::Storage, format!("the checkpoint failed: {err}")))
+    }
+
+    fn take_changes(&mut self, _: TakeChanges, _: &mut Context<Self>) -> Result<DatabaseChanges> {
+        Ok(std::mem::take(&mut *self.recorder.lock_changes()))
+    }
+
+    fn forget_transaction(&mut self) {
+        // A panic may have left a transaction open.
+        self.connection = None;
+    }
+}
+
+fn reopen(path: &Path) -> Result<Connection> {
+    open_following(path).map_err(|err| Error::new(Code::Storage, format!("the database can't be opened: {err}")))
+}
+
+handlers!(DatabaseFollower {
+    ApplySegment => apply_segment,
+    CloseDatabase => close_database,
+    TakeChanges => take_changes,
+});
+
+actor!(DatabaseFollower { kit: kit, mailbox: 8192, restart: forget_transaction });

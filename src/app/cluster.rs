@@ -1,0 +1,221 @@
+//! What the service is at its start: by itself, or the leader or a follower of a cluster.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, SecondsFormat, Utc};
+use flowlord_backup::BackupPlace;
+use flowlord_db::{DamageMark, DatabaseCondition, FolderLock, LogState};
+use flowlord_domain::IdSource as _;
+use flowlord_kernel::ActorEnvironment;
+use flowlord_messages::cluster::{LeaderLease, Takeover};
+use flowlord_replica::{JoinError, JoinedRole, LastEntry, Lead, NodeFile, NodeIdentity, OwnDatabase, PlaceLog, join};
+use flowlord_storage::StorageConnections;
+
+use crate::config::{ClusterConfig, Config};
+use crate::recovery;
+
+/// How long to wait until the backup's place is asked again.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+
+pub(super) enum NodeStart {
+    Single,
+    Leader(LeaderStart),
+    Follower(FollowerStart),
+}
+
+pub(super) struct LeaderStart {
+    pub(super) own: NodeIdentity,
+    pub(super) log: PlaceLog,
+    pub(super) lead: Lead,
+    pub(super) lease: LeaderLease,
+    /// Where its own database stands.
+    pub(super) state: Option<LogState>,
+}
+
+pub(super) struct FollowerStart {
+    pub(super) own: NodeIdentity,
+    pub(super) log: PlaceLog,
+    pub(super) applied: u64,
+    pub(super) reseeded_for: Option<u64>,
+    pub(super) through: Option<DateTime<Utc>>,
+    pub(super) last: LastEntry,
+}
+
+impl NodeStart {
+    /// By which the database may acknowledge writes, and the entry up to which it holds the cluster's log.
+    pub(super) fn lease(&self) -> (LeaderLease, u64) {
+        match self {
+            Self::Leader(start) => (start.lease.clone(), start.lead.tail),
+            Self::Single | Self::Follower(_) => (LeaderLease::unlimited(), 0),
+        }
+    }
+
+    /// Whether it begins a log that no snapshot leads into.
+    pub(super) fn begins_log(&self) -> bool {
+        matches!(self, Self::Leader(start) if start.lead.is_first)
+    }
+}
+
+/// A node on its way into the cluster.
+struct JoiningNode<'a> {
+    place: BackupPlace,
+    log: PlaceLog,
+    own: NodeIdentity,
+    file: NodeFile,
+    lock: &'a FolderLock,
+    environment: &'a ActorEnvironment,
+}
+
+/// Reads what the node is to be. Where it leads, it does so from now on; where it follows, its database is there.
+pub(super) async fn start_node(
+    config: &Config,
+    stores: &StorageConnections,
+    lock: &FolderLock,
+    environment: &ActorEnvironment,
+) -> anyhow::Result<NodeStart> {
+    let place = BackupPlace::open(&config.snapshots(), stores)?;
+    let log = PlaceLog::new(place.storage());
+    let Some(cluster) = &config.cluster else {
+        refuse_foreign_place(config, &log).await?;
+        return Ok(NodeStart::Single);
+    };
+    let file = NodeFile::read(lock.folder(), &mut environment.ids.clone())
+        .with_context(|| format!("{} can't be read", lock.folder().join("cluster.json").display()))?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let own = NodeIdentity { address: cluster.address.clone(), id: file.id.clone(), version };
+    JoiningNode { place, log, own, file, lock, environment }.start(cluster).await
+}
+
+/// A service without a cluster must not send segments into the log of one.
+async fn refuse_foreign_place(config: &Config, log: &PlaceLog) -> anyhow::Result<()> {
+    // A place that is away keeps nobody from starting.
+    let is_foreign = config.backup.shipping().is_some() && log.has_entries().await.unwrap_or(false);
+    anyhow::ensure!(
+        !is_foreign,
+        "backup.path {} is the place of a cluster: set cluster.node and cluster.url, or another backup.path",
+        config.snapshots()
+    );
+    Ok(())
+}
+
+impl JoiningNode<'_> {
+    async fn start(self, cluster: &ClusterConfig) -> anyhow::Result<NodeStart> {
+        // Before anything is written into the log under this id.
+        self.write_file()?;
+        let state = flowlord_db::log_state(self.lock.folder());
+        match self.join(cluster.is_standby, state.as_ref()).await? {
+            JoinedRole::Leader(lead) => self.start_leader(lead, state),
+            JoinedRole::Follower(last) => self.start_follower(last, state).await,
+        }
+    }
+
+    async fn join(&self, is_standby: bool, state: Option<&LogState>) -> anyhow::Result<JoinedRole> {
+        let database =
+            OwnDatabase { applied: state.map_or(0, |state| state.entry), point: state.map(|state| state.point) };
+        loop {
+            match self.try_join(is_standby, &database).await {
+                // A place that is away keeps a node waiting.
+                Err(JoinError::Place(err)) => log::warn!("event=cluster_not_joined error={err:?}"),
+                joined => return Ok(joined?),
+            }
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+
+    async fn try_join(&self, is_standby: bool, database: &OwnDatabase) -> Result<JoinedRole, JoinError> {
+        let probe = format!("{}-{:016x}", self.own.id, self.environment.ids.clone().random_bits());
+        if !self.log.keeps_first(&probe).await? {
+            return Err(JoinError::Overwrites { place: self.place.location("") });
+        }
+        join(&self.log, &self.own, is_standby, database, self.environment.clock.now()).await
+    }
+
+    fn start_leader(mut self, lead: Lead, state: Option<LogState>) -> anyhow::Result<NodeStart> {
+        self.file.has_led = true;
+        self.write_file()?;
+        let lease = LeaderLease::lapsed();
+        lease.renew(lead.begun);
+        log::info!("event=leading node={:?} term={} entry={}", self.own.address.node, lead.term, lead.tail);
+        Ok(NodeStart::Leader(LeaderStart { own: self.own, log: self.log, lead, lease, state }))
+    }
+
+    async fn start_follower(mut self, last: LastEntry, state: Option<LogState>) -> anyhow::Result<NodeStart> {
+        let usable = state.filter(|state| self.can_follow(state));
+        let state = match usable {
+            Some(state) => state,
+            None => self.seed().await?,
+        };
+        log::info!("event=following node={:?} entry={}", self.own.address.node, state.entry);
+        let (applied, NodeFile { reseeded_for, seeded_at: through, .. }) = (state.entry, self.file);
+        Ok(NodeStart::Follower(FollowerStart { own: self.own, log: self.log, applied, reseeded_for, through, last }))
+    }
+
+    /// Whether the database that is here may go on with the log of another leader.
+    fn can_follow(&self, state: &LogState) -> bool {
+        let data = self.lock.folder();
+        let is_sound = matches!(flowlord_db::inspect_database(data), Ok(DatabaseCondition::Sound));
+        let is_marked = DamageMark::read(data).is_ok_and(|mark| mark.seen.is_some());
+        let has_own_changes = self.file.has_led && state.has_unsent();
+        if has_own_changes {
+            // Acknowledged here and lost with the lead. They stay in the file that is kept.
+            let count = state.point.position - state.taken;
+            log::error!("event=changes_left_behind changes={count} after_entry={}", state.entry);
+        }
+        is_sound && !is_marked && !has_own_changes
+    }
+
+    /// Puts a snapshot in the place of the database; waits until there is one.
+    async fn seed(&mut self) -> anyhow::Result<LogState> {
+        let data = self.lock.folder();
+        loop {
+            match recovery::seed_follower(&self.place, self.lock, self.environment.clock.now()).await {
+                Ok(Some((from, seeded_at))) => {
+                    log::info!("event=seeded from={from:?}");
+                    DamageMark::remove(data)?;
+                    (self.file.has_led, self.file.seeded_at) = (false, Some(seeded_at));
+                    self.write_file()?;
+                    return flowlord_db::log_state(data).context("the snapshot has no change log to follow");
+                }
+                Ok(None) => log::warn!("event=waiting_for_snapshot place={:?}", self.place.location("")),
+                Err(err) => log::warn!("event=not_seeded error={:?}", format!("{err:#}")),
+            }
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+
+    fn write_file(&self) -> anyhow::Result<()> {
+        let data = self.lock.folder();
+        self.file.write(data).with_context(|| format!("{} can't be written", data.display()))
+    }
+}
+
+/// The next start takes a snapshot instead of the database, which can't apply this entry.
+pub(super) fn prepare_reseed(config: &Config, environment: &ActorEnvironment, entry: u64) -> anyhow::Result<()> {
+    let lock = FolderLock::take(&config.data)?;
+    let mut file = NodeFile::read(&config.data, &mut environment.ids.clone())?;
+    file.reseeded_for = Some(entry);
+    file.write(&config.data)?;
+    // What was acknowledged here, and may be nowhere else, is kept beside.
+    if file.has_led {
+        flowlord_db::move_database_aside(&lock, environment.clock.now())?;
+    } else {
+        flowlord_db::remove_database(&lock)?;
+    }
+    Ok(())
+}
+
+/// What people must know of a takeover.
+pub(super) fn takeover_text(takeover: &Takeover) -> String {
+    let Takeover { at, from, to, missing_since, .. } = takeover;
+    let [at, since] =
+        [Some(*at), *missing_since].map(|time| time.map_or_else(|| "an unknown time".to_owned(), seconds));
+    format!(
+        "node {to} leads since {at}: node {from} was silent. What {from} acknowledged between {since} and {at} may be \
+         missing; workers report its tasks again, or rerun them"
+    )
+}
+
+fn seconds(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
