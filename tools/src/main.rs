@@ -3,6 +3,7 @@
 //! flowlord-bench -- load`.
 
 mod client;
+mod cluster;
 mod crash;
 mod cycles;
 mod generate;
@@ -23,6 +24,7 @@ use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
 use flowlord_kernel::{Clock as _, SystemClock};
 
+use crate::cluster::ClusterPlan;
 use crate::generate::HistoryPlan;
 use crate::load::{LoadPlan, LoadTurns};
 use crate::power_cut::PowerCutPlan;
@@ -68,6 +70,9 @@ enum BenchCommand {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Kills, stops and hands over the leader of a cluster under load through all of its nodes, and compares what the
+    /// next leader has with what clients were answered.
+    Cluster(ClusterPlan),
     /// Simulates power cuts: starts the service on disks as they could be left at many moments of a recorded run, and
     /// compares its tasks with what was acknowledged. Needs strace.
     PowerCut(PowerCutPlan),
@@ -95,6 +100,7 @@ fn main() -> anyhow::Result<()> {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))
         }
         BenchCommand::Crash { rounds, seed } => runtime.block_on(crash::prove_crashes(rounds, seed)).map(drop),
+        BenchCommand::Cluster(plan) => runtime.block_on(cluster::prove_takeovers(&plan)).map(drop),
         BenchCommand::PowerCut(plan) => {
             let report = runtime.block_on(power_cut::prove_power_cuts(&plan))?;
             ensure!(report.violations.is_empty(), "violations: {:#?}", report.violations);

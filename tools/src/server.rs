@@ -82,6 +82,10 @@ impl ServiceProcess {
     pub(crate) fn spawn_wrapped(mut command: Command, workflows: &Path, data: &Path) -> anyhow::Result<Self> {
         command.args(["serve", "--listen", "127.0.0.1:0", "--workflow"]).arg(workflows);
         command.arg("--data").arg(data);
+        Self::spawn_command(command)
+    }
+
+    pub(crate) fn spawn_command(mut command: Command) -> anyhow::Result<Self> {
         // Lines of the log cost time, and nobody reads them here.
         command.env("RUST_LOG", "error").stdout(Stdio::piped()).kill_on_drop(true);
         Ok(Self { child: command.spawn()? })
@@ -103,8 +107,21 @@ impl ServiceProcess {
 
     /// Sends SIGTERM, which begins an orderly stop.
     pub(crate) fn request_stop(&self) -> anyhow::Result<()> {
+        self.send_signal(Signal::TERM)
+    }
+
+    /// Lets it stand still, wherever it is.
+    pub(crate) fn pause(&self) -> anyhow::Result<()> {
+        self.send_signal(Signal::STOP)
+    }
+
+    pub(crate) fn wake(&self) -> anyhow::Result<()> {
+        self.send_signal(Signal::CONT)
+    }
+
+    fn send_signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = Pid::from_raw(self.process_id()?.try_into()?).context("no process id")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        Ok(kill_process(pid, signal)?)
     }
 
     pub(crate) async fn wait_for_exit(mut self) -> anyhow::Result<ExitStatus> {

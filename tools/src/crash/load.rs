@@ -36,19 +36,19 @@ pub(crate) struct ClientState {
 pub(crate) type SharedClients = Rc<RefCell<ClientState>>;
 
 #[derive(Deserialize)]
-struct LeasesReply {
-    tasks: Vec<GrantedLease>,
+pub(crate) struct LeasesReply {
+    pub(crate) tasks: Vec<GrantedLease>,
 }
 
 #[derive(Deserialize)]
-struct GrantedLease {
-    lease: String,
-    task: TaskAnswer,
+pub(crate) struct GrantedLease {
+    pub(crate) lease: String,
+    pub(crate) task: TaskAnswer,
 }
 
 #[derive(Deserialize)]
-struct TaskAnswer {
-    uid: String,
+pub(crate) struct TaskAnswer {
+    pub(crate) uid: String,
     info: String,
 }
 

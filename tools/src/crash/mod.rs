@@ -14,9 +14,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::{JoinSet, LocalSet};
 
-pub(crate) use self::load::{SharedClients, create_tasks, finish_tasks};
-pub(crate) use self::oracle::CrashOracle;
-use self::oracle::{FoundViolations, ListedTask};
+pub(crate) use self::load::{LeasesReply, SharedClients, TaskAnswer, create_tasks, finish_tasks};
+use self::oracle::FoundViolations;
+pub(crate) use self::oracle::{CrashOracle, ListedTask};
 use crate::client::{HttpClient, is_disconnect};
 use crate::server::{ServiceProcess, find_flowlord, run_command};
 

@@ -1,0 +1,246 @@
+//! The nodes of a cluster as processes, and the place that they share.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use chrono::{DateTime, Utc};
+use flowlord_testkit::{ACCESS_KEY, FakeStore};
+use serde::Deserialize;
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use super::{MAX_TAKEOVER, PATIENCE};
+use crate::client::HttpClient;
+use crate::crash::list_tasks;
+use crate::server::{ServiceProcess, find_flowlord};
+
+/// Where the log of a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PlaceKind {
+    Folder,
+    /// An object store in this process, which speaks S3.
+    S3,
+}
+
+const WORKFLOW: &str = r#"
+[[phase]]
+task = "tick"
+rule = "cron=* * * * * *"
+template = "{ts}"
+
+[[phase]]
+task = "first"
+rule = "cron=0 0 1 1 *"
+
+[[phase]]
+task = "second"
+dependsOn = "first"
+template = "after {meta:workflow}"
+"#;
+
+/// `GET /api/v1/cluster`, as far as it is judged.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ClusterView {
+    role: String,
+    pub(super) term: u64,
+    pub(super) takeover: Option<TakeoverView>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct TakeoverView {
+    pub(super) at: DateTime<Utc>,
+    pub(super) missing_since: Option<DateTime<Utc>>,
+}
+
+struct FleetNode {
+    address: String,
+    data: PathBuf,
+    /// None while it is down.
+    process: Option<ServiceProcess>,
+}
+
+pub(super) struct NodeFleet {
+    binary: PathBuf,
+    folder: tempfile::TempDir,
+    store: Option<FakeStore>,
+    ship_seconds: u64,
+    nodes: Vec<FleetNode>,
+}
+
+impl NodeFleet {
+    pub(super) async fn start(place: PlaceKind, nodes: u8, ship_seconds: u64) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("workflows"))?;
+        std::fs::write(folder.path().join("workflows/cluster.toml"), WORKFLOW)?;
+        let store = (place == PlaceKind::S3).then(FakeStore::start);
+        if let Some(store) = &store {
+            store.set_page(1_000);
+        }
+        let mut fleet = Self { binary: find_flowlord()?, folder, store, ship_seconds, nodes: Vec::new() };
+        for nth in 0..nodes {
+            // Free again right away: nobody else takes ports of this machine meanwhile.
+            let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+            let data = fleet.folder.path().join(format!("node{nth}"));
+            fleet.nodes.push(FleetNode { address, data, process: None });
+        }
+        for nth in 0..fleet.nodes.len() {
+            fleet.spawn(nth)?;
+            fleet.wait_until_up(nth).await?;
+        }
+        Ok(fleet)
+    }
+
+    fn spawn(&mut self, nth: usize) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.binary);
+        let node = self.nodes.get_mut(nth).context("no such node")?;
+        command.args(["serve", "--listen", &node.address, "--cluster-node", &format!("node{nth}")]);
+        command.args(["--cluster-url", &format!("http://{}", node.address)]);
+        command.arg("--workflow").arg(self.folder.path().join("workflows")).arg("--data").arg(&node.data);
+        command.args(["--backup-ship-every", &format!("{}s", self.ship_seconds)]);
+        match &self.store {
+            Some(store) => {
+                command.args(["--backup-path", "s3://bucket/flow", "--store-s3-endpoint", &store.url()]);
+                command.args(["--store-s3-access-key", ACCESS_KEY]).env("FLOWLORD_STORE__S3__SECRET_KEY", "secret");
+            }
+            None => {
+                command.arg("--backup-path").arg(self.folder.path().join("place"));
+            }
+        }
+        node.process = Some(ServiceProcess::spawn_command(command)?);
+        Ok(())
+    }
+
+    async fn wait_until_up(&self, nth: usize) -> anyhow::Result<()> {
+        wait_for("a node that answers", PATIENCE, async || self.view(nth).await.ok()).await.map(drop)
+    }
+
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.address.clone()).collect()
+    }
+
+    pub(super) async fn view(&self, nth: usize) -> anyhow::Result<ClusterView> {
+        let node = self.nodes.get(nth).context("no such node")?;
+        // A node that stands still takes connections and answers nothing.
+        let asked = async {
+            let mut client = HttpClient::connect_to(&node.address).await?;
+            Ok(serde_json::from_slice(client.get_body("/api/v1/cluster").await?)?)
+        };
+        tokio::time::timeout(Duration::from_secs(2), asked).await?
+    }
+
+    /// The leader, once all others follow it.
+    pub(super) async fn settled_leader(&self) -> anyhow::Result<usize> {
+        wait_for("a leader with its followers", PATIENCE, async || {
+            let mut leader = None;
+            for nth in 0..self.nodes.len() {
+                match self.view(nth).await.ok()?.role.as_str() {
+                    "leader" => leader = Some(nth),
+                    "follower" => {}
+                    _ => return None,
+                }
+            }
+            leader
+        })
+        .await
+    }
+
+    /// The node that leads in a later term, once it acknowledges a write.
+    pub(super) async fn next_leader(&self, former: usize, term: u64) -> anyhow::Result<usize> {
+        wait_for("another leader", MAX_TAKEOVER * 2, async || {
+            for nth in (0..self.nodes.len()).filter(|nth| *nth != former) {
+                let Ok(view) = self.view(nth).await else { continue };
+                if view.role == "leader" && view.term > term && self.is_written(nth).await {
+                    return Some(nth);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    async fn is_written(&self, nth: usize) -> bool {
+        let Some(node) = self.nodes.get(nth) else { return false };
+        let Ok(mut client) = HttpClient::connect_to(&node.address).await else { return false };
+        client.post_json("/api/v1/tasks", r#"{"type":"probe","info":"is it written?"}"#).await.is_ok()
+    }
+
+    pub(super) async fn kill(&mut self, nth: usize) -> anyhow::Result<()> {
+        self.take_process(nth)?.kill_hard().await
+    }
+
+    pub(super) async fn stop(&mut self, nth: usize) -> anyhow::Result<()> {
+        let process = self.take_process(nth)?;
+        process.request_stop()?;
+        let status = process.wait_for_exit().await?;
+        ensure!(status.success(), "a clean stop ended with {status}");
+        Ok(())
+    }
+
+    /// Refused until a follower has caught up. Answers when the one began that wasn't.
+    pub(super) async fn hand_over(&self, nth: usize) -> anyhow::Result<Instant> {
+        let node = self.nodes.get(nth).context("no such node")?;
+        wait_for("a follower that has caught up", PATIENCE, async || {
+            let begun = Instant::now();
+            let mut client = HttpClient::connect_to(&node.address).await.ok()?;
+            client.post_json("/api/v1/cluster/handover", "{}").await.is_ok().then_some(begun)
+        })
+        .await
+    }
+
+    fn take_process(&mut self, nth: usize) -> anyhow::Result<ServiceProcess> {
+        self.nodes.get_mut(nth).and_then(|node| node.process.take()).context("the node is down")
+    }
+
+    pub(super) fn pause(&self, nth: usize) -> anyhow::Result<()> {
+        self.nodes.get(nth).and_then(|node| node.process.as_ref()).context("the node is down")?.pause()
+    }
+
+    pub(super) fn wake(&self, nth: usize) -> anyhow::Result<()> {
+        self.nodes.get(nth).and_then(|node| node.process.as_ref()).context("the node is down")?.wake()
+    }
+
+    pub(super) async fn restart_if_gone(&mut self, nth: usize) -> anyhow::Result<()> {
+        if self.nodes.get(nth).is_some_and(|node| node.process.is_none()) {
+            self.spawn(nth)?;
+        }
+        self.wait_until_up(nth).await
+    }
+
+    /// What followers have that the leader hasn't, or the other way round, once they have caught up.
+    pub(super) async fn find_differences(&self, leader: usize) -> anyhow::Result<Vec<String>> {
+        let leader = self.nodes.get(leader).context("no such node")?;
+        let caught_up = list_tasks(&leader.address).await?;
+        let Some(newest) = caught_up.last() else { bail!("the leader has no task") };
+        let mut found = Vec::new();
+        for node in &self.nodes {
+            wait_for("a follower that has caught up", PATIENCE, async || {
+                let tasks = list_tasks(&node.address).await.ok()?;
+                tasks.iter().any(|task| task.uid == newest.uid).then_some(())
+            })
+            .await?;
+            let tasks = list_tasks(&node.address).await?;
+            let (older, own): (Vec<_>, Vec<_>) = (
+                caught_up.iter().map(|task| &task.uid).collect(),
+                tasks.iter().map(|task| &task.uid).filter(|uid| **uid <= newest.uid).collect(),
+            );
+            if older != own {
+                found.push(format!("{} has {} tasks, the leader {}", node.address, own.len(), older.len()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Asks again and again until there is an answer.
+async fn wait_for<T>(what: &str, patience: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return Ok(answer);
+        }
+        ensure!(begun.elapsed() < patience, "{what} didn't come within {patience:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
