@@ -72,7 +72,8 @@ mutants *args:
 build:
     cargo build --release --locked --bin flowlord
 
-# Measure a release build, for example `just bench load`.
+# Measure a release build, for example `just bench load`; `just bench cluster --rounds 100 --seed 1 --place folder` kills
+# leaders of a cluster.
 bench *args: build
     cargo run --release --locked -p flowlord-bench -- {{ args }}
 
