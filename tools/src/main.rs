@@ -100,7 +100,7 @@ fn main() -> anyhow::Result<()> {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))
         }
         BenchCommand::Crash { rounds, seed } => runtime.block_on(crash::prove_crashes(rounds, seed)).map(drop),
-        BenchCommand::Cluster(plan) => runtime.block_on(cluster::prove_takeovers(&plan)).map(drop),
+        BenchCommand::Cluster(plan) => runtime.block_on(cluster::prove_takeovers(&plan))?.check_times(),
         BenchCommand::PowerCut(plan) => {
             let report = runtime.block_on(power_cut::prove_power_cuts(&plan))?;
             ensure!(report.violations.is_empty(), "violations: {:#?}", report.violations);

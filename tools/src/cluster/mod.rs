@@ -195,9 +195,6 @@ async fn change_leader(fleet: &mut NodeFleet, leader: usize, change: LeaderChang
 }
 
 fn note_takeover(report: &mut ClusterReport, change: LeaderChange, took: Duration) {
-    if took > MAX_TAKEOVER {
-        report.violations.push(format!("{change:?}: the takeover took {took:?}"));
-    }
     match change.is_orderly() {
         true => report.handovers.push(took),
         false => report.takeovers.push(took),
@@ -250,6 +247,13 @@ fn judge_missing(
 }
 
 impl ClusterReport {
+    /// Not a part of the proof, which holds on a machine of any speed.
+    pub(crate) fn check_times(&self) -> anyhow::Result<()> {
+        let longest = self.takeovers.iter().chain(&self.handovers).max().copied().unwrap_or_default();
+        ensure!(longest <= MAX_TAKEOVER, "a takeover took {longest:?}");
+        Ok(())
+    }
+
     fn add(&mut self, other: Self) {
         self.rounds += other.rounds;
         self.kills += other.kills;
