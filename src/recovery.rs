@@ -404,7 +404,7 @@ async fn begin_restore(file: &Path, data: &Path, force: bool) -> Result<Snapshot
     Ok(begun.await.map_err(|err| RestoreProblem::Unusable(err.to_string()))??)
 }
 
-fn utc_text(at: DateTime<Utc>) -> String {
+pub(crate) fn utc_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

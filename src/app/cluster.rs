@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use flowlord_backup::BackupPlace;
 use flowlord_db::{DamageMark, DatabaseCondition, FolderLock, LogState};
 use flowlord_domain::IdSource as _;
@@ -209,13 +209,9 @@ pub(super) fn prepare_reseed(config: &Config, environment: &ActorEnvironment, en
 pub(super) fn takeover_text(takeover: &Takeover) -> String {
     let Takeover { at, from, to, missing_since, .. } = takeover;
     let [at, since] =
-        [Some(*at), *missing_since].map(|time| time.map_or_else(|| "an unknown time".to_owned(), seconds));
+        [Some(*at), *missing_since].map(|time| time.map_or_else(|| "an unknown time".to_owned(), recovery::utc_text));
     format!(
         "node {to} leads since {at}: node {from} was silent. What {from} acknowledged between {since} and {at} may be \
          missing; workers report its tasks again, or rerun them"
     )
-}
-
-fn seconds(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

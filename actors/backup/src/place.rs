@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use flowlord_domain::hex::to_hex;
-use flowlord_messages::changelog::LogPoint;
+use flowlord_messages::changelog::{LogPoint, chain_hex};
 use flowlord_messages::snapshots::StoredSnapshot;
 use flowlord_storage::{FileStorage, MAX_OBJECTS, StorageConnections, StorageLocation};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub struct LogReceipt {
 
 impl LogReceipt {
     fn from_point(point: LogPoint) -> Self {
-        Self { chain: format!("{:016x}", point.chain), position: point.position }
+        Self { chain: chain_hex(point.chain), position: point.position }
     }
 
     /// The point; none where the receipt was written by something else.

@@ -4,7 +4,6 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use flowlord_messages::changelog::ChangeSegment;
 use flowlord_storage::MAX_OBJECTS;
-use futures_util::{StreamExt as _, stream};
 
 use crate::place::{BackupPlace, Result};
 
@@ -17,8 +16,6 @@ const ENDING: &str = ".ndjson.gz";
 const CLOCK_SLACK: TimeDelta = TimeDelta::hours(1);
 
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
-
-const MAX_REMOVALS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentName {
@@ -96,11 +93,7 @@ impl BackupPlace {
             let old = self.list_day(day).await?.into_iter().filter(|segment| segment.at < before);
             let paths: Vec<_> = old.map(|segment| segment.file_path()).collect();
             removed += paths.len();
-            let mut gone =
-                stream::iter(paths.iter().map(|path| self.store.remove(path))).buffer_unordered(MAX_REMOVALS);
-            while let Some(gone) = gone.next().await {
-                gone?;
-            }
+            self.store.remove_all(&paths).await?;
         }
         if removed > 0 {
             log::info!("event=segments_removed count={removed}");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flowlord_kernel::{Code, Error};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::changelog::log::end_log;
@@ -129,6 +130,12 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
+}
+
+/// Leaves nothing in the write-ahead log: the last thing that is done on a connection.
+pub(crate) fn checkpoint_at_end(connection: &Connection) -> flowlord_kernel::Result<()> {
+    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    checkpoint.map_err(|err| Error::new(Code::Storage, format!("the checkpoint failed: {err}")))
 }
 
 /// Opens a database that somebody else may be writing: not `immutable`, so that it sees what is committed meanwhile.

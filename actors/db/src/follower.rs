@@ -10,12 +10,12 @@ use flowlord_messages::events::{DatabaseChanged, DatabaseChanges, TakeChanges};
 use rusqlite::Connection;
 
 use crate::changelog::apply::{SegmentError, follow_segment};
-use crate::connection::{OpenError, open_following};
+use crate::connection::{OpenError, checkpoint_at_end, open_following};
 use crate::damage::DamageMonitor;
 use crate::folder_lock::FolderLock;
 use crate::reader::QueryReader;
 use crate::writer::changes::ChangeRecorder;
-use crate::{CommitHints, DATABASE, start_readers};
+use crate::{CommitHints, DATABASE, mark_if_unopened, start_readers};
 
 /// A database that follows another one, with its actors.
 #[derive(Debug)]
@@ -37,17 +37,11 @@ impl FollowingDatabase {
     ) -> std::result::Result<Self, OpenError> {
         let path = lock.folder().join(DATABASE);
         let damage = DamageMonitor::none_yet(lock.folder(), kit.clock().clone());
-        let connection = open_following(&path).inspect_err(|err| mark_start(&damage, err))?;
+        let connection = open_following(&path).inspect_err(|err| mark_if_unopened(&damage, err))?;
         let readers = start_readers(&path, &damage, || {})?;
         let view_readers = start_readers(&path, &damage, lower_priority)?;
         let follower = DatabaseFollower::start(arbiter, path, connection, damage.clone(), kit, hints);
         Ok(Self { follower, readers, view_readers, damage, _lock: lock })
-    }
-}
-
-fn mark_start(damage: &DamageMonitor, err: &OpenError) {
-    if err.is_damage() {
-        damage.mark_seen(&format!("the start: {err}"));
     }
 }
 
@@ -126,8 +120,7 @@ impl DatabaseFollower {
     fn close_database(&mut self, _: CloseDatabase, _: &mut Context<Self>) -> Result<()> {
         self.is_closed = true;
         let Some(connection) = self.connection.take() else { return Ok(()) };
-        let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        checkpoint.map_err(|err| Error::new(Code::Storage, format!("the checkpoint failed: {err}")))
+        checkpoint_at_end(&connection)
     }
 
     fn take_changes(&mut self, _: TakeChanges, _: &mut Context<Self>) -> Result<DatabaseChanges> {

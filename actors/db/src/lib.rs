@@ -88,12 +88,7 @@ impl Database {
     ) -> Result<Self, OpenError> {
         let path = lock.folder().join(DATABASE);
         let damage = DamageMonitor::none_yet(lock.folder(), kit.clock().clone());
-        // Marked before this start ends with an error, so that the next one restores instead of failing again.
-        let connection = connection::open_recording(&path, record).inspect_err(|err| {
-            if err.is_damage() {
-                damage.mark_seen(&format!("the start: {err}"));
-            }
-        })?;
+        let connection = connection::open_recording(&path, record).inspect_err(|err| mark_if_unopened(&damage, err))?;
         if entry > 0 {
             note_entry(&connection, entry).map_err(OpenError::for_file(&path))?;
         }
@@ -111,6 +106,13 @@ impl Database {
             damage,
             _lock: lock,
         })
+    }
+}
+
+/// Marked before this start ends with an error, so that the next one restores instead of failing again.
+fn mark_if_unopened(damage: &DamageMonitor, err: &OpenError) {
+    if err.is_damage() {
+        damage.mark_seen(&format!("the start: {err}"));
     }
 }
 

@@ -14,6 +14,12 @@ pub struct LogPoint {
     pub position: i64,
 }
 
+/// The number of a log as it is written where others read it.
+#[must_use]
+pub fn chain_hex(chain: u64) -> String {
+    format!("{chain:016x}")
+}
+
 /// To the DB owner: what changed since the last segment, of one moment. It holds what was answered before.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<ChangeTail>")]

@@ -1,6 +1,7 @@
 //! What an entry of the log says.
 
 use chrono::{DateTime, Utc};
+use flowlord_messages::changelog::chain_hex;
 use flowlord_messages::cluster::{NodeAddress, SharedRecord, Takeover};
 use serde::{Deserialize, Serialize};
 
@@ -90,15 +91,11 @@ impl LogEntry {
     }
 }
 
-pub(crate) fn chain_text(chain: u64) -> String {
-    format!("{chain:016x}")
-}
-
 /// None for what needs no entry of its own.
 pub(crate) fn content_of(record: SharedRecord) -> Option<EntryContent> {
     match record {
         SharedRecord::Segment { path, digest, bytes, at, log } => {
-            let (chain, upto) = (chain_text(log.chain), log.position);
+            let (chain, upto) = (chain_hex(log.chain), log.position);
             Some(EntryContent::Segment { path, digest, bytes, chain, upto, through: at })
         }
         SharedRecord::Snapshot { name, .. } => Some(EntryContent::Snapshot { name }),

@@ -295,14 +295,16 @@ impl Follower {
         let (log, position) = (self.log.clone(), self.position);
         let looked = async move { log.next_after(position).await };
         self.follow(ctx, looked, |this, next, ctx| match next {
-            Ok(Some(next)) => {
-                this.position = next - 1;
-                this.batch = MAX_BATCH;
-                this.poll_log(ctx);
-            }
+            Ok(Some(next)) => this.go_on_at(next, ctx),
             Ok(None) => this.poll_later(ctx),
             Err(err) => this.note_outage(&err, ctx),
         });
+    }
+
+    fn go_on_at(&mut self, next: u64, ctx: &mut Context<Self>) {
+        self.position = next - 1;
+        self.batch = MAX_BATCH;
+        self.poll_log(ctx);
     }
 
     fn may_take_over(&self) -> bool {
@@ -324,10 +326,7 @@ impl Follower {
         let tried = async move { take_number_after(&log, position, &term).await };
         self.follow(ctx, tried, |this, tried, ctx| match tried {
             Ok(Attempted::Leads) => this.change_role(RoleChange::Leads),
-            Ok(Attempted::Behind(next)) => {
-                this.position = next - 1;
-                this.poll_log(ctx);
-            }
+            Ok(Attempted::Behind(next)) => this.go_on_at(next, ctx),
             Ok(Attempted::Lost) => this.poll_log(ctx),
             // Whether it is there is read by the next poll.
             Err(err) => this.note_outage(&err, ctx),

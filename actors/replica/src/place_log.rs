@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::changelog::LogPoint;
+use flowlord_messages::changelog::{LogPoint, chain_hex};
 use flowlord_storage::{Error, FileStorage, MAX_OBJECTS, Result};
 use futures_util::{StreamExt as _, stream};
 
-use crate::entry::{EntryContent, LogEntry, chain_text};
+use crate::entry::{EntryContent, LogEntry};
 
 const ENTRIES: &str = "cluster/log";
 
@@ -19,7 +19,7 @@ const FOLDER_ENTRIES: u64 = 1_000;
 
 const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 
-/// How many files are read or removed at the same time.
+/// How many files are read at the same time.
 const AT_ONCE: usize = 16;
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub(crate) struct NamedSegment {
 impl NamedSegment {
     /// Whether a database that holds its log up to `point` holds it.
     pub(crate) fn is_within(&self, point: LogPoint) -> bool {
-        self.chain == chain_text(point.chain) && self.upto <= point.position
+        self.chain == chain_hex(point.chain) && self.upto <= point.position
     }
 }
 
@@ -115,7 +115,7 @@ impl PlaceLog {
 
     /// The first number after this one that there is an entry of.
     pub(crate) async fn next_after(&self, number: u64) -> Result<Option<u64>> {
-        for folder in self.folders().await?.into_iter().filter(|folder| *folder >= folder_of(number + 1)) {
+        for folder in self.folders_after(number).await? {
             let numbers = self.numbers_in(folder).await?;
             if let Some(next) = numbers.into_iter().find(|next| *next > number) {
                 return Ok(Some(next));
@@ -139,7 +139,7 @@ impl PlaceLog {
     /// The segments that entries after this number name.
     pub(crate) async fn named_segments(&self, number: u64) -> Result<Vec<NamedSegment>> {
         let mut named = Vec::new();
-        for folder in self.folders().await?.into_iter().filter(|folder| *folder >= folder_of(number + 1)) {
+        for folder in self.folders_after(number).await? {
             let numbers = self.numbers_in(folder).await?;
             let later = numbers.iter().filter(|later| **later > number);
             let mut read = stream::iter(later.map(|later| self.read(*later))).buffered(AT_ONCE);
@@ -171,16 +171,19 @@ impl PlaceLog {
 
     pub(crate) async fn remove(&self, numbers: &[u64]) -> Result<()> {
         let paths: Vec<_> = numbers.iter().map(|number| entry_path(*number)).collect();
-        let mut removed = stream::iter(paths.iter().map(|path| self.store.remove(path))).buffer_unordered(AT_ONCE);
-        while let Some(removed) = removed.next().await {
-            removed?;
-        }
-        Ok(())
+        self.store.remove_all(&paths).await
     }
 
     async fn folders(&self) -> Result<Vec<u64>> {
         let folders = self.store.list_level(ENTRIES, MAX_OBJECTS).await?.folders;
         Ok(folders.iter().filter_map(|folder| folder.parse().ok()).collect())
+    }
+
+    /// Those that may have entries after this number.
+    async fn folders_after(&self, number: u64) -> Result<Vec<u64>> {
+        let mut folders = self.folders().await?;
+        folders.retain(|folder| *folder >= folder_of(number + 1));
+        Ok(folders)
     }
 
     async fn numbers_in(&self, folder: u64) -> Result<Vec<u64>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use object_store::list::PaginatedListStore;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart};
@@ -17,6 +17,9 @@ pub const MAX_OBJECTS: usize = 100_000;
 
 /// How much is held of a file that is copied.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many files are removed at the same time.
+const MAX_REMOVALS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredContent {
@@ -159,6 +162,15 @@ impl FileStorage {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(err) => Err(self.error_at(&err, path)),
         }
+    }
+
+    /// Removes several files, a few at the same time.
+    pub async fn remove_all(&self, paths: &[String]) -> Result<()> {
+        let mut removed = stream::iter(paths.iter().map(|path| self.remove(path))).buffer_unordered(MAX_REMOVALS);
+        while let Some(removed) = removed.next().await {
+            removed?;
+        }
+        Ok(())
     }
 
     pub(crate) fn full_key(&self, path: &str) -> Result<Key> {

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
-use flowlord_messages::changelog::LogPoint;
+use flowlord_messages::changelog::{LogPoint, chain_hex};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use sha2::{Digest as _, Sha256};
 
 use super::log::{end_log, read_log_point, read_log_state};
 use super::record::{noted_table, quote_name};
-use super::segment::{FORMAT, SegmentHeader, SegmentRow, chain_hex, read_row};
+use super::segment::{FORMAT, SegmentHeader, SegmentRow, read_row};
 use crate::schema::{VERSION, read_version};
 use crate::sql::CachedSql as _;
 use flowlord_domain::hex::to_hex;

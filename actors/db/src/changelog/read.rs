@@ -6,14 +6,14 @@ use std::io::{self, Write};
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flowlord_messages::changelog::{ChangeSegment, ChangeTail};
+use flowlord_messages::changelog::{ChangeSegment, ChangeTail, chain_hex};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::record::{NotedTable, noted_table, quote_name};
-use super::segment::{FORMAT, SegmentHeader, chain_hex, to_json, write_line};
+use super::segment::{FORMAT, SegmentHeader, to_json, write_line};
 use crate::column::to_unsigned;
 use crate::schema::read_version;
 use crate::sql::CachedSql as _;

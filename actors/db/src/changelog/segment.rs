@@ -35,10 +35,6 @@ pub(super) enum SegmentRow {
     Gone(Value),
 }
 
-pub(super) fn chain_hex(chain: u64) -> String {
-    format!("{chain:016x}")
-}
-
 pub(super) fn write_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")

@@ -30,7 +30,7 @@ use self::context::{AfterCommit, CommandResult, NameCache, WriteContext};
 use self::metrics::WriterMetrics;
 use self::outage::{ALERT_INTERVAL, DiskOutage, RETRY_DELAY};
 use self::transaction::WriteTransaction;
-use crate::connection::{OpenError, is_damage, reopen_recording};
+use crate::connection::{OpenError, checkpoint_at_end, is_damage, reopen_recording};
 use crate::damage::DamageMonitor;
 use crate::schema::VERSION;
 
@@ -358,8 +358,7 @@ impl Handler<CloseDatabase> for DatabaseOwner {
             owner.is_closed = true;
             owner.wake_at(None, ctx);
             let Some(connection) = owner.connection.take() else { return Ok(()) };
-            let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            checkpoint.map_err(|err| Error::new(Code::Storage, format!("the checkpoint failed: {err}")))
+            checkpoint_at_end(&connection)
         })
     }
 }
