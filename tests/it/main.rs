@@ -38,6 +38,7 @@ mod signals;
 mod simulate;
 mod slack;
 mod snapshots;
+mod stdio;
 mod support;
 mod time;
 mod trouble;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::client::TaskOutcome;
+use super::client::{GrantedTask, TaskOutcome};
 use super::fit::{SystemLimits, fit_command};
-use super::guard::{GuardedCommand, StartOrder};
+use super::guard::{CommandInput, GuardedCommand, StartOrder};
 use super::lines::{KeptPart, LastLine};
+use super::stdio::{LineSplitter, WorkerLine};
 use super::template::CommandTask;
 
 // Exit codes with a meaning of their own; the lower one is EX_TEMPFAIL of old.
@@ -18,13 +19,13 @@ const ALERT: i32 = 75;
 const WARN: i32 = 76;
 
 /// What is kept of a message at most: its end says what went wrong.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 // The service takes no larger result.
 const MAX_META_BYTES: usize = 8 * 1024 * 1024;
 
 // Something that the command left behind may keep its output open for ever.
-const LINGER: Duration = Duration::from_millis(500);
+pub(super) const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the command for a task. Dropping the future kills it.
 pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) -> io::Result<TaskOutcome> {
@@ -32,9 +33,14 @@ pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) ->
         Ok(fitted) => fitted,
         Err(what) => return Ok(TaskOutcome::new("alert", what)),
     };
-    let order = StartOrder { command: fitted.command, set: fitted.set, removed: fitted.removed, input: task.json() };
+    let order = StartOrder {
+        command: fitted.command,
+        set: fitted.set,
+        removed: fitted.removed,
+        input: CommandInput::Line(task.json()),
+    };
     match GuardedCommand::start(&order).await {
-        Ok(guarded) => finish_command(guarded).await,
+        Ok(guarded) => finish_command(guarded, task.granted()).await,
         Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(TaskOutcome::new(
             "alert",
             "the operating system refuses the command's arguments and environment as too long: read the task from stdin instead",
@@ -43,14 +49,18 @@ pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) ->
     }
 }
 
-async fn finish_command(mut guarded: GuardedCommand) -> io::Result<TaskOutcome> {
+async fn finish_command(mut guarded: GuardedCommand, granted: &GrantedTask) -> io::Result<TaskOutcome> {
     let (stdout, stderr) = guarded.output();
     let mut last_out = LastLine::new(KeptPart::Beginning(MAX_META_BYTES));
     let mut last_err = LastLine::new(KeptPart::End(MAX_MESSAGE_BYTES));
+    let mut answers = StdioAnswers::default();
     let status = {
         let output = async {
-            let out = pass_on(stdout, tokio::io::stdout(), &mut last_out);
-            let err = pass_on(stderr, tokio::io::stderr(), &mut last_err);
+            let out = pass_on(stdout, tokio::io::stdout(), |bytes| {
+                last_out.take(bytes);
+                answers.look(bytes, granted);
+            });
+            let err = pass_on(stderr, tokio::io::stderr(), |bytes| last_err.take(bytes));
             tokio::join!(out, err)
         };
         tokio::pin!(output);
@@ -63,6 +73,14 @@ async fn finish_command(mut guarded: GuardedCommand) -> io::Result<TaskOutcome> 
             _ = &mut output => guarded.ended().await,
         }
     };
+    if let Some(outcome) = answers.found {
+        log::warn!(
+            "event=stdio_worker lease={} detail=\"the command wrote its task as done to stdout, whose result counts: run it \
+             with --stdio\"",
+            granted.lease
+        );
+        return Ok(outcome);
+    }
     Ok(match status {
         Ok(status) => outcome_of(status, last_out.finish(), &last_err.finish().0),
         // Nobody knows how far the command came: it is killed.
@@ -70,11 +88,33 @@ async fn finish_command(mut guarded: GuardedCommand) -> io::Result<TaskOutcome> 
     })
 }
 
-async fn pass_on(from: Option<impl AsyncRead + Unpin>, mut to: impl AsyncWrite + Unpin, line: &mut LastLine) {
+/// Looks for the answer of a worker that was to be run with `--stdio`: its exit code says nothing.
+#[derive(Default)]
+struct StdioAnswers {
+    lines: LineSplitter,
+    found: Option<TaskOutcome>,
+}
+
+impl StdioAnswers {
+    fn look(&mut self, bytes: &[u8], granted: &GrantedTask) {
+        self.lines.add(bytes);
+        while let Some(line) = self.lines.next_line() {
+            if let WorkerLine::Answer(outcome) = WorkerLine::read(&line, Some(granted)) {
+                self.found = Some(outcome);
+            }
+        }
+    }
+}
+
+pub(super) async fn pass_on(
+    from: Option<impl AsyncRead + Unpin>,
+    mut to: impl AsyncWrite + Unpin,
+    mut take: impl FnMut(&[u8]),
+) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0; 8 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        line.take(&buffer[..read]);
+        take(&buffer[..read]);
         let _ = to.write_all(&buffer[..read]).await;
         let _ = to.flush().await;
     }

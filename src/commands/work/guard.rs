@@ -13,10 +13,12 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// The word that makes this program a guard, and its name in lists of processes: what ends every `flowlord` by name
 /// must not end the guards, too.
@@ -27,9 +29,23 @@ pub(super) struct StartOrder {
     pub(super) command: Vec<String>,
     pub(super) set: Vec<(String, String)>,
     pub(super) removed: Vec<String>,
-    /// What the command reads on its stdin.
-    pub(super) input: String,
+    pub(super) input: CommandInput,
 }
+
+/// What a command reads on its stdin.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum CommandInput {
+    /// One line, and then its end.
+    Line(String),
+    /// The lines of [`GuardedCommand::send_line`], as they come.
+    Kept,
+}
+
+/// A line for the command's stdin; none is its end.
+type InputLine = Option<String>;
+
+/// Lines on their way to a command's stdin. A worker has one in flight; more of them hold up the guard.
+const MAX_LINES_WAITING: usize = 4;
 
 #[derive(Debug, Serialize, Deserialize)]
 enum GuardReply {
@@ -45,8 +61,11 @@ enum GuardReply {
 pub(super) struct GuardedCommand {
     guard: Child,
     link: BufReader<UnixStream>,
+    /// What came of the guard's next reply.
+    heard: String,
     /// The command's process group, until its end.
     group: Option<Pid>,
+    status: Option<ExitStatus>,
 }
 
 impl GuardedCommand {
@@ -63,10 +82,8 @@ impl GuardedCommand {
             // Not the command's fault, whatever it is.
             .map_err(|err| io::Error::other(format!("its guard can't be started: {err}")))?;
         let link = BufReader::new(UnixStream::from_std(ours)?);
-        let mut guarded = Self { guard, link, group: None };
-        let mut line = serde_json::to_vec(order)?;
-        line.push(b'\n');
-        guarded.link.write_all(&line).await.map_err(|_| guard_is_gone())?;
+        let mut guarded = Self { guard, link, heard: String::new(), group: None, status: None };
+        guarded.send(order).await?;
         match guarded.hear().await? {
             GuardReply::Started(id) => guarded.group = Pid::from_raw(id),
             // As the system said it to the guard: the caller tells a missing program from other failures.
@@ -82,22 +99,47 @@ impl GuardedCommand {
         (self.guard.stdout.take(), self.guard.stderr.take())
     }
 
+    /// Sends a line to the command's stdin, which must be [kept](CommandInput::Kept) open.
+    pub(super) async fn send_line(&mut self, line: &str) -> io::Result<()> {
+        self.send(&Some(line)).await
+    }
+
+    /// Ends the command's stdin.
+    pub(super) async fn end_input(&mut self) -> io::Result<()> {
+        self.send(&InputLine::None).await
+    }
+
+    async fn send(&mut self, message: &impl Serialize) -> io::Result<()> {
+        send_json(&mut self.link, message).await.map_err(|_| guard_is_gone())
+    }
+
+    /// Asks the command, and all that it started, to end.
+    pub(super) fn terminate(&self) {
+        if let Some(group) = self.group {
+            // It may have ended a moment ago.
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
+
+    /// Waits for the command's end. Dropping the future loses nothing.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
         match self.hear().await? {
             GuardReply::Ended(status) => {
                 self.group = None;
-                Ok(ExitStatus::from_raw(status))
+                Ok(*self.status.insert(ExitStatus::from_raw(status)))
             }
             GuardReply::Started(_) | GuardReply::NotStarted(..) => Err(guard_is_gone()),
         }
     }
 
     async fn hear(&mut self) -> io::Result<GuardReply> {
-        let mut line = String::new();
-        if self.link.read_line(&mut line).await? == 0 {
+        if self.link.read_line(&mut self.heard).await? == 0 {
             return Err(guard_is_gone());
         }
-        Ok(serde_json::from_str(&line)?)
+        Ok(serde_json::from_str(&std::mem::take(&mut self.heard))?)
     }
 }
 
@@ -148,16 +190,21 @@ async fn serve_order() -> io::Result<()> {
     let mut child = match order.start() {
         Ok(child) => child,
         Err(err) => {
-            return send_reply(&mut to, &GuardReply::NotStarted(err.raw_os_error(), err.to_string())).await;
+            return send_json(&mut to, &GuardReply::NotStarted(err.raw_os_error(), err.to_string())).await;
         }
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     // A worker that is gone already is seen below.
-    let _ = send_reply(&mut to, &GuardReply::Started(group.unwrap_or_default())).await;
-    tokio::spawn(feed_input(child.stdin.take(), order.input));
+    let _ = send_json(&mut to, &GuardReply::Started(group.unwrap_or_default())).await;
+    let (input, lines) = mpsc::channel(MAX_LINES_WAITING);
+    tokio::spawn(feed_input(child.stdin.take(), lines));
+    if let CommandInput::Line(line) = order.input {
+        let _ = input.send(Some(line)).await;
+        let _ = input.send(None).await;
+    }
     tokio::select! {
-        status = child.wait() => send_reply(&mut to, &GuardReply::Ended(status?.into_raw())).await,
-        () = wait_for_worker_end(&mut from) => {
+        status = child.wait() => send_json(&mut to, &GuardReply::Ended(status?.into_raw())).await,
+        () = pass_lines(&mut from, input) => {
             if let Some(group) = group.and_then(Pid::from_raw) {
                 let _ = kill_process_group(group, Signal::KILL);
             }
@@ -166,23 +213,31 @@ async fn serve_order() -> io::Result<()> {
     }
 }
 
-async fn send_reply(to: &mut (impl AsyncWrite + Unpin), said: &GuardReply) -> io::Result<()> {
-    let mut line = serde_json::to_vec(said)?;
+async fn send_json(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     to.write_all(&line).await
 }
 
-/// Waits for the end of the worker, which says nothing more.
-async fn wait_for_worker_end(from: &mut (impl tokio::io::AsyncRead + Unpin)) {
-    let mut nothing = [0; 64];
-    while from.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
+/// Passes on the worker's lines until its end.
+async fn pass_lines(from: &mut BufReader<OwnedReadHalf>, input: mpsc::Sender<InputLine>) {
+    let mut line = String::new();
+    while from.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+        let text = serde_json::from_str(&std::mem::take(&mut line)).unwrap_or(InputLine::None);
+        // A command that closed its input is told nothing more.
+        let _ = input.send(text).await;
+    }
 }
 
-async fn feed_input(stdin: Option<impl AsyncWrite + Unpin>, text: String) {
-    if let Some(mut stdin) = stdin {
-        // A command that doesn't read its input closes it.
-        let _ = stdin.write_all(text.as_bytes()).await;
-        let _ = stdin.write_all(b"\n").await;
+/// Writes lines to a command's stdin, which ends with the first that is none.
+async fn feed_input(stdin: Option<ChildStdin>, mut lines: mpsc::Receiver<InputLine>) {
+    let Some(mut stdin) = stdin else { return };
+    while let Some(Some(mut line)) = lines.recv().await {
+        line.push('\n');
+        if stdin.write_all(line.as_bytes()).await.is_err() {
+            // A command that doesn't read its input closes it.
+            return;
+        }
     }
 }
 
@@ -231,7 +286,7 @@ mod tests {
 
     fn order(script: &str) -> StartOrder {
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        StartOrder { command, set: Vec::new(), removed: Vec::new(), input: "in".to_owned() }
+        StartOrder { command, set: Vec::new(), removed: Vec::new(), input: CommandInput::Line("in".to_owned()) }
     }
 
     async fn is_gone(pid: i32) {
@@ -255,6 +310,27 @@ mod tests {
             let status = timeout(PATIENCE, guarded.ended()).await.expect("it ends").unwrap();
             assert_eq!((status.code(), status.signal()), (code, signal), "{script}");
         }
+    }
+
+    #[tokio::test]
+    async fn kept_input_is_open_until_it_is_ended_and_a_signal_asks_the_command_to_end() {
+        let lines =
+            StartOrder { input: CommandInput::Kept, ..order("while read -r line; do echo \"<$line>\"; done; exit 4") };
+        let mut guarded = GuardedCommand::start(&lines).await.unwrap();
+        let mut output = BufReader::new(guarded.output().0.unwrap()).lines();
+        for line in ["one", "t\u{fc} \"2\""] {
+            guarded.send_line(line).await.unwrap();
+            // The guard of the tests writes lines of its own.
+            let is_echoed =
+                async { while output.next_line().await.unwrap().expect("a line") != format!("<{line}>") {} };
+            timeout(PATIENCE, is_echoed).await.expect("it reads on");
+        }
+        guarded.end_input().await.unwrap();
+        assert_eq!(timeout(PATIENCE, guarded.ended()).await.expect("it ends").unwrap().code(), Some(4));
+
+        let mut guarded = GuardedCommand::start(&lines).await.unwrap();
+        guarded.terminate();
+        assert_eq!(timeout(PATIENCE, guarded.ended()).await.expect("it ends").unwrap().signal(), Some(15));
     }
 
     #[tokio::test]

@@ -16,22 +16,43 @@ pub(crate) async fn hold_task(
     extend_by: &str,
     work: impl Future<Output = Option<TaskOutcome>>,
 ) {
-    let lease = granted.lease.as_str();
-    let outcome = tokio::select! {
-        outcome = work => outcome,
-        ended = send_heartbeats(client, lease, extend_by) => match ended {
-            LeaseEnd::Lost => return,
-            LeaseEnd::Cancelled => Some(TaskOutcome::new("warn", "cancelled")),
-        },
+    let outcome = match keep_lease(client, granted, extend_by, work).await {
+        Ok(outcome) => outcome,
+        Err(end) => end.outcome(),
     };
-    let Some(outcome) = outcome else { return };
-    log::info!("event=task_ended lease={lease} result={} msg={:?}", outcome.result, outcome.msg);
-    post_result(client, lease, &outcome).await;
+    if let Some(outcome) = outcome {
+        post_result(client, granted, &outcome).await;
+    }
 }
 
-enum LeaseEnd {
+/// Why a lease is kept no longer, although the work goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaseEnd {
     Lost,
     Cancelled,
+}
+
+impl LeaseEnd {
+    /// What to post for work that ended because of it.
+    pub(super) fn outcome(self) -> Option<TaskOutcome> {
+        match self {
+            Self::Lost => None,
+            Self::Cancelled => Some(TaskOutcome::new("warn", "cancelled")),
+        }
+    }
+}
+
+/// Drives `work` with heartbeats beside it, until the work ends, or the task isn't this worker's any more.
+pub(super) async fn keep_lease<T>(
+    client: &ApiClient,
+    granted: &GrantedTask,
+    extend_by: &str,
+    work: impl Future<Output = T>,
+) -> Result<T, LeaseEnd> {
+    tokio::select! {
+        done = work => Ok(done),
+        end = send_heartbeats(client, &granted.lease, extend_by) => Err(end),
+    }
 }
 
 /// Sends heartbeats until the task isn't this worker's any more.
@@ -67,7 +88,29 @@ fn third_of(lease: &str) -> Duration {
     lease.unwrap_or(Duration::from_secs(60)) / 3
 }
 
-async fn post_result(client: &ApiClient, lease: &str, outcome: &TaskOutcome) {
+/// Extends a lease once, for as long as somebody else may take to post the result.
+pub(super) async fn extend_lease(client: &ApiClient, granted: &GrantedTask, extend_by: &str) {
+    let lease = granted.lease.as_str();
+    let mut backoff = Backoff::new();
+    loop {
+        match client.heartbeat(lease, extend_by, None).await {
+            Ok(_) => return log::info!("event=task_handed_over lease={lease}"),
+            Err(ApiRefusal::Later { detail, after }) => {
+                let wait = backoff.wait(after);
+                log::warn!("event=heartbeat_failed lease={lease} retry_in={wait:?} detail={detail:?}");
+                sleep(wait).await;
+            }
+            Err(err @ (ApiRefusal::Lost(_) | ApiRefusal::Never(_))) => {
+                return log::warn!("event=lease_lost lease={lease} detail={:?}", err.to_string());
+            }
+        }
+    }
+}
+
+/// Posts a result until the service has it, or says that the lease is lost.
+pub(super) async fn post_result(client: &ApiClient, granted: &GrantedTask, outcome: &TaskOutcome) {
+    let lease = granted.lease.as_str();
+    log::info!("event=task_ended lease={lease} result={} msg={:?}", outcome.result, outcome.msg);
     let mut backoff = Backoff::new();
     let mut outcome = outcome.clone();
     let mut refused = false;

@@ -16,6 +16,10 @@ impl CommandTask {
         Self { granted: granted.clone(), meta: Query::parse_lenient(granted.text("meta")) }
     }
 
+    pub(super) fn granted(&self) -> &GrantedTask {
+        &self.granted
+    }
+
     pub(super) fn name(&self) -> String {
         line_key(self.granted.text("type"), self.granted.text("job"))
     }
@@ -61,6 +65,12 @@ impl CommandTask {
     }
 }
 
+/// Whether a task's values would be put into an argument.
+pub(super) fn has_token(argument: &str) -> bool {
+    let none = GrantedTask { lease: String::new(), attempt: 0, task: serde_json::Value::Null };
+    CommandTask::new(&none).render(argument) != argument
+}
+
 fn variable(key: &str) -> String {
     key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
@@ -92,6 +102,7 @@ mod tests {
         ];
         for (argument, rendered) in cases {
             assert_eq!(view().render(argument), rendered, "{argument}");
+            assert_eq!(has_token(argument), argument != rendered, "{argument}");
         }
     }
 

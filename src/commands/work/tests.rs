@@ -5,32 +5,36 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::client::{GrantedTask, TaskOutcome};
 use super::hold::hold_task;
+use tokio::time::{sleep, timeout};
+
 use super::*;
 
 /// How long anything here may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Beats every 10 ms.
-const SHORT: &str = "30ms";
+pub(super) const SHORT: &str = "30ms";
 
 /// What was asked: the end of the path, and the body.
-type Request = (String, Value);
+pub(super) type Request = (String, Value);
 type Answers = Arc<Mutex<VecDeque<(u16, Value)>>>;
 
 /// A service that gives the answers of a list to everything but heartbeats, and one answer to all of those.
-struct Fake {
+pub(super) struct Fake {
     client: ApiClient,
-    asked: UnboundedReceiver<Request>,
+    pub(super) asked: UnboundedReceiver<Request>,
     /// While it is set, answers are on their way.
     is_held: Arc<AtomicBool>,
 }
 
-fn fake(answers: Vec<(u16, Value)>, heartbeat: (u16, Value)) -> Fake {
+pub(super) fn fake(answers: Vec<(u16, Value)>, heartbeat: (u16, Value)) -> Fake {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = ApiClient::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
@@ -81,7 +85,7 @@ fn serve(
 
 impl Fake {
     /// The next request; heartbeats don't count.
-    async fn next(&mut self) -> Request {
+    pub(super) async fn next(&mut self) -> Request {
         loop {
             let request = timeout(PATIENCE, self.asked.recv()).await.expect("a request").unwrap();
             if request.0 != "heartbeat" {
@@ -90,26 +94,31 @@ impl Fake {
         }
     }
 
-    fn worker(&self, command: &[&str]) -> Rc<CommandWorker> {
+    pub(super) fn worker(&self, command: &[&str]) -> Rc<CommandWorker> {
+        self.worker_for(WorkMode::Command, command)
+    }
+
+    pub(super) fn worker_for(&self, mode: WorkMode, command: &[&str]) -> Rc<CommandWorker> {
         let wanted = WantedTasks { topics: vec!["a:b".into()], worker: "w".into(), lease: "60s".into() };
         let command = command.iter().map(|word| (*word).to_owned()).collect();
-        Rc::new(CommandWorker { client: self.client.clone(), wanted, command })
+        let client = self.client.clone();
+        Rc::new(CommandWorker { client, wanted, command, mode, is_once: false })
     }
 }
 
-fn alive() -> (u16, Value) {
+pub(super) fn alive() -> (u16, Value) {
     (200, json!({ "expires": "x", "cancel": false }))
 }
 
-fn accepted() -> (u16, Value) {
+pub(super) fn accepted() -> (u16, Value) {
     (200, json!({ "accepted": true, "duplicate": false }))
 }
 
-fn problem(status: u16, code: &str) -> (u16, Value) {
+pub(super) fn problem(status: u16, code: &str) -> (u16, Value) {
     (status, json!({ "code": code, "detail": format!("about {code}") }))
 }
 
-fn task() -> Value {
+pub(super) fn task() -> Value {
     json!({ "lease": "l1", "expires": "x", "attempt": 1, "task": { "type": "a", "job": "b", "info": "i" } })
 }
 
@@ -186,7 +195,7 @@ async fn a_result_that_is_refused_becomes_an_error() {
 }
 
 /// Runs one slot until `fake` was asked what `until` waits for, then stops it.
-async fn run_slot(
+pub(super) async fn run_slot(
     fake: &mut Fake,
     worker: Rc<CommandWorker>,
     stop: StopMode,
@@ -298,4 +307,48 @@ async fn a_topic_that_the_service_refuses_ends_the_worker() {
     let worker = fake.worker(&["true"]);
     let (_, done) = run_slot(&mut fake, worker, StopMode::No, "lease").await;
     assert!(done.unwrap_err().to_string().contains("about invalid_topic"));
+}
+
+#[tokio::test]
+async fn a_task_that_was_handed_over_is_leased_for_a_day_and_gets_no_result_here() {
+    let answers = vec![(200, json!({ "tasks": [task()] })), (200, json!({ "tasks": [] }))];
+    let mut fake = fake(answers, alive());
+    let mut worker = fake.worker_for(WorkMode::HandOver, &["test", "{info}", "=", "i"]);
+    Rc::get_mut(&mut worker).unwrap().is_once = true;
+    let (_stop, stopped) = watch::channel(StopMode::No);
+    timeout(PATIENCE, run_worker_slot(worker, stopped)).await.expect("it ends after one task").unwrap();
+    assert_eq!(fake.asked.try_recv().unwrap().0, "lease");
+    assert_eq!(fake.asked.try_recv().unwrap(), ("heartbeat".to_owned(), json!({ "lease": "24h" })));
+    assert!(fake.asked.try_recv().is_err(), "the result comes from elsewhere");
+}
+
+#[tokio::test]
+async fn a_task_that_could_not_be_handed_over_is_an_error() {
+    let mut fake = fake(vec![(200, json!({ "tasks": [task()] })), accepted()], alive());
+    let worker = fake.worker_for(WorkMode::HandOver, &["sh", "-c", "echo 'no broker' >&2; exit 1"]);
+    let (seen, done) = run_slot(&mut fake, worker, StopMode::AfterTheTask, "result").await;
+    done.unwrap();
+    assert_eq!(seen[1].1, json!({ "result": "error", "msg": "no broker" }));
+}
+
+#[tokio::test]
+async fn a_worker_for_one_task_ends_where_there_is_none() {
+    let mut fake = fake(vec![(200, json!({ "tasks": [] }))], alive());
+    let mut worker = fake.worker(&["true"]);
+    Rc::get_mut(&mut worker).unwrap().is_once = true;
+    let (_stop, stopped) = watch::channel(StopMode::No);
+    timeout(PATIENCE, run_worker_slot(worker, stopped)).await.expect("it ends").unwrap();
+    assert_eq!(fake.next().await.0, "lease");
+    assert!(fake.asked.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_worker_that_writes_done_tasks_is_noticed_and_its_answer_counts() {
+    let mut fake = fake(vec![(200, json!({ "tasks": [task()] })), accepted()], alive());
+    // As a launcher does: whatever becomes of the task, it exits with 0.
+    let worker =
+        fake.worker(&["sh", "-c", r#"read -r t; echo "${t%\}},\"result\":\"alert\",\"msg\":\"no disk\"}"; echo bye"#]);
+    let (seen, done) = run_slot(&mut fake, worker, StopMode::AfterTheTask, "result").await;
+    done.unwrap();
+    assert_eq!(seen[1].1, json!({ "result": "alert", "msg": "no disk" }));
 }

@@ -1,0 +1,222 @@
+//! A slot: leases a task, has it done, and asks for the next one.
+
+use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::backoff::Backoff;
+use super::client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome, WantedTasks};
+use super::command;
+use super::hold::{extend_lease, keep_lease, post_result};
+use super::stdio::StdioSlot;
+use super::template::CommandTask;
+
+/// How long a worker that stops waits for the answer to a request for tasks: a task may be on its way.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
+/// How long a task that is given back at the end may take to arrive there.
+const LAST_WORD: Duration = Duration::from_secs(3);
+
+/// The longest lease that there is: how long a result may take that comes from elsewhere.
+const HANDED_OVER: &str = "24h";
+
+#[derive(Debug)]
+pub(super) struct CommandWorker {
+    pub(super) client: ApiClient,
+    pub(super) wanted: WantedTasks,
+    pub(super) command: Vec<String>,
+    pub(super) mode: WorkMode,
+    /// Whether a slot ends after its first task.
+    pub(super) is_once: bool,
+}
+
+/// What a task means to the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WorkMode {
+    /// It works on one task, and its end is the result.
+    Command,
+    /// It passes the task on.
+    HandOver,
+    /// It stays, reads tasks and writes done tasks.
+    Stdio,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StopMode {
+    No,
+    AfterTheTask,
+    AtOnce,
+}
+
+pub(super) async fn run_worker_slot(
+    worker: Rc<CommandWorker>,
+    mut stop: watch::Receiver<StopMode>,
+) -> anyhow::Result<()> {
+    let mut stopping = stop.clone();
+    let mut runner = TaskRunner::start(&worker).await?;
+    loop {
+        let granted = tokio::select! {
+            granted = next_task(&worker, &mut stopping) => granted?,
+            never = runner.drain() => match never {},
+        };
+        let Some(granted) = granted else { break };
+        tokio::select! {
+            done = runner.run_task(&granted) => done?,
+            _ = stop.wait_for(|stop| *stop == StopMode::AtOnce) => {
+                runner.stop().await;
+                // A service that is away doesn't hold up the end: the lease runs out by itself.
+                let _ = timeout(LAST_WORD, give_back(&worker, &granted, "0s")).await;
+                return Ok(());
+            }
+        }
+        if worker.is_once {
+            break;
+        }
+    }
+    runner.finish().await;
+    Ok(())
+}
+
+/// Has the tasks of a slot done.
+enum TaskRunner {
+    /// By a command for each.
+    Command(Rc<CommandWorker>),
+    Stdio(Box<StdioSlot>),
+}
+
+impl TaskRunner {
+    async fn start(worker: &Rc<CommandWorker>) -> anyhow::Result<Self> {
+        Ok(match worker.mode {
+            WorkMode::Stdio => Self::Stdio(Box::new(StdioSlot::start(worker).await?)),
+            WorkMode::Command | WorkMode::HandOver => Self::Command(Rc::clone(worker)),
+        })
+    }
+
+    /// Takes care of what runs between two tasks.
+    async fn drain(&mut self) -> Infallible {
+        match self {
+            Self::Command(_) => std::future::pending().await,
+            Self::Stdio(slot) => slot.drain().await,
+        }
+    }
+
+    /// Has a task done. Dropping the future ends a command.
+    async fn run_task(&mut self, granted: &GrantedTask) -> anyhow::Result<()> {
+        match self {
+            Self::Command(worker) => run_command(worker, granted).await,
+            Self::Stdio(slot) => slot.run_task(granted).await,
+        }
+    }
+
+    /// Ends what goes on although [`run_task`](Self::run_task) was dropped.
+    async fn stop(&mut self) {
+        if let Self::Stdio(slot) = self {
+            slot.stop().await;
+        }
+    }
+
+    async fn finish(&mut self) {
+        if let Self::Stdio(slot) = self {
+            slot.finish().await;
+        }
+    }
+}
+
+/// The next task; none when the worker stops.
+async fn next_task(
+    worker: &CommandWorker,
+    stop: &mut watch::Receiver<StopMode>,
+) -> anyhow::Result<Option<GrantedTask>> {
+    let mut backoff = Backoff::new();
+    while *stop.borrow() == StopMode::No {
+        let mut request = Box::pin(worker.client.lease(&worker.wanted));
+        let answer = tokio::select! {
+            // A stop comes first: a task that is there at the same moment is left to others.
+            biased;
+            _ = stop.wait_for(|stop| *stop != StopMode::No) => {
+                give_back_late(worker, request).await;
+                return Ok(None);
+            }
+            answer = &mut request => answer,
+        };
+        match answer {
+            Ok(Some(granted)) => return Ok(Some(granted)),
+            Ok(None) if worker.is_once => {
+                log::info!("event=no_task topics={:?}", worker.wanted.topics.join(","));
+                return Ok(None);
+            }
+            // The request waited for tasks already.
+            Ok(None) => backoff = Backoff::new(),
+            Err(ApiRefusal::Later { detail, after }) => {
+                let wait = backoff.wait(after);
+                log::warn!("event=service_away retry_in={wait:?} detail={detail:?}");
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop != StopMode::No) => return Ok(None),
+                    () = sleep(wait) => {}
+                }
+            }
+            Err(err @ (ApiRefusal::Lost(_) | ApiRefusal::Never(_))) => {
+                anyhow::bail!("the service refuses to lease tasks: {err}")
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Waits a little for the answer to a request for tasks, and gives back what comes: without that a task on its way
+/// would wait until its lease expires.
+async fn give_back_late(
+    worker: &CommandWorker,
+    request: impl Future<Output = Result<Option<GrantedTask>, ApiRefusal>>,
+) {
+    if let Ok(Ok(Some(granted))) = timeout(LAST_ANSWER, request).await {
+        // A service that is away doesn't hold up the end: the lease runs out by itself.
+        let _ = timeout(LAST_WORD, give_back(worker, &granted, "0s")).await;
+    }
+}
+
+async fn run_command(worker: &CommandWorker, granted: &GrantedTask) -> anyhow::Result<()> {
+    let view = CommandTask::new(granted);
+    log::info!("event=task_started lease={} attempt={} task={:?}", granted.lease, granted.attempt, view.name());
+    let work = command::run(&worker.command, &view, &worker.wanted.worker);
+    let outcome = match keep_lease(&worker.client, granted, &worker.wanted.lease, work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(err)) if worker.is_to_blame(&err) => {
+            // Another worker may have the command.
+            give_back(worker, granted, "10s").await;
+            return Err(err).with_context(|| format!("{} can't be started", worker.command[0]));
+        }
+        Ok(Err(err)) => TaskOutcome::new("error", format!("the command can't be started: {err}")),
+        Err(end) => match end.outcome() {
+            Some(outcome) => outcome,
+            None => return Ok(()),
+        },
+    };
+    if worker.mode == WorkMode::HandOver && outcome.result == "complete" {
+        extend_lease(&worker.client, granted, HANDED_OVER).await;
+    } else {
+        post_result(&worker.client, granted, &outcome).await;
+    }
+    Ok(())
+}
+
+impl CommandWorker {
+    /// Whether the command itself is wrong: no task should pay for that.
+    fn is_to_blame(&self, err: &io::Error) -> bool {
+        // A name with a task's values in it may be that task's fault.
+        let fixed = !self.command[0].contains('{');
+        fixed && matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+    }
+}
+
+pub(super) async fn give_back(worker: &CommandWorker, granted: &GrantedTask, delay: &str) {
+    match worker.client.release(&granted.lease, delay).await {
+        Ok(()) => log::info!("event=task_given_back lease={}", granted.lease),
+        Err(err) => log::warn!("event=release_failed lease={} detail={:?}", granted.lease, err.to_string()),
+    }
+}
