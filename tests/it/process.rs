@@ -118,6 +118,51 @@ async fn killed_between_lease_and_result_nothing_is_lost_or_doubled() {
     server.kill().await;
 }
 
+#[actix::test]
+async fn ten_thousand_foreign_done_tasks_start_their_children_once_over_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path()).await;
+    // All in one second, as of a program that fills history; not so old that the restart removes them.
+    let created = chrono::Utc::now().format("%FT%TZ").to_string();
+    let done = |number: usize| {
+        json!({
+            "type": "extract", "job": "orders", "info": "?hour=2026-03-02T10", "id": format!("c{number}"),
+            "created": created, "meta": format!("workflow=main.toml&cron=2026-03-02T10&file={number}"),
+            "result": "complete",
+        })
+    };
+    let bodies: Vec<Value> = (0..10).map(|part| (0..1_000).map(|n| done(part * 1_000 + n)).collect()).collect();
+    for body in &bodies[..5] {
+        assert_eq!(server.api.post("/api/v1/results", body).await.ok()["accepted"], 1_000);
+    }
+    // It is killed while the next ones are on their way.
+    let (api, next) = (server.api.clone(), bodies[5].clone());
+    let posting = tokio::task::spawn_local(async move { api.try_post("/api/v1/results", &next).await.is_ok() });
+    tokio::task::yield_now().await;
+    server.kill().await;
+    let _was_answered = posting.await.unwrap();
+    server = Server::start(folder.path()).await;
+    let (mut accepted, mut duplicates) = (5_000, 0);
+    for body in bodies.iter().chain(&bodies) {
+        let answer = server.api.post("/api/v1/results", body).await.ok();
+        assert_eq!(answer["rejected"], json!([]));
+        accepted += answer["accepted"].as_u64().unwrap();
+        duplicates += answer["duplicates"].as_u64().unwrap();
+    }
+    // Those that were stored without an answer are duplicates, too.
+    assert!((9_000..=10_000).contains(&accepted) && accepted + duplicates == 25_000, "{accepted} {duplicates}");
+    let tasks = all_tasks(&server.api).await;
+    let ids = |topic: &str| {
+        tasks.iter().filter(|task| task["type"] == topic).map(|task| task["id"].clone()).collect::<Vec<_>>()
+    };
+    for topic in ["extract", "load"] {
+        let ids = ids(topic);
+        let different: HashSet<_> = ids.iter().map(Value::to_string).collect();
+        assert_eq!((ids.len(), different.len()), (10_000, 10_000), "{topic}");
+    }
+    server.kill().await;
+}
+
 /// Posts tasks until the server no longer answers; the uids that were acknowledged.
 async fn create_until_it_ends(api: Api) -> Vec<String> {
     let mut acknowledged = Vec::new();

@@ -62,10 +62,11 @@ impl FileRecorder {
             if let FileRecordOutcome::Stored(event, outcomes) = self.deps.writer.call(record.clone()).await? {
                 let recorded = make_recorded(event, record.matches, outcomes);
                 log::info!(
-                    "event=file_recorded path={path:?} source={} phases={} tasks={}",
+                    "event=file_recorded path={path:?} source={} phases={} tasks={} ignored={:?}",
                     arrived.source.as_str(),
                     recorded.phases.len(),
-                    recorded.tasks.len()
+                    recorded.tasks.len(),
+                    arrived.ignored
                 );
                 return Ok(recorded);
             }

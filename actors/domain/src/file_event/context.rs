@@ -69,8 +69,9 @@ impl RecordContext {
             context = context.or_why(Some(why));
         }
         let kind = headers.text_of("x-amz-sns-message-type");
-        if !matches!(kind.as_str(), "" | "Notification") {
-            context = context.or_why(Some(why_unconfirmed(&kind)));
+        // Of a confirmation the body says more: where to confirm.
+        if !matches!(kind.as_str(), "" | "Notification" | "SubscriptionConfirmation") {
+            context = context.or_why(Some(why_unconfirmed(&kind, "")));
         }
         context.cloud_event(&|name| headers.text_of(&format!("ce-{name}")))
     }
@@ -161,10 +162,11 @@ impl RecordContext {
 }
 
 /// Why what SNS sends about a subscription itself starts nothing.
-pub(super) fn why_unconfirmed(kind: &str) -> String {
+pub(super) fn why_unconfirmed(kind: &str, subscribe_url: &str) -> String {
     match kind {
+        // Nothing here opens addresses that a message names.
         "SubscriptionConfirmation" => {
-            format!("{kind}: open the `SubscribeURL` of this message once, then SNS sends events")
+            format!("{kind}: open {} once, then SNS sends events", cut_text(subscribe_url))
         }
         kind => format!("{}: only Notification starts tasks", cut_text(kind)),
     }

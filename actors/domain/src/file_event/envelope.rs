@@ -95,7 +95,10 @@ fn of_sns(notice: &JsonFields, context: RecordContext, records: &mut RecordResul
     let context = context.or_about(notice.text("TopicArn")).in_message("message", &notice.text("MessageId"));
     match notice.text("Type").as_str() {
         "Notification" => read_text(&notice.text("Message"), &context, records),
-        other => records.push(judge_file(Default::default(), &context.or_why(Some(why_unconfirmed(other))))),
+        other => {
+            let why = why_unconfirmed(other, &notice.text("SubscribeURL"));
+            records.push(judge_file(Default::default(), &context.or_why(Some(why))));
+        }
     }
 }
 

@@ -196,7 +196,7 @@ fn what_else_happens_to_an_object_is_no_arrival_wherever_that_is_stated() {
             none,
             json!({"Type": "SubscriptionConfirmation", "TopicArn": "arn:t", "SubscribeURL": "https://x"}),
             "arn:t",
-            "SubscriptionConfirmation: open the `SubscribeURL`",
+            "SubscriptionConfirmation: open https://x once",
         ),
         (none, json!({"detail-type": "Scheduled Event", "source": "aws.events"}), "aws.events", "Scheduled Event: "),
     ] {
