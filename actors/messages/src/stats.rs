@@ -106,14 +106,68 @@ pub struct ReadBacklog;
 /// What [`ReadBacklog`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueBacklog {
-    /// Ready tasks per topic, and since when the oldest is ready.
-    pub ready: Vec<(String, u64, DateTime<Utc>)>,
-    /// Delayed tasks per topic.
-    pub delayed: Vec<(String, u64)>,
-    /// Leased tasks per topic.
-    pub leased: Vec<(String, u64)>,
+    /// Queues that have tasks without a result, by topic and job.
+    pub queues: Vec<QueueLoad>,
     /// Messages that Slack wasn't told yet.
     pub messages: u64,
+}
+
+/// What a queue, the tasks of one topic and job, has to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueLoad {
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// Ready tasks.
+    pub ready: u64,
+    /// Since when the oldest of them is ready.
+    pub oldest_ready: Option<DateTime<Utc>>,
+    /// Delayed tasks.
+    pub delayed: u64,
+    /// Leased tasks.
+    pub leased: u64,
+}
+
+impl QueueBacklog {
+    /// The queues of each topic together, by topic; their job is empty.
+    ///
+    /// ```
+    /// use flowlord_messages::stats::{QueueBacklog, QueueLoad};
+    ///
+    /// let queue = |job: &str, ready| QueueLoad { topic: "load".into(), job: job.into(), ready, ..QueueLoad::default() };
+    /// let backlog = QueueBacklog { queues: vec![queue("daily", 2), queue("hourly", 3)], messages: 0 };
+    /// assert_eq!(backlog.by_topic(), [queue("", 5)]);
+    /// ```
+    #[must_use]
+    pub fn by_topic(&self) -> Vec<QueueLoad> {
+        let mut topics: Vec<QueueLoad> = Vec::new();
+        for queue in &self.queues {
+            match topics.last_mut() {
+                Some(last) if last.topic == queue.topic => last.add_load(queue),
+                _ => topics.push(QueueLoad { job: String::new(), ..queue.clone() }),
+            }
+        }
+        topics
+    }
+
+    /// All queues together.
+    #[must_use]
+    pub fn sum(&self) -> QueueLoad {
+        self.queues.iter().fold(QueueLoad::default(), |mut sum, queue| {
+            sum.add_load(queue);
+            sum
+        })
+    }
+}
+
+impl QueueLoad {
+    fn add_load(&mut self, other: &Self) {
+        self.ready += other.ready;
+        self.delayed += other.delayed;
+        self.leased += other.leased;
+        self.oldest_ready = self.oldest_ready.into_iter().chain(other.oldest_ready).min();
+    }
 }
 
 /// How many hours of topics and jobs are looked up.

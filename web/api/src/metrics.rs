@@ -12,7 +12,6 @@ use flowlord_web_core::use_cases::health::ping_actors;
 use metrics::gauge;
 
 use crate::prelude::*;
-use crate::topics::count_of;
 
 pub(crate) fn routes() -> Vec<Route> {
     let example = "flowlord_commit_failures_total 0\n";
@@ -83,16 +82,16 @@ fn show_policy(route: String, policy: EscalationPolicy) {
 fn show_backlog(context: &WebContext, backlog: &QueueBacklog, now: DateTime<Utc>) {
     // A topic that has nothing ready any more shows zero, not what it had.
     let mut shown = context.topics_shown();
-    shown.extend(backlog.ready.iter().map(|(topic, ..)| topic.clone()));
-    shown.extend(backlog.delayed.iter().chain(&backlog.leased).map(|(topic, _)| topic.clone()));
+    let topics = backlog.by_topic();
+    shown.extend(topics.iter().map(|load| load.topic.clone()));
     for topic in shown.iter() {
-        let ready = backlog.ready.iter().find(|(known, ..)| known == topic);
-        let (count, age) = ready.map_or((0, 0.0), |(_, count, since)| (*count, seconds(now - *since)));
-        gauge!("flowlord_ready_tasks", "topic" => topic.clone()).set(number(count));
+        let load = topics.iter().find(|load| load.topic == *topic).cloned().unwrap_or_default();
+        let age = load.oldest_ready.map_or(0.0, |since| seconds(now - since));
+        gauge!("flowlord_ready_tasks", "topic" => topic.clone()).set(number(load.ready));
         // A wall clock that was set back makes no negative age.
         gauge!("flowlord_oldest_ready_age_seconds", "topic" => topic.clone()).set(age.max(0.0));
-        gauge!("flowlord_delayed_tasks", "topic" => topic.clone()).set(number(count_of(&backlog.delayed, topic)));
-        gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(number(count_of(&backlog.leased, topic)));
+        gauge!("flowlord_delayed_tasks", "topic" => topic.clone()).set(number(load.delayed));
+        gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(number(load.leased));
     }
     gauge!("flowlord_outbox_messages").set(number(backlog.messages));
 }

@@ -32,16 +32,10 @@ impl TopicLoad {
     /// A topic without tasks has zeros, whether or not it ever had any: a scaler that got an error would keep the last
     /// workers instead of ending them.
     fn of_topic(topic: &str, backlog: &QueueBacklog) -> Self {
-        let ready = backlog.ready.iter().find(|(known, ..)| known == topic).map_or(0, |(_, tasks, _)| *tasks);
-        let leased = count_of(&backlog.leased, topic);
+        let load = backlog.by_topic().into_iter().find(|load| load.topic == topic).unwrap_or_default();
         // Leased tasks count: a scaler that saw only ready ones would end workers in the middle of their tasks.
-        Self { ready, leased, load: ready + leased }
+        Self { ready: load.ready, leased: load.leased, load: load.ready + load.leased }
     }
-}
-
-/// Tasks of a topic in a list that has only topics with tasks.
-pub(crate) fn count_of(counts: &[(String, u64)], topic: &str) -> u64 {
-    counts.iter().find(|(known, _)| known == topic).map_or(0, |(_, tasks)| *tasks)
 }
 
 async fn topic_load(context: ContextRef, topic: Path<String>) -> Answer {
@@ -51,17 +45,22 @@ async fn topic_load(context: ContextRef, topic: Path<String>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use flowlord_messages::stats::QueueLoad;
+
     use super::*;
 
     #[test]
     fn ready_and_leased_tasks_are_the_load_of_their_topic_alone() {
-        let since = DateTime::UNIX_EPOCH;
-        let backlog = QueueBacklog {
-            ready: vec![("load".to_owned(), 3, since), ("report".to_owned(), 7, since)],
-            delayed: vec![("load".to_owned(), 11)],
-            leased: vec![("load".to_owned(), 2)],
-            messages: 13,
+        let queue = |topic: &str, job: &str, ready, leased| QueueLoad {
+            topic: topic.to_owned(),
+            job: job.to_owned(),
+            ready,
+            leased,
+            delayed: 11,
+            ..QueueLoad::default()
         };
+        let queues = vec![queue("load", "a", 1, 2), queue("load", "b", 2, 0), queue("report", "", 7, 0)];
+        let backlog = QueueBacklog { queues, messages: 13 };
         let loads = ["load", "report", "unknown"].map(|topic| TopicLoad::of_topic(topic, &backlog));
         assert_eq!(
             loads,

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use flowlord_messages::stats::{
-    DayMarks, DayTotals, HourTotals, MAX_HOURS, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts,
-    ResultCounts,
+    DayMarks, DayTotals, HourTotals, MAX_HOURS, QueueBacklog, QueueLoad, ReadBacklog, ReadDayMarks, ReadDayTotals,
+    ReadHourCounts, ResultCounts,
 };
 
 use crate::tables::prelude::*;
@@ -102,31 +102,31 @@ fn start_of(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }
 
+/// What each queue has to do, read from the indexes of those without a result.
+const BACKLOG: &str = "SELECT topic, job, sum(ready), min(since), sum(delayed), sum(leased) FROM
+     (SELECT queue, count(*) AS ready, min(due) AS since, 0 AS delayed, 0 AS leased
+          FROM task INDEXED BY task_ready WHERE state = 0 GROUP BY queue
+      UNION ALL SELECT queue, 0, NULL, count(*), 0 FROM task INDEXED BY task_delayed WHERE state = 1 GROUP BY queue
+      UNION ALL SELECT queue, 0, NULL, 0, count(*) FROM task INDEXED BY task_leased WHERE state = 2 GROUP BY queue)
+     JOIN queue ON queue.id = queue GROUP BY topic, job ORDER BY topic, job";
+
 impl ReadQuery for ReadBacklog {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<QueueBacklog> {
-        let ready = connection.read_rows(
-            "SELECT topic, sum(tasks), min(since) FROM queue JOIN
-                 (SELECT queue, count(*) AS tasks, min(due) AS since FROM task INDEXED BY task_ready
-                  WHERE state = 0 GROUP BY queue) ON queue = id
-             GROUP BY topic ORDER BY topic",
-            [],
-            |row| Ok((row.get(0)?, row.count(1)?, row.time(2)?)),
-        )?;
         let unsent = "SELECT count(*) FROM outbox INDEXED BY outbox_route WHERE sent IS NULL";
         Ok(QueueBacklog {
-            ready,
-            delayed: count_by_topic(connection, "INDEXED BY task_delayed WHERE state = 1")?,
-            leased: count_by_topic(connection, "INDEXED BY task_leased WHERE state = 2")?,
+            queues: connection.read_rows(BACKLOG, [], read_queue_load)?,
             messages: connection.read_row(unsent, [], |row| row.count(0))?,
         })
     }
 }
 
-fn count_by_topic(connection: &Connection, indexed: &str) -> rusqlite::Result<Vec<(String, u64)>> {
-    let sql = format!(
-        "SELECT topic, sum(tasks) FROM queue JOIN
-             (SELECT queue, count(*) AS tasks FROM task {indexed} GROUP BY queue) ON queue = id
-         GROUP BY topic ORDER BY topic"
-    );
-    connection.read_rows(&sql, [], |row| Ok((row.get(0)?, row.count(1)?)))
+fn read_queue_load(row: &Row<'_>) -> rusqlite::Result<QueueLoad> {
+    Ok(QueueLoad {
+        topic: row.get(0)?,
+        job: row.get(1)?,
+        ready: row.count(2)?,
+        oldest_ready: row.optional_time(3)?,
+        delayed: row.count(4)?,
+        leased: row.count(5)?,
+    })
 }

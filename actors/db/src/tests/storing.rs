@@ -7,7 +7,7 @@ use flowlord_messages::schedule::{
     CronKey, LastSlot, PromoteDue, ReadLastSlots, ReadSchedule, RecordMissed, SaveCrons, SlotKey,
 };
 use flowlord_messages::snapshots::CopyDatabase;
-use flowlord_messages::stats::ReadBacklog;
+use flowlord_messages::stats::{QueueLoad, ReadBacklog};
 use flowlord_messages::tasks::{FindTasks, IdempotencyKey, ReadChain, ReadChainStart, TaskFilter};
 
 use super::*;
@@ -223,7 +223,9 @@ async fn the_backlog_counts_what_waits() {
     db.create(vec![task("a", "x"), task("a", "y"), task("b", ""), later(60), later(90)]).await;
     db.lease(&["b"], noon()).await.unwrap();
     let backlog = db.read(ReadBacklog).await.unwrap();
-    assert_eq!(backlog.ready, [("a".to_owned(), 2, noon())]);
-    assert_eq!(backlog.leased, [("b".to_owned(), 1)]);
-    assert_eq!((backlog.delayed, backlog.messages), (vec![("later".to_owned(), 2)], 0));
+    let queue =
+        |topic: &str, job: &str| QueueLoad { topic: topic.to_owned(), job: job.to_owned(), ..QueueLoad::default() };
+    let ready = |job| QueueLoad { ready: 1, oldest_ready: Some(noon()), ..queue("a", job) };
+    let (leased, delayed) = (QueueLoad { leased: 1, ..queue("b", "") }, QueueLoad { delayed: 2, ..queue("later", "") });
+    assert_eq!((backlog.queues, backlog.messages), (vec![ready("x"), ready("y"), leased, delayed], 0));
 }

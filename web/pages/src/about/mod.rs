@@ -98,9 +98,8 @@ async fn about_page(context: &WebContext, request: &HttpRequest) -> Result<About
     let sizes = context.sizes.current(&deps.view_reader, tables, deps.kit.now()).await;
     let mut service = service_facts(context);
     if let Some(backlog) = &backlog {
-        let ready = grouped(backlog.ready.iter().map(|(_, count, _)| count).sum());
-        let [delayed, leased] =
-            [&backlog.delayed, &backlog.leased].map(|tasks| grouped(tasks.iter().map(|(_, count)| count).sum()));
+        let sum = backlog.sum();
+        let [ready, delayed, leased] = [sum.ready, sum.delayed, sum.leased].map(grouped);
         service.push(("Tasks ready, delayed, leased", format!("{ready}, {delayed}, {leased}")));
         service.push(("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }

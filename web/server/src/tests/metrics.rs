@@ -1,7 +1,7 @@
 //! What Prometheus reads.
 
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::stats::QueueBacklog;
+use flowlord_messages::stats::{QueueBacklog, QueueLoad};
 
 use super::stub::{Stub, noon};
 
@@ -9,13 +9,9 @@ use super::stub::{Stub, noon};
 async fn it_is_text_also_when_the_database_does_not_answer() {
     let stub = Stub::default();
     stub.backlog(|_| {
-        let ready = vec![("load".to_owned(), 3, noon())];
-        Ok(QueueBacklog {
-            ready,
-            delayed: vec![("later".to_owned(), 1)],
-            leased: vec![("load".to_owned(), 2)],
-            messages: 0,
-        })
+        let queue = |topic: &str| QueueLoad { topic: topic.to_owned(), ..QueueLoad::default() };
+        let load = QueueLoad { ready: 3, oldest_ready: Some(noon()), leased: 2, ..queue("load") };
+        Ok(QueueBacklog { queues: vec![QueueLoad { delayed: 1, ..queue("later") }, load], messages: 0 })
     });
     for _ in 0..2 {
         let reply = stub.get("/metrics").await;

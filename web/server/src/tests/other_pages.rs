@@ -11,7 +11,7 @@ use flowlord_messages::backloads::{
 use flowlord_messages::database::{DatabaseFacts, TableSize};
 use flowlord_messages::schedule::{PausePhase, PausedPhase, PhaseSlots, ReadSlots, SlotOutcome};
 use flowlord_messages::snapshots::SnapshotList;
-use flowlord_messages::stats::{QueueBacklog, ResultCounts};
+use flowlord_messages::stats::{QueueBacklog, QueueLoad, ResultCounts};
 use flowlord_messages::workflows::LoadedWorkflows;
 
 use super::backload::plan;
@@ -300,7 +300,10 @@ fn about() -> Stub {
     stub.measure(|ask| {
         Ok(TableSize { table: ask.table, rows: 1_234, bytes: 2_000_000, index_bytes: 0, complete: true })
     });
-    stub.backlog(|_| Ok(QueueBacklog { leased: vec![("load".to_owned(), 2)], ..QueueBacklog::default() }));
+    stub.backlog(|_| {
+        let queues = vec![QueueLoad { topic: "load".to_owned(), leased: 2, ..QueueLoad::default() }];
+        Ok(QueueBacklog { queues, ..QueueBacklog::default() })
+    });
     stub.ladders(|_| Ok(vec![ladder()]));
     stub.snapshots(|_| Ok(SnapshotList { problem: Some("no room".to_owned()), ..SnapshotList::default() }));
     stub.tokens_read(|_| Ok(Vec::new()));
