@@ -17,6 +17,7 @@ EMPTY_PAGES = {
     "files": "/web/files",
     "workflow": "/web/workflow",
     "backload": "/web/backload",
+    "workers": "/web/workers",
     "audit": "/web/audit",
     "about": "/web/about",
     "login": "/login",
@@ -44,6 +45,7 @@ def long_pages(uid):
         "backload": of("/web/backload", task="rows", preview=1, **{"from": "2026-01-01", "to": "2026-01-09"}),
         "backload-refused": of("/web/backload", task=f"{name}x", preview=1, **{"from": "2026-01-01", "to": "2026-01-02"}),
         "backload-one": "/web/backload?id=1",
+        "workers": "/web/workers",
         "audit": "/web/audit",
         "about": "/web/about",
         "missing": of("/web/task/nothing-of-this-name", q=long_names.UNBROKEN[:200]),
@@ -62,6 +64,7 @@ def usual_pages(uid):
         "workflow": "/web/workflow",
         "workflow-file": slot,
         "backload": "/web/backload?task=report:daily&from=2026-01-01&to=2026-01-09&preview=1",
+        "workers": "/web/workers",
         "audit": "/web/audit",
         "about": "/web/about",
     }

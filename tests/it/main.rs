@@ -42,3 +42,4 @@ mod stdio;
 mod support;
 mod time;
 mod trouble;
+mod waiting;

@@ -123,7 +123,8 @@ async fn ten_thousand_foreign_done_tasks_start_their_children_once_over_a_kill()
     let folder = tempfile::tempdir().unwrap();
     let mut server = Server::start(folder.path()).await;
     // All in one second, as of a program that fills history; not so old that the restart removes them.
-    let created = chrono::Utc::now().format("%FT%TZ").to_string();
+    let now = server.api.create(&json!({"type": "clock", "info": "i"})).await["created"].as_str().unwrap().to_owned();
+    let created = format!("{}Z", &now[..now.find('.').unwrap()]);
     let done = |number: usize| {
         json!({
             "type": "extract", "job": "orders", "info": "?hour=2026-03-02T10", "id": format!("c{number}"),

@@ -4,6 +4,7 @@
 //! waits and when the next lease ends; both are gone with it and come back: workers ask again, and the earliest
 //! expiry is read from the database.
 
+mod roster;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -19,12 +20,13 @@ use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient};
 use flowlord_messages::events::TasksReady;
 use flowlord_messages::leases::{
-    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease,
-    ReleaseTask, RequestLeases, SendHeartbeat, StopLeasing,
+    ExtendLease, GrantLeases, LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked, ReadNextExpiry, ReadWorkers,
+    ReapLeases, ReapedLeases, ReleaseLease, ReleaseTask, RequestLeases, SeenWorker, SendHeartbeat, StopLeasing,
 };
 use flowlord_messages::results::{RememberGrants, ResultClaim, SubmitResults};
 use metrics::{Counter, Histogram, counter, histogram};
 
+use crate::roster::WorkerRoster;
 use crate::waiting::{ASKED_AT_ONCE, WaitingWorkers};
 
 /// A task whose lease ran out this often is ended with an error.
@@ -54,6 +56,7 @@ pub struct Dispatch {
     config: Config,
     deps: Deps,
     waiting: WaitingWorkers,
+    roster: WorkerRoster,
     /// Workers for whom the database wasn't asked yet.
     new: Vec<u64>,
     /// At the earlier of the next end of a wait and the next end of a lease.
@@ -76,6 +79,7 @@ impl Dispatch {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             config,
+            roster: WorkerRoster::new(deps.kit.now()),
             deps,
             waiting: WaitingWorkers::default(),
             new: Vec::new(),
@@ -264,6 +268,7 @@ impl Dispatch {
         if self.new.is_empty() {
             ctx.notify(AskForNew);
         }
+        self.roster.note_request(&lease, self.now());
         self.new.push(self.waiting.add_worker(lease, self.now()));
         Ok(())
     }
@@ -297,6 +302,19 @@ impl Dispatch {
     fn release_lease(&mut self, ReleaseTask { lease, delay }: ReleaseTask, _: &mut Context<Self>) -> Reply<Self, ()> {
         let release = ReleaseLease { now: self.now(), lease, delay };
         self.reply_after(self.deps.writer.call(release), |_, released, _| released)
+    }
+
+    fn list_workers(&mut self, _: ReadWorkers, _: &mut Context<Self>) -> Result<Vec<SeenWorker>> {
+        Ok(self.roster.workers(self.waiting.names(), self.now()))
+    }
+
+    fn tell_last_asked(&mut self, ReadLastAsked { queues }: ReadLastAsked, _: &mut Context<Self>) -> Result<LastAsked> {
+        let now = self.now();
+        let last_asked = |(topic, job): &(String, String)| match self.waiting.has_worker_for(topic, job) {
+            true => Some(now),
+            false => self.roster.last_asked(topic, job),
+        };
+        Ok(LastAsked { known_since: self.roster.known_since, asked: queues.iter().map(last_asked).collect() })
     }
 
     fn stop_leasing(&mut self, _: StopLeasing, ctx: &mut Context<Self>) -> Result<()> {
@@ -333,6 +351,8 @@ handlers!(Dispatch {
     async SendHeartbeat => extend_lease,
     async ReleaseTask => release_lease,
     StopLeasing => stop_leasing,
+    ReadWorkers => list_workers,
+    ReadLastAsked => tell_last_asked,
 });
 
 actor!(Dispatch { kit: deps.kit, mailbox: 4096, start: read_next_expiry, restart: forget_waiting, wake: end_due(now) });

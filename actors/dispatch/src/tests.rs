@@ -118,7 +118,9 @@ impl Scene {
                 .with::<ReleaseLease>(environment.port("db", &others))
                 .with::<ReapLeases>(environment.port("db", &others)),
             reader: DatabaseReader::unconnected().with::<ReadNextExpiry>(environment.port("db", &others)),
-            ingest: IngestClient::connect("ingest", &others, &environment),
+            ingest: IngestClient::unconnected()
+                .with::<RememberGrants>(environment.port("ingest", &others))
+                .with::<SubmitResults>(environment.port("ingest", &others)),
         };
         let dispatch = Dispatch::start(&Arbiter::current(), Config { lease: TimeDelta::seconds(60) }, deps);
         let client = DispatchClient::connect("dispatch", &dispatch, &environment);
@@ -134,7 +136,7 @@ impl Scene {
         let topics = vec![TopicFilter { topic: "load".to_owned(), job: None }];
         let (worker, lease) = ("w".to_owned(), TimeDelta::seconds(60));
         // Sent by this, not by the first poll.
-        (self.client.call(RequestLeases { topics, max: 1, worker, lease, wait, reply }), answer)
+        (self.client.call(RequestLeases { topics, max: 1, worker, lease, wait, address: None, reply }), answer)
     }
 
     /// The same, once it waits.
@@ -245,4 +247,22 @@ async fn a_lease_that_ran_out_too_often_ends_with_an_error() {
     let [(claim, outcome)] = &world.submitted[..] else { panic!("{:?}", world.submitted) };
     assert_eq!((claim, outcome.result), (&ResultClaim::Lease(lease), TaskResult::Error));
     assert_eq!(outcome.msg, "lease expired 5 times");
+}
+
+#[actix::test]
+async fn it_knows_who_asks_and_which_topics_nobody_asks_for() {
+    let scene = Scene::new().await;
+    let queues = ["load", "other"].map(|topic| (topic.to_owned(), "daily".to_owned())).to_vec();
+    let (asked, _answer) = scene.ask(TimeDelta::seconds(30));
+    asked.await.unwrap();
+    scene.clock.advance(TimeDelta::seconds(20)).await;
+    let now = scene.clock.now();
+    let last = scene.client.call(ReadLastAsked { queues: queues.clone() }).await.unwrap();
+    let known_since = DateTime::UNIX_EPOCH;
+    assert_eq!(last, LastAsked { known_since, asked: vec![Some(now), None] }, "it waits still");
+    scene.clock.advance(TimeDelta::seconds(20)).await;
+    let last = scene.client.call(ReadLastAsked { queues }).await.unwrap();
+    assert_eq!(last.asked, [Some(known_since), None]);
+    let workers = scene.client.call(ReadWorkers).await.unwrap();
+    assert_eq!((workers.len(), workers[0].name.as_str(), workers[0].asked), (1, "w", known_since));
 }

@@ -36,6 +36,21 @@ impl WaitingWorkers {
         self.waiters.len()
     }
 
+    /// The names of those whose side is open.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let open = self.waiters.values().filter(|waiter| !waiter.reply.is_closed());
+        open.map(|waiter| waiter.wanted.worker.as_str())
+    }
+
+    /// Whether a worker waits for tasks of this topic and job.
+    pub(crate) fn has_worker_for(&self, topic: &str, job: &str) -> bool {
+        let mut waiters = self.by_topic.get(topic).into_iter().flatten().filter_map(|id| self.waiters.get(id));
+        waiters.any(|waiter| {
+            let mut filters = waiter.wanted.topics.iter();
+            !waiter.reply.is_closed() && filters.any(|filter| matches_filter(filter, topic, job))
+        })
+    }
+
     pub(crate) fn add_worker(&mut self, lease: RequestLeases, now: DateTime<Utc>) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -171,8 +186,15 @@ mod tests {
             })
             .collect();
         let seconds = TimeDelta::seconds;
-        let lease =
-            RequestLeases { topics, max: 1, worker: "w".to_owned(), lease: seconds(60), wait: seconds(30), reply };
+        let lease = RequestLeases {
+            topics,
+            max: 1,
+            worker: "w".to_owned(),
+            lease: seconds(60),
+            wait: seconds(30),
+            address: None,
+            reply,
+        };
         (lease, answer)
     }
 
@@ -192,7 +214,12 @@ mod tests {
         assert_eq!(waiting.longest_waiting("a", "y"), [0, 3]);
         assert_eq!(waiting.longest_waiting("a", "x"), [0, 1]);
         assert_eq!(waiting.longest_waiting("b", ""), [2, 3]);
+        assert!(
+            waiting.has_worker_for("a", "x") && waiting.has_worker_for("b", "") && !waiting.has_worker_for("c", "")
+        );
         answers.remove(0);
+        assert_eq!(waiting.names().count(), 3);
+        assert!(!waiting.has_worker_for("a", "z"), "only a:x and a:y wait still");
         assert_eq!(waiting.longest_waiting("a", "y"), [3], "the first one went away");
         assert_eq!(waiting.len(), 3);
     }

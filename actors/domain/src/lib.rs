@@ -45,6 +45,7 @@ pub mod task;
 pub mod task_doc;
 pub mod task_time;
 pub mod template;
+pub mod waiting;
 pub mod workflow;
 
 pub use alert::{AlertKind, NewAlert};

@@ -7,6 +7,7 @@ mod round;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod worker_counts;
 
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::{WorkerOutcome, decide_result_with};
 use flowlord_domain::workflow::Workflows;
-use flowlord_domain::{Attempt, TaskDecision, Uid};
+use flowlord_domain::{Attempt, TaskDecision, TaskState, Uid};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::results::{ApplyOutcomes, RememberGrants, ResultClaim, SubmitResults};
+use flowlord_messages::results::{
+    ApplyOutcomes, ReadWorkerResults, RememberGrants, ResultClaim, SubmitResults, WorkerResults,
+};
 use flowlord_messages::tasks::ReadAttempts;
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, WorkflowsChanged};
 
@@ -25,6 +28,7 @@ use crate::grants::RecentGrants;
 use crate::inbox::{CollectedResults, ResultInbox};
 use crate::round::ResultRound;
 use crate::rows::MetaFileRows;
+use crate::worker_counts::WorkerCounts;
 
 // Rounds of read, decide and store that may be under way: what arrives meanwhile becomes one larger round, which costs
 // less than many small ones.
@@ -60,6 +64,7 @@ pub struct Ingest {
     workflows: Option<Arc<Workflows>>,
     grants: RecentGrants,
     inbox: ResultInbox,
+    worker_counts: WorkerCounts,
     rounds: usize,
     waiting_rounds: usize,
     timer: Timer,
@@ -79,6 +84,7 @@ impl Ingest {
             workflows: None,
             grants: RecentGrants::default(),
             inbox: ResultInbox::default(),
+            worker_counts: WorkerCounts::default(),
             rounds: 0,
             waiting_rounds: 0,
         })
@@ -179,6 +185,9 @@ impl Ingest {
         }
         let applied = self.deps.writer.call(ApplyOutcomes { now, outcomes });
         self.ask(ctx, applied, move |this, applied, ctx| {
+            if applied.is_ok() {
+                this.count_results(&round, now);
+            }
             round.send_answers(decided, applied);
             this.end_round(&round, ctx);
         });
@@ -196,6 +205,20 @@ impl Ingest {
         rows.check_complete(workflows, attempt, outcome)?;
         let (host, ids) = (&self.config.host, &mut self.deps.kit.ids());
         Ok(decide_result_with(workflows, attempt, outcome, now, host, ids, rows))
+    }
+
+    fn count_results(&mut self, round: &ResultRound, now: DateTime<Utc>) {
+        for ((_, outcome), attempt) in round.results().zip(&round.attempts) {
+            // One that was done already is a duplicate.
+            if let Some(attempt) = attempt.as_ref().filter(|attempt| attempt.state == TaskState::Leased) {
+                self.worker_counts.note_result(&attempt.worker, outcome.result, now);
+            }
+        }
+    }
+
+    fn tell_worker_results(&mut self, _: ReadWorkerResults, _: &mut Context<Self>) -> Result<Vec<WorkerResults>> {
+        let now = self.now();
+        Ok(self.worker_counts.last_hour(now))
     }
 
     fn fail_round(&mut self, mut round: ResultRound, err: &Error, ctx: &mut Context<Self>) {
@@ -230,6 +253,7 @@ fn unknown_claim(claim: &ResultClaim) -> Error {
 handlers!(Ingest {
     SubmitResults => collect_results: CollectedResults,
     RememberGrants => remember_grants,
+    ReadWorkerResults => tell_worker_results,
     StartRounds => start_rounds,
     WorkflowsChanged => replace_workflows,
 });

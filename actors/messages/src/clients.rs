@@ -57,13 +57,14 @@ use crate::files::{
 };
 use crate::history::{RemoveHistory, RemoveOldHistory};
 use crate::leases::{
-    ExtendLease, GrantLeases, ReadNextExpiry, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat,
+    ExtendLease, GrantLeases, ReadLastAsked, ReadNextExpiry, ReadWorkerLeases, ReadWorkers, ReapLeases, ReleaseLease,
+    ReleaseTask, RequestLeases, SendHeartbeat,
 };
 use crate::outbox::{
     AwaitDelivery, EnqueueMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads, RecordDelivery,
     SlackInteraction,
 };
-use crate::results::{ApplyOutcomes, RememberGrants, SubmitResults};
+use crate::results::{ApplyOutcomes, ReadWorkerResults, RememberGrants, SubmitResults};
 use crate::schedule::{
     PausePhase, PromoteDue, ReadLastSlots, ReadNextRuns, ReadPaused, ReadSchedule, ReadSlots, RecordMissed, SaveCrons,
     SetPaused,
@@ -165,6 +166,7 @@ clients! {
         read_tokens: ReadTokens,
         read_waiting: ReadWaitingFiles,
         read_watch: ReadDeadlineInput,
+        read_worker_leases: ReadWorkerLeases,
         read_workflow: ReadWorkflow,
         read_workflows: ReadWorkflows,
     }
@@ -182,15 +184,18 @@ clients! {
         pause_phase: PausePhase,
     }
 
-    /// Leases tasks on behalf of workers.
+    /// Leases tasks on behalf of workers, and tells which ones ask.
     pub struct DispatchClient {
         lease: RequestLeases,
         heartbeat: SendHeartbeat,
+        read_last_asked: ReadLastAsked,
+        read_workers: ReadWorkers,
         release: ReleaseTask,
     }
 
-    /// Submits the results of tasks.
+    /// Submits the results of tasks, and tells how many each worker gave.
     pub struct IngestClient {
+        read_worker_results: ReadWorkerResults,
         remember_grants: RememberGrants,
         submit_results: SubmitResults,
     }

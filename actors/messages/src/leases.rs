@@ -2,6 +2,7 @@
 //! the DB owner.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -24,6 +25,16 @@ pub struct TopicFilter {
     pub topic: String,
     /// Only this job; none means any.
     pub job: Option<String>,
+}
+
+/// As workers write it: `topic` or `topic:job`.
+impl fmt::Display for TopicFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.job {
+            None => f.write_str(&self.topic),
+            Some(job) => write!(f, "{}:{job}", self.topic),
+        }
+    }
 }
 
 /// What one waiting worker wants.
@@ -138,6 +149,8 @@ pub struct RequestLeases {
     pub lease: TimeDelta,
     /// How long to wait for the first one.
     pub wait: TimeDelta,
+    /// Where the worker asks from, if that is known.
+    pub address: Option<IpAddr>,
     /// Where the tasks go; an empty list at the end of the wait.
     pub reply: oneshot::Sender<Result<Vec<LeaseGrant>>>,
 }
@@ -164,6 +177,61 @@ pub struct ReleaseTask {
     pub lease: LeaseToken,
     /// Ready again after this long.
     pub delay: TimeDelta,
+}
+
+/// Which workers asked for tasks lately.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<SeenWorker>>")]
+pub struct ReadWorkers;
+
+/// A worker that asked for tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenWorker {
+    /// Its name, as it gives it.
+    pub name: String,
+    /// The topics of its last request.
+    pub topics: Vec<TopicFilter>,
+    /// When it last asked; now while it waits.
+    pub asked: DateTime<Utc>,
+    /// Where it last asked from, if that is known.
+    pub address: Option<IpAddr>,
+}
+
+/// When workers last asked for tasks of these topics and jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<LastAsked>")]
+pub struct ReadLastAsked {
+    /// Topic and job of each.
+    pub queues: Vec<(String, String)>,
+}
+
+/// What [`ReadLastAsked`] answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastAsked {
+    /// Nothing is known of the time before.
+    pub known_since: DateTime<Utc>,
+    /// For each queue; now while a worker waits, none when nobody asked.
+    pub asked: Vec<Option<DateTime<Utc>>>,
+}
+
+/// How many tasks workers hold, by worker, topic and job. Asked of the DB readers.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<WorkerLeases>>")]
+pub struct ReadWorkerLeases;
+
+/// The tasks of a topic and job that a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerLeases {
+    /// The worker's name.
+    pub worker: String,
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// Tasks under a lease of it.
+    pub leased: u64,
+    /// Its last sign of life about one of them.
+    pub last_beat: Option<DateTime<Utc>>,
 }
 
 /// Hands out nothing more and answers all who wait: the service is stopping.

@@ -66,3 +66,19 @@ pub struct SubmitResults {
     /// By which right, and what.
     pub results: Vec<(ResultClaim, WorkerOutcome)>,
 }
+
+/// How many results workers gave lately. Asked of the ingest actor, which knows those since its start.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<WorkerResults>>")]
+pub struct ReadWorkerResults;
+
+/// The results that a worker gave within the last hour, to five minutes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerResults {
+    /// Its name.
+    pub worker: String,
+    /// All of them.
+    pub done: u64,
+    /// Those that are `error` or `alert`.
+    pub errors: u64,
+}

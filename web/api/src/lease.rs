@@ -1,5 +1,6 @@
 //! What workers ask: a lease, a heartbeat, a result, a release.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::HttpMessage as _;
@@ -68,7 +69,11 @@ pub(crate) struct LeaseBody<'a> {
 }
 
 impl LeaseBody<'_> {
-    fn into_lease(self, context: &ContextRef) -> Result<(RequestLeases, DispatchPlace), Problem> {
+    fn into_lease(
+        self,
+        context: &ContextRef,
+        address: Option<IpAddr>,
+    ) -> Result<(RequestLeases, DispatchPlace), Problem> {
         let example = r#"the topics to take tasks from, like ["load","report:daily"]"#;
         let topics = required("topics", self.topics, example)?;
         if topics.is_empty() || topics.len() > MAX_TOPICS {
@@ -87,7 +92,7 @@ impl LeaseBody<'_> {
         let lease = in_range("lease", self.lease, LEASE_RANGE)?.unwrap_or(context.config.lease);
         let (reply, answer) = oneshot::channel();
         let max = usize::try_from(max).unwrap_or(1);
-        let lease = RequestLeases { topics, max, worker: worker.into_owned(), lease, wait, reply };
+        let lease = RequestLeases { topics, max, worker: worker.into_owned(), lease, wait, address, reply };
         Ok((lease, DispatchPlace { answer, context: context.clone() }))
     }
 }
@@ -117,7 +122,9 @@ async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> A
     context.refuse_when_stopping()?;
     let body = json_body(&request, payload).await?;
     let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
-    let (lease, waiting) = wanted.into_lease(&context)?;
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let address = context.config.access.proxies.client(peer, request.headers());
+    let (lease, waiting) = wanted.into_lease(&context, address)?;
     // Held until the answer: then another request of the caller may wait.
     let _long_poll = waits(&context, &request, &lease)?;
     let Some(hang_up) = HangUp::of(&request) else { return granted(&context, lease, waiting).await };

@@ -24,6 +24,7 @@ mod stats;
 mod tasks;
 mod tokens;
 mod topics;
+mod workers;
 mod workflows;
 
 use flowlord_web_core::route::Route;
@@ -54,6 +55,7 @@ pub fn routes() -> Vec<Route> {
         health::routes,
         metrics::routes,
         topics::routes,
+        workers::routes,
         slack::routes,
     ];
     modules.iter().flat_map(|routes| routes()).collect()

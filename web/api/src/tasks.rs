@@ -17,7 +17,9 @@ use flowlord_web_core::openapi::one_of;
 use flowlord_web_core::openapi::one_or_array;
 use flowlord_web_core::task_query as list;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
+use flowlord_web_core::use_cases::waiting::explain_tasks;
 use flowlord_web_core::values::check_name;
+use flowlord_web_core::view::task::ListedTask;
 use serde_json::value::RawValue;
 
 use crate::prelude::*;
@@ -29,7 +31,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::view("/api/v1/tasks/{uid}", Role::Viewer, one)
             .about("tasks", "Read a task")
             .path("uid", "the attempt", "064c0953867001")
-            .answers::<TaskView<'_>>(200, "the attempt", task_example())
+            .answers::<ListedTask<'_>>(200, "the attempt, and why it waits", task_example())
             .fails(&[Code::TaskUnknown]),
     ]
 }
@@ -163,12 +165,15 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), list::PARAMETERS)?;
     let page = context.deps.view_reader.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
-    let items = page.tasks.iter().map(TaskView).collect();
+    let causes = explain_tasks(&context, &page.tasks).await;
+    let items = page.tasks.iter().zip(&causes).map(|(task, cause)| ListedTask(task, cause.as_ref())).collect();
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until })
 }
 
 async fn one(context: ContextRef, path: Path<String>) -> Answer {
-    json(StatusCode::OK, &TaskView(&read_task(&context, parse_uid(&path)?).await?))
+    let task = read_task(&context, parse_uid(&path)?).await?;
+    let cause = explain_tasks(&context, std::slice::from_ref(&task)).await.pop().flatten();
+    json(StatusCode::OK, &ListedTask(&task, cause.as_ref()))
 }
 
 fn create_route() -> Route {
@@ -229,5 +234,5 @@ fn list_route() -> Route {
             json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
         )
         .pages()
-        .lists_looked::<TaskView<'_>>("tasks", task_example())
+        .lists_looked::<ListedTask<'_>>("tasks, and why they wait", task_example())
 }

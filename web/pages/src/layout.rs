@@ -21,6 +21,7 @@ pub(crate) enum NavigationSection {
     Files,
     Workflow,
     Backload,
+    Workers,
     Audit,
     About,
     /// A page beside them.
@@ -28,12 +29,13 @@ pub(crate) enum NavigationSection {
 }
 
 /// In their order, with what stands on the link and the key that leads there after `g`.
-const NAVIGATION: [(NavigationSection, &str, &str, &str); 7] = [
+const NAVIGATION: [(NavigationSection, &str, &str, &str); 8] = [
     (NavigationSection::Tasks, "/web/task", "Tasks", "t"),
     (NavigationSection::Alerts, "/web/alert", "Alerts", "a"),
     (NavigationSection::Files, "/web/files", "Files", "f"),
     (NavigationSection::Workflow, "/web/workflow", "Workflow", "w"),
     (NavigationSection::Backload, "/web/backload", "Backload", "b"),
+    (NavigationSection::Workers, "/web/workers", "Workers", "q"),
     (NavigationSection::Audit, "/web/audit", "Audit", "u"),
     (NavigationSection::About, "/web/about", "About", "i"),
 ];

@@ -37,6 +37,7 @@ mod start;
 mod task;
 mod tasks;
 mod when;
+mod workers;
 mod workflow;
 
 use actix_web::ResponseError as _;
@@ -66,6 +67,7 @@ pub fn routes() -> Vec<Route> {
         files::routes,
         workflow::routes,
         backload::routes,
+        workers::routes,
         audit::routes,
         about::routes,
         docs::routes,

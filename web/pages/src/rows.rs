@@ -1,6 +1,7 @@
 //! The rows of lists that several pages show.
 
 use chrono::{DateTime, Utc};
+use flowlord_domain::waiting::WaitingCause;
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
@@ -27,9 +28,15 @@ pub(crate) struct TaskRow {
     pub(crate) waited: String,
     pub(crate) ran: String,
     pub(crate) worker: String,
+    /// Why it waits; empty where it doesn't, and where a list doesn't say.
+    pub(crate) cause: String,
 }
 
 impl TaskRow {
+    pub(crate) fn with_cause(task: Attempt, cause: Option<WaitingCause>, now: DateTime<Utc>) -> Self {
+        Self { cause: cause.map(|cause| cause.text).unwrap_or_default(), ..Self::new(task, now) }
+    }
+
     pub(crate) fn new(task: Attempt, now: DateTime<Utc>) -> Self {
         let created = task.uid.created_at();
         let (status, class) = status_and_class(&task);
@@ -59,6 +66,7 @@ impl TaskRow {
             waited,
             ran,
             worker: task.worker,
+            cause: String::new(),
         }
     }
 }

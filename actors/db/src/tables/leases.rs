@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
-    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, ReadNextExpiry, ReapLeases, ReapedLeases,
-    ReleaseLease, TopicFilter,
+    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, ReadNextExpiry, ReadWorkerLeases, ReapLeases,
+    ReapedLeases, ReleaseLease, TopicFilter, WorkerLeases,
 };
 use rusqlite::OptionalExtension as _;
 
@@ -233,6 +233,22 @@ fn split_mix64(seed: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+impl ReadQuery for ReadWorkerLeases {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Vec<WorkerLeases>> {
+        connection.read_rows(
+            "SELECT text, topic, job, leased, beat FROM
+                 (SELECT worker, queue, count(*) AS leased, max(due - lease_micros) AS beat
+                  FROM task INDEXED BY task_leased WHERE state = 2 GROUP BY worker, queue)
+             JOIN name ON name.id = worker JOIN queue ON queue.id = queue ORDER BY text, topic, job",
+            [],
+            |row| {
+                let (worker, topic, job) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(WorkerLeases { worker, topic, job, leased: row.count(3)?, last_beat: row.optional_time(4)? })
+            },
+        )
+    }
 }
 
 impl ReadQuery for ReadNextExpiry {

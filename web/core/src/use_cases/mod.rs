@@ -6,4 +6,6 @@ pub mod cluster;
 pub mod health;
 pub mod live_events;
 pub mod tasks;
+pub mod waiting;
+pub mod workers;
 pub mod workflows;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::task_doc::AttemptDoc;
+use flowlord_domain::waiting::{WaitingCause, WaitingReason};
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::LeaseGrant;
@@ -61,6 +62,29 @@ impl PartialSchema for TaskView<'_> {
     }
 }
 
+/// The same with why it waits.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(into = "TaskFields<'a>")]
+pub struct ListedTask<'a>(pub &'a Attempt, pub Option<&'a WaitingCause>);
+
+impl ToSchema for ListedTask<'_> {
+    fn name() -> Cow<'static, str> {
+        TaskView::name()
+    }
+}
+
+impl PartialSchema for ListedTask<'_> {
+    fn schema() -> RefOr<Schema> {
+        TaskView::schema()
+    }
+}
+
+impl<'a> From<ListedTask<'a>> for TaskFields<'a> {
+    fn from(ListedTask(task, cause): ListedTask<'a>) -> Self {
+        Self { waiting: cause.map(WaitingView::from), ..Self::from(TaskView(task)) }
+    }
+}
+
 /// What a task in a list has.
 #[derive(Serialize, ToSchema)]
 struct TaskFields<'a> {
@@ -91,6 +115,10 @@ struct TaskFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = parent_uid)]
     parent: Option<Uid>,
+    /// Why it waits, where it is listed or read by itself, and ready or delayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = WaitingView::schema)]
+    waiting: Option<WaitingView<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(schema_with = limits::truncated)]
     info_truncated: bool,
@@ -100,6 +128,23 @@ struct TaskFields<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(schema_with = limits::truncated)]
     msg_truncated: bool,
+}
+
+/// Why a task waits.
+#[derive(Clone, Serialize, ToSchema)]
+struct WaitingView<'a> {
+    #[schema(schema_with = limits::named::<WaitingReason>)]
+    reason: &'static str,
+    #[schema(schema_with = limits::time)]
+    since: DateTime<Utc>,
+    /// A sentence, without its full stop.
+    text: &'a str,
+}
+
+impl<'a> From<&'a WaitingCause> for WaitingView<'a> {
+    fn from(WaitingCause { reason, since, text }: &'a WaitingCause) -> Self {
+        Self { reason: reason.as_str(), since: *since, text }
+    }
 }
 
 fn parent_uid() -> ObjectBuilder {
@@ -119,6 +164,7 @@ impl<'a> From<TaskView<'a>> for TaskFields<'a> {
             lease_expires: task.lease_expires,
             progress: task.progress,
             parent: task.parent,
+            waiting: None,
             info_truncated: task.cut.info,
             meta_truncated: task.cut.meta,
             msg_truncated: task.cut.msg,

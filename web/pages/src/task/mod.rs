@@ -9,6 +9,7 @@ use flowlord_domain::task_time::task_time;
 use flowlord_messages::tasks::{ChainStart, ReadChainStart};
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
+use flowlord_web_core::use_cases::waiting::explain_tasks;
 
 use self::graph::ChainGraph;
 use super::rows::TaskRow;
@@ -95,6 +96,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
     let mut layout = PageLayout::live(context, request, NavigationSection::Tasks);
     let uid = parse_uid(path)?;
     let task = read_task(context, uid).await?;
+    let cause = explain_tasks(context, std::slice::from_ref(&task)).await.pop().flatten();
     let asked = ReadChainStart { id: task.id.clone(), limit: LISTED };
     let chain = layout.read("the chain", context.deps.view_reader.call(asked).await)?;
     let ChainStart { attempts: mut chain, mut more } = chain.unwrap_or_default();
@@ -118,7 +120,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         more,
         chain: chain.into_iter().map(|task| ChainRow::new(task, uid, &scale, now)).collect(),
         name: line_key(&task.topic, &task.job),
-        row: TaskRow::new(task.clone(), now),
+        row: TaskRow::with_cause(task.clone(), cause, now),
         task,
     })
 }

@@ -6,6 +6,7 @@ mod list;
 
 use flowlord_messages::stats::{DayTotals, ReadDayTotals};
 use flowlord_web_core::auth::may_change;
+use flowlord_web_core::use_cases::waiting::explain_tasks;
 
 use self::list::{find_tasks, json_href};
 use super::choice::FilterChoice;
@@ -85,6 +86,7 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
     );
     let stats = layout.read("the totals", stats)?.unwrap_or_default();
     let found = layout.read("the tasks", found)?.unwrap_or_default();
+    let causes = explain_tasks(context, &found.tasks).await;
     Ok(TasksPage {
         layout,
         shown,
@@ -95,7 +97,7 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
         clear: link.unfiltered(filter::FILTERS).map(|link| link.href()),
         again: may_change(context, request).then(|| link.href()),
         heads: TableHeads { heads: heads(&COLUMNS, &link, sort, descending) },
-        tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
+        tasks: found.tasks.into_iter().zip(causes).map(|(task, cause)| TaskRow::with_cause(task, cause, now)).collect(),
         looked_until: found.looked_until.map(ShownTime::date_and_time),
         pager: Pager::new(&link, found.next.map(|next| next.to_string())),
         json: json_href(&link, &params, shown)?,

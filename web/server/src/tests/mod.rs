@@ -31,3 +31,4 @@ pub(crate) mod stub;
 mod task_pages;
 mod tasks;
 mod trail;
+mod workers;

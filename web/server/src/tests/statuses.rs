@@ -11,7 +11,7 @@ use flowlord_kernel::Pong;
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::cluster::NodeRole;
 use flowlord_messages::files::RecordedFile;
-use flowlord_messages::leases::LeaseExtension;
+use flowlord_messages::leases::{LastAsked, LeaseExtension};
 use flowlord_messages::outbox::DeliveryStatus;
 use flowlord_messages::results::AppliedResult;
 use flowlord_messages::silences::Silence;
@@ -32,6 +32,7 @@ use super::cluster::{nodes, state_of};
 use super::documented::conforms;
 use super::reads::current;
 use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
+use super::workers::seen_worker;
 use crate::routes::table;
 
 pub(super) fn serving() -> Stub {
@@ -70,6 +71,11 @@ pub(super) fn serving() -> Stub {
     stub.find_tasks(|_| Ok(TaskPage::default()));
     stub.stats(|_| Ok(DayTotals::default()));
     stub.backlog(|_| Ok(QueueBacklog::default()));
+    stub.workers(|_| Ok(vec![seen_worker("w1", &["load"])]));
+    stub.last_asked(|ask| Ok(LastAsked { known_since: noon(), asked: vec![None; ask.queues.len()] }));
+    stub.worker_leases(|_| Ok(Vec::new()));
+    stub.worker_results(|_| Ok(Vec::new()));
+    stub.paused(|_| Ok(Vec::new()));
     stub.alerts(|_| Ok(Vec::new()));
     stub.acknowledge(|_| Ok(Vec::new()));
     stub.incidents(|_| Ok(Vec::new()));

@@ -36,9 +36,12 @@ use flowlord_messages::files::{
     FileArrived, ListFileEvents, ReadWatchedPlaces, RecordedFile, StoredFileEvent, WatchedPlace,
 };
 use flowlord_messages::history::RemoveOldHistory;
-use flowlord_messages::leases::{LeaseExtension, LeaseGrant, ReleaseTask, RequestLeases, SendHeartbeat};
+use flowlord_messages::leases::{
+    LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked, ReadWorkerLeases, ReadWorkers, ReleaseTask, RequestLeases,
+    SeenWorker, SendHeartbeat, WorkerLeases,
+};
 use flowlord_messages::outbox::{AwaitDelivery, DeliveryStatus, EnqueueMessage, SlackInteraction};
-use flowlord_messages::results::{AppliedResult, SubmitResults};
+use flowlord_messages::results::{AppliedResult, ReadWorkerResults, SubmitResults, WorkerResults};
 use flowlord_messages::schedule::{
     LastSlot, PausePhase, PausedPhase, PhaseSlots, PhaseTimes, ReadLastSlots, ReadNextRuns, ReadPaused, ReadSlots,
 };
@@ -128,6 +131,10 @@ stub! {
     lease: RequestLeases => ();
     heartbeat: SendHeartbeat => LeaseExtension;
     release: ReleaseTask => ();
+    workers: ReadWorkers => Vec<SeenWorker>;
+    last_asked: ReadLastAsked => LastAsked;
+    worker_leases: ReadWorkerLeases => Vec<WorkerLeases>;
+    worker_results: ReadWorkerResults => Vec<WorkerResults>;
     submit: SubmitResults => Vec<Result<AppliedResult>>;
     workflows: ReadLoadedWorkflows => LoadedWorkflows;
     reload: ReloadWorkflows => ReloadReport;
@@ -252,7 +259,7 @@ impl Stub {
             ReadAlerts, ReadAttempts, ReadChain, ReadChainStart, CheckBackload, CountNotifications, ReadDayTotals, FindTasks,
             FindKnownTasks, ReadLastSlots, FindLaterAttempts, ListAlerts, ListAuditRecords, ListFileEvents, ListIncidents, ListSilences,
             MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadHourCounts, ReadPaused,
-            ReadSlots, ReadTokens, ReadWorkflow,
+            ReadSlots, ReadTokens, ReadWorkerLeases, ReadWorkflow,
         );
         Deps {
             kit: environment.kit("web"),
@@ -265,8 +272,8 @@ impl Stub {
             reader,
             library: client!(LibraryClient: ReadLoadedWorkflows, ReloadWorkflows),
             scheduler: client!(SchedulerClient: ReadNextRuns, PausePhase),
-            dispatch: client!(DispatchClient: RequestLeases, SendHeartbeat, ReleaseTask),
-            ingest: client!(IngestClient: SubmitResults),
+            dispatch: client!(DispatchClient: ReadLastAsked, ReadWorkers, RequestLeases, SendHeartbeat, ReleaseTask),
+            ingest: client!(IngestClient: ReadWorkerResults, SubmitResults),
             alerts: client!(AlertsClient: ReadEscalations, AcknowledgeAlerts),
             notifier: client!(NotifierClient: AwaitDelivery),
             buttons: client!(ButtonsClient: SlackInteraction),

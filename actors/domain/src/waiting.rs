@@ -1,0 +1,234 @@
+//! Why a task waits, in one sentence.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::summary::line_key;
+use crate::task::{Attempt, TaskState};
+
+/// Workers ask again at least this often: a topic for which none did has none.
+const MAX_PAUSE_OF_WORKERS: TimeDelta = TimeDelta::minutes(2);
+
+named_enum! {
+    /// Why a task waits.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum WaitingReason {
+        /// No worker asks for its topic.
+        NoWorker = "no_worker",
+        /// It is a retry whose delay isn't over.
+        Retry = "retry",
+        /// It was created for later, or released with a delay.
+        NotBefore = "not_before",
+        /// Its phase is paused.
+        Paused = "paused",
+        /// All workers of its topic have tasks.
+        Queue = "queue",
+    }
+}
+
+/// Why a task waits, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingCause {
+    /// The reason.
+    pub reason: WaitingReason,
+    /// Since when it is so.
+    pub since: DateTime<Utc>,
+    /// The same as a sentence, without its full stop.
+    pub text: String,
+}
+
+/// What is known of the workers of a topic and job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueWorkers {
+    /// Nothing is known of the time before.
+    pub known_since: DateTime<Utc>,
+    /// When a worker last asked; none when nobody did.
+    pub asked: Option<DateTime<Utc>>,
+    /// How many of its tasks workers hold.
+    pub leased: u64,
+}
+
+impl QueueWorkers {
+    /// Since when no worker takes its tasks; none where one does. A worker that is busy with one of them is there, too.
+    pub fn missing_since(&self, now: DateTime<Utc>, patience: TimeDelta) -> Option<DateTime<Utc>> {
+        let since = self.asked.unwrap_or(self.known_since);
+        (self.leased == 0 && now - since >= patience).then_some(since)
+    }
+
+    /// That no worker asks, and since when.
+    pub fn words_of_missing(&self, task_name: &str, now: DateTime<Utc>) -> String {
+        match self.asked {
+            Some(asked) => format!("no worker has asked for `{task_name}` since {}", clock_text(asked, now)),
+            None => {
+                let since = clock_text(self.known_since, now);
+                format!("no worker has asked for `{task_name}` since the service started at {since}")
+            }
+        }
+    }
+}
+
+/// Why a task that has no result and no worker waits. `workers` is none where nothing is known of them.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta};
+/// use flowlord_domain::waiting::{QueueWorkers, WaitingReason, explain_waiting};
+/// use flowlord_domain::{NewTask, TaskLane, Uid};
+///
+/// let created = "2026-03-02T12:00:00Z".parse::<DateTime<chrono::Utc>>()?;
+/// let task = NewTask {
+///     uid: Uid::at(created), topic: "load".into(), job: "daily".into(), id: "c".into(), info: "i".into(),
+///     meta: String::new(), workflow: String::new(), parent: None, retry: 0, not_before: None, lane: TaskLane::Live,
+/// };
+/// let workers = QueueWorkers { known_since: created, asked: None, leased: 0 };
+/// let later = created + TimeDelta::minutes(10);
+/// let cause = explain_waiting(&task.into_attempt(), Some(&workers), None, later).unwrap();
+/// assert_eq!(cause.reason, WaitingReason::NoWorker);
+/// assert_eq!(cause.text, "No worker has asked for `load:daily` since the service started at 12:00 UTC");
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+pub fn explain_waiting(
+    task: &Attempt,
+    workers: Option<&QueueWorkers>,
+    paused_since: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<WaitingCause> {
+    let created = task.uid.created_at();
+    let cause = |reason, since, text: String| Some(WaitingCause { reason, since, text });
+    match (task.state, task.not_before) {
+        (TaskState::Leased | TaskState::Done, _) => None,
+        (TaskState::Delayed, None) => {
+            let since = paused_since.unwrap_or(created);
+            cause(WaitingReason::Paused, since, format!("Its phase is paused since {}", clock_text(since, now)))
+        }
+        (TaskState::Delayed, Some(at)) if task.retry > 0 && task.delivery == 0 => {
+            let text = format!("Retry {} starts at {}", task.retry, clock_text(at, now));
+            cause(WaitingReason::Retry, created, text)
+        }
+        (TaskState::Delayed, Some(at)) => {
+            cause(WaitingReason::NotBefore, created, format!("Starts no earlier than {}", clock_text(at, now)))
+        }
+        (TaskState::Ready, _) => {
+            match workers.and_then(|workers| Some((workers, workers.missing_since(now, MAX_PAUSE_OF_WORKERS)?))) {
+                Some((workers, since)) => {
+                    let words = workers.words_of_missing(&line_key(&task.topic, &task.job), now);
+                    cause(WaitingReason::NoWorker, since.max(created), words.replacen("no", "No", 1))
+                }
+                None => cause(WaitingReason::Queue, created, words_of_queue(workers)),
+            }
+        }
+    }
+}
+
+fn words_of_queue(workers: Option<&QueueWorkers>) -> String {
+    match workers.map_or(0, |workers| workers.leased) {
+        0 => "Waits for a worker".to_owned(),
+        1 => "Waits for a free worker: one works on this topic and job".to_owned(),
+        leased => format!("Waits for a free worker: {leased} tasks of this topic and job are at work"),
+    }
+}
+
+/// A time as people read it: without the day when that is today's.
+fn clock_text(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let format = if at.date_naive() == now.date_naive() { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" };
+    at.format(format).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{NewTask, TaskLane, Uid};
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-03-02T{text}Z").parse().unwrap()
+    }
+
+    fn task(state: TaskState) -> Attempt {
+        let task = NewTask {
+            uid: Uid::at(at("12:00:00")),
+            topic: "load".to_owned(),
+            job: String::new(),
+            id: "c".to_owned(),
+            info: "i".to_owned(),
+            meta: String::new(),
+            workflow: String::new(),
+            parent: None,
+            retry: 0,
+            not_before: None,
+            lane: TaskLane::Live,
+        };
+        Attempt { state, ..task.into_attempt() }
+    }
+
+    fn workers(asked: Option<DateTime<Utc>>, leased: u64) -> Option<QueueWorkers> {
+        Some(QueueWorkers { known_since: at("05:12:00"), asked, leased })
+    }
+
+    #[test]
+    fn each_reason_has_its_sentence() {
+        use WaitingReason::{NoWorker, NotBefore, Paused, Queue, Retry};
+        let ready = task(TaskState::Ready);
+        let held = task(TaskState::Delayed);
+        let delayed = Attempt { not_before: Some(at("13:30:00")), ..held.clone() };
+        let retry = Attempt { retry: 2, ..delayed.clone() };
+        let released = Attempt { retry: 2, delivery: 1, ..delayed.clone() };
+        let tomorrow = Attempt { not_before: Some(at("13:30:00") + TimeDelta::days(1)), ..delayed.clone() };
+        let (created, known) = (at("12:00:00"), at("05:12:00"));
+        let (recently, before) = (Some(at("12:59:00")), Some(at("12:57:00")));
+        for (task, workers, paused, reason, since, text) in [
+            (
+                &ready,
+                workers(None, 0),
+                None,
+                NoWorker,
+                created,
+                "No worker has asked for `load` since the service started at 05:12 UTC",
+            ),
+            (
+                &ready,
+                workers(before, 0),
+                None,
+                NoWorker,
+                at("12:57:00"),
+                "No worker has asked for `load` since 12:57 UTC",
+            ),
+            (&ready, workers(recently, 0), None, Queue, created, "Waits for a worker"),
+            (
+                &ready,
+                workers(before, 1),
+                None,
+                Queue,
+                created,
+                "Waits for a free worker: one works on this topic and job",
+            ),
+            (
+                &ready,
+                workers(None, 7),
+                None,
+                Queue,
+                created,
+                "Waits for a free worker: 7 tasks of this topic and job are at work",
+            ),
+            (&ready, None, None, Queue, created, "Waits for a worker"),
+            (&held, None, Some(known), Paused, known, "Its phase is paused since 05:12 UTC"),
+            (&held, None, None, Paused, created, "Its phase is paused since 12:00 UTC"),
+            (&delayed, None, None, NotBefore, created, "Starts no earlier than 13:30 UTC"),
+            (&released, None, None, NotBefore, created, "Starts no earlier than 13:30 UTC"),
+            (&tomorrow, None, None, NotBefore, created, "Starts no earlier than 2026-03-03 13:30 UTC"),
+            (&retry, None, None, Retry, created, "Retry 2 starts at 13:30 UTC"),
+        ] {
+            let cause = explain_waiting(task, workers.as_ref(), paused, at("13:00:00"));
+            assert_eq!(cause, Some(WaitingCause { reason, since, text: text.to_owned() }), "{text}");
+        }
+        for state in [TaskState::Leased, TaskState::Done] {
+            assert_eq!(explain_waiting(&task(state), None, None, at("13:00:00")), None);
+        }
+    }
+
+    #[test]
+    fn workers_are_missing_once_the_patience_is_over() {
+        let workers = workers(Some(at("12:00:00")), 0).unwrap();
+        let patience = TimeDelta::minutes(5);
+        assert_eq!(workers.missing_since(at("12:04:59"), patience), None);
+        assert_eq!(workers.missing_since(at("12:05:00"), patience), Some(at("12:00:00")));
+        assert_eq!(QueueWorkers { leased: 1, ..workers }.missing_since(at("13:00:00"), patience), None);
+    }
+}
