@@ -18,7 +18,7 @@ use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::changelog::LogPoint;
-use flowlord_messages::clients::{AlertsClient, BackupClient, ClusterClient, IngestClient};
+use flowlord_messages::clients::{AlertsClient, BackupClient, ClusterClient, DispatchClient, IngestClient};
 use flowlord_messages::deps::{DatabaseDeps, WorkflowDeps};
 use flowlord_replica::{Leader, LeaderConfig, LeaderDeps};
 use flowlord_scheduler::Scheduler;
@@ -96,9 +96,13 @@ impl AppWiring<'_> {
         on: &ArbiterHandle,
         database: &Database,
         library: &Addr<Library>,
+        dispatch: &Addr<Dispatch>,
     ) -> Addr<DeadlineChecker> {
-        let deps = self.workflow_deps("watch", database, library);
-        DeadlineChecker::start(on, deadlines::Config { ttl: self.config.tasks.ttl }, deps)
+        let WorkflowDeps { kit, writer, reader, library } = self.workflow_deps("watch", database, library);
+        let dispatch = DispatchClient::connect("dispatch", dispatch, self.environment);
+        let tasks = &self.config.tasks;
+        let config = deadlines::Config { ttl: tasks.ttl, no_workers: tasks.no_workers };
+        DeadlineChecker::start(on, config, deadlines::Deps { kit, writer, reader, library, dispatch })
     }
 
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {

@@ -180,7 +180,7 @@ impl AppWiring<'_> {
         let dispatch = self.dispatch(hot, &database, &ingest);
         let scheduler = self.scheduler(calm, &database, &library);
         let alerts = self.alerts(calm, &database, address);
-        let watch = self.watch(calm, &database, &library);
+        let watch = self.watch(calm, &database, &library, &dispatch);
         let notifier = self.notifier(calm, &database);
         let buttons = self.buttons(calm, &database, &alerts);
         let backup = self.backup(behind, &database, node, hints, cluster.clone())?;

@@ -41,6 +41,12 @@ pub const KEYS: &[ConfigKey] = &[
     key("timezone", "UTC", Text, "The time zone of cron expressions, like Europe/Berlin"),
     key("tasks.ttl", "4h", Duration, "A task unfinished this long after its creation raises an alert"),
     key("tasks.lease", "60s", Duration, "The length of a lease unless its worker asks for another, 5s to 24h"),
+    key(
+        "tasks.no_workers",
+        "5m",
+        Duration,
+        "Ready tasks for which no worker asked for so long raise an alert; 0s for never",
+    ),
     key("history.retention", "90d", Duration, "How long finished tasks are kept"),
     key("backup.path", "", Text, "Where snapshots are kept: a folder, s3:// or gs://; empty for no backup"),
     key("backup.every", "24h", Duration, "How often a snapshot is taken"),

@@ -67,6 +67,8 @@ pub struct TaskConfig {
     pub ttl: TimeDelta,
     /// How long a lease lasts unless its worker asks for something else.
     pub lease: TimeDelta,
+    /// Ready tasks for which no worker asked for so long raise an alert; zero for never.
+    pub no_workers: TimeDelta,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,6 +245,7 @@ impl Config {
             tasks: TaskConfig {
                 ttl: from.duration("tasks.ttl", TimeDelta::seconds(1), TimeDelta::days(365)),
                 lease: from.duration("tasks.lease", TimeDelta::seconds(5), TimeDelta::hours(24)),
+                no_workers: from.duration("tasks.no_workers", TimeDelta::zero(), TimeDelta::days(365)),
             },
             history: HistoryConfig { retention: from.duration("history.retention", DAY, DAY * 36_500) },
             backup: BackupConfig {

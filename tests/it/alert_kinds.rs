@@ -112,7 +112,8 @@ async fn raised(app: &TestApp) -> BTreeMap<String, Vec<String>> {
 #[actix::test]
 async fn each_kind_is_raised_once_and_heard_of_in_slack() {
     let app = TestApp::configured(WORKFLOW, |folder| {
-        format!("[backup]\npath = {:?}\nship_every = \"0s\"\n", folder.join("backup"))
+        let backup = folder.join("backup");
+        format!("[tasks]\nno_workers = \"2h\"\n[backup]\npath = {backup:?}\nship_every = \"0s\"\n")
     })
     .await;
     create(&app, "slow").await;

@@ -390,5 +390,10 @@ fn config(folder: &Path, notify: &str) -> flowlord::Config {
     );
     std::fs::write(&file, text).unwrap();
     let sources = Sources { file: Some(file), ..Sources::default() };
-    flowlord::Config::load(&sources).expect("a configuration").config
+    let mut config = flowlord::Config::load(&sources).expect("a configuration").config;
+    if !more.contains("no_workers") {
+        // Most of these tests have workers only when they need one.
+        config.tasks.no_workers = TimeDelta::zero();
+    }
+    config
 }

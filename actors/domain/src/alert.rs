@@ -41,6 +41,8 @@ named_enum! {
         RunsLong = "runs_long",
         /// Another node of the cluster leads, without a handover.
         Takeover = "takeover",
+        /// Tasks are ready, and no worker asks for them.
+        NoWorkers = "no_workers",
     }
 }
 

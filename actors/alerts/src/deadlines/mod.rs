@@ -4,13 +4,14 @@
 //! stored together with how far it checked: a restart neither repeats nor forgets any.
 
 mod breaches;
+mod missing;
 #[cfg(test)]
 mod tests;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{KernelActor, Result, Timer, WakeUp, actor, handlers};
-use flowlord_messages::deps::WorkflowDeps;
+use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, WakeUp, actor, handlers};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, DispatchClient, LibraryClient};
 
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
@@ -18,18 +19,29 @@ const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 pub struct Config {
     /// A task unfinished this long after its creation raises an alert.
     pub ttl: TimeDelta,
+    /// Ready tasks for which no worker asked for so long raise an alert; zero for never.
+    pub no_workers: TimeDelta,
+}
+
+#[derive(Debug, Clone)]
+pub struct Deps {
+    pub kit: ActorKit,
+    pub writer: DatabaseWriter,
+    pub reader: DatabaseReader,
+    pub library: LibraryClient,
+    pub dispatch: DispatchClient,
 }
 
 #[derive(Debug)]
 pub struct DeadlineChecker {
     config: Config,
-    deps: WorkflowDeps,
+    deps: Deps,
     is_checking: bool,
     timer: Timer,
 }
 
 impl DeadlineChecker {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: WorkflowDeps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             config,
@@ -43,10 +55,11 @@ impl DeadlineChecker {
             return;
         }
         self.is_checking = true;
-        let (deps, ttl) = (self.deps.clone(), self.config.ttl);
+        let (deps, config) = (self.deps.clone(), self.config.clone());
         let checked = async move {
-            let breaches = breaches::find_breaches(&deps, ttl, now).await?;
-            deps.writer.call(breaches).await
+            let mut found = breaches::find_breaches(&deps, config.ttl, now).await?;
+            found.breaches.extend(missing::find_missing_workers(&deps, config.no_workers, now).await);
+            deps.writer.call(found).await
         };
         self.ask(ctx, checked, move |this, checked: Result<()>, ctx| {
             this.is_checking = false;

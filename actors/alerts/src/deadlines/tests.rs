@@ -8,8 +8,9 @@ use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter};
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::deadlines::{DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
+use flowlord_messages::leases::{LastAsked, ReadLastAsked};
+use flowlord_messages::stats::{QueueBacklog, QueueLoad, ReadBacklog};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 use flowlord_testkit::{VirtualClock, leased};
 
@@ -24,6 +25,8 @@ struct Rows {
     pauses: Vec<PhasePause>,
     /// What every slot led to.
     slot: SlotTasks,
+    queues: Vec<QueueLoad>,
+    asked: Option<DateTime<Utc>>,
     keys: BTreeSet<String>,
     /// Minutes since noon, key and message.
     raised: Vec<(i64, String)>,
@@ -76,6 +79,23 @@ impl Handler<ReadSlotTasks> for Stub {
     }
 }
 
+impl Handler<ReadBacklog> for Stub {
+    type Result = Result<QueueBacklog>;
+
+    fn handle(&mut self, _: ReadBacklog, _: &mut Self::Context) -> Self::Result {
+        Ok(QueueBacklog { queues: self.0.lock().unwrap().queues.clone(), messages: 0 })
+    }
+}
+
+impl Handler<ReadLastAsked> for Stub {
+    type Result = Result<LastAsked>;
+
+    fn handle(&mut self, ask: ReadLastAsked, _: &mut Self::Context) -> Self::Result {
+        let asked = vec![self.0.lock().unwrap().asked; ask.queues.len()];
+        Ok(LastAsked { known_since: noon(), asked })
+    }
+}
+
 impl Handler<RaiseBreaches> for Stub {
     type Result = Result<()>;
 
@@ -113,15 +133,18 @@ impl Bench {
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let environment = clock.environment();
-        let deps = WorkflowDeps {
+        let deps = Deps {
             kit: environment.kit("watch"),
             library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("library", &db)),
             reader: DatabaseReader::unconnected()
+                .with::<ReadBacklog>(environment.port("db", &db))
                 .with::<ReadDeadlineInput>(environment.port("db", &db))
                 .with::<ReadSlotTasks>(environment.port("db", &db)),
             writer: DatabaseWriter::unconnected().with::<RaiseBreaches>(environment.port("db", &db)),
+            dispatch: DispatchClient::unconnected().with::<ReadLastAsked>(environment.port("dispatch", &db)),
         };
-        let checker = DeadlineChecker::start(&arbiter.handle(), Config { ttl: TimeDelta::hours(4) }, deps);
+        let config = Config { ttl: TimeDelta::hours(4), no_workers: TimeDelta::minutes(5) };
+        let checker = DeadlineChecker::start(&arbiter.handle(), config, deps);
         let ping = environment.port("watch", &checker);
         ping.call(Ping).await.unwrap();
         clock.settle().await;
@@ -290,4 +313,30 @@ async fn a_deadline_that_a_pause_held_is_told_when_it_counts() {
     assert_eq!(bench.raised(), raised(&[(10, "a")]), "the slot of 13:00 waits");
     bench.pass(1).await;
     assert_eq!(bench.raised()[1..], raised(&[(110, "a")]));
+}
+
+#[actix::test]
+async fn ready_tasks_that_no_worker_asks_for_are_told_once_and_again_once_others_are() {
+    let stub = Stub::default();
+    let since = |minutes| Some(noon() + TimeDelta::minutes(minutes));
+    let queue = |oldest_ready| QueueLoad { topic: "sql".to_owned(), ready: 3, oldest_ready, ..QueueLoad::default() };
+    let change = |asked, queue| {
+        let mut rows = stub.0.lock().unwrap();
+        (rows.asked, rows.queues) = (asked, vec![queue]);
+    };
+    change(None, queue(since(2)));
+    let bench = Bench::start(stub.clone(), noon()).await;
+    bench.pass(6).await;
+    assert_eq!(bench.raised(), [], "the oldest is ready for four minutes");
+    bench.pass(10).await;
+    assert_eq!(bench.raised(), raised(&[(7, "sql")]));
+    let bench = bench.restart().await;
+    change(since(20), queue(since(16)));
+    bench.pass(8).await;
+    assert_eq!(bench.raised().len(), 1, "a worker asked at 12:20");
+    bench.pass(1).await;
+    assert_eq!(bench.raised()[1..], raised(&[(25, "sql")]));
+    change(since(20), QueueLoad { leased: 1, ..queue(since(30)) });
+    bench.pass(60).await;
+    assert_eq!(bench.raised().len(), 2, "a worker is busy with one of them");
 }
