@@ -9,6 +9,7 @@ mod demo;
 mod health;
 mod import;
 mod logs;
+mod manual;
 mod old_call;
 mod out;
 mod plan;
@@ -88,6 +89,7 @@ enum ProgramCommand {
         /// Which shell
         shell: Shell,
     },
+    Manual(manual::Args),
 }
 
 impl Cli {
@@ -126,6 +128,7 @@ impl Cli {
             ProgramCommand::Health(args) => health::run(&args),
             ProgramCommand::Alerts(args) => alerts::run(&args),
             ProgramCommand::Completions { shell } => print_completions(shell),
+            ProgramCommand::Manual(args) => manual::run(&args),
         };
         done.unwrap_or_else(|err| {
             out::error(&format!("flowlord: {err:#}"));
