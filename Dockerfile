@@ -1,12 +1,20 @@
 # syntax=docker/dockerfile:1
 # docker build -t flowlord . && docker run -p 127.0.0.1:8080:8080 -v flowlord-data:/data -v ./workflows:/workflows:ro flowlord
 #
-# The base is an argument, so that a site can pin a digest or name its own copy. It needs Rust 1.95 and a C compiler.
+# The program alone, for any Linux, without the C library of its system:
+# docker build --build-arg TARGET=x86_64-unknown-linux-musl --target program --output . .
+#
+# The base is an argument, so that a site can pin a digest or name its own copy. It needs Rust 1.95 and a C compiler; with
+# TARGET also rustup and apt.
 ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 FROM ${RUST_IMAGE} AS base
+ARG TARGET=
 WORKDIR /src
-ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# TARGET is set for the stages that follow, too.
+ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 TARGET=${TARGET}
+RUN [ -z "$TARGET" ] \
+    || (rustup target add "$TARGET" && apt-get update && apt-get install -y --no-install-recommends musl-tools)
 
 # Manifests with empty crates: the next layer, of dependencies, is made anew only when one of these changes.
 FROM base AS manifests
@@ -18,23 +26,27 @@ RUN find . -name '*.rs' -delete \
 
 FROM base AS dependencies
 COPY --from=manifests /src .
-RUN cargo build --profile dist --locked --bin flowlord
+RUN cargo build --profile dist --locked --bin flowlord ${TARGET:+--target $TARGET}
 
 # The program, and beside it only what it needs to run: the C library, certificates, a name for its user.
 FROM dependencies AS build
 COPY . .
 RUN find . -name '*.rs' -exec touch {} + \
-    && cargo build --profile dist --locked --bin flowlord \
+    && cargo build --profile dist --locked --bin flowlord ${TARGET:+--target $TARGET} \
+    && program=target/$TARGET/dist/flowlord \
     && mkdir -p /root-fs/usr/local/bin /root-fs/etc/ssl/certs /root-fs/workflows \
     && mkdir -m 0777 /root-fs/data \
-    && cp target/dist/flowlord /root-fs/usr/local/bin/ \
+    && cp "$program" /root-fs/usr/local/bin/ \
     && cp -L /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ \
     && echo 'flowlord:x:10001:10001::/data:/usr/local/bin/flowlord' > /root-fs/etc/passwd \
     && echo 'flowlord:x:10001:' > /root-fs/etc/group \
     && echo 'hosts: files dns' > /root-fs/etc/nsswitch.conf \
-    && for library in $(ldd target/dist/flowlord | grep -o '/[^ ]*'); do \
+    && for library in $(ldd "$program" | grep -o '/[^ ]*'); do \
            mkdir -p "/root-fs$(dirname "$library")" && cp -L "$library" "/root-fs$library" || exit 1; \
        done
+
+FROM scratch AS program
+COPY --from=build /root-fs/usr/local/bin/flowlord /
 
 FROM scratch
 LABEL org.opencontainers.image.title="flowlord" \

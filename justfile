@@ -55,7 +55,7 @@ deny:
 
 # Syntax of the scripts, without running them.
 scripts:
-    bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run
+    bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run packaging/dist packaging/check
     for script in examples/workers/worker.py .ci/instructions .ci/smoke tests/container/run tests/browser/*.py; do \
       python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$script"; \
     done
@@ -101,6 +101,18 @@ browser: build
 # Build the image and test it.
 image *args:
     tests/container/run {{ args }}
+
+# Archives of a release in dist/, of a program that starts on any Linux: `just dist x86_64 aarch64`.
+dist *args:
+    packaging/dist {{ args }}
+
+# The Debian package, in dist/, too. Needs cargo-deb.
+deb *args:
+    packaging/dist --deb {{ args }}
+
+# Make the archive and the Debian package of the program that a first run builds, and install both.
+packages: build
+    packaging/check "${CARGO_TARGET_DIR:-target}/release/flowlord"
 
 # Everything, as it is checked before a change lands.
 ci:
