@@ -56,9 +56,13 @@ deny:
 # Syntax of the scripts, without running them.
 scripts:
     bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run packaging/dist packaging/check
-    for script in examples/workers/worker.py .ci/instructions .ci/smoke tests/container/run tests/browser/*.py; do \
+    for script in .ci/instructions .ci/smoke tests/container/run tests/browser/*.py; do \
       python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$script"; \
     done
+
+# The Python package of workers, against a fake service.
+python-worker:
+    python3 -B -m unittest discover -s examples/workers/python/tests
 
 # Sizes, names and words against the goals, where the tool that measures them is there.
 shape:

@@ -410,7 +410,7 @@ async fn the_workers_of_the_examples_work_at_any_node_while_the_leader_changes()
     let (cluster, slack) = (tempfile::tempdir().unwrap(), FakeSlack::start());
     let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &slack));
     let (first, second) = (a.start().await, b.start_standby().await);
-    let _python = worker(&second, "python3", &["examples/workers/worker.py", "--topic", "extract"]);
+    let _python = worker(&second, "python3", &["examples/workers/python/example.py", "--topic", "extract"]);
     let _work = worker(&first, "examples/workers/with-flowlord-work.sh", &["load"]);
     let _bash = worker(&second, "examples/workers/worker.sh", &["--topic", "report"]);
     let nodes = [&first, &second];

@@ -366,7 +366,7 @@ async fn the_workers_of_the_examples_work_unmodified() {
         json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"});
     server.api.create(&extract).await;
 
-    let _python = worker(&server, "python3", &["examples/workers/worker.py", "--topic", "extract"]);
+    let _python = worker(&server, "python3", &["examples/workers/python/example.py", "--topic", "extract"]);
     let extract = done(&server.api, "extract").await;
     assert_eq!(extract["result"], "complete", "{extract}");
     assert!(extract["meta"].as_str().unwrap().contains("file="), "{extract}");
