@@ -55,7 +55,7 @@ deny:
 
 # Syntax of the scripts, without running them.
 scripts:
-    bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run packaging/dist packaging/check
+    bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run tests/clients/run examples/clients/generate packaging/dist packaging/check
     for script in .ci/instructions .ci/smoke tests/container/run tests/browser/*.py; do \
       python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$script"; \
     done
@@ -101,6 +101,10 @@ schemathesis: build
 # The pages in a real browser.
 browser: build
     tests/browser/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
+
+# Clients made from the OpenAPI document, each with a worker that does a task; the Python package, too.
+clients: build
+    tests/clients/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
 
 # Build the image and test it.
 image *args:

@@ -1,0 +1,3 @@
+module flowlord.example/worker
+
+go 1.23
