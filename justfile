@@ -56,7 +56,7 @@ deny:
 # Syntax of the scripts, without running them.
 scripts:
     bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run tests/clients/run examples/clients/generate packaging/dist packaging/check
-    for script in .ci/instructions .ci/smoke tests/container/run tests/browser/*.py; do \
+    for script in .ci/instructions .ci/smoke tests/container/run tests/helm/run tests/browser/*.py; do \
       python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$script"; \
     done
 
@@ -105,6 +105,10 @@ browser: build
 # Clients made from the OpenAPI document, each with a worker that does a task; the Python package, too.
 clients: build
     tests/clients/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
+
+# The chart, rendered by helm; the program reads the configuration of its pods.
+helm: build
+    tests/helm/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
 
 # Build the image and test it.
 image *args:
