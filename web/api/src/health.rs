@@ -50,11 +50,11 @@ pub(crate) struct ReadyAnswer {
     backup: Option<BackupDetail>,
     /// Null where there is no cluster.
     #[schema(required)]
-    cluster: Option<ClusterRole>,
+    cluster: Option<ClusterHealth>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct ClusterRole {
+struct ClusterHealth {
     #[schema(schema_with = limits::named::<NodeRole>)]
     role: &'static str,
     /// By how much this node's database is behind; null while that isn't known.
@@ -123,9 +123,9 @@ async fn ready(context: ContextRef) -> Answer {
     json(StatusCode::OK, &ReadyAnswer { status: "ready", actors, backup, cluster: cluster_role(&context) })
 }
 
-fn cluster_role(context: &WebContext) -> Option<ClusterRole> {
+fn cluster_role(context: &WebContext) -> Option<ClusterHealth> {
     let state = context.cluster.of_cluster()?;
-    Some(ClusterRole { role: state.role.as_str(), lag_seconds: state.lag_seconds(context.deps.kit.now()) })
+    Some(ClusterHealth { role: state.role.as_str(), lag_seconds: state.lag_seconds(context.deps.kit.now()) })
 }
 
 /// None where there is no backup place.
