@@ -1,7 +1,8 @@
-//! What the tests share: time that they move, a Slack and an object store that they break, programs that may be missing.
+//! What the tests share: time that they move, a Slack, an object store and an nsqd that they break, programs that may be missing.
 
 mod attempt;
 mod clock;
+mod nsqd;
 mod programs;
 pub mod sample;
 mod slack;
@@ -9,6 +10,7 @@ mod store;
 
 pub use attempt::leased;
 pub use clock::VirtualClock;
+pub use nsqd::{FakeLookupd, FakeNsqd, NsqdCounts, NsqdFault, NsqdStep};
 pub use programs::{can_run, not_run};
 pub use slack::{FakeSlack, SignedClick, SlackMode, SlackPost, SlackRequest, problems};
 pub use store::{ACCESS_KEY, FakeStore, StoreRequest};
