@@ -3,6 +3,7 @@
 mod alerts;
 mod args;
 mod backload;
+mod bridge;
 mod check;
 mod cluster;
 mod demo;
@@ -72,6 +73,7 @@ enum ProgramCommand {
     Check(check::Args),
     Plan(plan::Args),
     Work(work::Args),
+    Bridge(bridge::Args),
     Backload(backload::Args),
     Snapshot(snapshot::Args),
     Restore(restore::Args),
@@ -118,6 +120,7 @@ impl Cli {
             ProgramCommand::Check(args) => check::run(&args),
             ProgramCommand::Plan(args) => plan::run(&args),
             ProgramCommand::Work(args) => work::run(args),
+            ProgramCommand::Bridge(args) => bridge::run(args),
             ProgramCommand::Backload(args) => backload::run(&args),
             ProgramCommand::Snapshot(args) => snapshot::run(&args),
             ProgramCommand::Restore(args) => restore::run(&args),

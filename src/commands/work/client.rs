@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flowlord::running::Running;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -77,6 +77,14 @@ pub(crate) enum ApiRefusal {
     Never(String),
 }
 
+/// What became of a body that came from elsewhere.
+#[derive(Debug)]
+pub(crate) enum ForeignBody<T> {
+    Taken(T),
+    /// It is the body itself that the service won't take, however often it is sent.
+    Refused(String),
+}
+
 type Answer<T> = Result<T, ApiRefusal>;
 
 #[derive(Deserialize)]
@@ -127,12 +135,17 @@ impl ApiClient {
     }
 
     pub(crate) async fn lease(&self, wanted: &WantedTasks) -> Answer<Option<GrantedTask>> {
+        Ok(self.lease_many(wanted, 1).await?.into_iter().next())
+    }
+
+    /// Waits for the first task, and takes up to `max`.
+    pub(crate) async fn lease_many(&self, wanted: &WantedTasks, max: u64) -> Answer<Vec<GrantedTask>> {
         let body = json!({
-            "topics": wanted.topics, "worker": wanted.worker, "max": 1, "lease": wanted.lease,
+            "topics": wanted.topics, "worker": wanted.worker, "max": max, "lease": wanted.lease,
             "wait": format!("{}s", WAIT.as_secs()),
         });
         let leased: LeasedTasks = self.post("/lease", &body, WAIT + PATIENCE).await?;
-        Ok(leased.tasks.into_iter().next())
+        Ok(leased.tasks)
     }
 
     pub(crate) async fn heartbeat(&self, lease: &str, extend_by: &str, progress: Option<f64>) -> Answer<LeaseRenewal> {
@@ -168,6 +181,27 @@ impl ApiClient {
         let request = self.http.post(format!("{}{path}", self.base)).json(body);
         // An answer that is cut off is no answer: the request is worth trying again.
         self.send(request, timeout).await?.json().await.map_err(|err| unreachable_refusal(&err))
+    }
+
+    /// Posts JSON that came from elsewhere, and may be refused for what it is.
+    pub(crate) async fn post_foreign<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        idempotency_key: Option<&str>,
+        body: Vec<u8>,
+    ) -> Answer<ForeignBody<T>> {
+        let request =
+            self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json").body(body);
+        let request = idempotency_key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+        let response = self.authorized(request).timeout(PATIENCE).send().await;
+        let response = response.map_err(|err| unreachable_refusal(&err))?;
+        if matches!(response.status().as_u16(), 400 | 413 | 415 | 422) {
+            return Ok(ForeignBody::Refused(read_refusal(response).await.to_string()));
+        }
+        if !response.status().is_success() {
+            return Err(read_refusal(response).await);
+        }
+        response.json().await.map(ForeignBody::Taken).map_err(|err| unreachable_refusal(&err))
     }
 
     pub(crate) async fn get<T: serde::de::DeserializeOwned>(&self, path: &str, timeout: Duration) -> Answer<T> {

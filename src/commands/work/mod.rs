@@ -1,6 +1,6 @@
 //! `flowlord work`: a worker that runs a command for each task.
 
-mod backoff;
+pub(super) mod backoff;
 pub(super) mod client;
 mod command;
 mod fit;
