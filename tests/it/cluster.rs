@@ -15,7 +15,7 @@ use crate::snapshots::in_a_store;
 use crate::support::Api;
 
 /// An address that stays the same when the node restarts in another role.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
@@ -76,7 +76,7 @@ async fn view(api: &Api) -> Option<Value> {
 }
 
 /// Asks until it holds; a test that waits in vain ends with the time that all of a test may take.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let asked = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -10,6 +10,7 @@ mod architecture;
 mod backload;
 mod base_path;
 mod bodies;
+mod bridge;
 mod browser;
 mod cluster;
 mod commands;
