@@ -2,6 +2,7 @@
 //! same run, and proves that what was acknowledged outlives kills and power cuts: `cargo run --release -p
 //! flowlord-bench -- load`.
 
+mod bridge;
 mod client;
 mod cluster;
 mod crash;
@@ -24,6 +25,7 @@ use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
 use flowlord_kernel::{Clock as _, SystemClock};
 
+use crate::bridge::BridgePlan;
 use crate::cluster::ClusterPlan;
 use crate::generate::HistoryPlan;
 use crate::load::{LoadPlan, LoadTurns};
@@ -73,6 +75,8 @@ enum BenchCommand {
     /// Kills, stops and hands over the leader of a cluster under load through all of its nodes, and compares what the
     /// next leader has with what clients were answered.
     Cluster(ClusterPlan),
+    /// Tasks that `flowlord bridge` publishes and results that it takes, with an nsqd in this process.
+    Bridge(BridgePlan),
     /// Simulates power cuts: starts the service on disks as they could be left at many moments of a recorded run, and
     /// compares its tasks with what was acknowledged. Needs strace.
     PowerCut(PowerCutPlan),
@@ -101,6 +105,7 @@ fn main() -> anyhow::Result<()> {
         }
         BenchCommand::Crash { rounds, seed } => runtime.block_on(crash::prove_crashes(rounds, seed)).map(drop),
         BenchCommand::Cluster(plan) => runtime.block_on(cluster::prove_takeovers(&plan))?.check_times(),
+        BenchCommand::Bridge(plan) => runtime.block_on(bridge::measure_bridge(&plan)),
         BenchCommand::PowerCut(plan) => {
             let report = runtime.block_on(power_cut::prove_power_cuts(&plan))?;
             ensure!(report.violations.is_empty(), "violations: {:#?}", report.violations);
