@@ -166,12 +166,6 @@ impl ApiClient {
         self.post::<Value>(&format!("/lease/{lease}/release"), &body, PATIENCE).await.map(drop)
     }
 
-    /// Reports a file; the same report may be sent again with the same key.
-    pub(crate) async fn report_file(&self, stats: &Value, key: &str) -> Answer<()> {
-        let request = self.http.post(format!("{}/files", self.base)).header("Idempotency-Key", key).json(stats);
-        self.send(request, PATIENCE).await.map(drop)
-    }
-
     pub(crate) async fn post<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,

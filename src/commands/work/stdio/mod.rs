@@ -24,7 +24,7 @@ pub(super) use answer::WorkerLine;
 pub(super) use splitter::LineSplitter;
 
 use super::backoff::Backoff;
-use super::client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome};
+use super::client::{ApiClient, ApiRefusal, ForeignBody, GrantedTask, TaskOutcome};
 use super::command::{LINGER, MAX_MESSAGE_BYTES, pass_on};
 use super::guard::{CommandInput, GuardedCommand, StartOrder};
 use super::hold::{keep_lease, post_result};
@@ -296,15 +296,16 @@ impl FileReport {
     async fn post(&self, client: &ApiClient) {
         let mut backoff = Backoff::new();
         loop {
-            match client.report_file(&self.stats, &self.key).await {
-                Ok(()) => return log::info!("event=file_reported path={}", self.stats["path"]),
+            let body = self.stats.to_string().into_bytes();
+            match client.post_foreign::<Value>("/files", Some(&self.key), body).await {
+                Ok(ForeignBody::Taken(_)) => return log::info!("event=file_reported path={}", self.stats["path"]),
+                Ok(ForeignBody::Refused(detail)) | Err(ApiRefusal::Lost(detail) | ApiRefusal::Never(detail)) => {
+                    return log::error!("event=file_refused path={} detail={detail:?}", self.stats["path"]);
+                }
                 Err(ApiRefusal::Later { detail, after }) => {
                     let wait = backoff.wait(after);
                     log::warn!("event=file_waits path={} retry_in={wait:?} detail={detail:?}", self.stats["path"]);
                     sleep(wait).await;
-                }
-                Err(err @ (ApiRefusal::Lost(_) | ApiRefusal::Never(_))) => {
-                    return log::error!("event=file_refused path={} detail={:?}", self.stats["path"], err.to_string());
                 }
             }
         }
