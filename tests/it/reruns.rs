@@ -35,6 +35,30 @@ async fn exhaust(app: &TestApp) {
 }
 
 #[actix::test]
+async fn all_tasks_of_a_filter_are_cancelled_after_a_dry_run() {
+    let app = TestApp::with(WORKFLOW).await;
+    for info in ["a", "b", "c"] {
+        app.api.create(&task(info)).await;
+    }
+    let leased = app.api.lease("extract").await.unwrap();
+    let path = "/api/v1/tasks/cancel";
+    let dry = app.api.post(path, &json!({"type": "extract"})).await.ok();
+    assert_eq!((&dry["matched"], &dry["cancelled"]), (&json!(3), &json!(0)));
+    let done = app.api.post(path, &json!({"type": "extract", "note": "not today", "execute": true})).await.ok();
+    assert_eq!((&done["matched"], &done["cancelled"]), (&json!(3), &json!(3)));
+    let told = |index: usize, name: &str| done["tasks"][index][name].clone();
+    assert_eq!([told(0, "state"), told(0, "cancelled")], [json!("leased"), json!(true)]);
+    assert_eq!([told(1, "result"), told(1, "msg")], [json!("warn"), json!("cancelled: not today")]);
+    let beat = app.api.post(&format!("/api/v1/lease/{}/heartbeat", leased.lease), &json!({})).await.ok();
+    assert_eq!(beat["cancel"], true, "its worker is told");
+    assert!(app.api.lease("extract").await.is_none());
+    let again = app.api.post(path, &json!({"type": "extract", "execute": true})).await.ok();
+    assert_eq!((&again["matched"], &again["cancelled"]), (&json!(1), &json!(1)), "only the leased one has no result");
+    let trail = app.api.get("/api/v1/audit?action=cancel").await.ok();
+    assert_eq!(trail["items"].as_array().unwrap().len(), 2, "a dry run is no change: {trail}");
+}
+
+#[actix::test]
 async fn a_dead_letter_runs_again_and_is_one_no_more() {
     let app = TestApp::with(WORKFLOW).await;
     app.api.create(&task("a")).await;

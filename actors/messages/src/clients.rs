@@ -73,7 +73,7 @@ use crate::silences::{AddSilence, ListSilences, RemoveSilence};
 use crate::snapshots::{CopyDatabase, ListSnapshots, ReadBackup, TakeBackup, TakeSnapshot};
 use crate::stats::{ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts};
 use crate::tasks::{
-    CancelTask, CreateTasks, FindKnownTasks, FindLaterAttempts, FindTasks, ReadAttempts, ReadChain, ReadChainStart,
+    CancelTasks, CreateTasks, FindKnownTasks, FindLaterAttempts, FindTasks, ReadAttempts, ReadChain, ReadChainStart,
     RerunTasks,
 };
 use crate::tokens::{AddToken, ReadTokens, RemoveToken};
@@ -88,7 +88,7 @@ clients! {
         add_token: AddToken,
         advance_ladder: AdvanceEscalation,
         apply_outcomes: ApplyOutcomes,
-        cancel_task: CancelTask,
+        cancel_tasks: CancelTasks,
         create_tasks: CreateTasks,
         enqueue_message: EnqueueMessage,
         extend_lease: ExtendLease,

@@ -3,6 +3,7 @@
 mod alerts;
 mod audit;
 mod backload;
+mod cancel;
 mod chains;
 mod cluster;
 mod conventions;
@@ -21,6 +22,7 @@ mod silences;
 mod slack;
 mod snapshots;
 mod stats;
+mod task_choice;
 mod tasks;
 mod tokens;
 mod topics;
@@ -40,6 +42,7 @@ pub fn routes() -> Vec<Route> {
         chains::routes,
         files::routes,
         rerun::routes,
+        cancel::routes,
         workflows::routes,
         phases::routes,
         backload::routes,

@@ -1,47 +1,65 @@
-//! Tasks that run again by a form, and what came of it in words.
+//! Tasks that one form has run again or cancels, and what came of it in words.
 
 use flowlord_kernel::Error;
-use flowlord_web_core::use_cases::tasks::rerun_tasks;
+use flowlord_web_core::use_cases::tasks::{cancel_tasks, rerun_tasks};
 
 use super::Notice;
 use crate::prelude::*;
 
-/// The most tasks that one form reruns.
+/// The most tasks that one form changes.
 pub(super) const MOST: usize = 500;
 
-#[derive(Default)]
-pub(super) struct RerunSummary {
-    created: usize,
+pub(super) struct BulkSummary {
+    /// What was to be done: the tasks were so.
+    verb: &'static str,
+    changed: usize,
     pub(super) refused: Vec<String>,
 }
 
-impl RerunSummary {
-    pub(super) async fn add(&mut self, context: &WebContext, tasks: &[Attempt]) -> Result<(), Problem> {
-        if tasks.is_empty() {
-            return Ok(());
-        }
-        for answer in rerun_tasks(context, tasks).await? {
-            match answer {
-                Ok(_) => self.created += 1,
-                Err(Error { detail, .. }) => self.refused.push(detail),
-            }
-        }
+impl BulkSummary {
+    pub(super) fn of_rerun() -> Self {
+        Self { verb: "rerun", changed: 0, refused: Vec::new() }
+    }
+
+    pub(super) fn of_cancel() -> Self {
+        Self { verb: "cancelled", ..Self::of_rerun() }
+    }
+
+    pub(super) async fn cancel(&mut self, context: &WebContext, uids: Vec<Uid>) -> Result<(), Problem> {
+        self.count(cancel_tasks(context, uids, None).await?);
         Ok(())
     }
 
-    /// In words, with the first reason; an error where none was rerun, since then nothing changed.
+    pub(super) async fn rerun(&mut self, context: &WebContext, tasks: &[Attempt]) -> Result<(), Problem> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        self.count(rerun_tasks(context, tasks).await?);
+        Ok(())
+    }
+
+    fn count<T>(&mut self, answers: Vec<Result<T, Error>>) {
+        for answer in answers {
+            match answer {
+                Ok(_) => self.changed += 1,
+                Err(Error { detail, .. }) => self.refused.push(detail),
+            }
+        }
+    }
+
+    /// In words, with the first reason; an error where nothing changed.
     pub(super) fn into_notice(self) -> Result<Notice, Problem> {
-        let Self { created, refused } = self;
-        let ran = match created {
-            1 => "1 task was rerun".to_owned(),
-            many => format!("{many} tasks were rerun"),
+        let Self { verb, changed, refused } = self;
+        let ran = match changed {
+            1 => format!("1 task was {verb}"),
+            many => format!("{many} tasks were {verb}"),
         };
         let notice = match refused.as_slice() {
             [] => Notice::good(format!("{ran}.")),
             [why] => Notice::bad(format!("{ran}, 1 could not be: {why}.")),
             [why, ..] => Notice::bad(format!("{ran}, {} could not be. The first: {why}.", refused.len())),
         };
-        if created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
+        if changed == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
     }
 }
 
@@ -49,8 +67,9 @@ impl RerunSummary {
 mod tests {
     use super::*;
 
-    fn told(created: usize, refused: &[&str]) -> Result<(bool, String), String> {
-        let summary = RerunSummary { created, refused: refused.iter().map(ToString::to_string).collect() };
+    fn told(changed: usize, refused: &[&str]) -> Result<(bool, String), String> {
+        let refused = refused.iter().map(ToString::to_string).collect();
+        let summary = BulkSummary { changed, refused, ..BulkSummary::of_rerun() };
         let notice = summary.into_notice().map_err(|problem| problem.detail().to_owned())?;
         Ok((notice.good, notice.text))
     }

@@ -12,8 +12,8 @@ use super::when::{ShownTime, span};
 
 pub(crate) struct TaskRow {
     pub(crate) uid: String,
-    /// Whether it has a result, and so can run again.
-    pub(crate) done: bool,
+    /// Whether it can run again or be cancelled: its worker isn't told to stop already.
+    pub(crate) can_change: bool,
     /// The result, or the state while there is none.
     pub(crate) status: &'static str,
     pub(crate) class: &'static str,
@@ -51,7 +51,7 @@ impl TaskRow {
         let (uid, cut) = (task.uid.to_string(), task.cut);
         let ran = task.started.zip(end).map(|(from, to)| span(to - from)).unwrap_or_default();
         Self {
-            done: task.state == TaskState::Done,
+            can_change: task.state == TaskState::Done || !task.cancelled,
             status,
             class,
             progress: task.progress.filter(|_| task.state == TaskState::Leased).map(|part| format!("{part:.2}")),

@@ -4,12 +4,13 @@ use flowlord_domain::TaskState;
 use flowlord_messages::leases::{ExtendLease, ReapLeases, ReleaseLease};
 use flowlord_messages::schedule::PromoteDue;
 use flowlord_messages::stats::ReadDayTotals;
-use flowlord_messages::tasks::{CancelTask, FindLaterAttempts, FindTasks, RerunTasks, TaskFilter};
+use flowlord_messages::tasks::{CancelTasks, FindLaterAttempts, FindTasks, RerunTasks, TaskFilter};
 
 use super::*;
 
 async fn cancel(db: &Db, uid: Uid) -> Result<()> {
-    db.write(CancelTask { now: noon() + seconds(9), uid, msg: "cancelled: no need".to_owned() }).await
+    let cancel = CancelTasks { now: noon() + seconds(9), uids: vec![uid], msg: "cancelled: no need".to_owned() };
+    db.write(cancel).await?.remove(0)
 }
 
 async fn ended(db: &Db, uid: Uid) -> (TaskState, Option<TaskResult>, String) {
@@ -36,6 +37,18 @@ async fn what_waits_ends_at_once() {
     assert_eq!(code(cancel(&db, Uid(5)).await), Code::TaskUnknown);
     let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
     assert_eq!((stats.rows[0].counts.total, stats.rows[0].counts.warn), (2, 2));
+}
+
+#[actix::test]
+async fn of_many_that_are_cancelled_each_is_judged_alone() {
+    let db = Db::new();
+    let mut uids = db.create(vec![task("a", ""), task("b", "")]).await.uids;
+    cancel(&db, uids[0]).await.unwrap();
+    uids.push(Uid(5));
+    let answers = db.write(CancelTasks { now: noon(), uids: uids.clone(), msg: "cancelled".to_owned() }).await.unwrap();
+    let codes: Vec<_> = answers.into_iter().map(|answer| answer.err().map(|err| err.code)).collect();
+    assert_eq!(codes, [Some(Code::AlreadyFinished), None, Some(Code::TaskUnknown)]);
+    assert_eq!(ended(&db, uids[1]).await, warned("cancelled"));
 }
 
 #[actix::test]

@@ -6,7 +6,7 @@ use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
 use flowlord_messages::leases::ReapLeases;
 use flowlord_messages::stats::{ReadDayTotals, ResultCounts};
-use flowlord_messages::tasks::{CancelTask, FindKnownTasks, KnownTask, ReadChain};
+use flowlord_messages::tasks::{CancelTasks, FindKnownTasks, KnownTask, ReadChain};
 
 use super::*;
 
@@ -52,7 +52,7 @@ async fn nothing_follows_a_task_that_was_cancelled_after_the_decision() {
     let granted = db.lease(&["a"], noon()).await.unwrap();
     let retry = NewTask { parent: Some(uid), retry: 1, ..task("a", "") };
     let decided = TaskDecision { retry: Some(retry), ..decision(TaskResult::Error) };
-    db.write(CancelTask { now: noon(), uid, msg: String::new() }).await.unwrap();
+    db.write(CancelTasks { now: noon(), uids: vec![uid], msg: String::new() }).await.unwrap();
     assert_eq!(db.finish(ResultClaim::Lease(granted.lease), decided).await, Ok(false));
     assert_eq!(db.read(ReadChain { id: "chain".to_owned() }).await.unwrap().len(), 1, "it is not tried again");
 }

@@ -121,15 +121,15 @@ pub struct RerunTasks {
     pub tasks: Vec<NewTask>,
 }
 
-/// Ends a task that waits, as `warn`; one that a worker has is marked, and its worker told by the next heartbeat.
-/// Refused with `already_finished` when it has a result.
+/// Ends tasks that wait, as `warn`; one that a worker has is marked, and its worker told by the next heartbeat. Each is
+/// judged alone: refused with `already_finished` when it has a result.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
-#[rtype(result = "Result<()>")]
-pub struct CancelTask {
+#[rtype(result = "Result<Vec<Result<()>>>")]
+pub struct CancelTasks {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// The attempt to cancel.
-    pub uid: Uid,
-    /// What is said of it.
+    /// The attempts to cancel.
+    pub uids: Vec<Uid>,
+    /// What is said of them.
     pub msg: String,
 }

@@ -5,7 +5,7 @@ use std::slice;
 use flowlord_domain::rerun;
 use flowlord_domain::{Attempt, NewTask, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::tasks::{CancelTask, ReadAttempts, RerunTasks};
+use flowlord_messages::tasks::{CancelTasks, ReadAttempts, RerunTasks};
 
 use crate::context::WebContext;
 use crate::problem::Problem;
@@ -39,11 +39,21 @@ pub async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Proble
     })
 }
 
-/// Cancels a task, and answers how it stands then.
-pub async fn cancel_task(context: &WebContext, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
+/// Cancels tasks, each judged alone, in the same order.
+pub async fn cancel_tasks(
+    context: &WebContext,
+    uids: Vec<Uid>,
+    note: Option<&str>,
+) -> Result<Vec<Result<(), Error>>, Error> {
     let note = note.filter(|note| !note.is_empty());
     let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
-    context.deps.writer.call(CancelTask { now: context.deps.kit.now(), uid, msg }).await?;
+    context.deps.writer.call(CancelTasks { now: context.deps.kit.now(), uids, msg }).await
+}
+
+/// Cancels a task, and answers how it stands then.
+pub async fn cancel_task(context: &WebContext, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
+    let answer = cancel_tasks(context, vec![uid], note.as_deref()).await?.pop();
+    answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??;
     // One that is leased only is asked to stop: its worker has the last word.
     read_task(context, uid).await
 }

@@ -8,7 +8,7 @@ use flowlord_web_core::values::required;
 
 use super::again::rerun_failed;
 use super::query::{AlertForm, PATH};
-use crate::again::RerunSummary;
+use crate::again::BulkSummary;
 use crate::prelude::*;
 use crate::{Notice, PageLink, form_fields};
 
@@ -18,7 +18,7 @@ pub(crate) async fn change_alerts(context: ContextRef, request: HttpRequest, pay
         Some("ack") => acknowledge_incident(&context, &request, &form).await.map(Notice::good),
         Some("silence") => add_silence(&context, &request, &form).await.map(Notice::good),
         Some("end") => end_silence(&context, &form).await.map(Notice::good),
-        Some("rerun") => rerun_failed(&context, &request, &form).await.and_then(RerunSummary::into_notice),
+        Some("rerun") => rerun_failed(&context, &request, &form).await.and_then(BulkSummary::into_notice),
         _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
     };
     Ok(Notice::after(&request, done).back_to(&PageLink::of(PATH, request.query_string()).href()))

@@ -8,7 +8,7 @@ use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 
 use super::query::{AlertForm, PARAMS};
 use crate::ShownDay;
-use crate::again::{MOST, RerunSummary};
+use crate::again::{BulkSummary, MOST};
 use crate::choice::is_task_chosen;
 use crate::prelude::*;
 
@@ -16,7 +16,7 @@ pub(super) async fn rerun_failed(
     context: &WebContext,
     request: &HttpRequest,
     form: &AlertForm,
-) -> Result<RerunSummary, Problem> {
+) -> Result<BulkSummary, Problem> {
     let failed = match (form.text("uid"), form.text("route")) {
         (Some(uid), _) => vec![read_task(context, parse_uid(&uid)?).await?],
         (None, Some(route)) => failed_of_incident(context, &route).await?,
@@ -25,8 +25,8 @@ pub(super) async fn rerun_failed(
     if failed.is_empty() {
         return Err(Problem::new(Code::NotFound, "none of these tasks can be rerun"));
     }
-    let mut done = RerunSummary::default();
-    done.add(context, &failed).await?;
+    let mut done = BulkSummary::of_rerun();
+    done.rerun(context, &failed).await?;
     Ok(done)
 }
 

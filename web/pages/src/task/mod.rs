@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-fn action_of_form(_: &str, form: &str) -> AuditAction {
+pub(crate) fn action_of_form(_: &str, form: &str) -> AuditAction {
     match Query::parse_lenient(form).first_value("do") {
         Some("again") => AuditAction::Rerun,
         Some("cancel") => AuditAction::Cancel,

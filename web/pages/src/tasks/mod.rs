@@ -13,16 +13,17 @@ use super::choice::FilterChoice;
 use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum_counts};
 use super::rows::TaskRow;
 use super::sort::{SortColumn, heads};
+use super::task::action_of_form;
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 use crate::prelude::*;
 
-pub(crate) use self::act::rerun_selected;
+pub(crate) use self::act::change_selected;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/task", Role::Viewer, rendered(tasks_page)),
-        Route::post("/web/task", Role::Operator, rerun_selected).audited(AuditAction::Rerun),
+        Route::post("/web/task", Role::Operator, change_selected).audited_as(action_of_form),
     ]
 }
 
@@ -50,7 +51,7 @@ struct TasksPage {
     kept: PageLink,
     chips: Vec<FilterChip>,
     clear: Option<String>,
-    /// Where ticked tasks are sent to run again; none for those who may not.
+    /// Where ticked tasks are sent to run again or be cancelled; none for those who may not.
     again: Option<String>,
     heads: TableHeads,
     tasks: Vec<TaskRow>,

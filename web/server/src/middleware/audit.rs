@@ -103,6 +103,8 @@ mod tests {
             ("/web/alert", "route=default&do=ack", AuditAction::Acknowledge),
             ("/web/alert", "id=3&do=end", AuditAction::Silence),
             ("/web/alert", "do=rerun", AuditAction::Rerun),
+            ("/web/task", "uid=1&do=cancel", AuditAction::Cancel),
+            ("/web/task", "uid=1&do=again", AuditAction::Rerun),
             ("/web/task/1", "note=x&do=cancel", AuditAction::Cancel),
             ("/web/task/1", "do=again", AuditAction::Rerun),
             ("/web/task/1", "", AuditAction::Other),

@@ -117,6 +117,47 @@ async fn a_choice_that_can_not_be_says_what_to_write() {
 }
 
 #[actix::test]
+async fn many_are_cancelled_only_when_that_is_said() {
+    let (stub, filters) = (Stub::default(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&filters);
+    stub.find_tasks(move |query| {
+        seen.lock().unwrap().push(query.filter);
+        Ok(listed(vec![attempt(1), leased(2)]))
+    });
+    stub.attempts(|query| Ok(query.uids.iter().map(|uid| Some(attempt(uid.0 - attempt(0).uid.0))).collect()));
+    let path = "/api/v1/tasks/cancel?type=load";
+    let dry = stub.post(path, "").await.ok();
+    assert_eq!((&dry["matched"], &dry["cancelled"]), (&json!(2), &json!(0)));
+    assert_eq!(dry["tasks"][1]["uid"], leased(2).uid.to_string());
+    assert!(dry["status"].as_str().unwrap().starts_with("dry run"), "{dry}");
+    let states = vec![TaskState::Ready, TaskState::Delayed, TaskState::Leased];
+    assert_eq!(filters.lock().unwrap()[0].states, states, "only those without a result");
+
+    stub.cancel(|ask| {
+        assert_eq!((ask.uids.len(), ask.msg.as_str()), (2, "cancelled: wrong day"));
+        Ok(vec![Ok(()), Ok(())])
+    });
+    let done = stub.post(path, r#"{"execute":true,"note":"wrong day"}"#).await.ok();
+    assert_eq!((&done["status"], &done["cancelled"]), (&json!("2/2 tasks cancelled"), &json!(2)));
+    stub.cancel(|_| Ok(vec![Ok(()), Err(Error::new(Code::AlreadyFinished, "it has one"))]));
+    let some = stub.post(path, r#"{"state":"leased","execute":true}"#).await;
+    assert_eq!((some.status, &some.json()["cancelled"]), (207, &json!(1)));
+    let failed = json!([{"uid": leased(2).uid, "code": "already_finished", "detail": "it has one"}]);
+    assert_eq!((&some.json()["failed"], some.json()["tasks"].as_array().unwrap().len()), (&failed, 1));
+    assert_eq!(filters.lock().unwrap().last().unwrap().states, [TaskState::Leased]);
+    stub.cancel(|_| Err(Error::new(Code::Storage, "no disk")));
+    assert_eq!(stub.post(path, r#"{"execute":true}"#).await.code(), "storage");
+    for (body, says) in [
+        (r#"{"state":["ready","done"]}"#, "`state` is done"),
+        (r#"{"note":5}"#, "`note` is 5: write a text"),
+        (r#"{"execute":1}"#, "write true or false"),
+    ] {
+        let (_, _, detail) = stub.post(path, body).await.problem();
+        assert!(detail.contains(says), "{body}: {detail}");
+    }
+}
+
+#[actix::test]
 async fn a_cancelled_task_is_shown_as_it_stands() {
     let stub = Stub::default();
     let task = flowlord_domain::Attempt { cancelled: true, ..leased(1) };
@@ -124,7 +165,7 @@ async fn a_cancelled_task_is_shown_as_it_stands() {
     stub.attempts(move |_| Ok(vec![Some(task.clone())]));
     stub.cancel(|ask| {
         assert_eq!((ask.now, ask.msg.as_str()), (noon(), "cancelled: wrong day"));
-        Ok(())
+        Ok(vec![Ok(())])
     });
     let shown = stub.post(&path, r#"{"note":"wrong day"}"#).await.ok();
     assert_eq!((&shown["state"], &shown["cancelled"]), (&json!("leased"), &json!(true)));
@@ -202,6 +243,7 @@ async fn what_people_mistype_is_refused_with_what_they_meant() {
         (format!("/api/v1/tasks/{uid}/rerun"), r#"{"exceute":false}"#, "execute"),
         (format!("/api/v1/tasks/{uid}/cancel"), r#"{"notes":"x"}"#, "note"),
         ("/api/v1/tasks/rerun".to_owned(), r#"{"result":"error","exectue":true}"#, "execute"),
+        ("/api/v1/tasks/cancel".to_owned(), r#"{"type":"a","notes":"x"}"#, "note"),
         ("/api/v1/backload".to_owned(), r#"{"task":"a","exectue":true}"#, "execute"),
         ("/api/v1/phases/pause".to_owned(), r#"{"workflow":"w","taks":"a"}"#, "task"),
         ("/api/v1/phases/resume".to_owned(), r#"{"worklfow":"w","task":"a"}"#, "workflow"),

@@ -34,8 +34,13 @@ fn there(stub: &Stub) -> Arc<Mutex<Vec<Uid>>> {
     ran
 }
 
+/// The form of ticked tasks that are to run again.
 fn ticks(tasks: impl IntoIterator<Item = i64>) -> String {
-    tasks.into_iter().map(|n| format!("uid={}&", finished(n).uid)).collect()
+    ticked("again", tasks)
+}
+
+fn ticked(action: &str, tasks: impl IntoIterator<Item = i64>) -> String {
+    tasks.into_iter().map(|n| format!("uid={}&", finished(n).uid)).chain([format!("do={action}")]).collect()
 }
 
 const FILTER: &str = "/web/task?date=2026-03-02&type=load&result=error&retry=failed";
@@ -58,7 +63,9 @@ async fn finished_tasks_can_be_ticked_and_the_form_keeps_the_filter() {
     ] {
         assert!(page.contains(&part), "{part} is missing in {page}");
     }
-    assert_eq!(page.matches("data-row ").count(), 1, "what runs or waits can't be ticked");
+    assert_eq!(page.matches("data-row ").count(), 3, "what runs or waits can be cancelled");
+    stub.find_tasks(|_| Ok(listed(vec![Attempt { cancelled: true, ..leased(2) }])));
+    assert_eq!(stub.get(FILTER).await.text.matches("data-row ").count(), 0, "its worker is to stop already");
     assert_strict(&page);
 }
 
@@ -89,8 +96,10 @@ async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
     stub.rerun(|_| Err(Error::new(Code::Storage, "no disk")));
     assert!(posted(&stub, FILTER, ticks([2])).await.1.ends_with("=bad no disk"));
     for (form, part) in [
-        (String::new(), "no task is selected"),
-        ("uid=x".to_owned(), "is not a task"),
+        (String::new(), "the form names no action"),
+        ("do=again".to_owned(), "no task is selected"),
+        ("do=cancel".to_owned(), "no task is selected"),
+        ("do=again&uid=x".to_owned(), "is not a task"),
         (ticks(0..501), "501 tasks are selected: select at most 500"),
     ] {
         let (location, told) = posted(&stub, FILTER, form).await;
@@ -98,6 +107,20 @@ async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
     }
     there(&stub);
     assert!(posted(&stub, FILTER, ticks(0..500)).await.1.ends_with("good 500 tasks were rerun."));
+}
+
+#[actix::test]
+async fn ticked_tasks_are_cancelled_and_those_that_end_meanwhile_say_so() {
+    let stub = full();
+    stub.cancel(|ask| {
+        assert_eq!((ask.uids.as_slice(), ask.msg.as_str()), (&[1, 2].map(|n| finished(n).uid)[..], "cancelled"));
+        Ok(vec![Ok(()), Err(Error::new(Code::AlreadyFinished, "it has its result"))])
+    });
+    let (location, told) = posted(&stub, FILTER, ticked("cancel", [2, 1])).await;
+    assert_eq!(location, FILTER);
+    assert!(told.ends_with("=bad 1 task was cancelled, 1 could not be: it has its result."), "{told}");
+    stub.cancel(|_| Ok(vec![Ok(())]));
+    assert!(posted(&stub, FILTER, ticked("cancel", [2])).await.1.ends_with("=good 1 task was cancelled."));
 }
 
 /// The page of a task, and its address.
@@ -138,15 +161,15 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
     assert!(page.contains("value=\"cancel\"") && !page.contains("value=\"again\""), "{page}");
     assert_strict(&page);
     stub.cancel(|ask| {
-        assert_eq!((ask.uid, ask.msg.as_str()), (attempt(1).uid, "cancelled: wrong day"));
-        Ok(())
+        assert_eq!((ask.uids.as_slice(), ask.msg.as_str()), (&[attempt(1).uid][..], "cancelled: wrong day"));
+        Ok(vec![Ok(())])
     });
     stub.attempts(|_| Ok(vec![Some(finished(1))]));
     let (location, told) = posted(&stub, &path, "do=cancel&note=wrong+day".to_owned()).await;
     assert!(location == path && told.ends_with("=good The task is cancelled."), "{told}");
     stub.cancel(|ask| {
         assert_eq!(ask.msg, "cancelled");
-        Ok(())
+        Ok(vec![Ok(())])
     });
     stub.attempts(|_| Ok(vec![Some(Attempt { cancelled: true, ..leased(1) })]));
     let told = posted(&stub, &path, "do=cancel&note=".to_owned()).await.1;

@@ -55,7 +55,7 @@ pub(super) fn serving() -> Stub {
     stub.paused(|_| Ok(Vec::new()));
     stub.pause(|_| Ok(None));
     stub.rerun(|ask| Ok(ask.tasks.iter().map(|task| Ok(task.uid)).collect()));
-    stub.cancel(|_| Ok(()));
+    stub.cancel(|ask| Ok(vec![Ok(()); ask.uids.len()]));
     stub.later(|query| Ok(vec![None; query.uids.len()]));
     stub.places(|_| Ok(Arc::default()));
     stub.snapshot(move |_| Ok(taken()));
@@ -250,7 +250,11 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         "/api/v1/tasks" if topic => r#"{"type":"a b","info":"x"}"#,
         "/api/v1/tasks" => r#"{"type":"a"}"#,
         "/api/v1/files" => r#"{"size":1}"#,
-        "/api/v1/tasks/rerun" | "/api/v1/phases/pause" | "/api/v1/phases/resume" | "/rerun" => "{}",
+        "/api/v1/tasks/rerun"
+        | "/api/v1/tasks/cancel"
+        | "/api/v1/phases/pause"
+        | "/api/v1/phases/resume"
+        | "/rerun" => "{}",
         "/api/v1/backload" | "/backload" if topic => r#"{"task":"a b","template":"x","at":"2026-01-01"}"#,
         "/api/v1/backload" | "/backload" => r#"{"task":"a","template":"x","at":"yesterday"}"#,
         "/api/v1/snapshots" => r#"{"to":"relative.db"}"#,

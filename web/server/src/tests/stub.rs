@@ -53,7 +53,7 @@ use flowlord_messages::stats::{
     DayMarks, DayTotals, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts, ResultCounts,
 };
 use flowlord_messages::tasks::{
-    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, FindTasks, KnownTask,
+    CancelTasks, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, FindTasks, KnownTask,
     ReadAttempts, ReadChain, ReadChainStart, RerunTasks, TaskCursor, TaskPage,
 };
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
@@ -142,7 +142,7 @@ stub! {
     pause: PausePhase => Option<DateTime<Utc>>;
     paused: ReadPaused => Vec<PausedPhase>;
     rerun: RerunTasks => Vec<Result<Uid>>;
-    cancel: CancelTask => ();
+    cancel: CancelTasks => Vec<Result<()>>;
     known_tasks: FindKnownTasks => Vec<KnownTask>;
     later: FindLaterAttempts => Vec<Option<Uid>>;
     snapshot: TakeSnapshot => StoredSnapshot;
@@ -265,7 +265,7 @@ impl Stub {
             kit: environment.kit("web"),
             writer: client!(
                 DatabaseWriter:
-                AddSilence, AddToken, CancelTask, CreateTasks, EnqueueMessage, RecordAudit, RemoveSilence,
+                AddSilence, AddToken, CancelTasks, CreateTasks, EnqueueMessage, RecordAudit, RemoveSilence,
                 RemoveToken, RerunTasks, TakeChanges,
             ),
             view_reader: reader.clone(),

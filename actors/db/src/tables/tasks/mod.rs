@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Attempt, NewTask, TaskResult};
 use flowlord_messages::tasks::{
-    CancelTask, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, IdempotencyKey, KnownTask,
+    CancelTasks, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, IdempotencyKey, KnownTask,
     ReadAttempts, ReadChain, ReadChainStart, RerunTasks,
 };
 
@@ -47,21 +47,9 @@ impl WriteCommand for RerunTasks {
     }
 }
 
-impl WriteCommand for CancelTask {
-    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
-        let task = context.require_task(self.uid)?;
-        match task.state {
-            DONE => {
-                let detail = "the task already has a result: there is nothing to cancel";
-                return Err(CommandError::refused(Code::AlreadyFinished, detail));
-            }
-            // Its worker is asked to stop, and has the last word.
-            LEASED => {
-                context.run_sql("UPDATE task SET cancelled = 1 WHERE uid = ?1", [self.uid.0])?;
-            }
-            _ => context.end_cancelled(self.uid, &task, Some(&self.msg), self.now)?,
-        }
-        Ok(())
+impl WriteCommand for CancelTasks {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+        self.uids.iter().map(|uid| answer_each(context.cancel_task(*uid, &self.msg, self.now))).collect()
     }
 }
 
@@ -158,6 +146,20 @@ impl WriteContext<'_> {
         // No dead letter any more: people took it up.
         self.run_sql("UPDATE task SET given_up = 0 WHERE uid = ?1", [before.0])?;
         Ok(uid)
+    }
+
+    fn cancel_task(&mut self, uid: Uid, msg: &str, now: DateTime<Utc>) -> CommandResult<()> {
+        let task = self.require_task(uid)?;
+        match task.state {
+            DONE => {
+                let detail = "the task already has a result: there is nothing to cancel";
+                return Err(CommandError::refused(Code::AlreadyFinished, detail));
+            }
+            // Its worker is asked to stop, and has the last word.
+            LEASED => self.run_sql("UPDATE task SET cancelled = 1 WHERE uid = ?1", [uid.0])?,
+            _ => self.end_cancelled(uid, &task, Some(msg), now)?,
+        }
+        Ok(())
     }
 
     pub(crate) fn require_task(&self, uid: Uid) -> CommandResult<HeldTask> {
