@@ -59,6 +59,48 @@ async fn all_tasks_of_a_filter_are_cancelled_after_a_dry_run() {
 }
 
 #[actix::test]
+async fn a_dead_letter_that_is_marked_complete_starts_its_children() {
+    let app = TestApp::with(WORKFLOW).await;
+    app.api.create(&task("a")).await;
+    exhaust(&app).await;
+    let dead = app.api.tasks(DEAD).await.remove(0);
+    let first = dead["parent"].as_str().unwrap();
+    let refused = app.api.post(&format!("/api/v1/tasks/{first}/complete"), &json!({})).await;
+    assert_eq!(refused.problem(), (409, "already_finished"), "its retry counts");
+    let path = format!("/api/v1/tasks/{}/complete", dead["uid"].as_str().unwrap());
+    let marked = app.api.post(&path, &json!({"note": "by hand", "meta": {"k": "w"}})).await.ok();
+    let meta = marked["meta"].as_str().unwrap();
+    assert!(meta.ends_with("k=w&workflow=main.toml") && !meta.contains("retry"), "{meta}");
+    assert_eq!(marked["result"], "complete");
+    assert_eq!(marked["msg"], "marked complete: by hand (was error: no disk)");
+    assert_eq!((&marked["started"], &marked["ended"]), (&dead["started"], &dead["ended"]));
+    assert!(app.api.tasks(DEAD).await.is_empty());
+    let child = app.api.lease("load").await.expect("its child");
+    let child = app.api.get(&format!("/api/v1/tasks/{}", child.task["uid"].as_str().unwrap())).await.ok();
+    assert_eq!(child["parent"], dead["uid"]);
+    assert_eq!(app.api.post(&path, &json!({})).await.problem(), (409, "already_finished"));
+    assert!(app.api.lease("load").await.is_none(), "it starts once");
+    let trail = app.api.get("/api/v1/audit?action=complete").await.ok();
+    assert_eq!(trail["items"].as_array().unwrap().len(), 1, "{trail}");
+}
+
+#[actix::test]
+async fn who_works_on_a_task_that_is_marked_complete_loses_it() {
+    let app = TestApp::with(WORKFLOW).await;
+    app.api.create(&task("a")).await;
+    let leased = app.api.lease("extract").await.unwrap();
+    let path = format!("/api/v1/tasks/{}/complete", leased.task["uid"].as_str().unwrap());
+    assert_eq!(app.api.post(&path, &json!({})).await.ok()["msg"], "marked complete");
+    let beat = app.api.post(&format!("/api/v1/lease/{}/heartbeat", leased.lease), &json!({})).await;
+    assert_eq!(beat.problem(), (409, "lease_lost"));
+    let result = app.api.result(&leased.lease, &json!({"result": "error"})).await;
+    assert_eq!(result.problem(), (409, "lease_lost"));
+    assert!(app.api.lease("load").await.is_some());
+    app.pass(TimeDelta::minutes(5)).await;
+    assert!(app.api.lease("extract").await.is_none(), "nobody gets it again");
+}
+
+#[actix::test]
 async fn a_dead_letter_runs_again_and_is_one_no_more() {
     let app = TestApp::with(WORKFLOW).await;
     app.api.create(&task("a")).await;

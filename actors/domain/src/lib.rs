@@ -28,6 +28,7 @@ pub mod glob;
 pub mod hex;
 pub mod ids;
 mod info_path;
+pub mod mark_complete;
 pub mod plan;
 pub mod query;
 pub mod rerun;

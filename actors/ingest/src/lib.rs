@@ -243,7 +243,7 @@ impl Ingest {
 fn unknown_claim(claim: &ResultClaim) -> Error {
     match claim {
         ResultClaim::Lease(_) => Error::new(Code::LeaseUnknown, "there was never such a lease"),
-        ResultClaim::Task(_) | ResultClaim::Foreign(_) => {
+        ResultClaim::Task(_) | ResultClaim::Foreign(_) | ResultClaim::Person { .. } => {
             let detail = format!("there is no task {}; create it first", claim.uid());
             Error::new(Code::TaskUnknown, detail)
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flowlord_domain::decide::WorkerOutcome;
+use flowlord_domain::mark_complete::markable_attempt;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Uid};
 use flowlord_kernel::{Code, Error, Result};
@@ -29,7 +30,7 @@ impl ResultRound {
         let mut round = Self { submitted, ..Self::default() };
         let attempts = round.results().map(|(claim, _)| match claim {
             ResultClaim::Lease(lease) => grants.take(*lease),
-            ResultClaim::Task(_) => None,
+            ResultClaim::Task(_) | ResultClaim::Person { .. } => None,
             ResultClaim::Foreign(task) => Some(Arc::new(task.to_attempt())),
         });
         round.attempts = attempts.collect();
@@ -47,9 +48,14 @@ impl ResultRound {
 
     /// Adds the attempts that were read, which are those of [`unread_uids`](Self::unread_uids).
     pub(crate) fn with_read_attempts(mut self, read: Vec<Option<Attempt>>) -> Self {
-        let unread = self.attempts.iter_mut().filter(|attempt| attempt.is_none());
-        for (attempt, read) in unread.zip(read) {
-            *attempt = read.map(Arc::new);
+        let claims = self.submitted.iter().flat_map(|submitted| &submitted.results).map(|(claim, _)| claim);
+        let unread = claims.zip(&mut self.attempts).filter(|(_, attempt)| attempt.is_none());
+        for ((claim, attempt), read) in unread.zip(read) {
+            *attempt = match claim {
+                ResultClaim::Person { .. } => read.map(markable_attempt),
+                _ => read,
+            }
+            .map(Arc::new);
         }
         self
     }

@@ -16,6 +16,8 @@ named_enum! {
         Backload = "backload",
         /// A task is to end.
         Cancel = "cancel",
+        /// A task counts as complete.
+        Complete = "complete",
         /// Tasks are created by hand.
         Create = "create",
         /// Another node of the cluster is to lead.

@@ -6,7 +6,7 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::foreign::ForeignTask;
-use flowlord_domain::{Attempt, TaskDecision, Uid};
+use flowlord_domain::{Attempt, TaskDecision, TaskResult, Uid};
 
 use crate::leases::LeaseToken;
 use flowlord_kernel::Result;
@@ -20,6 +20,13 @@ pub enum ResultClaim {
     Task(Uid),
     /// As a done task that nobody created here: it is recorded with its result.
     Foreign(Arc<ForeignTask>),
+    /// By a person, in place of the worker, who loses the lease: refused unless the attempt still ended so, or not.
+    Person {
+        /// The attempt.
+        uid: Uid,
+        /// How it ended as far as the person knows.
+        seen: Option<TaskResult>,
+    },
 }
 
 impl ResultClaim {
@@ -28,7 +35,7 @@ impl ResultClaim {
     pub fn uid(&self) -> Uid {
         match self {
             Self::Lease(lease) => lease.uid,
-            Self::Task(uid) => *uid,
+            Self::Task(uid) | Self::Person { uid, .. } => *uid,
             Self::Foreign(task) => task.first_uid(),
         }
     }

@@ -6,6 +6,7 @@ mod backload;
 mod cancel;
 mod chains;
 mod cluster;
+mod complete;
 mod conventions;
 mod events;
 mod files;
@@ -43,6 +44,7 @@ pub fn routes() -> Vec<Route> {
         files::routes,
         rerun::routes,
         cancel::routes,
+        complete::routes,
         workflows::routes,
         phases::routes,
         backload::routes,

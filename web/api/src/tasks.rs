@@ -132,7 +132,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_meta(meta: &str) -> Result<(), Problem> {
+pub(crate) fn check_meta(meta: &str) -> Result<(), Problem> {
     // Only what holds one of these characters can be unreadable, and most metas hold neither.
     if !meta.contains(['%', ';']) {
         return Ok(());

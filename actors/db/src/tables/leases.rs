@@ -95,8 +95,8 @@ impl WriteContext<'_> {
             // An earlier lease of this task can only have been if the task was handed out before: a first lease
             // that doesn't match was never given.
             Some(task) if task.delivery > i64::from(task.lease.is_some()) => {
-                let detail = "the lease expired and its task went to another worker, or it was released; \
-                              drop the work and lease again";
+                let detail = "the lease expired and its task went to another worker, it was released, or somebody \
+                              marked the task complete; drop the work and lease again";
                 Err(CommandError::refused(Code::LeaseLost, detail))
             }
             _ => Err(CommandError::refused(Code::LeaseUnknown, "there was never such a lease")),

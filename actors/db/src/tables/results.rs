@@ -1,12 +1,13 @@
 //! A result and all that follows from it: one command, one transaction.
 
-use flowlord_domain::TaskDecision;
 use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::{TaskDecision, TaskResult};
 use flowlord_messages::results::{AppliedResult, ApplyOutcomes, ResultClaim};
 
 use crate::column::DONE;
 use crate::tables::prelude::*;
 use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded};
+use crate::tables::tasks::later_attempt;
 use crate::writer::context::answer_each;
 
 impl WriteCommand for ApplyOutcomes {
@@ -29,6 +30,7 @@ impl WriteContext<'_> {
             ResultClaim::Lease(lease) => self.require_lease(*lease)?,
             ResultClaim::Task(uid) => self.require_task(*uid)?,
             ResultClaim::Foreign(task) => return self.adopt_task(task, decision, now),
+            ResultClaim::Person { uid, seen } => return self.complete_by_person(*uid, *seen, decision, now),
         };
         if row.state == DONE {
             return self.compare_result(uid, decision);
@@ -48,6 +50,47 @@ impl WriteContext<'_> {
         self.totals.add_ended(uid, row.queue, decision.result, run_millis);
         self.store_followers(decision, now)?;
         Ok(AppliedResult { duplicate: false })
+    }
+
+    /// Completes an attempt in place of its worker.
+    fn complete_by_person(
+        &mut self,
+        uid: Uid,
+        seen: Option<TaskResult>,
+        decision: &TaskDecision,
+        now: DateTime<Utc>,
+    ) -> CommandResult<AppliedResult> {
+        let row = self.require_task(uid)?;
+        let result = self.read_row("SELECT result FROM task WHERE uid = ?1", [uid.0], |row| row.optional_result(0))?;
+        if result == Some(TaskResult::Complete) {
+            return Err(CommandError::refused(Code::AlreadyFinished, "the task is complete already"));
+        }
+        if result != seen {
+            let detail = "the task got a result meanwhile: read it again before you mark it complete";
+            return Err(CommandError::refused(Code::AlreadyFinished, detail));
+        }
+        self.refuse_tried_again(uid)?;
+        let started = decision.started.map(micros).or(row.started).unwrap_or(micros(decision.ended));
+        self.store_result(uid, decision, started)?;
+        // Without the lease on the row its worker hears that it is lost, whatever it sends.
+        self.run_sql("UPDATE task SET cancelled = 0, lease = NULL WHERE uid = ?1", [uid.0])?;
+        match result {
+            Some(before) => self.totals.change_result(uid, row.queue, before, decision.result),
+            None => {
+                let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
+                self.totals.add_ended(uid, row.queue, decision.result, run_millis);
+            }
+        }
+        self.store_followers(decision, now)?;
+        Ok(AppliedResult { duplicate: false })
+    }
+
+    /// Its children would start for both: once for this attempt, and once for the later one.
+    fn refuse_tried_again(&self, uid: Uid) -> CommandResult<()> {
+        let Some(later) = later_attempt(self.connection, uid)? else { return Ok(()) };
+        let code = if self.require_task(later)?.state == DONE { Code::AlreadyFinished } else { Code::TaskUnfinished };
+        let detail = format!("the task {uid} was tried again, as {later}: mark that one complete");
+        Err(CommandError::refused(code, detail))
     }
 
     /// Records a task that nobody created here, together with its result. The first result of it stands.

@@ -4,9 +4,10 @@ use flowlord_domain::TaskState;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
-use flowlord_messages::leases::ReapLeases;
+use flowlord_messages::leases::{ExtendLease, ReapLeases};
+use flowlord_messages::schedule::PromoteDue;
 use flowlord_messages::stats::{ReadDayTotals, ResultCounts};
-use flowlord_messages::tasks::{CancelTasks, FindKnownTasks, KnownTask, ReadChain};
+use flowlord_messages::tasks::{CancelTasks, FindKnownTasks, FindTasks, KnownTask, ReadChain, TaskFilter};
 
 use super::*;
 
@@ -103,6 +104,64 @@ async fn totals_are_those_of_the_rows() {
         ]
     );
     assert_eq!((stats.rows[0].run_millis, stats.rows[2].counts.without_result()), (4_000, 1));
+}
+
+fn by_person(uid: Uid, seen: Option<TaskResult>) -> ResultClaim {
+    ResultClaim::Person { uid, seen }
+}
+
+#[actix::test]
+async fn a_person_completes_what_a_worker_holds_and_the_worker_loses_it() {
+    let db = Db::new();
+    let [uid] = db.create(vec![task("a", "")]).await.uids[..] else { panic!("one task") };
+    let granted = db.lease(&["a"], noon()).await.unwrap();
+    db.write(CancelTasks { now: noon(), uids: vec![uid], msg: String::new() }).await.unwrap();
+    let complete = TaskDecision { children: vec![task("kid", "")], ..decision(TaskResult::Complete) };
+    assert_eq!(db.finish(by_person(uid, None), complete.clone()).await, Ok(false));
+    let marked = db.attempt(uid).await;
+    assert_eq!((marked.state, marked.result, marked.cancelled), (TaskState::Done, Some(TaskResult::Complete), false));
+    assert!(db.lease(&["kid"], noon()).await.is_some(), "although it was to be cancelled");
+    let late = db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Error)).await;
+    assert_eq!(code(late), Code::LeaseLost);
+    let beat =
+        ExtendLease { now: noon(), lease: granted.lease, by: None, default: seconds(60), progress: None, msg: None };
+    assert_eq!(code(db.write(beat).await), Code::LeaseLost);
+    assert_eq!(code(db.finish(by_person(uid, None), complete).await), Code::AlreadyFinished, "once");
+}
+
+#[actix::test]
+async fn a_person_completes_a_dead_letter_and_the_totals_follow() {
+    let db = Db::new();
+    let [uid] = db.create(vec![task("a", "j")]).await.uids[..] else { panic!("one task") };
+    let started = Some(noon() + seconds(28));
+    let failed = TaskDecision { given_up: true, started, ..decision(TaskResult::Error) };
+    db.finish(ResultClaim::Task(uid), failed).await.unwrap();
+    let complete = TaskDecision { started, ..decision(TaskResult::Complete) };
+    assert_eq!(code(db.finish(by_person(uid, None), complete.clone()).await), Code::AlreadyFinished, "it failed since");
+    db.finish(by_person(uid, Some(TaskResult::Error)), complete).await.unwrap();
+    let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
+    assert_eq!(stats.rows[0].counts, ResultCounts { total: 1, complete: 1, ..ResultCounts::default() });
+    assert_eq!(stats.rows[0].run_millis, 2_000, "it ran once");
+    let dead = TaskFilter { given_up: true, ..TaskFilter::default() };
+    assert!(db.read(FindTasks::oldest_first(dead, 10)).await.unwrap().tasks.is_empty());
+}
+
+#[actix::test]
+async fn only_the_last_attempt_is_completed_by_a_person() {
+    let db = Db::new();
+    let [uid] = db.create(vec![task("a", "")]).await.uids[..] else { panic!("one task") };
+    let retry = NewTask { parent: Some(uid), retry: 1, not_before: Some(noon() + seconds(60)), ..task("a", "") };
+    let failed = TaskDecision { retry: Some(retry), ..decision(TaskResult::Error) };
+    db.finish(ResultClaim::Task(uid), failed).await.unwrap();
+    let complete = decision(TaskResult::Complete);
+    let first = by_person(uid, Some(TaskResult::Error));
+    let refused = db.finish(first.clone(), complete.clone()).await.unwrap_err();
+    let retry = db.read(ReadChain { id: "chain".to_owned() }).await.unwrap()[1].uid;
+    assert_eq!(refused.code, Code::TaskUnfinished);
+    assert!(refused.detail.contains(&retry.to_string()), "{refused}");
+    db.finish(by_person(retry, None), complete.clone()).await.unwrap();
+    assert_eq!(db.write(PromoteDue { now: noon() + seconds(90) }).await.unwrap().count, 0, "it runs no more");
+    assert_eq!(code(db.finish(first, complete).await), Code::AlreadyFinished);
 }
 
 fn foreign(id: &str, info: &str) -> ResultClaim {

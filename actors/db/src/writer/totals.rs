@@ -14,6 +14,10 @@ struct HourDelta {
     run_millis: i64,
 }
 
+fn column_of(result: TaskResult) -> usize {
+    TaskResult::ALL.iter().position(|known| *known == result).unwrap_or(0)
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct HourlyTotals(HashMap<(i64, i64), HourDelta>);
 
@@ -29,9 +33,15 @@ impl HourlyTotals {
 
     pub(crate) fn add_ended(&mut self, uid: Uid, queue: i64, result: TaskResult, run_millis: i64) {
         let delta = self.delta_of(uid, queue);
-        let column = TaskResult::ALL.iter().position(|known| *known == result).unwrap_or(0);
-        delta.ended[column] += 1;
+        delta.ended[column_of(result)] += 1;
         delta.run_millis += run_millis;
+    }
+
+    /// Counts an attempt under another result than before.
+    pub(crate) fn change_result(&mut self, uid: Uid, queue: i64, before: TaskResult, result: TaskResult) {
+        let ended = &mut self.delta_of(uid, queue).ended;
+        ended[column_of(before)] -= 1;
+        ended[column_of(result)] += 1;
     }
 
     pub(crate) fn add_totals(&mut self, other: Self) {

@@ -1,10 +1,12 @@
-//! Tasks that are read, run again or cancelled.
+//! Tasks that are read, run again, cancelled or marked complete.
 
 use std::slice;
 
+use flowlord_domain::mark_complete::marked_outcome;
 use flowlord_domain::rerun;
-use flowlord_domain::{Attempt, NewTask, Uid};
+use flowlord_domain::{Attempt, NewTask, TaskResult, Uid};
 use flowlord_kernel::{Code, Error};
+use flowlord_messages::results::{ResultClaim, SubmitResults};
 use flowlord_messages::tasks::{CancelTasks, ReadAttempts, RerunTasks};
 
 use crate::context::WebContext;
@@ -55,5 +57,24 @@ pub async fn cancel_task(context: &WebContext, uid: Uid, note: Option<String>) -
     let answer = cancel_tasks(context, vec![uid], note.as_deref()).await?.pop();
     answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??;
     // One that is leased only is asked to stop: its worker has the last word.
+    read_task(context, uid).await
+}
+
+/// Marks a task complete in place of its worker, by the same path as a result; answers how it stands then.
+pub async fn complete_task(
+    context: &WebContext,
+    uid: Uid,
+    by: &str,
+    note: Option<&str>,
+    meta: String,
+) -> Result<Attempt, Problem> {
+    let task = read_task(context, uid).await?;
+    if task.result == Some(TaskResult::Complete) {
+        return Err(Problem::new(Code::AlreadyFinished, "the task is complete already"));
+    }
+    let claim = ResultClaim::Person { uid, seen: task.result };
+    let results = vec![(claim, marked_outcome(&task, by, note, meta))];
+    let answer = context.deps.ingest.call(SubmitResults { results }).await?.pop();
+    answer.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
     read_task(context, uid).await
 }

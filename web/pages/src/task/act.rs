@@ -1,7 +1,8 @@
-//! What people do about one task: have it run again, or cancel it.
+//! What people do about one task: have it run again, cancel it, or mark it complete.
 
 use flowlord_domain::TaskState;
-use flowlord_web_core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task};
+use flowlord_web_core::auth::caller::caller_name;
+use flowlord_web_core::use_cases::tasks::{cancel_task, complete_task, parse_uid, read_task, rerun_task};
 use flowlord_web_core::values::matching::note;
 
 use crate::prelude::*;
@@ -18,7 +19,8 @@ pub(crate) async fn change_task(
     let done = match form.first_value("do") {
         Some("again") => rerun_one(&context, uid).await,
         Some("cancel") => cancel_one(&context, uid, form.first_value("note")).await,
-        _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
+        Some("complete") => complete_one(&context, uid, &caller_name(&request), form.first_value("note")).await,
+        _ => Err(Problem::invalid("the form names no action: send `do` as again, cancel or complete")),
     };
     Ok(Notice::after(&request, done.map(Notice::good)).back_to(&format!("/web/task/{uid}")))
 }
@@ -35,4 +37,10 @@ async fn cancel_one(context: &WebContext, uid: Uid, given: Option<&str>) -> Resu
         TaskState::Leased => "Its worker will be told to stop at its next heartbeat.".to_owned(),
         _ => "The task is cancelled.".to_owned(),
     })
+}
+
+async fn complete_one(context: &WebContext, uid: Uid, by: &str, given: Option<&str>) -> Result<String, Problem> {
+    let reason = note("note", given.map(str::to_owned))?;
+    complete_task(context, uid, by, reason.as_deref(), String::new()).await?;
+    Ok("The task is marked complete, and its children start.".to_owned())
 }

@@ -3,9 +3,8 @@
 mod act;
 mod graph;
 
-use flowlord_domain::TaskLane;
-use flowlord_domain::TaskState;
 use flowlord_domain::task_time::task_time;
+use flowlord_domain::{TaskLane, TaskResult, TaskState};
 use flowlord_messages::tasks::{ChainStart, ReadChainStart};
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
@@ -30,6 +29,7 @@ pub(crate) fn action_of_form(_: &str, form: &str) -> AuditAction {
     match Query::parse_lenient(form).first_value("do") {
         Some("again") => AuditAction::Rerun,
         Some("cancel") => AuditAction::Cancel,
+        Some("complete") => AuditAction::Complete,
         _ => AuditAction::Other,
     }
 }
@@ -44,6 +44,7 @@ struct TaskPage {
     task: Attempt,
     name: String,
     offer: TaskAction,
+    can_complete: bool,
     facts: Vec<(&'static str, TaskFact)>,
     meta: Vec<(String, String)>,
     workflow_link: String,
@@ -111,6 +112,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
     Ok(TaskPage {
         layout,
         offer: TaskAction::of(&task, may_change(context, request)),
+        can_complete: may_change(context, request) && is_completable(&task, &chain),
         facts: task_facts(&task, now),
         meta: Query::parse_lenient(&task.meta).pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         workflow_link: PageLink::to("/web/workflow").with("file", &task.workflow).href(),
@@ -135,6 +137,12 @@ impl TaskAction {
             _ => Self::Nothing,
         }
     }
+}
+
+/// Whether it isn't complete, and is the last attempt of its task.
+fn is_completable(task: &Attempt, chain: &[Attempt]) -> bool {
+    let same = |other: &&Attempt| (&other.topic, &other.job, &other.info) == (&task.topic, &task.job, &task.info);
+    task.result != Some(TaskResult::Complete) && !chain.iter().filter(same).any(|other| other.uid > task.uid)
 }
 
 fn task_facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, TaskFact)> {
@@ -229,6 +237,17 @@ mod tests {
             let offered = [true, false].map(|may_change| TaskAction::of(&task, may_change));
             assert_eq!(offered, [may, may_not], "{:?}", task.state);
         }
+    }
+
+    #[test]
+    fn only_the_last_attempt_of_a_task_can_be_marked_complete() {
+        let failed = |n: i64| Attempt { result: Some(TaskResult::Error), ..finished(n) };
+        let other = Attempt { topic: "other".to_owned(), ..failed(3) };
+        let chain = [failed(1), failed(2), other];
+        let offered = chain.each_ref().map(|task| is_completable(task, &chain));
+        assert_eq!(offered, [false, true, true]);
+        let complete = Attempt { result: Some(TaskResult::Complete), ..failed(2) };
+        assert!(is_completable(&leased(2), &chain[..1]) && !is_completable(&complete, &chain));
     }
 
     fn facts(task: &Attempt) -> Vec<(&'static str, String)> {

@@ -107,6 +107,7 @@ mod tests {
             ("/web/task", "uid=1&do=again", AuditAction::Rerun),
             ("/web/task/1", "note=x&do=cancel", AuditAction::Cancel),
             ("/web/task/1", "do=again", AuditAction::Rerun),
+            ("/web/task/1", "do=complete&note=x", AuditAction::Complete),
             ("/web/task/1", "", AuditAction::Other),
             ("/web/workflow/pause", "", AuditAction::Pause),
             ("/web/workflow/resume", "", AuditAction::Resume),

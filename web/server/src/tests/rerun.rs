@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
-use flowlord_domain::{TaskResult, TaskState};
+use flowlord_domain::{Attempt, TaskResult, TaskState};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::leases::LeaseExtension;
-use flowlord_messages::results::AppliedResult;
+use flowlord_messages::results::{AppliedResult, ResultClaim};
 use flowlord_messages::tasks::{CreatedTasks, TaskFilter};
 use serde_json::json;
 
@@ -27,10 +27,8 @@ fn storing(stub: &Stub) -> Arc<Mutex<Vec<flowlord_domain::NewTask>>> {
 #[actix::test]
 async fn a_task_runs_again_as_a_new_attempt_of_its_chain() {
     let stub = Stub::default();
-    let failed = flowlord_domain::Attempt {
-        meta: "workflow=main.toml&retry=failed&retried=2&delayed=30s&file=a b".to_owned(),
-        ..finished(1)
-    };
+    let failed =
+        Attempt { meta: "workflow=main.toml&retry=failed&retried=2&delayed=30s&file=a b".to_owned(), ..finished(1) };
     let uid = failed.uid;
     stub.attempts(move |_| Ok(vec![Some(failed.clone())]));
     let stored = storing(&stub);
@@ -160,7 +158,7 @@ async fn many_are_cancelled_only_when_that_is_said() {
 #[actix::test]
 async fn a_cancelled_task_is_shown_as_it_stands() {
     let stub = Stub::default();
-    let task = flowlord_domain::Attempt { cancelled: true, ..leased(1) };
+    let task = Attempt { cancelled: true, ..leased(1) };
     let path = format!("/api/v1/tasks/{}/cancel", task.uid);
     stub.attempts(move |_| Ok(vec![Some(task.clone())]));
     stub.cancel(|ask| {
@@ -170,6 +168,32 @@ async fn a_cancelled_task_is_shown_as_it_stands() {
     let shown = stub.post(&path, r#"{"note":"wrong day"}"#).await.ok();
     assert_eq!((&shown["state"], &shown["cancelled"]), (&json!("leased"), &json!(true)));
     stub.cancel(|_| Err(Error::new(Code::AlreadyFinished, "done")));
+    assert_eq!(stub.post(&path, "").await.code(), "already_finished");
+}
+
+#[actix::test]
+async fn a_failed_task_is_marked_complete_with_who_and_why() {
+    let stub = Stub::default();
+    let failed = Attempt { result: Some(TaskResult::Error), msg: "no disk".to_owned(), ..finished(1) };
+    let path = format!("/api/v1/tasks/{}/complete", failed.uid);
+    stub.attempts(move |_| Ok(vec![Some(failed.clone())]));
+    stub.submit(|submit| {
+        let [(claim, outcome)] = submit.results.as_slice() else { panic!("one result") };
+        assert_eq!(*claim, ResultClaim::Person { uid: finished(1).uid, seen: Some(TaskResult::Error) });
+        assert_eq!((outcome.result, outcome.meta.as_str()), (TaskResult::Complete, "file=a.csv"));
+        assert_eq!(outcome.msg, "marked complete: by hand (was error: no disk)");
+        assert_eq!(outcome.ended, finished(1).ended);
+        Ok(vec![Ok(AppliedResult { duplicate: false })])
+    });
+    assert_eq!(stub.post(&path, r#"{"note":" by hand ","meta":{"file":"a.csv"}}"#).await.status, 200);
+    for (code, text) in [(Code::TaskUnfinished, "task_unfinished"), (Code::AlreadyFinished, "already_finished")] {
+        stub.submit(move |_| Ok(vec![Err(Error::new(code, "tried again"))]));
+        assert_eq!(stub.post(&path, "").await.code(), text);
+    }
+    let long = json!({"note": "x".repeat(1_001)}).to_string();
+    assert!(stub.post(&path, long).await.problem().2.contains("longer than 1000"));
+    assert!(stub.post(&path, r#"{"meta":"a=%zz"}"#).await.problem().2.contains("`meta`"));
+    stub.attempts(|_| Ok(vec![Some(Attempt { result: Some(TaskResult::Complete), ..finished(1) })]));
     assert_eq!(stub.post(&path, "").await.code(), "already_finished");
 }
 
@@ -242,6 +266,7 @@ async fn what_people_mistype_is_refused_with_what_they_meant() {
     for (path, body, meant) in [
         (format!("/api/v1/tasks/{uid}/rerun"), r#"{"exceute":false}"#, "execute"),
         (format!("/api/v1/tasks/{uid}/cancel"), r#"{"notes":"x"}"#, "note"),
+        (format!("/api/v1/tasks/{uid}/complete"), r#"{"nte":"x"}"#, "note"),
         ("/api/v1/tasks/rerun".to_owned(), r#"{"result":"error","exectue":true}"#, "execute"),
         ("/api/v1/tasks/cancel".to_owned(), r#"{"type":"a","notes":"x"}"#, "note"),
         ("/api/v1/backload".to_owned(), r#"{"task":"a","exectue":true}"#, "execute"),

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
-use flowlord_domain::{Attempt, Role, Uid};
+use flowlord_domain::{Attempt, Role, TaskResult, Uid};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::EscalationStatus;
+use flowlord_messages::results::AppliedResult;
 use flowlord_messages::tasks::{ChainStart, TaskPage};
 
 use super::access::{closed, with};
@@ -180,6 +181,25 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
     assert!(posted(&stub, &path, long).await.1.contains("longer than 1000"));
     let (page, _) = page_of(&stub, Attempt { cancelled: true, ..leased(1) }).await;
     assert!(page.contains("cancelled: its worker will be told") && !page.contains("value=\"cancel\""), "{page}");
+}
+
+#[actix::test]
+async fn a_task_is_marked_complete_from_its_page() {
+    let stub = full();
+    let failed = Attempt { result: Some(TaskResult::Error), ..finished(3) };
+    let (page, path) = page_of(&stub, failed.clone()).await;
+    assert!(page.contains("value=\"complete\"") && page.contains("value=\"again\""), "{page}");
+    assert_strict(&page);
+    stub.submit(|submit| {
+        assert!(submit.results[0].1.msg.starts_with("marked complete: by hand (was error"), "{submit:?}");
+        Ok(vec![Ok(AppliedResult { duplicate: false })])
+    });
+    let (location, told) = posted(&stub, &path, "do=complete&note=by+hand".to_owned()).await;
+    assert!(location == path && told.ends_with("=good The task is marked complete, and its children start."), "{told}");
+    stub.submit(|_| Ok(vec![Err(Error::new(Code::AlreadyFinished, "it was tried again"))]));
+    assert!(posted(&stub, &path, "do=complete".to_owned()).await.1.ends_with("=bad it was tried again"));
+    let (page, _) = page_of(&stub, Attempt { result: Some(TaskResult::Complete), ..failed }).await;
+    assert!(!page.contains("value=\"complete\""), "{page}");
 }
 
 #[actix::test]

@@ -27,7 +27,7 @@ fn taking(refused: &'static str) -> Stub {
         let answer = |claim: &ResultClaim| match claim {
             ResultClaim::Lease(_) | ResultClaim::Foreign(_) => Ok(AppliedResult { duplicate: false }),
             ResultClaim::Task(uid) if uid.to_string() == refused => Err(Error::new(Code::AlreadyFinished, "no")),
-            ResultClaim::Task(_) => Ok(AppliedResult { duplicate: true }),
+            ResultClaim::Task(_) | ResultClaim::Person { .. } => Ok(AppliedResult { duplicate: true }),
         };
         Ok(submit.results.iter().map(|(claim, _)| answer(claim)).collect())
     });

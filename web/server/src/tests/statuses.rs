@@ -236,7 +236,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
     let topic = code == Code::InvalidTopic;
     let body = match operation.path.as_str() {
         "/api/v1/results" => return (Some("/api/v1/results?adopt=no".to_owned()), None),
-        "/api/v1/tasks/{uid}/rerun" | "/api/v1/tasks/{uid}/cancel" => {
+        "/api/v1/tasks/{uid}/rerun" | "/api/v1/tasks/{uid}/cancel" | "/api/v1/tasks/{uid}/complete" => {
             return (Some(format!("{}?zzz=1", operation.example_path())), None);
         }
         path if path.starts_with("/hooks/") => {
