@@ -35,6 +35,24 @@ async fn shown(app: &TestApp, number: usize) -> Value {
 }
 
 #[actix::test]
+async fn a_phase_runs_now_though_it_is_paused_and_its_children_follow() {
+    let app = TestApp::with(WORKFLOW).await;
+    set(&app, "pause", "extract").await;
+    let run = json!({"workflow": "main.toml", "task": "extract", "time": "2026-02-01T05"});
+    let started = app.api.post("/api/v1/phases/run", &run).await;
+    assert_eq!((started.status, &started.json["items"][0]["info"]), (201, &json!("?hour=2026-02-01T05")));
+    let leased = app.api.lease("extract").await.expect("the task");
+    app.api.complete(&leased.lease, "").await;
+    assert_eq!(app.api.lease("load").await.expect("its child").task["info"], "?hour=2026-02-01T05");
+    let arrive = json!({"workflow": "main.toml", "task": "arrive"});
+    assert_eq!(app.api.post("/api/v1/phases/run", &arrive).await.problem(), (400, "invalid_request"));
+    let arrive = json!({"workflow": "main.toml", "task": "arrive", "meta": {"filename": "a.csv"}});
+    assert_eq!(app.api.post("/api/v1/phases/run", &arrive).await.json["items"][0]["info"], "a.csv");
+    let trail = app.api.get("/api/v1/audit?action=run").await.ok();
+    assert_eq!(trail["items"].as_array().unwrap().len(), 2, "{trail}");
+}
+
+#[actix::test]
 async fn a_paused_schedule_starts_nothing_and_then_what_its_rule_says() {
     let app = TestApp::with(WORKFLOW).await;
     assert_eq!(set(&app, "pause", "extract").await["paused_since"], "2026-03-02T12:00:00Z");

@@ -29,6 +29,7 @@ pub mod hex;
 pub mod ids;
 mod info_path;
 pub mod mark_complete;
+pub mod phase_run;
 pub mod plan;
 pub mod query;
 pub mod rerun;

@@ -121,19 +121,56 @@ pub struct StartingSlot<'a> {
 impl<'a> StartingSlot<'a> {
     /// Reads what it needs from files.
     pub fn new(phase: &'a Phase, slot: DateTime<Utc>, files: &dyn RowSource) -> Result<Self, CreateError> {
+        // A slot has no parent whose meta could have the keys.
+        Self::of_slot(phase, slot, files, |_| false)
+    }
+
+    /// The same; `is_known` tells which keys have a value besides.
+    pub(crate) fn of_slot(
+        phase: &'a Phase,
+        slot: DateTime<Utc>,
+        files: &dyn RowSource,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<Self, CreateError> {
+        // An offset beyond the end of time counts as none.
+        let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
+        Self::about(phase, time, files, is_known)
+    }
+
+    /// What starts for the time that its tasks are about.
+    pub(crate) fn about(
+        phase: &'a Phase,
+        time: DateTime<Utc>,
+        files: &dyn RowSource,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<Self, CreateError> {
         if let Some(problem) = phase.rule.first_blocker() {
             return Err(CreateError::Rule(problem.message.clone()));
         }
         if phase.task.topic.is_empty() {
             return Err(CreateError::NoTopic);
         }
-        // An offset beyond the end of time counts as none.
-        let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
-        // A slot has no parent whose meta could have the keys.
-        let rows = phase_rows(phase, files, |_| false)?;
+        let rows = phase_rows(phase, files, is_known)?;
         let mut slot = Self { phase, time, rows, count_tasks: 1 };
         slot.count_tasks = slot.as_batch().map_or(1, |batch| batch.count_tasks());
         Ok(slot)
+    }
+
+    /// Whether its tasks are those of rows.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.rows.is_some()
+    }
+
+    /// Whether some row has this key.
+    pub(crate) fn has_value(&self, key: &str) -> bool {
+        self.rows.iter().flatten().any(|row| row.value_of(key).is_some())
+    }
+
+    /// Puts the same values into every row.
+    pub(crate) fn override_rows(&mut self, meta: &Query) {
+        for row in self.rows.iter_mut().flatten() {
+            row.0.extend(meta.pairs().map(|(key, value)| (key.to_owned(), value.to_owned())));
+        }
     }
 
     /// How many tasks start.

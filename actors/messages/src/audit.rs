@@ -32,6 +32,8 @@ named_enum! {
         Rerun = "rerun",
         /// A phase goes on.
         Resume = "resume",
+        /// A phase starts its tasks now.
+        Run = "run",
         /// Alerts aren't told for a while, or are told again.
         Silence = "silence",
         /// A snapshot is taken.

@@ -1,9 +1,14 @@
-//! Phases: paused, and let go on.
+//! Phases: paused, let go on, and run now.
 
+use flowlord_domain::query::Query;
 use flowlord_messages::schedule::PausePhase;
+use flowlord_web_core::openapi::json_of;
 use flowlord_web_core::route::ServeRoute;
+use flowlord_web_core::use_cases::phases::{PhaseRunRequest, run_phase};
+use flowlord_web_core::values::MetaQuery;
 
 use crate::prelude::*;
+use crate::tasks::{IDEMPOTENCY_WORDS, check_meta, created, idempotency};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -11,6 +16,7 @@ pub(crate) fn routes() -> Vec<Route> {
         phase_route("/api/v1/phases/resume", AuditAction::Resume, "Resume a phase", resume).says(
             "`missed` decides what becomes of the slots of the pause; other tasks that would have started become ready.",
         ),
+        run_route(),
     ]
 }
 
@@ -71,4 +77,52 @@ fn phase_route<A>(
         .body::<PhaseBody>("which phase", phase)
         .answers::<PhaseAnswer<'_>>(200, "the state of the phase", state)
         .fails(&[Code::WorkflowUnknown])
+}
+
+const RUN_EXAMPLE: &str =
+    r#"{"workflow":"etl/main.toml","task":"load","time":"2026-01-15T03","meta":{"file":"a.csv"}}"#;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, bound(deserialize = "'de: 'a"))]
+#[schema(as = PhaseRun)]
+pub(crate) struct PhaseRunBody<'a> {
+    /// The workflow file.
+    #[schema(required, nullable = false)]
+    workflow: Option<String>,
+    /// Its topic, or topic and job, like `load:hourly`.
+    #[schema(required, nullable = false)]
+    task: Option<String>,
+    /// The time that the tasks are about: a day, an hour, or a time; by default that of a slot of this hour.
+    time: Option<String>,
+    /// Goes before the rows of the phase, and into the meta of each task.
+    meta: Option<MetaQuery<'a>>,
+}
+
+async fn run(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    QueryParams::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let PhaseRunBody { workflow, task, time, meta } = object(&body, RUN_EXAMPLE)?;
+    let MetaQuery(meta) = meta.unwrap_or_default();
+    check_meta(&meta)?;
+    let wanted = PhaseRunRequest {
+        workflow: required("workflow", workflow, "the workflow file, like \"etl/daily.toml\"")?,
+        task: required("task", task, "the phase, like \"load:hourly\"")?,
+        time: time.unwrap_or_default(),
+        meta: Query::parse_lenient(&meta),
+    };
+    created(&run_phase(&context, &wanted, idempotency(&request, &body)?).await?, true)
+}
+
+fn run_route() -> Route {
+    Route::post("/api/v1/phases/run", Role::Operator, run)
+        .audited(AuditAction::Run)
+        .about("workflows", "Run a phase now")
+        .says(
+            "Starts the tasks that a slot of the phase would start, each row of its `meta` or `meta-file` included. The \
+             schedule goes on as it would, and so does a pause.",
+        )
+        .header("Idempotency-Key", IDEMPOTENCY_WORDS, json_of(limits::idempotency_key()))
+        .body::<PhaseRunBody<'_>>("which phase, and for which time", example_of(RUN_EXAMPLE))
+        .answers_of(201, "the tasks", SchemaRegistry::list::<TaskView<'_>>, json!({"items": [task_example()], "next": null}))
+        .fails(&[Code::WorkflowUnknown, Code::IdempotencyConflict])
 }

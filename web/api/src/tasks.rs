@@ -7,7 +7,7 @@ use flowlord_domain::TaskState;
 use flowlord_domain::query::Query;
 use flowlord_domain::search;
 use flowlord_kernel::IdGenerator;
-use flowlord_messages::tasks::{CreateTasks, IdempotencyKey, ReadAttempts, TaskSort};
+use flowlord_messages::tasks::{IdempotencyKey, TaskSort};
 use flowlord_web_core::answer::LookedList;
 use flowlord_web_core::doc::{BorrowedTaskDoc, DocField, NewTaskDoc};
 use flowlord_web_core::extract::{first_byte, from_json};
@@ -16,7 +16,7 @@ use flowlord_web_core::openapi::json_of;
 use flowlord_web_core::openapi::one_of;
 use flowlord_web_core::openapi::one_or_array;
 use flowlord_web_core::task_query as list;
-use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
+use flowlord_web_core::use_cases::tasks::{create_tasks, parse_uid, read_task};
 use flowlord_web_core::use_cases::waiting::explain_tasks;
 use flowlord_web_core::values::check_name;
 use flowlord_web_core::view::task::ListedTask;
@@ -35,6 +35,8 @@ pub(crate) fn routes() -> Vec<Route> {
             .fails(&[Code::TaskUnknown]),
     ]
 }
+
+pub(crate) const IDEMPOTENCY_WORDS: &str = "the same request with the same key is carried out once";
 
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
 
@@ -72,19 +74,10 @@ async fn store(
     if tasks.is_empty() {
         return created(&[], true);
     }
-    // What is stored is nearly always what was sent, which is answered without reading it back.
-    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
-    let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
-    let stored = context.deps.writer.call(create).await?;
-    // Not so after a repeated request, and where the writer had to take the next free uid.
-    if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
-        return created(&expected, is_list);
-    }
-    let attempts = context.deps.view_reader.call(ReadAttempts { uids: stored.uids }).await?;
-    created(&attempts.into_iter().flatten().collect::<Vec<_>>(), is_list)
+    created(&create_tasks(context, tasks, now, idempotency).await?, is_list)
 }
 
-fn created(tasks: &[Attempt], is_list: bool) -> Answer {
+pub(crate) fn created(tasks: &[Attempt], is_list: bool) -> Answer {
     match tasks.first() {
         Some(task) if !is_list => json(StatusCode::CREATED, &TaskView(task)),
         _ => json(StatusCode::CREATED, &List { items: tasks.iter().map(TaskView).collect(), next: None }),
@@ -140,7 +133,7 @@ pub(crate) fn check_meta(meta: &str) -> Result<(), Problem> {
     Query::parse(meta).map(drop).map_err(|err| Problem::invalid(format!("`meta`: {err}")))
 }
 
-fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
+pub(crate) fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
     let key = idempotency_key(request)?;
     Ok(key.map(|key| IdempotencyKey { key: key.to_owned(), digest: digest(body) }))
 }
@@ -186,11 +179,7 @@ fn create_route() -> Route {
         .audited(AuditAction::Create)
         .about("work", "Create tasks")
         .says("One task, or an array of which all or none are stored. One is answered as a task, many as a list.")
-        .header(
-            "Idempotency-Key",
-            "the same request with the same key is carried out once",
-            json_of(limits::idempotency_key()),
-        )
+        .header("Idempotency-Key", IDEMPOTENCY_WORDS, json_of(limits::idempotency_key()))
         .body_of(
             "tasks",
             |all| one_or_array(all.one::<NewTaskDoc>()),

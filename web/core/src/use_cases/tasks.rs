@@ -1,13 +1,14 @@
-//! Tasks that are read, run again, cancelled or marked complete.
+//! Tasks that are created, read, run again, cancelled or marked complete.
 
 use std::slice;
 
+use chrono::{DateTime, Utc};
 use flowlord_domain::mark_complete::marked_outcome;
 use flowlord_domain::rerun;
 use flowlord_domain::{Attempt, NewTask, TaskResult, Uid};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::results::{ResultClaim, SubmitResults};
-use flowlord_messages::tasks::{CancelTasks, ReadAttempts, RerunTasks};
+use flowlord_messages::tasks::{CancelTasks, CreateTasks, IdempotencyKey, ReadAttempts, RerunTasks};
 
 use crate::context::WebContext;
 use crate::problem::Problem;
@@ -31,6 +32,25 @@ pub async fn rerun_tasks(context: &WebContext, tasks: &[Attempt]) -> Result<Vec<
     let answers = context.deps.writer.call(RerunTasks { now, tasks }).await?;
     let stored = expected.into_iter().zip(answers);
     Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
+}
+
+/// Stores new tasks, all or none, and answers them as they are stored.
+pub async fn create_tasks(
+    context: &WebContext,
+    tasks: Vec<NewTask>,
+    now: DateTime<Utc>,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<Vec<Attempt>, Problem> {
+    // What is stored is nearly always what was sent, which is answered without reading it back.
+    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
+    let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
+    let stored = context.deps.writer.call(create).await?;
+    // Not so after a repeated request, and where the writer had to take the next free uid.
+    if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
+        return Ok(expected);
+    }
+    let attempts = context.deps.view_reader.call(ReadAttempts { uids: stored.uids }).await?;
+    Ok(attempts.into_iter().flatten().collect())
 }
 
 pub async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Problem> {

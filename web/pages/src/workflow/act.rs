@@ -2,7 +2,9 @@
 
 use flowlord_messages::schedule::PausePhase;
 use flowlord_messages::workflows::{ReloadReport, ReloadWorkflows};
+use flowlord_web_core::use_cases::phases::{PhaseRunRequest, run_phase};
 
+use super::phases::META_FIELD;
 use super::query::PATH;
 use crate::prelude::*;
 use crate::{Notice, PageLink, form_fields};
@@ -37,6 +39,25 @@ pub(crate) async fn pause_or_resume(
         None => Notice::good(format!("{task} is resumed.")),
     });
     Ok(Notice::after(&request, done.map_err(Problem::from)).back_to(&own_page(back)))
+}
+
+pub(crate) async fn run_now(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let form = form_fields(&request, payload).await?;
+    let [workflow, task, time, back] =
+        ["workflow", "task", "time", "back"].map(|name| form.first_value(name).unwrap_or_default());
+    let (workflow, task, time) = (workflow.to_owned(), task.to_owned(), time.to_owned());
+    let mut meta = Query::default();
+    for (name, value) in form.pairs().filter(|(_, value)| !value.is_empty()) {
+        if let Some(key) = name.strip_prefix(META_FIELD) {
+            meta.push_pair(key, value);
+        }
+    }
+    let done = run_phase(&context, &PhaseRunRequest { workflow, task, time, meta }, None).await;
+    let done = done.map(|tasks| match tasks.as_slice() {
+        [task] => Notice::good(format!("1 task started: {}.", task.uid)),
+        many => Notice::good(format!("{} tasks started.", many.len())),
+    });
+    Ok(Notice::after(&request, done).back_to(&own_page(back)))
 }
 
 /// Where a form of the page leads back to: only to the page itself.

@@ -25,12 +25,13 @@ use super::rendered;
 use super::rows::{self, WorkflowTrouble};
 use crate::prelude::*;
 
-pub(crate) use self::act::{pause_or_resume, reload_workflows};
+pub(crate) use self::act::{pause_or_resume, reload_workflows, run_now};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/workflow", Role::Viewer, rendered(workflow_page)),
         Route::post("/web/workflow/refresh", Role::Operator, reload_workflows).audited(AuditAction::Refresh),
+        Route::post("/web/workflow/run", Role::Operator, run_now).audited(AuditAction::Run),
         Route::post("/web/workflow/{change:pause|resume}", Role::Operator, pause_or_resume).audited_as(action_of_path),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use flowlord_domain::template::meta_keys;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::workflows::LoadedWorkflows;
 
@@ -12,6 +13,12 @@ use crate::parts::LongText;
 use crate::when::ShownTime;
 
 const OFFERED: usize = 1_000;
+
+/// What the names of the fields begin with that are keys of the meta.
+pub(super) const META_FIELD: &str = "meta.";
+
+/// The most keys for which the form that runs a phase has a field.
+const MAX_KEYS: usize = 20;
 
 pub(super) struct PhaseFilter {
     pub(super) file: String,
@@ -67,6 +74,8 @@ pub(super) struct PhaseRow {
     pub(super) paused: Option<ShownTime>,
     pub(super) back: String,
     pub(super) chosen: bool,
+    /// The keys of the meta that the form which runs it asks for.
+    pub(super) keys: Vec<String>,
 }
 
 impl PhaseRow {
@@ -100,9 +109,16 @@ impl PhaseRow {
             paused: read.paused_since(&phase.workflow, &name).map(ShownTime::date_and_time),
             back: link.href(),
             chosen,
+            keys: asked_keys(phase),
             name,
         }
     }
+}
+
+/// What the template names, each once.
+fn asked_keys(phase: &Phase) -> Vec<String> {
+    let keys: BTreeSet<String> = meta_keys(&phase.template).into_iter().collect();
+    keys.into_iter().take(MAX_KEYS).collect()
 }
 
 impl WorkflowData {

@@ -17,6 +17,7 @@ mod metrics;
 mod notifications;
 mod other_pages;
 mod pages;
+mod phase_runs;
 mod reads;
 mod requests;
 mod rerun;

@@ -271,6 +271,7 @@ async fn what_people_mistype_is_refused_with_what_they_meant() {
         ("/api/v1/tasks/cancel".to_owned(), r#"{"type":"a","notes":"x"}"#, "note"),
         ("/api/v1/backload".to_owned(), r#"{"task":"a","exectue":true}"#, "execute"),
         ("/api/v1/phases/pause".to_owned(), r#"{"workflow":"w","taks":"a"}"#, "task"),
+        ("/api/v1/phases/run".to_owned(), r#"{"workflow":"w","taks":"a"}"#, "task"),
         ("/api/v1/phases/resume".to_owned(), r#"{"worklfow":"w","task":"a"}"#, "workflow"),
         ("/api/v1/alerts/ack".to_owned(), r#"{"forr":"4h"}"#, "for"),
         ("/api/v1/alerts/ack".to_owned(), r#"{"match":{"tpye":"a"}}"#, "type"),

@@ -254,6 +254,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         | "/api/v1/tasks/cancel"
         | "/api/v1/phases/pause"
         | "/api/v1/phases/resume"
+        | "/api/v1/phases/run"
         | "/rerun" => "{}",
         "/api/v1/backload" | "/backload" if topic => r#"{"task":"a b","template":"x","at":"2026-01-01"}"#,
         "/api/v1/backload" | "/backload" => r#"{"task":"a","template":"x","at":"yesterday"}"#,

@@ -11,6 +11,7 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::web;
 use chrono::{DateTime, Utc};
 use flowlord_domain::escalation::EscalationPolicy;
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::{AlertKind, Attempt, Uid};
 use flowlord_kernel::{ActorEnvironment, Clock, Code, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep};
 use flowlord_messages::LeaseToken;
@@ -58,7 +59,7 @@ use flowlord_messages::tasks::{
 };
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_messages::workflows::{
-    LoadedWorkflows, ReadLoadedWorkflows, ReadWorkflow, ReloadReport, ReloadWorkflows, WorkflowRecord,
+    LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows, ReadWorkflow, ReloadReport, ReloadWorkflows, WorkflowRecord,
 };
 use flowlord_web_core::auth::AccessRules;
 use flowlord_web_core::context::{Config, Deps, HistoryPolicy, MetricsWriter, WebLimits};
@@ -137,6 +138,7 @@ stub! {
     worker_results: ReadWorkerResults => Vec<WorkerResults>;
     submit: SubmitResults => Vec<Result<AppliedResult>>;
     workflows: ReadLoadedWorkflows => LoadedWorkflows;
+    meta_rows: ReadMetaRows => Arc<Vec<MetaRow>>;
     reload: ReloadWorkflows => ReloadReport;
     next_runs: ReadNextRuns => Vec<PhaseTimes>;
     pause: PausePhase => Option<DateTime<Utc>>;
@@ -270,7 +272,7 @@ impl Stub {
             ),
             view_reader: reader.clone(),
             reader,
-            library: client!(LibraryClient: ReadLoadedWorkflows, ReloadWorkflows),
+            library: client!(LibraryClient: ReadLoadedWorkflows, ReadMetaRows, ReloadWorkflows),
             scheduler: client!(SchedulerClient: ReadNextRuns, PausePhase),
             dispatch: client!(DispatchClient: ReadLastAsked, ReadWorkers, RequestLeases, SendHeartbeat, ReleaseTask),
             ingest: client!(IngestClient: ReadWorkerResults, SubmitResults),
