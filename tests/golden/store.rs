@@ -104,6 +104,7 @@ impl Store {
             ended: time("ended").unwrap_or(uid.created_at()),
             task_time: None,
             children: Vec::new(),
+            only_failed_children: false,
             retry: None,
             alerts: Vec::new(),
             given_up: false,

@@ -84,6 +84,56 @@ async fn a_dead_letter_that_is_marked_complete_starts_its_children() {
     assert_eq!(trail["items"].as_array().unwrap().len(), 1, "{trail}");
 }
 
+const FAN: &str = r#"
+[[phase]]
+task = "extract"
+
+[[phase]]
+task = "load"
+dependsOn = "extract"
+
+[[phase]]
+task = "index"
+dependsOn = "extract"
+
+[[phase]]
+task = "report"
+dependsOn = "index"
+"#;
+
+#[actix::test]
+async fn after_a_rerun_only_children_that_failed_start_again_also_after_a_restart() {
+    let app = TestApp::with(FAN).await;
+    let uid = app.api.create(&task("a")).await["uid"].as_str().unwrap().to_owned();
+    for (topic, result) in [("extract", "complete"), ("load", "complete"), ("index", "warn")] {
+        let leased = app.api.lease(topic).await.unwrap();
+        app.api.result(&leased.lease, &json!({"result": result})).await.ok();
+    }
+    // A warning is no failure: `index` isn't run again. Then it fails.
+    let index = app.api.tasks("&type=index").await[0]["uid"].as_str().unwrap().to_owned();
+    app.api.post(&format!("/api/v1/tasks/{index}/rerun"), &json!({})).await.ok();
+    let leased = app.api.lease("index").await.unwrap();
+    app.api.result(&leased.lease, &json!({"result": "alert"})).await.ok();
+
+    app.api.post(&format!("/api/v1/tasks/{uid}/rerun"), &json!({"downstream": "failed"})).await.ok();
+    let app = app.restart(TimeDelta::seconds(1)).await;
+    let leased = app.api.lease("extract").await.unwrap();
+    app.api.complete(&leased.lease, "").await;
+    assert!(app.api.lease("load").await.is_none(), "it is complete");
+    let leased = app.api.lease("index").await.expect("it failed");
+    app.api.complete(&leased.lease, "").await;
+    let leased = app.api.lease("report").await.expect("it never started");
+    app.api.complete(&leased.lease, "").await;
+
+    let latest = app.api.tasks("&type=extract").await[0]["uid"].as_str().unwrap().to_owned();
+    app.api.post(&format!("/api/v1/tasks/{latest}/rerun"), &json!({"downstream": false})).await.ok();
+    let leased = app.api.lease("extract").await.unwrap();
+    app.api.complete(&leased.lease, "").await;
+    for topic in ["load", "index"] {
+        assert!(app.api.lease(topic).await.is_none(), "{topic}");
+    }
+}
+
 #[actix::test]
 async fn who_works_on_a_task_that_is_marked_complete_loses_it() {
     let app = TestApp::with(WORKFLOW).await;

@@ -6,6 +6,7 @@ use crate::alert::{AlertKind, NewAlert};
 use crate::duration;
 use crate::ids::IdSource;
 use crate::query::{Query, merge_meta};
+use crate::rerun::{Downstream, RERUN_KEY};
 use crate::retry::RetryDelay;
 use crate::schedule::{CreateError, NoFiles, RowSource, phase_meta, phase_rows};
 use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
@@ -46,6 +47,8 @@ pub struct TaskDecision {
     pub task_time: Option<DateTime<Utc>>,
     /// The tasks that follow a complete one.
     pub children: Vec<NewTask>,
+    /// Whether of the children that started before only those start that failed.
+    pub only_failed_children: bool,
     /// The next attempt, if one is left.
     pub retry: Option<NewTask>,
     /// The alerts that it raises.
@@ -202,6 +205,7 @@ struct DecisionDraft<'a> {
     meta: Query,
     workflow: String,
     job: String,
+    downstream: Downstream,
     decision: TaskDecision,
 }
 
@@ -227,16 +231,20 @@ impl<'a> DecisionDraft<'a> {
             started: outcome.started,
             ended: outcome.ended.unwrap_or(now), // a worker's clock counts where it tells the time
             children: Vec::new(),
+            only_failed_children: false,
             retry: None,
             alerts: Vec::new(),
             given_up: false,
             unmarked_meta: None,
         };
-        Self { workflows, task, now, host, meta, workflow, job, decision }
+        let downstream = Downstream::of_meta(&task.meta);
+        Self { workflows, task, now, host, meta, workflow, job, downstream, decision }
     }
 
     fn start_children(&mut self, ids: &mut dyn IdSource, files: &dyn RowSource) {
         let ready: Vec<&Phase> = self.ready_children().collect();
+        // Which those are is seen where nothing changes any more: by the writer.
+        self.decision.only_failed_children = self.downstream == Downstream::Failed;
         for phase in ready {
             match self.child_rows(phase, files) {
                 Ok(None) => self.start_child(phase, None, ids),
@@ -258,7 +266,8 @@ impl<'a> DecisionDraft<'a> {
     fn ready_children(&self) -> impl Iterator<Item = &'a Phase> + '_ {
         let workflows = self.workflows;
         let children = workflows.children_of(&self.workflow, &self.task.topic, &self.job);
-        children.filter(|phase| phase.rule.is_ready(&self.meta))
+        let starts = self.downstream != Downstream::None;
+        children.filter(move |phase| starts && phase.rule.is_ready(&self.meta))
     }
 
     fn start_child(&mut self, phase: &Phase, row: Option<&MetaRow>, ids: &mut dyn IdSource) {
@@ -267,6 +276,9 @@ impl<'a> DecisionDraft<'a> {
         let (info, keys) = expand_meta(&text, |key| {
             row.and_then(|row| row.value_of(key)).or_else(|| self.meta.first_value(key)).map(str::to_owned)
         });
+        if self.downstream == Downstream::Failed {
+            meta.set_value(RERUN_KEY, self.downstream.meta_value());
+        }
         // What tells the children of one parent apart goes with them.
         for key in keys {
             if let Some(value) = row.and_then(|row| row.value_of(&key)) {

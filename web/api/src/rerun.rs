@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 
 use flowlord_domain::TaskState;
+use flowlord_domain::rerun::Downstream;
 use flowlord_messages::tasks::{FindLaterAttempts, FindTasks, TaskFilter, TaskPage};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task, rerun_task, rerun_tasks};
+use serde::Deserializer;
+use serde::de::Error as _;
 use utoipa::PartialSchema;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::prelude::*;
 use crate::task_choice::{CHOICE_STEP, MAX_SHOWN, TaskChoice, TaskFailure, choice_schema, refuse_too_many, shown_task};
@@ -49,6 +52,43 @@ const EXAMPLE: &str = r#"{"date":"2026-01-15","result":"error","retry":"failed",
 pub(crate) struct RerunBody {
     /// False for a dry run.
     execute: Option<bool>,
+    downstream: Option<DownstreamChoice>,
+}
+
+const DOWNSTREAM_WORDS: &str = "true, false or \"failed\"";
+
+/// Which children start when the task completes: `true`, `false` or `"failed"`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DownstreamChoice(Downstream);
+
+impl<'de> Deserialize<'de> for DownstreamChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(true) => Ok(Self(Downstream::All)),
+            Value::Bool(false) => Ok(Self(Downstream::None)),
+            Value::String(text) if text == "failed" => Ok(Self(Downstream::Failed)),
+            other => Err(D::Error::custom(format!("it is {other}: write {DOWNSTREAM_WORDS}"))),
+        }
+    }
+}
+
+impl ToSchema for DownstreamChoice {
+    fn name() -> Cow<'static, str> {
+        "Downstream".into()
+    }
+}
+
+impl PartialSchema for DownstreamChoice {
+    fn schema() -> RefOr<Schema> {
+        AnyOfBuilder::new()
+            .description(Some(
+                "the children that start when the task completes: all (true), none (false), or those that failed or \
+                 never started",
+            ))
+            .item(ObjectBuilder::new().schema_type([Type::Boolean, Type::Null].into_iter().collect::<SchemaType>()))
+            .item(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["failed"])))
+            .into()
+    }
 }
 
 /// Has one task run again; only with `"execute":false` it says which.
@@ -56,14 +96,14 @@ async fn one(context: ContextRef, path: Path<String>, request: HttpRequest, payl
     QueryParams::none(&request)?;
     let body = json_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
-    let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
+    let RerunBody { execute, downstream } = object(&body, r#"{"execute":true}"#)?;
     let task = read_task(&context, uid).await?;
     if execute == Some(false) {
         AuditEntry::nothing_changed(&request);
         refuse_unfinished(&context, &task).await?;
         return json(StatusCode::OK, &TaskView(&task));
     }
-    json(StatusCode::CREATED, &TaskView(&rerun_task(&context, &task).await?))
+    json(StatusCode::CREATED, &TaskView(&rerun_task(&context, &task, downstream.unwrap_or_default().0).await?))
 }
 
 async fn refuse_unfinished(context: &WebContext, task: &Attempt) -> Result<(), Problem> {
@@ -107,14 +147,15 @@ impl ToSchema for RerunFilter {
 
 impl PartialSchema for RerunFilter {
     fn schema() -> RefOr<Schema> {
-        choice_schema().into()
+        choice_schema().property("downstream", DownstreamChoice::schema()).into()
     }
 }
 
 /// Has all tasks of a filter run again; by default only says which.
 async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
-    let mut choice = TaskChoice::read(&body, request.query_string(), EXAMPLE, &[])?;
+    let mut choice = TaskChoice::read(&body, request.query_string(), EXAMPLE, &["downstream"])?;
+    let DownstreamChoice(downstream) = choice.other("downstream", DOWNSTREAM_WORDS)?.unwrap_or_default();
     // Without it each unfinished task of the filter would be one more failure in the answer.
     choice.default_states(&[TaskState::Done]);
     let (chosen, skipped) = choose(&context, choice.filter).await?;
@@ -127,7 +168,7 @@ async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> An
     }
     // In steps: the writer carries out a command as a whole, and workers wait for it.
     for step in chosen.chunks(CHOICE_STEP) {
-        many.take(&context, step).await?;
+        many.take(&context, step, downstream).await?;
     }
     many.status = format!("{}/{} tasks rerun", many.created, many.count);
     let status = if many.failed.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
@@ -156,8 +197,8 @@ async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt
 }
 
 impl RerunReport {
-    async fn take(&mut self, context: &WebContext, step: &[Attempt]) -> Result<(), Problem> {
-        let answers = match rerun_tasks(context, step).await {
+    async fn take(&mut self, context: &WebContext, step: &[Attempt], downstream: Downstream) -> Result<(), Problem> {
+        let answers = match rerun_tasks(context, step, downstream).await {
             Ok(answers) => answers,
             // An error here would hide what earlier steps stored.
             Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),

@@ -1,6 +1,7 @@
 //! `POST /rerun`: a task that is named as the reference system names it.
 
 use chrono::SubsecRound as _;
+use flowlord_domain::rerun::Downstream;
 use flowlord_domain::task_doc::parse_time;
 use flowlord_messages::tasks::ReadChain;
 use flowlord_web_core::answer::json;
@@ -60,7 +61,7 @@ async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> A
         let detail = format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
         Problem::new(Code::TaskUnknown, detail)
     })?;
-    json(StatusCode::OK, &TaskView(&rerun_task(&context, &task).await?))
+    json(StatusCode::OK, &TaskView(&rerun_task(&context, &task, Downstream::All).await?))
 }
 
 fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {

@@ -1,5 +1,6 @@
 //! Tasks that one form has run again or cancels, and what came of it in words.
 
+use flowlord_domain::rerun::Downstream;
 use flowlord_kernel::Error;
 use flowlord_web_core::use_cases::tasks::{cancel_tasks, rerun_tasks};
 
@@ -34,7 +35,7 @@ impl BulkSummary {
         if tasks.is_empty() {
             return Ok(());
         }
-        self.count(rerun_tasks(context, tasks).await?);
+        self.count(rerun_tasks(context, tasks, Downstream::All).await?);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! A result and all that follows from it: one command, one transaction.
 
 use flowlord_domain::foreign::ForeignTask;
-use flowlord_domain::{TaskDecision, TaskResult};
+use flowlord_domain::{NewTask, TaskDecision, TaskResult};
 use flowlord_messages::results::{AppliedResult, ApplyOutcomes, ResultClaim};
 
 use crate::column::DONE;
@@ -128,7 +128,14 @@ impl WriteContext<'_> {
     }
 
     fn store_followers(&mut self, decision: &TaskDecision, now: DateTime<Utc>) -> CommandResult<()> {
+        let mut children = Vec::with_capacity(decision.children.len());
         for child in &decision.children {
+            // Asked before the first of them starts: several may have the same info.
+            if !decision.only_failed_children || !self.is_done_or_under_way(child)? {
+                children.push(child);
+            }
+        }
+        for child in children {
             self.start_task(child, now)?;
         }
         if let Some(retry) = &decision.retry {
@@ -136,6 +143,17 @@ impl WriteContext<'_> {
             self.insert_task(retry, now)?;
         }
         self.insert_alerts(&decision.alerts)
+    }
+
+    /// Whether the newest attempt of the same task in the same chain didn't fail.
+    fn is_done_or_under_way(&mut self, task: &NewTask) -> rusqlite::Result<bool> {
+        let Some(queue) = self.known_queue(&task.topic, &task.job)? else { return Ok(false) };
+        let newest: Option<Option<TaskResult>> = self.find_row(
+            "SELECT result FROM task WHERE chain = ?1 AND +queue = ?2 AND +info = ?3 ORDER BY uid DESC LIMIT 1",
+            params![task.id, queue, task.info],
+            |row| row.optional_result(0),
+        )?;
+        Ok(newest.is_some_and(|result| !matches!(result, Some(TaskResult::Error | TaskResult::Alert))))
     }
 
     fn store_result(&self, uid: Uid, decision: &TaskDecision, started: i64) -> rusqlite::Result<()> {

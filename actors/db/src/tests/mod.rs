@@ -183,6 +183,7 @@ fn decision(result: TaskResult) -> TaskDecision {
         ended: noon() + seconds(30),
         task_time: None,
         children: Vec::new(),
+        only_failed_children: false,
         retry: None,
         alerts: Vec::new(),
         given_up: false,

@@ -106,6 +106,29 @@ async fn totals_are_those_of_the_rows() {
     assert_eq!((stats.rows[0].run_millis, stats.rows[2].counts.without_result()), (4_000, 1));
 }
 
+#[actix::test]
+async fn only_children_that_failed_or_never_started_start_again() {
+    let db = Db::new();
+    let [first] = db.create(vec![task("a", "")]).await.uids[..] else { panic!("one task") };
+    let kid = |info: &str| NewTask { info: info.to_owned(), ..task("kid", "") };
+    let kids = |infos: &[&str]| infos.iter().map(|info| kid(info)).collect();
+    let complete = decision(TaskResult::Complete);
+    let outcome = TaskDecision { children: kids(&["good", "bad", "worse", "late"]), ..complete.clone() };
+    db.finish(ResultClaim::Task(first), outcome).await.unwrap();
+    for (info, result) in [("good", TaskResult::Complete), ("bad", TaskResult::Error), ("worse", TaskResult::Alert)] {
+        let granted = db.lease(&["kid"], noon()).await.unwrap();
+        assert_eq!(granted.task.info, info);
+        db.finish(ResultClaim::Lease(granted.lease), decision(result)).await.unwrap();
+    }
+    let [again] = db.create(vec![NewTask { parent: Some(first), ..task("a", "") }]).await.uids[..] else { panic!() };
+    let children = kids(&["good", "bad", "worse", "late", "new", "new"]);
+    let outcome = TaskDecision { children, only_failed_children: true, ..complete };
+    db.finish(ResultClaim::Task(again), outcome).await.unwrap();
+    let ready = db.lease_many(&["kid"], 9, noon() + seconds(60)).await;
+    let infos: Vec<_> = ready.iter().map(|granted| granted.task.info.as_str()).collect();
+    assert_eq!(infos, ["late", "bad", "worse", "new", "new"], "the first is the one that was under way");
+}
+
 fn by_person(uid: Uid, seen: Option<TaskResult>) -> ResultClaim {
     ResultClaim::Person { uid, seen }
 }

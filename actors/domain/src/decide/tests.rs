@@ -76,6 +76,20 @@ fn outcome(result: TaskResult, meta: &str) -> WorkerOutcome {
 }
 
 #[test]
+fn a_rerun_says_which_of_its_children_start() {
+    let decided = |meta: &str| {
+        let decided = decision(&attempt("load", "hourly", meta), TaskResult::Complete, "file=a");
+        let metas: Vec<_> = decided.children.iter().map(|child| child.meta.clone()).collect();
+        (decided.only_failed_children, metas)
+    };
+    assert_eq!(decided("rerun=alone"), (false, vec![]));
+    let (only_failed, metas) = decided("rerun=failed");
+    assert!(only_failed && !metas.is_empty() && metas.iter().all(|meta| meta.contains("rerun=failed")), "{metas:?}");
+    let (only_failed, metas) = decided("rerun=manual");
+    assert!(!only_failed && metas.iter().all(|meta| !meta.contains("rerun")), "{metas:?}");
+}
+
+#[test]
 fn children_see_what_the_worker_said_and_one_that_fails_stops_no_other() {
     let task = attempt("load", "hourly", "workflow=w.toml&cron=2024-01-14T05");
     let decision = decision(&task, TaskResult::Complete, "file=s3://b/a b&c");

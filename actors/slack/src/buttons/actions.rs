@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{SecondsFormat, TimeDelta};
 use flowlord_domain::Attempt;
 use flowlord_domain::alert::AlertMatcher;
-use flowlord_domain::rerun::rerun_task;
+use flowlord_domain::rerun::{Downstream, rerun_task};
 use flowlord_domain::summary::line_key;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::alerts::AcknowledgeAlerts;
@@ -135,7 +135,7 @@ impl ClickActions {
         let (thread, payload) = self.read_message(click).await?;
         let mut ids = self.deps.kit.ids();
         let failed = self.find_failed(click, &payload).await?;
-        let tasks: Vec<_> = failed.iter().map(|task| rerun_task(task, &mut ids, now)).collect();
+        let tasks: Vec<_> = failed.iter().map(|task| rerun_task(task, Downstream::All, &mut ids, now)).collect();
         let answers = self.deps.writer.call(RerunTasks { now, tasks }).await?;
         let (all, again) = (answers.len(), answers.iter().filter(|answer| answer.is_ok()).count());
         if let Some(Err(err)) = answers.into_iter().find(|_| again == 0) {

@@ -4,7 +4,7 @@ use std::slice;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::mark_complete::marked_outcome;
-use flowlord_domain::rerun;
+use flowlord_domain::rerun::{self, Downstream};
 use flowlord_domain::{Attempt, NewTask, TaskResult, Uid};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::results::{ResultClaim, SubmitResults};
@@ -17,16 +17,20 @@ pub fn parse_uid(path: &str) -> Result<Uid, Problem> {
     path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is not a task: {err}")))
 }
 
-pub async fn rerun_task(context: &WebContext, task: &Attempt) -> Result<Attempt, Problem> {
-    let answer = rerun_tasks(context, slice::from_ref(task)).await?.pop();
+pub async fn rerun_task(context: &WebContext, task: &Attempt, downstream: Downstream) -> Result<Attempt, Problem> {
+    let answer = rerun_tasks(context, slice::from_ref(task), downstream).await?.pop();
     Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
 }
 
 /// The new attempts of tasks, each judged alone, in the same order.
-pub async fn rerun_tasks(context: &WebContext, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
+pub async fn rerun_tasks(
+    context: &WebContext,
+    tasks: &[Attempt],
+    downstream: Downstream,
+) -> Result<Vec<Result<Attempt, Error>>, Error> {
     let now = context.deps.kit.now();
     let mut ids = context.deps.kit.ids();
-    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun::rerun_task(task, &mut ids, now)).collect();
+    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun::rerun_task(task, downstream, &mut ids, now)).collect();
     // The writer answers ids only: it may have found another free microsecond for a task.
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let answers = context.deps.writer.call(RerunTasks { now, tasks }).await?;

@@ -1,6 +1,7 @@
 //! What people do about one task: have it run again, cancel it, or mark it complete.
 
 use flowlord_domain::TaskState;
+use flowlord_domain::rerun::Downstream;
 use flowlord_web_core::auth::caller::caller_name;
 use flowlord_web_core::use_cases::tasks::{cancel_task, complete_task, parse_uid, read_task, rerun_task};
 use flowlord_web_core::values::matching::note;
@@ -26,7 +27,7 @@ pub(crate) async fn change_task(
 }
 
 async fn rerun_one(context: &WebContext, uid: Uid) -> Result<String, Problem> {
-    let new = rerun_task(context, &read_task(context, uid).await?).await?;
+    let new = rerun_task(context, &read_task(context, uid).await?, Downstream::All).await?;
     Ok(format!("Rerun as task {}.", new.uid))
 }
 

@@ -261,6 +261,31 @@ async fn one_task_runs_again_unless_it_is_said_that_it_must_not() {
 }
 
 #[actix::test]
+async fn a_rerun_says_which_children_are_to_start() {
+    let stub = Stub::default();
+    stub.attempts(|query| Ok(query.uids.iter().map(|_| Some(finished(1))).collect()));
+    stub.find_tasks(|_| Ok(listed(vec![finished(1)])));
+    stub.later(|query| Ok(vec![None; query.uids.len()]));
+    let stored = storing(&stub);
+    let one = format!("/api/v1/tasks/{}/rerun", finished(1).uid);
+    for (downstream, said) in [("true", "manual"), ("false", "alone"), (r#""failed""#, "failed"), ("null", "manual")] {
+        stub.post(&one, format!(r#"{{"downstream":{downstream}}}"#)).await.ok();
+        let many = format!(r#"{{"type":"load","downstream":{downstream},"execute":true}}"#);
+        stub.post("/api/v1/tasks/rerun", many).await.ok();
+        for task in stored.lock().unwrap().drain(..) {
+            assert!(task.meta.contains(&format!("rerun={said}")), "{downstream}: {}", task.meta);
+        }
+    }
+    for (path, body, code) in [
+        (one.as_str(), r#"{"downstream":"all"}"#, "invalid_json"),
+        ("/api/v1/tasks/rerun", r#"{"type":"load","downstream":1}"#, "invalid_request"),
+    ] {
+        let (_, given, detail) = stub.post(path, body).await.problem();
+        assert!(given == code && detail.contains("write true, false or \"failed\""), "{detail}");
+    }
+}
+
+#[actix::test]
 async fn what_people_mistype_is_refused_with_what_they_meant() {
     let uid = finished(1).uid;
     for (path, body, meant) in [
