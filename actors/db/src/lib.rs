@@ -41,6 +41,7 @@ pub use connection::OpenError;
 pub use damage::{DamageMark, DamageMonitor, HandledDamage, RESTART_PAUSE, SeenDamage, mark_if_damaged};
 pub use folder_lock::FolderLock;
 pub use follower::{DatabaseFollower, FollowingDatabase};
+pub use import::history::{OldAlert, OldChain, OldFile, OldHistory, OldRecord, OldTask, TimeRange};
 pub use import::{ImportCounts, ImportError, ImportKind, ImportReport, import};
 pub use offline::{OfflineError, list_alerts};
 pub use reader::QueryReader;

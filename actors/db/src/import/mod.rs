@@ -6,6 +6,7 @@
 
 mod alerts;
 mod files;
+pub(crate) mod history;
 mod old;
 mod tasks;
 #[cfg(test)]

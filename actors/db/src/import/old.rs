@@ -1,10 +1,12 @@
 //! Reading a database of the reference system.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Params};
+use rusqlite::{Connection, OpenFlags, Params};
 
 use super::times::{self, InvalidTime};
 use super::{ImportError, ImportKind};
@@ -22,7 +24,7 @@ pub(super) struct OldDatabase {
 impl OldDatabase {
     pub(super) fn open(path: &Path) -> Result<Self, ImportError> {
         let failed = ImportError::for_old(path);
-        let connection = open_read_only(path).map_err(&failed)?;
+        let connection = open_unchanged(path).map_err(&failed)?;
         if is_ours(&connection).map_err(&failed)? {
             return Err(ImportError::Own(path.to_owned()));
         }
@@ -55,13 +57,56 @@ impl OldDatabase {
     }
 
     /// The columns of a table in lower case; none when it isn't there.
-    fn read_columns(&self, table: &str) -> Result<Vec<String>, ImportError> {
+    pub(super) fn read_columns(&self, table: &str) -> Result<Vec<String>, ImportError> {
         self.read_texts("SELECT lower(name) FROM pragma_table_info(?1)", [table])
     }
 
     fn read_texts(&self, sql: &str, values: impl Params) -> Result<Vec<String>, ImportError> {
         self.connection.read_rows(sql, values, |row| row.get(0)).map_err(ImportError::for_old(&self.path))
     }
+
+    /// What is read from now on is of one instant, whatever its program writes meanwhile.
+    pub(super) fn begin_reading(&self) -> Result<(), ImportError> {
+        self.connection.execute_batch("BEGIN").map_err(ImportError::for_old(&self.path))
+    }
+
+    /// Hands on each row of a query: its number first, and then these columns.
+    pub(super) fn each_row<E: From<ImportError>>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        columns: &Arc<[String]>,
+        mut each: impl FnMut(OldRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let unread = ImportError::for_old(&self.path);
+        let mut all = self.connection.prepare(sql).map_err(&unread)?;
+        let mut rows = all.query(values).map_err(&unread)?;
+        while let Some(row) = rows.next().map_err(&unread)? {
+            let number = row.get(0).map_err(&unread)?;
+            let values = (1..=columns.len()).map(|nth| Ok(to_owned_value(row.get_ref(nth)?)));
+            let values = values.collect::<rusqlite::Result<Vec<_>>>().map_err(&unread)?;
+            each(OldRow { number, columns: Arc::clone(columns), values })?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens it so that no file beside it is made: a database in WAL mode that nobody uses is read as it lies there.
+fn open_unchanged(path: &Path) -> rusqlite::Result<Connection> {
+    let log = path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy()));
+    if log.exists() || !is_in_wal_mode(path) {
+        return open_read_only(path);
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+}
+
+/// Whether its header says so; not where it can't be read, which opening it tells.
+fn is_in_wal_mode(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    is_read && header[18..] == [2, 2]
 }
 
 pub(super) struct OldTable<'a> {
@@ -82,21 +127,16 @@ impl OldTable<'_> {
         size: usize,
         mut each: impl FnMut(&[OldRow]) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        let unread = ImportError::for_old(&self.old.path);
         let all = format!("SELECT rowid, * FROM {} ORDER BY rowid", self.kind.table());
-        let mut all = self.old.connection.prepare(&all).map_err(&unread)?;
-        let mut rows = all.query([]).map_err(&unread)?;
         let mut batch = Vec::with_capacity(size);
-        while let Some(row) = rows.next().map_err(&unread)? {
-            let number = row.get(0).map_err(&unread)?;
-            let values = (1..=self.columns.len()).map(|nth| Ok(to_owned_value(row.get_ref(nth)?)));
-            let values = values.collect::<rusqlite::Result<Vec<_>>>().map_err(&unread)?;
-            batch.push(OldRow { number, columns: Arc::clone(&self.columns), values });
+        self.old.each_row(&all, [], &self.columns, |row| {
+            batch.push(row);
             if batch.len() == size {
                 each(&batch)?;
                 batch.clear();
             }
-        }
+            Ok::<(), ImportError>(())
+        })?;
         if batch.is_empty() { Ok(()) } else { each(&batch) }
     }
 }
