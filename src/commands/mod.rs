@@ -17,6 +17,7 @@ mod plan;
 mod restore;
 mod run;
 mod serve;
+mod shadow;
 mod signals;
 mod snapshot;
 mod token;
@@ -78,6 +79,7 @@ enum ProgramCommand {
     Snapshot(snapshot::Args),
     Restore(restore::Args),
     Import(import::Args),
+    Shadow(shadow::Args),
     Token(token::Args),
     Cluster(cluster::Args),
     /// Print the OpenAPI document of the REST API
@@ -125,6 +127,7 @@ impl Cli {
             ProgramCommand::Snapshot(args) => snapshot::run(&args),
             ProgramCommand::Restore(args) => restore::run(&args),
             ProgramCommand::Import(args) => import::run(&args),
+            ProgramCommand::Shadow(args) => shadow::run(&args),
             ProgramCommand::Token(args) => token::run(args),
             ProgramCommand::Cluster(args) => cluster::run(args),
             ProgramCommand::Openapi => print_openapi(),

@@ -39,7 +39,11 @@ impl StdoutLines {
 
     /// Fails also when the reader went away: then [`is_reader_gone`] tells that nothing is wrong.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
-        self.0.write_all(text.as_bytes())
+        self.bytes(text.as_bytes())
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
     }
 
     pub(crate) fn finish(mut self) -> io::Result<()> {

@@ -68,7 +68,7 @@ impl ForeignTask {
 }
 
 /// How often a task was tried before, as the reference system writes it into the meta.
-fn retries_in_meta(meta: &Query) -> u32 {
+pub fn retries_in_meta(meta: &Query) -> u32 {
     // One given up has `retry=failed`, and its number in the other.
     ["retry", "retried"].iter().find_map(|key| meta.first_value(key)?.parse().ok()).unwrap_or(0)
 }

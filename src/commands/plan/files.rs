@@ -14,15 +14,15 @@ use flowlord_storage::{StorageConnections, StorageLocation};
 
 use crate::commands::{check, out};
 
-pub(super) struct ReadOptions {
+pub(crate) struct ReadOptions {
     /// The zone of cron expressions that name none.
-    pub(super) zone: Tz,
-    pub(super) allowed: Vec<PathBuf>,
-    pub(super) stores: StorageConnections,
+    pub(crate) zone: Tz,
+    pub(crate) allowed: Vec<PathBuf>,
+    pub(crate) stores: StorageConnections,
 }
 
-pub(super) struct PlanFiles {
-    pub(super) workflows: Workflows,
+pub(crate) struct PlanFiles {
+    pub(crate) workflows: Workflows,
     meta_files: MetaFiles,
     rows: RefCell<HashMap<String, Result<Vec<MetaRow>, String>>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct PlanFiles {
 impl PlanFiles {
     /// Reads a file, or a folder of them. The paths are relative to the folder, as the service has them; a single
     /// file may be `called` otherwise.
-    pub(super) fn read(path: &str, how: &ReadOptions, called: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &str, how: &ReadOptions, called: Option<&str>) -> anyhow::Result<Self> {
         let root = StorageLocation::parse(path)?;
         let mut findings = Vec::new();
         let mut files = Vec::new();

@@ -1,7 +1,7 @@
 //! `flowlord plan`: what would start, and when.
 
 mod diff;
-mod files;
+pub(super) mod files;
 mod print;
 pub(super) mod time;
 
