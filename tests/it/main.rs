@@ -34,6 +34,7 @@ mod reruns;
 mod results;
 mod secrets;
 mod security;
+mod shadow;
 mod shipping;
 mod signals;
 mod simulate;
