@@ -102,11 +102,20 @@ pub async fn join(
         let Some(entry) = own.first_entry(log, last.as_ref(), is_standby, database, now).await? else {
             return Ok(JoinedRole::Follower(LastEntry(last)));
         };
-        let (is_first, begun) = (last.is_none(), time_since_boot());
+        let is_first = last.is_none();
         // The place may be a new one, for databases that know the numbers of another.
-        let number = if is_first { database.applied + 1 } else { tip + 1 };
+        let number = if is_first { log.first_number(database.applied + 1).await? } else { tip + 1 };
+        if number <= database.applied {
+            log::warn!(
+                "event=first_entry_left detail=\"the log begins at {number}, and this database knows entries up to {} of \
+                 another place: another node has to lead first\"",
+                database.applied
+            );
+            return Ok(JoinedRole::Follower(LastEntry(last)));
+        }
+        let begun = time_since_boot();
         let is_written = log.append(number, &entry).await? == AppendOutcome::Done;
-        // Nodes that start in an empty place may write different numbers: the highest counts.
+        // A node that stood still since it listed the place may write a number that was used and removed.
         if is_written && log.next_after(number).await?.is_none() {
             let takeover = entry.takeover();
             return Ok(JoinedRole::Leader(Lead { term: entry.term, tail: number, begun, takeover, is_first }));

@@ -14,6 +14,9 @@ const ENTRIES: &str = "cluster/log";
 /// The numbers of all entries that begin a term, one small file each: those entries are never removed.
 const TERMS: &str = "cluster/terms";
 
+/// The number of the first entry of all.
+const FIRST: &str = "cluster/first";
+
 /// So many entries are in one folder: a listing of all would be long.
 const FOLDER_ENTRIES: u64 = 1_000;
 
@@ -88,6 +91,15 @@ impl PlaceLog {
             content => content?,
         };
         serde_json::from_slice(&content.bytes).map(Some).map_err(|err| unreadable_entry(&path, &err))
+    }
+
+    /// The number of the first entry, which is the same for all who ask; `proposed` where nobody asked before. Nodes that
+    /// wrote different ones would each believe to be the first.
+    pub(crate) async fn first_number(&self, proposed: u64) -> Result<u64> {
+        self.store.create(FIRST, proposed.to_string()).await?;
+        let content = self.store.get(FIRST, MAX_ENTRY_BYTES).await?;
+        let number = std::str::from_utf8(&content.bytes).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| Error::Location(format!("{FIRST} isn't the number of an entry: remove it")))
     }
 
     /// The number of the newest entry; 0 where there is none.

@@ -263,6 +263,16 @@ async fn of_nodes_that_start_at_once_one_leads_and_it_leads_again_after_a_restar
 }
 
 #[actix::test]
+async fn the_first_entry_has_one_number_also_for_a_node_that_comes_late_with_another() {
+    let (_folder, log) = folder_log();
+    assert_eq!(log.first_number(44).await.unwrap(), 44);
+    assert_eq!(log.first_number(48).await.unwrap(), 44, "as of a node that listed the place when it was empty");
+    assert!(follows(&join(&log, &own("late"), false, &holding(47), now()).await.unwrap()), "it holds 44 of elsewhere");
+    let led = join(&log, &own("early"), false, &holding(43), now()).await.unwrap();
+    assert!(matches!(led, JoinedRole::Leader(Lead { tail: 44, is_first: true, .. })), "{led:?}");
+}
+
+#[actix::test]
 async fn a_node_leads_again_only_with_all_that_it_shared_and_as_itself() {
     let (_folder, log) = folder_log();
     let node = leading(&log, "a").await;
