@@ -25,6 +25,29 @@ fn infos(tasks: &Value) -> Vec<&str> {
 }
 
 #[actix::test]
+async fn how_its_tasks_end_is_counted_and_a_cancellation_ends_those_that_wait() {
+    let app = TestApp::start().await;
+    let id = backload(&app, days(&json!({"execute": true}))).await.ok()["id"].clone();
+    let path = format!("/api/v1/backloads/{id}");
+    let begun = app.api.get(&path).await.ok();
+    assert_eq!((&begun["created"], &begun["finished"], &begun["failed"]), (&json!(3), &json!(0), &json!(0)));
+    assert!(begun["rate"].is_null() && begun["eta"].is_null(), "{begun}");
+    let leased = app.api.lease("extract").await.unwrap();
+    app.pass(TimeDelta::minutes(6)).await;
+    app.api.result(&leased.lease, &json!({"result": "alert"})).await.ok();
+    let app = app.restart(TimeDelta::zero()).await;
+    let stands = app.api.get(&path).await.ok();
+    assert_eq!((&stands["finished"], &stands["failed"], &stands["not_created"]), (&json!(1), &json!(1), &json!(0)));
+    assert!(stands["rate"].as_f64().unwrap() > 9.0 && stands["eta"].is_string(), "{stands}");
+    let cancelled = app.api.post(&format!("{path}/cancel"), &json!({})).await.ok();
+    assert_eq!((&cancelled["state"], &cancelled["finished"]), (&json!("cancelled"), &json!(3)));
+    assert!(cancelled["eta"].is_null(), "{cancelled}");
+    assert!(app.api.lease("extract").await.is_none());
+    assert_eq!(app.api.tasks("&result=warn").await.len(), 2);
+    assert_eq!(app.api.post(&format!("{path}/resume"), &json!({})).await.problem(), (409, "backload_state"));
+}
+
+#[actix::test]
 async fn a_stretch_of_history_is_shown_stored_and_comes_after_the_tasks_of_the_day() {
     let app = TestApp::start().await;
     let dry = backload(&app, days(&json!({}))).await.ok();

@@ -17,9 +17,9 @@ use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::TimeDelta;
 use flowlord_kernel::{Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::backloads::{
-    BackloadState, ChangeBackload, ExecuteBackload, MAX_AWAITED_TASKS, MAX_UNFINISHED_BACKLOADS, PlanBackload,
-    PlannedBackload, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StartedBackload, StopBackloads,
-    StoredBackload,
+    BackloadState, ChangeBackload, EndBackloadTasks, ExecuteBackload, MAX_AWAITED_TASKS, MAX_UNFINISHED_BACKLOADS,
+    PlanBackload, PlannedBackload, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StartedBackload,
+    StopBackloads, StoredBackload,
 };
 use flowlord_messages::deps::WorkflowDeps;
 use tokio::sync::oneshot;
@@ -28,6 +28,9 @@ use crate::chunk::{ChunkOutcome, store_chunk};
 use crate::run::{BackloadRun, BackloadWaiter};
 
 const MAX_TASKS: usize = 10_000_000;
+
+/// How many tasks of a cancelled backload end in one command.
+const ENDED_AT_ONCE: usize = 500;
 
 /// When to check again whether the queue of a backload has room, and to read again what couldn't be read.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(5);
@@ -251,9 +254,10 @@ impl Backload {
     }
 
     fn change_state(&mut self, change: ChangeBackload, _: &mut Context<Self>) -> Reply<Self, StoredBackload> {
-        let ChangeBackload { id, to } = change;
+        let ChangeBackload { id, to, end_tasks } = change;
         let set = SetBackloadState { now: self.now(), id, state: to, problem: String::new() };
-        self.reply_after(self.deps.writer.call(set), move |this, set, ctx| {
+        let set = set_state(self.deps.clone(), set, end_tasks && to == BackloadState::Cancelled);
+        self.reply_after(set, move |this, set, ctx| {
             let stored = set?;
             log::info!("event=backload_changed id={id} state={}", stored.state.as_str());
             if stored.state == BackloadState::Running {
@@ -298,6 +302,19 @@ impl Backload {
             self.start_chunk(ctx);
         }
     }
+}
+
+/// Changes the state first: afterwards no chunk adds tasks to those that are to end.
+async fn set_state(deps: WorkflowDeps, set: SetBackloadState, end_tasks: bool) -> Result<StoredBackload> {
+    let stored = deps.writer.call(set.clone()).await?;
+    if !end_tasks {
+        return Ok(stored);
+    }
+    let (now, id) = (set.now, set.id);
+    // In steps: the writer carries out a command as a whole, and workers wait for it.
+    while deps.writer.call(EndBackloadTasks { now, id, limit: ENDED_AT_ONCE }).await? == ENDED_AT_ONCE {}
+    // The same again changes nothing, and answers what is counted now.
+    deps.writer.call(set).await
 }
 
 handlers!(Backload {

@@ -48,6 +48,8 @@ struct Rows {
     refuse: VecDeque<Option<(bool, Error)>>,
     /// After so many chunks the backload is paused, as by a person.
     pause_after: Option<usize>,
+    /// How many of its tasks wait.
+    waiting: usize,
     /// How many reads fail.
     unreadable: usize,
 }
@@ -90,7 +92,7 @@ answer! {
         let state = if ask.total == 0 { BackloadState::Done } else { BackloadState::Running };
         let stored = StoredBackload {
             id, requested: ask.now, changed: ask.now, state, order: ask.order, message: ask.message,
-            digest: ask.digest, total: ask.total, next: 0, created: 0, skipped: 0, failed: 0, problem: String::new(),
+            digest: ask.digest, total: ask.total, next: 0, created: 0, skipped: 0, failed: 0, finished: Some(0), unsuccessful: 0, problem: String::new(),
         };
         rows.backloads.insert(id, (stored, Vec::new()));
         Ok(id)
@@ -107,6 +109,11 @@ answer! {
         let (stored, _) = rows.backloads.get_mut(&ask.id).unwrap();
         (stored.state, stored.problem) = (ask.state, ask.problem);
         Ok(stored.clone())
+    };
+    EndBackloadTasks => usize: |rows, ask| {
+        let ended = rows.waiting.min(ask.limit);
+        rows.waiting -= ended;
+        Ok(ended)
     };
     CheckBackload => BackloadCheck: |rows, ask| {
         let wanted = ask.tasks.iter().map(|(info, _)| ask.only != TaskSelection::Missing || !rows.there.contains(info));
@@ -206,6 +213,7 @@ impl Bench {
             writer: DatabaseWriter::unconnected()
                 .with::<SaveBackload>(environment.port("stub", &below))
                 .with::<StoreBackloadChunk>(environment.port("stub", &below))
+                .with::<EndBackloadTasks>(environment.port("stub", &below))
                 .with::<SetBackloadState>(environment.port("stub", &below)),
             reader: DatabaseReader::unconnected()
                 .with::<CheckBackload>(environment.port("stub", &below))
@@ -249,7 +257,7 @@ impl Bench {
     }
 
     async fn change(&self, id: i64, to: BackloadState) {
-        let stored = self.client.call(ChangeBackload { id, to }).await.unwrap();
+        let stored = self.client.call(ChangeBackload { id, to, end_tasks: true }).await.unwrap();
         assert_eq!(stored.state, to);
         self.clock.settle().await;
     }
@@ -397,6 +405,20 @@ async fn what_is_cancelled_while_it_waits_stays_so() {
     bench.set(|rows| rows.ready = 0);
     bench.clock.advance(TimeDelta::minutes(10)).await;
     assert_eq!(bench.standing(1), (BackloadState::Cancelled, 0, 0, 0, 0));
+}
+
+#[actix::test]
+async fn its_tasks_that_wait_end_with_it_unless_they_are_to_run() {
+    let bench = Bench::new().await;
+    bench.set(|rows| (rows.ready, rows.waiting) = (MAX_READY_TASKS, 2 * ENDED_AT_ONCE + 1));
+    bench.execute(YEAR, false).await.unwrap();
+    bench.clock.settle().await;
+    bench.change(1, BackloadState::Paused).await;
+    let keep = ChangeBackload { id: 1, to: BackloadState::Cancelled, end_tasks: false };
+    bench.client.call(keep).await.unwrap();
+    assert_eq!(bench.set(|rows| rows.waiting), 2 * ENDED_AT_ONCE + 1);
+    bench.change(1, BackloadState::Cancelled).await;
+    assert_eq!(bench.set(|rows| rows.waiting), 0);
 }
 
 #[actix::test]

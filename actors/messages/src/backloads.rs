@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Message;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::backload::{BackloadPlan, BackloadRequest, TaskSelection};
 use flowlord_domain::{NewTask, Uid, named_enum};
 use tokio::sync::oneshot;
@@ -28,7 +28,7 @@ named_enum! {
         Running = "running",
         /// It waits until it is resumed.
         Paused = "paused",
-        /// It was given up; the tasks that it created stay.
+        /// It was given up, with those of its tasks that waited unless they are to stay.
         Cancelled = "cancelled",
         /// All its tasks were created, or it is known why not.
         Done = "done",
@@ -62,8 +62,38 @@ pub struct StoredBackload {
     pub skipped: usize,
     /// How many could not be created.
     pub failed: usize,
+    /// How many of those that were created ended, retries included; none where that wasn't counted.
+    pub finished: Option<usize>,
+    /// How many of these ended by a failure.
+    pub unsuccessful: usize,
     /// Why it was paused, if not by a person; empty for no reason.
     pub problem: String,
+}
+
+impl StoredBackload {
+    /// How many of its tasks end in an hour, on average since it was asked for; none before the first.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far fewer tasks than that")]
+    pub fn hourly_rate(&self, now: DateTime<Utc>) -> Option<f64> {
+        let finished = self.finished.filter(|finished| *finished > 0)?;
+        // What ends at once has no rate of its own.
+        let seconds = (now - self.requested).num_milliseconds().max(1_000) as f64 / 1e3;
+        Some(finished as f64 * 3_600.0 / seconds)
+    }
+
+    /// When all its tasks will have ended at that rate; none when they have, or when it doesn't go on.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate")]
+    pub fn expected_end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if matches!(self.state, BackloadState::Paused | BackloadState::Cancelled) {
+            return None;
+        }
+        let waiting = self.created.saturating_sub(self.finished?);
+        let left = self.total.saturating_sub(self.next) + waiting;
+        let seconds = left as f64 * 3_600.0 / self.hourly_rate(now)?;
+        // Casts of floats stop at the largest number; beyond the end of time there is none.
+        (left > 0).then(|| now.checked_add_signed(TimeDelta::try_seconds(seconds as i64)?)).flatten()
+    }
 }
 
 /// A task of a backload that could not be created.
@@ -135,6 +165,8 @@ pub struct ChangeBackload {
     pub id: i64,
     /// Where it is to stand: running, paused or cancelled.
     pub to: BackloadState,
+    /// Whether tasks of it that wait are cancelled, too; only where it is cancelled itself.
+    pub end_tasks: bool,
 }
 
 /// Lets the chunk under way be stored and begins no other; unfinished backloads go on at the next start.
@@ -181,8 +213,9 @@ pub struct StoreBackloadChunk {
     pub failed: Vec<BackloadFailure>,
 }
 
-/// To the DB owner: changes where an unfinished backload stands. Refused with `backload_state` when it is finished.
-#[derive(Debug, Message)]
+/// To the DB owner: changes where an unfinished backload stands. Refused with `backload_state` when it is finished; one
+/// whose tasks were all created can still be cancelled while some of them haven't ended.
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<StoredBackload>")]
 pub struct SetBackloadState {
     /// The sender's time, UTC: SQL reads no clock.
@@ -193,6 +226,18 @@ pub struct SetBackloadState {
     pub state: BackloadState,
     /// Why, if not because a person wants it.
     pub problem: String,
+}
+
+/// To the DB owner: cancels tasks of a backload that wait, some at a time. Answers how many.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<usize>")]
+pub struct EndBackloadTasks {
+    /// The sender's time, UTC: SQL reads no clock.
+    pub now: DateTime<Utc>,
+    /// The row id of the backload.
+    pub id: i64,
+    /// At most this many.
+    pub limit: usize,
 }
 
 /// To the readers: one backload and the first failures of it; none where there is no such one.
@@ -238,4 +283,48 @@ pub struct BackloadCheck {
     pub wanted: Vec<bool>,
     /// How many backloaded tasks of the topic and job are ready.
     pub ready: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(state: BackloadState, finished: Option<usize>) -> StoredBackload {
+        StoredBackload {
+            id: 1,
+            requested: DateTime::UNIX_EPOCH,
+            changed: DateTime::UNIX_EPOCH,
+            state,
+            order: String::new(),
+            message: String::new(),
+            digest: 0,
+            total: 100,
+            next: 60,
+            created: 50,
+            skipped: 10,
+            failed: 0,
+            finished,
+            unsuccessful: 0,
+            problem: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_end_is_expected_by_what_ended_so_far() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(10);
+        let told = |state, finished| {
+            let stored = stored(state, finished);
+            (stored.hourly_rate(now), stored.expected_end(now).map(|at| (at - now).num_minutes()))
+        };
+        // 10 of 10 minutes, 80 are left: 40 to be created, and 40 that were.
+        assert_eq!(told(BackloadState::Running, Some(10)), (Some(60.0), Some(80)));
+        assert_eq!(told(BackloadState::Paused, Some(10)), (Some(60.0), None));
+        assert_eq!(told(BackloadState::Cancelled, Some(10)), (Some(60.0), None));
+        for finished in [None, Some(0)] {
+            assert_eq!(told(BackloadState::Running, finished), (None, None));
+        }
+        let over = StoredBackload { next: 100, ..stored(BackloadState::Done, Some(50)) };
+        assert_eq!(over.expected_end(now), None);
+        assert!(stored(BackloadState::Running, Some(1)).hourly_rate(DateTime::UNIX_EPOCH).unwrap().is_finite());
+    }
 }

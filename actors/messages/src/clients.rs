@@ -43,8 +43,8 @@ use crate::alerts::{
 };
 use crate::audit::{ListAuditRecords, RecordAudit};
 use crate::backloads::{
-    ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads, SaveBackload,
-    SetBackloadState, StoreBackloadChunk,
+    ChangeBackload, CheckBackload, EndBackloadTasks, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
+    SaveBackload, SetBackloadState, StoreBackloadChunk,
 };
 use crate::changelog::{ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog};
 use crate::cluster::{AppendRecord, ApplySegment, ForgetEntries, HandOver, ListNodes, ReadCluster};
@@ -90,6 +90,7 @@ clients! {
         apply_outcomes: ApplyOutcomes,
         cancel_tasks: CancelTasks,
         create_tasks: CreateTasks,
+        end_backload_tasks: EndBackloadTasks,
         enqueue_message: EnqueueMessage,
         extend_lease: ExtendLease,
         forget_changes: ForgetChanges,

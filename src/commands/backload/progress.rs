@@ -24,7 +24,7 @@ pub(super) struct BackloadProgress {
     done: u64,
     created: u64,
     skipped: u64,
-    failed: u64,
+    not_created: u64,
     #[serde(default)]
     problem: String,
     pub(super) failures: Option<Vec<TaskFailure>>,
@@ -33,13 +33,13 @@ pub(super) struct BackloadProgress {
 impl BackloadProgress {
     /// Whether every task was created that was wanted.
     pub(super) fn is_whole(&self) -> bool {
-        self.state == "done" && self.failed == 0
+        self.state == "done" && self.not_created == 0
     }
 
     pub(super) fn summary(&self) -> String {
-        let Self { id, state, count, created, skipped, failed, problem, .. } = self;
+        let Self { id, state, count, created, skipped, not_created, problem, .. } = self;
         let mut text = format!("{created}/{count} tasks created");
-        for (number, what) in [(skipped, "left out by --only"), (failed, "failed")] {
+        for (number, what) in [(skipped, "left out by --only"), (not_created, "failed")] {
             if *number > 0 {
                 text.push_str(&format!(", {number} {what}"));
             }
@@ -110,7 +110,7 @@ mod tests {
 
     fn standing(state: &str, failed: u64, problem: &str) -> BackloadProgress {
         let json = json!({
-            "id": 7, "state": state, "count": 50, "done": 50, "created": 45, "skipped": 3, "failed": failed,
+            "id": 7, "state": state, "count": 50, "done": 50, "created": 45, "skipped": 3, "not_created": failed,
             "problem": problem,
         });
         serde_json::from_value(json).unwrap()

@@ -6,7 +6,7 @@ use actix_web::http::header::ACCEPT;
 use actix_web::web::Bytes;
 use flowlord_domain::NewTask;
 use flowlord_domain::backload::BackloadRequest;
-use flowlord_messages::backloads::{ChangeBackload, FinishedBackload, PlannedBackload, ReadBackloads};
+use flowlord_messages::backloads::{BackloadState, ChangeBackload, FinishedBackload, PlannedBackload, ReadBackloads};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::limits::MAX_PLANNED_TASKS;
 use flowlord_web_core::openapi::any_of;
@@ -41,6 +41,8 @@ pub(crate) fn routes() -> Vec<Route> {
             .about("workflows", "Pause, resume or cancel a backload")
             .path("id", "its number", "4")
             .path("change", "pause, resume or cancel", "pause")
+            .says("A cancellation also cancels its tasks that wait, unless `tasks` is false.")
+            .optional_body::<ChangeBody>("what becomes of its tasks", json!({}))
             .answers::<BackloadView<'_>>(200, "how it stands now", backload_example())
             .fails(&[Code::NotFound, Code::BackloadUnknown, Code::BackloadState]),
     ]
@@ -126,21 +128,35 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let read = ReadBackloads { running: false, after: params.cursor()?, limit: limit + 1 };
     let mut stored = context.deps.view_reader.call(read).await?;
     let next = cut_page(&mut stored, limit, |stored| stored.id.to_string());
-    let items: Vec<_> = stored.iter().map(|stored| BackloadView::new(stored, None)).collect();
+    let items: Vec<_> = stored.iter().map(|stored| BackloadView::new(stored, None, context.deps.kit.now())).collect();
     json(StatusCode::OK, &List { items, next })
 }
 
 async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let (stored, failures) = read_backload(&context, parse_backload_id(&path)?).await?;
-    json(StatusCode::OK, &BackloadView::new(&stored, Some(&failures)))
+    json(StatusCode::OK, &BackloadView::new(&stored, Some(&failures), context.deps.kit.now()))
 }
 
-async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BackloadChange)]
+pub(crate) struct ChangeBody {
+    /// Of a cancellation: false lets those of its tasks that wait run nevertheless.
+    tasks: Option<bool>,
+}
+
+async fn change(context: ContextRef, path: Path<(String, String)>, request: HttpRequest, payload: Payload) -> Answer {
     // The pattern of the path lets only the three changes through.
     let (number, change) = path.into_inner();
-    let change = ChangeBackload { id: parse_backload_id(&number)?, to: state_after(&change) };
+    let id = parse_backload_id(&number)?;
+    let ChangeBody { tasks } = strict_body(&request, payload, r#"{"tasks":false}"#).await?;
+    let to = state_after(&change);
+    if tasks.is_some() && to != BackloadState::Cancelled {
+        return Err(Problem::invalid(format!("`tasks` is for a cancellation: leave it out of a {change}")));
+    }
+    let change = ChangeBackload { id, to, end_tasks: tasks.unwrap_or(true) };
     let stored = context.deps.backload.call(change).await?;
-    json(StatusCode::OK, &BackloadView::new(&stored, None))
+    json(StatusCode::OK, &BackloadView::new(&stored, None, context.deps.kit.now()))
 }
 
 fn executed_answer(executed: &ExecutedBackload) -> Answer {
@@ -187,7 +203,8 @@ fn backloaded(all: &mut SchemaRegistry) -> Value {
 fn backload_example() -> Value {
     json!({
         "id": 4, "state": "running", "requested": "2026-03-02T12:00:00Z", "changed": "2026-03-02T12:00:01Z",
-        "count": 50, "done": 20, "created": 18, "skipped": 0, "failed": 2,
+        "count": 50, "done": 20, "created": 18, "skipped": 0, "not_created": 2, "finished": 9,
+        "failed": 3, "rate": 540.0, "eta": "2026-03-02T12:04:00Z",
         "request": {"topic": "load", "from": "2026-01-01T00:00:00Z"},
     })
 }

@@ -64,7 +64,7 @@ async fn read_news(context: &WebContext, changes: DatabaseChanges, now: DateTime
     news.extend(changes.workflows.iter().map(|file| LiveEvent::new(EventKind::Workflow, &json!({"file": file}))));
     let backloads = changes.backloads.iter().map(|id| context.deps.view_reader.call(ReadBackload { id: *id }));
     for (stored, _) in try_join_all(backloads).await?.into_iter().flatten() {
-        news.push(LiveEvent::new(EventKind::Backload, &BackloadView::new(&stored, None)));
+        news.push(LiveEvent::new(EventKind::Backload, &BackloadView::new(&stored, None, context.deps.kit.now())));
     }
     news.extend(changes.files.iter().map(|event| LiveEvent::new(EventKind::File, &json!({"event": event}))));
     if changes.overflowed {

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use flowlord_domain::TaskResult;
 use flowlord_domain::backload::{TaskSelection, slot_of_meta};
 use flowlord_messages::backloads::{
-    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES, MAX_UNFINISHED_BACKLOADS,
-    ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, EndBackloadTasks, MAX_BACKLOAD_FAILURES,
+    MAX_UNFINISHED_BACKLOADS, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk,
+    StoredBackload,
 };
 
 use crate::tables::prelude::*;
@@ -24,8 +25,8 @@ impl WriteCommand for SaveBackload {
         // One without tasks is done at once.
         let state = if self.total == 0 { BackloadState::Done } else { BackloadState::Running };
         Ok(context.insert_row(
-            "INSERT INTO backload (requested, changed, state, total, next, digest, request, message)
-             VALUES (?1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
+            "INSERT INTO backload (requested, changed, state, total, next, digest, request, message, finished)
+             VALUES (?1, ?1, ?2, ?3, 0, ?4, ?5, ?6, 0)",
             params![micros(self.now), state.to_column(), self.total, to_signed(self.digest), self.order, self.message],
         )?)
     }
@@ -45,7 +46,7 @@ impl WriteCommand for StoreBackloadChunk {
             return Err(CommandError::refused(Code::BackloadState, detail));
         }
         context.store_failures(self.id, &self.failed)?;
-        let uids = self.tasks.iter().map(|task| context.insert_task(task, self.now));
+        let uids = self.tasks.iter().map(|task| context.insert_task_of(task, Some(self.id), self.now));
         Ok(uids.collect::<Result<_, _>>()?)
     }
 }
@@ -53,7 +54,9 @@ impl WriteCommand for StoreBackloadChunk {
 impl WriteCommand for SetBackloadState {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<StoredBackload> {
         context.run_sql(
-            "UPDATE backload SET state = ?2, problem = ?3, changed = ?4 WHERE id = ?1 AND state < 2",
+            // One whose tasks are all created can be cancelled as long as some of them haven't ended.
+            "UPDATE backload SET state = ?2, problem = ?3, changed = ?4
+             WHERE id = ?1 AND (state < 2 OR state = 3 AND ?2 = 2 AND finished < created)",
             params![self.id, self.state.to_column(), self.problem, micros(self.now)],
         )?;
         let Some(stored) = find_backload(context.connection, self.id)? else {
@@ -72,7 +75,42 @@ impl WriteCommand for SetBackloadState {
     }
 }
 
+impl WriteCommand for EndBackloadTasks {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<usize> {
+        let waiting: Vec<i64> = context.read_rows(
+            "SELECT uid FROM task INDEXED BY task_backload WHERE backload = ?1 AND state < 2 LIMIT ?2",
+            params![self.id, self.limit],
+            |row| row.get(0),
+        )?;
+        for uid in &waiting {
+            let held = context.require_task(Uid(*uid))?;
+            context.end_cancelled(Uid(*uid), &held, Some("cancelled: its backload was cancelled"), self.now)?;
+        }
+        Ok(waiting.len())
+    }
+}
+
+fn is_failure(result: Option<TaskResult>) -> bool {
+    matches!(result, Some(TaskResult::Error | TaskResult::Alert))
+}
+
 impl WriteContext<'_> {
+    /// Counts at its backload that a task stands otherwise than before: with this result, or to be done again.
+    pub(crate) fn count_at_backload(
+        &self,
+        backload: Option<i64>,
+        before: Option<TaskResult>,
+        after: Option<TaskResult>,
+    ) -> rusqlite::Result<()> {
+        let Some(id) = backload else { return Ok(()) };
+        let finished = i64::from(after.is_some()) - i64::from(before.is_some());
+        let unsuccessful = i64::from(is_failure(after)) - i64::from(is_failure(before));
+        self.run_sql(
+            "UPDATE backload SET finished = finished + ?2, unsuccessful = unsuccessful + ?3 WHERE id = ?1",
+            params![id, finished, unsuccessful],
+        )
+    }
+
     fn store_failures(&self, id: i64, failed: &[BackloadFailure]) -> rusqlite::Result<()> {
         if failed.is_empty() {
             return Ok(());
@@ -106,7 +144,8 @@ impl WriteContext<'_> {
 
 macro_rules! BACKLOAD_COLUMNS {
     () => {
-        "SELECT id, requested, changed, state, request, message, digest, total, next, created, skipped, failed, problem
+        "SELECT id, requested, changed, state, request, message, digest, total, next, created, skipped, failed, problem,
+             finished, unsuccessful
          FROM backload"
     };
 }
@@ -126,6 +165,8 @@ fn read_stored(row: &Row<'_>) -> rusqlite::Result<StoredBackload> {
         skipped: row.get(10)?,
         failed: row.get(11)?,
         problem: row.get(12)?,
+        finished: row.get(13)?,
+        unsuccessful: row.get(14)?,
     })
 }
 

@@ -106,7 +106,7 @@ impl WriteContext<'_> {
     /// What decides about a task's next step; none when there is no such task.
     pub(crate) fn find_task(&self, uid: Uid) -> rusqlite::Result<Option<HeldTask>> {
         self.find_row(
-            "SELECT state, queue, lease, delivery, started, cancelled, lease_micros FROM task WHERE uid = ?1",
+            "SELECT state, queue, lease, delivery, started, cancelled, lease_micros, backload FROM task WHERE uid = ?1",
             [uid.0],
             |row| {
                 Ok(HeldTask {
@@ -117,6 +117,7 @@ impl WriteContext<'_> {
                     started: row.get(4)?,
                     cancelled: row.get(5)?,
                     length: row.get::<_, Option<i64>>(6)?.map(TimeDelta::microseconds),
+                    backload: row.get(7)?,
                 })
             },
         )
@@ -129,6 +130,8 @@ pub(crate) struct HeldTask {
     pub(crate) queue: i64,
     pub(crate) started: Option<i64>,
     pub(crate) cancelled: bool,
+    /// The backload that it is of.
+    pub(crate) backload: Option<i64>,
     lease: Option<u64>,
     /// How long the lease lasts that was asked for last.
     length: Option<TimeDelta>,

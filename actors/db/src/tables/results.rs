@@ -48,7 +48,11 @@ impl WriteContext<'_> {
         self.store_result(uid, decision, started)?;
         let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
         self.totals.add_ended(uid, row.queue, decision.result, run_millis);
-        self.store_followers(decision, now)?;
+        // One that is tried again isn't over.
+        if decision.retry.is_none() {
+            self.count_at_backload(row.backload, None, Some(decision.result))?;
+        }
+        self.store_followers(decision, row.backload, now)?;
         Ok(AppliedResult { duplicate: false })
     }
 
@@ -61,7 +65,7 @@ impl WriteContext<'_> {
         now: DateTime<Utc>,
     ) -> CommandResult<AppliedResult> {
         let row = self.require_task(uid)?;
-        let result = self.read_row("SELECT result FROM task WHERE uid = ?1", [uid.0], |row| row.optional_result(0))?;
+        let result = self.result_of(uid)?;
         if result == Some(TaskResult::Complete) {
             return Err(CommandError::refused(Code::AlreadyFinished, "the task is complete already"));
         }
@@ -81,7 +85,8 @@ impl WriteContext<'_> {
                 self.totals.add_ended(uid, row.queue, decision.result, run_millis);
             }
         }
-        self.store_followers(decision, now)?;
+        self.count_at_backload(row.backload, result, Some(decision.result))?;
+        self.store_followers(decision, row.backload, now)?;
         Ok(AppliedResult { duplicate: false })
     }
 
@@ -120,14 +125,19 @@ impl WriteContext<'_> {
         };
         // Its children and retry name it as their parent: under another id they follow it there.
         if uid == task.first_uid() {
-            self.store_followers(decision, now)
+            self.store_followers(decision, None, now)
         } else {
-            self.store_followers(&decision.with_uid(uid), now)
+            self.store_followers(&decision.with_uid(uid), None, now)
         }?;
         Ok(AppliedResult { duplicate: false })
     }
 
-    fn store_followers(&mut self, decision: &TaskDecision, now: DateTime<Utc>) -> CommandResult<()> {
+    fn store_followers(
+        &mut self,
+        decision: &TaskDecision,
+        backload: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> CommandResult<()> {
         let mut children = Vec::with_capacity(decision.children.len());
         for child in &decision.children {
             // Asked before the first of them starts: several may have the same info.
@@ -140,7 +150,7 @@ impl WriteContext<'_> {
         }
         if let Some(retry) = &decision.retry {
             // A pause starts nothing new, but tasks that were created before it continue with their retries.
-            self.insert_task(retry, now)?;
+            self.insert_task_of(retry, backload, now)?;
         }
         self.insert_alerts(&decision.alerts)
     }

@@ -2,10 +2,12 @@
 
 use flowlord_domain::backload::TaskSelection;
 use flowlord_messages::backloads::{
-    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, MAX_BACKLOAD_FAILURES, MAX_UNFINISHED_BACKLOADS,
-    ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
+    BackloadCheck, BackloadFailure, BackloadState, CheckBackload, EndBackloadTasks, MAX_BACKLOAD_FAILURES,
+    MAX_UNFINISHED_BACKLOADS, ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk,
+    StoredBackload,
 };
 use flowlord_messages::results::ResultClaim;
+use flowlord_messages::tasks::RerunTasks;
 
 use super::*;
 
@@ -70,6 +72,73 @@ async fn a_chunk_is_stored_once_also_over_a_crash() {
     assert_eq!((stored.created, stored.skipped, stored.failed), (3, 1, 1));
     assert_eq!((stored.digest, stored.message.as_str()), (u64::MAX, "told"));
     assert_eq!(failures, [failure(4)]);
+}
+
+impl Db {
+    /// How many of its tasks ended, and how many of these by a failure.
+    async fn ended(&self, id: i64) -> (usize, usize) {
+        let (stored, _) = self.backload(id).await;
+        (stored.finished.unwrap(), stored.unsuccessful)
+    }
+
+    async fn end_tasks(&self, id: i64, limit: usize) -> usize {
+        self.write(EndBackloadTasks { now: noon(), id, limit }).await.unwrap()
+    }
+}
+
+#[actix::test]
+async fn the_end_of_each_task_is_counted_once_with_its_retries() {
+    let db = Db::new();
+    let id = db.write(save(4)).await.unwrap();
+    let uids = db.write(chunk(id, 0, 4)).await.unwrap();
+    db.finish(ResultClaim::Task(uids[0]), decision(TaskResult::Complete)).await.unwrap();
+    db.finish(ResultClaim::Task(uids[1]), decision(TaskResult::Alert)).await.unwrap();
+    db.finish(ResultClaim::Task(uids[1]), decision(TaskResult::Alert)).await.unwrap();
+    assert_eq!(db.ended(id).await, (2, 1), "the same result again counts no more");
+    let retry = NewTask { parent: Some(uids[2]), retry: 1, ..past(2) };
+    let child = NewTask { parent: Some(uids[2]), ..task("kid", "") };
+    let failed = TaskDecision { retry: Some(retry), children: vec![child], ..decision(TaskResult::Error) };
+    db.finish(ResultClaim::Task(uids[2]), failed).await.unwrap();
+    assert_eq!(db.ended(id).await, (2, 1), "it is tried again");
+    let db = db.reopen();
+    for granted in db.lease_many(&["kid"], 9, noon() + seconds(60)).await {
+        db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
+    }
+    assert_eq!(db.ended(id).await, (2, 1), "a child is none of its tasks");
+    let again: Vec<_> = db.lease_many(&["load"], 9, noon() + seconds(60)).await;
+    assert_eq!(again.len(), 2);
+    for granted in again {
+        db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Error)).await.unwrap();
+    }
+    assert_eq!(db.ended(id).await, (4, 3));
+
+    let rerun = RerunTasks { now: noon() + seconds(90), tasks: vec![NewTask { parent: Some(uids[1]), ..past(1) }] };
+    let new = db.write(rerun).await.unwrap().remove(0).unwrap();
+    assert_eq!(db.ended(id).await, (3, 2), "it is to be done again");
+    db.finish(ResultClaim::Task(new), decision(TaskResult::Error)).await.unwrap();
+    let person = ResultClaim::Person { uid: new, seen: Some(TaskResult::Error) };
+    db.finish(person, decision(TaskResult::Complete)).await.unwrap();
+    assert_eq!(db.ended(id).await, (4, 2), "marked complete");
+}
+
+#[actix::test]
+async fn tasks_that_wait_end_with_their_backload_and_no_others() {
+    let db = Db::new();
+    let other = db.write(save(2)).await.unwrap();
+    db.write(chunk(other, 0, 2)).await.unwrap();
+    let id = db.write(save(5)).await.unwrap();
+    let tasks = (2..7).map(past).map(|task| NewTask { topic: "mine".to_owned(), ..task }).collect();
+    let uids = db.write(StoreBackloadChunk { tasks, ..chunk(id, 0, 5) }).await.unwrap();
+    let granted = db.lease(&["mine"], noon()).await.unwrap();
+    assert_eq!((db.end_tasks(id, 3).await, db.end_tasks(id, 3).await, db.end_tasks(id, 3).await), (3, 1, 0));
+    assert_eq!(db.ended(id).await, (4, 0));
+    let ended = db.attempt(uids[4]).await;
+    assert_eq!((ended.result, ended.msg.as_str()), (Some(TaskResult::Warn), "cancelled: its backload was cancelled"));
+    db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
+    assert_eq!(db.ended(id).await, (5, 0), "what a worker has goes on");
+    assert_eq!(code(db.set(id, BackloadState::Cancelled).await), Code::BackloadState, "all have ended");
+    assert_eq!(db.set(other, BackloadState::Cancelled).await.unwrap().state, BackloadState::Cancelled);
+    assert_eq!((db.ended(other).await, db.lease_many(&["load"], 9, noon()).await.len()), ((0, 0), 2));
 }
 
 #[actix::test]

@@ -13,11 +13,12 @@ use crate::connection::open_writer;
 use crate::{DATABASE, VERSION};
 
 /// One a version that people may have.
-const SEEDS: [&str; 4] = [
+const SEEDS: [&str; 5] = [
     include_str!("seeds/v1.sql"),
     include_str!("seeds/v2.sql"),
     include_str!("seeds/v3.sql"),
     include_str!("seeds/v4.sql"),
+    include_str!("seeds/v5.sql"),
 ];
 
 fn seeded(seed: &str) -> tempfile::TempDir {

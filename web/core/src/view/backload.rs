@@ -139,7 +139,19 @@ pub struct BackloadView<'a> {
     done: usize,
     created: usize,
     skipped: usize,
+    /// How many could not be created.
+    not_created: usize,
+    /// How many of those that were created ended, retries included; null where that wasn't counted.
+    #[schema(required)]
+    finished: Option<usize>,
+    /// How many could not be created, or ended with error or alert.
     failed: usize,
+    /// How many end in an hour, on average since it was asked for.
+    #[schema(required)]
+    rate: Option<f64>,
+    /// When all will have ended at that rate.
+    #[schema(required)]
+    eta: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -157,7 +169,7 @@ pub struct BackloadView<'a> {
 
 impl<'a> BackloadView<'a> {
     /// One on its own comes with its failures; others leave a long request out.
-    pub fn new(stored: &'a StoredBackload, failures: Option<&'a [BackloadFailure]>) -> Self {
+    pub fn new(stored: &'a StoredBackload, failures: Option<&'a [BackloadFailure]>, now: DateTime<Utc>) -> Self {
         let request_truncated = failures.is_none() && stored.order.len() > LISTED_BYTES;
         Self {
             id: stored.id,
@@ -168,7 +180,12 @@ impl<'a> BackloadView<'a> {
             done: stored.next,
             created: stored.created,
             skipped: stored.skipped,
-            failed: stored.failed,
+            not_created: stored.failed,
+            finished: stored.finished,
+            failed: stored.failed + stored.unsuccessful,
+            // A tenth of a task is enough.
+            rate: stored.hourly_rate(now).map(|rate| (rate * 10.0).round() / 10.0),
+            eta: stored.expected_end(now),
             message: &stored.message,
             problem: &stored.problem,
             request: serde_json::from_str(&stored.order).ok().filter(|_| !request_truncated),

@@ -110,6 +110,7 @@ async fn backload_page(context: &WebContext, request: &HttpRequest) -> Result<Ba
         false => (None, None),
     };
     let (earlier, pager) = read_earlier(context, request).await?;
+    let now = context.deps.kit.now();
     let one = match query_id {
         Some(id) => Some(read_backload(context, id).await?),
         None => None,
@@ -120,7 +121,7 @@ async fn backload_page(context: &WebContext, request: &HttpRequest) -> Result<Ba
         found: FoundPhase::new(&current, &form),
         problem,
         preview,
-        one: one.map(|(stored, failures)| (BackloadRow::new(stored), failures)),
+        one: one.map(|(stored, failures)| (BackloadRow::new(stored, now), failures)),
         earlier,
         pager,
         hours: (0..24).map(|hour| format!("{hour:02}")).collect(),
@@ -137,7 +138,9 @@ async fn read_earlier(context: &WebContext, request: &HttpRequest) -> Result<(Ve
     let read = ReadBackloads { running: false, after, limit: EARLIER + 1 };
     let mut stored = context.deps.view_reader.call(read).await?;
     let next = cut_page(&mut stored, EARLIER, |stored| stored.id.to_string());
-    Ok((stored.into_iter().map(BackloadRow::new).collect(), Pager::new(&link, next)))
+    let now = context.deps.kit.now();
+    let rows = stored.into_iter().map(|stored| BackloadRow::new(stored, now)).collect();
+    Ok((rows, Pager::new(&link, next)))
 }
 
 async fn plan_preview(context: &WebContext, form: &BackloadForm) -> Result<PreviewTable, Problem> {
@@ -179,10 +182,16 @@ async fn carry_out(context: &WebContext, form: &BackloadForm) -> Result<i64, Pro
     Ok(execute_backload(context, planned, background).await?.id)
 }
 
-pub(crate) async fn change_backload(context: ContextRef, request: HttpRequest, path: Path<(String, String)>) -> Answer {
+pub(crate) async fn change_backload(
+    context: ContextRef,
+    request: HttpRequest,
+    payload: Payload,
+    path: Path<(String, String)>,
+) -> Answer {
     let (number, change) = path.into_inner();
     let id = parse_backload_id(&number)?;
-    let change = ChangeBackload { id, to: state_after(&change) };
+    let end_tasks = form_fields(&request, payload).await?.first_value("keep").is_none();
+    let change = ChangeBackload { id, to: state_after(&change), end_tasks };
     let changed = context.deps.backload.call(change).await.map_err(Problem::from);
     let told = changed.map(|stored| Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())));
     Ok(Notice::after(&request, told).back_to(&PageLink::to(PATH).with("id", &id).href()))

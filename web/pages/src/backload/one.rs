@@ -1,5 +1,6 @@
 //! A backload that was begun: how far it is, and what became of its tasks.
 
+use chrono::{DateTime, Utc};
 use flowlord_domain::backload::{BackloadOrder, TaskSelection};
 use flowlord_domain::summary::line_key;
 use flowlord_messages::backloads::{BackloadState, StoredBackload};
@@ -11,13 +12,14 @@ use crate::parts::grouped;
 pub(super) struct BackloadRow {
     pub(super) stored: StoredBackload,
     order: Option<BackloadOrder>,
+    now: DateTime<Utc>,
 }
 
 impl BackloadRow {
-    pub(super) fn new(stored: StoredBackload) -> Self {
+    pub(super) fn new(stored: StoredBackload, now: DateTime<Utc>) -> Self {
         // An order of another version may not read: the rest is shown without it.
         let order = serde_json::from_str(&stored.order).ok();
-        Self { stored, order }
+        Self { stored, order, now }
     }
 
     pub(super) fn href(&self) -> String {
@@ -42,6 +44,12 @@ impl BackloadRow {
         self.stored.state == BackloadState::Paused
     }
 
+    /// Whether something of it is still to be created, or to end.
+    pub(super) fn can_cancel(&self) -> bool {
+        let waits = self.stored.finished.is_some_and(|finished| finished < self.stored.created);
+        self.is_running() || self.is_paused() || self.stored.state == BackloadState::Done && waits
+    }
+
     pub(super) fn task_name(&self) -> String {
         self.order.as_ref().map(|order| line_key(&order.topic, &order.job)).unwrap_or_default()
     }
@@ -55,6 +63,22 @@ impl BackloadRow {
     pub(super) fn created_words(&self) -> String {
         let [created, total] = [self.stored.created, self.stored.total].map(|count| grouped(count as u64));
         format!("{created}/{total} tasks created")
+    }
+
+    pub(super) fn finished_words(&self) -> Option<String> {
+        let finished = grouped(self.stored.finished? as u64);
+        Some(match self.stored.unsuccessful {
+            0 => format!("{finished} ended"),
+            bad => format!("{finished} ended, {} of them by a failure", grouped(bad as u64)),
+        })
+    }
+
+    pub(super) fn rate_words(&self) -> Option<String> {
+        Some(format!("{:.1} tasks an hour", self.stored.hourly_rate(self.now)?))
+    }
+
+    pub(super) fn expected_end(&self) -> Option<DateTime<Utc>> {
+        self.stored.expected_end(self.now)
     }
 
     pub(super) fn template(&self) -> &str {
@@ -92,21 +116,26 @@ mod tests {
     const ORDER: &str = r#"{"topic":"load","job":"daily","workflow":"","template":"?date={yyyy}","from":"2026-01-01T00:00:00Z","to":"2026-01-31T00:00:00Z","by":"day","only":"missing"}"#;
 
     fn row(state: BackloadState, failed: usize, order: &str) -> BackloadRow {
-        BackloadRow::new(StoredBackload {
-            id: 4,
-            requested: noon(),
-            changed: noon(),
-            state,
-            order: order.to_owned(),
-            message: String::new(),
-            digest: 0,
-            total: 1_500,
-            next: 0,
-            created: 1_200,
-            skipped: 0,
-            failed,
-            problem: String::new(),
-        })
+        BackloadRow::new(
+            StoredBackload {
+                id: 4,
+                requested: noon(),
+                changed: noon(),
+                state,
+                order: order.to_owned(),
+                message: String::new(),
+                digest: 0,
+                total: 1_500,
+                next: 0,
+                created: 1_200,
+                skipped: 0,
+                failed,
+                finished: Some(1_000),
+                unsuccessful: 2,
+                problem: String::new(),
+            },
+            noon() + chrono::TimeDelta::hours(2),
+        )
     }
 
     #[test]
@@ -121,6 +150,8 @@ mod tests {
             (row.created_words().as_str(), row.selection_words()),
             ("1,200/1,500 tasks created", "those that were never created")
         );
+        assert_eq!(row.finished_words().unwrap(), "1,000 ended, 2 of them by a failure");
+        assert_eq!(row.rate_words().unwrap(), "500.0 tasks an hour");
         assert_eq!(row.tasks_href().as_deref(), Some("/web/task?type=load&date=2026-03-02&job=daily"));
         assert_eq!(row.href(), "/web/backload?id=4");
         let one_time = ORDER.replace("01-31", "01-01").replace("\"daily\"", "\"\"").replace("missing", "failed");
@@ -141,6 +172,10 @@ mod tests {
     fn its_colour_says_how_it_stands() {
         let class = |state, failed| row(state, failed, ORDER).class();
         let states = [BackloadState::Running, BackloadState::Paused, BackloadState::Cancelled, BackloadState::Done];
+        assert_eq!(states.map(|state| row(state, 0, ORDER).can_cancel()), [true, true, false, true]);
+        let mut ended = row(BackloadState::Done, 0, ORDER);
+        ended.stored.finished = Some(1_200);
+        assert!(!ended.can_cancel());
         assert_eq!(states.map(|state| class(state, 0)), ["running", "waiting", "warn", "complete"]);
         assert_eq!(states.map(|state| class(state, 1)), ["running", "waiting", "warn", "error"]);
     }

@@ -231,6 +231,8 @@ pub(super) fn stored(id: i64) -> StoredBackload {
         created: 1,
         skipped: 0,
         failed: 1,
+        finished: Some(1),
+        unsuccessful: 0,
         problem: String::new(),
     }
 }
@@ -284,6 +286,15 @@ async fn a_backload_is_paused_resumed_and_cancelled() {
         let changed = stub.post(&format!("/api/v1/backloads/5/{change}"), "").await.ok();
         assert_eq!((&changed["id"], &changed["state"]), (&json!(5), &json!(state)));
     }
+    stub.change_backload(|change: ChangeBackload| {
+        let state = if change.end_tasks { BackloadState::Done } else { BackloadState::Cancelled };
+        Ok(StoredBackload { state, ..stored(change.id) })
+    });
+    for (body, state) in [("", "done"), (r#"{"tasks":true}"#, "done"), (r#"{"tasks":false}"#, "cancelled")] {
+        assert_eq!(stub.post("/api/v1/backloads/5/cancel", body).await.ok()["state"], state, "{body}");
+    }
+    let refused = stub.post("/api/v1/backloads/5/pause", r#"{"tasks":false}"#).await.problem();
+    assert!(refused.0 == 400 && refused.2.contains("`tasks` is for a cancellation"), "{refused:?}");
     assert_eq!(stub.post("/api/v1/backloads/5/stop", "").await.status, 404);
     assert_eq!(stub.get("/api/v1/backloads/5/pause").await.status, 405);
     stub.change_backload(|_| Err(Error::new(Code::BackloadState, "backload 5 is done already")));

@@ -208,6 +208,8 @@ fn stored(state: BackloadState) -> StoredBackload {
         created: 48,
         skipped: 0,
         failed: 2,
+        finished: Some(1),
+        unsuccessful: 0,
         problem: String::new(),
     }
 }

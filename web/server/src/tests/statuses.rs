@@ -263,6 +263,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         "/api/v1/tokens" => r#"{"name":"a b","role":"worker"}"#,
         "/api/v1/alerts/ack" => r#"{"by":"a\nb"}"#,
         "/api/v1/silences" => r#"{"for":"4h"}"#,
+        "/api/v1/backloads/{id}/{change}" if code == Code::InvalidRequest => r#"{"tasks":false}"#,
         "/api/v1/backloads/{id}/{change}" => return (Some("/api/v1/backloads/4/stop".to_owned()), None),
         "/refresh" | "/notify" => return (None, None),
         other => panic!("what is wrong for {other}?"),

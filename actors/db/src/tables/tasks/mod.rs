@@ -65,6 +65,16 @@ impl WriteContext<'_> {
 
     /// Stores a task under the first free id at or after its own.
     pub(crate) fn insert_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<Uid> {
+        self.insert_task_of(task, None, now)
+    }
+
+    /// The same for a task that may be of a backload.
+    pub(crate) fn insert_task_of(
+        &mut self,
+        task: &NewTask,
+        backload: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> rusqlite::Result<Uid> {
         let queue = self.queue_id(&task.topic, &task.job)?;
         let workflow = self.name_id(&task.workflow)?;
         let delayed = task.not_before.filter(|at| *at > now);
@@ -74,8 +84,8 @@ impl WriteContext<'_> {
         };
         let mut insert = self.connection.prepare_cached(
             "INSERT OR IGNORE INTO task (uid, queue, state, lane, due, delivery, expired, retry, workflow, parent, chain,
-                 info, meta, msg)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, '')",
+                 info, meta, msg, backload)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, '', ?12)",
         )?;
         // The next free one is near: only what was created in the same microsecond collides.
         let mut uid = task.uid;
@@ -92,6 +102,7 @@ impl WriteContext<'_> {
                 task.id,
                 task.info,
                 task.meta,
+                backload,
             ])?;
             if stored == 1 {
                 break;
@@ -132,17 +143,21 @@ impl WriteContext<'_> {
 
     fn rerun_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> CommandResult<Uid> {
         let before = task.parent.unwrap_or(task.uid);
-        if self.require_task(before)?.state != DONE {
+        let held = self.require_task(before)?;
+        if held.state != DONE {
             let detail = format!("the task {before} has no result yet: wait for it, or cancel it first");
             return Err(CommandError::refused(Code::TaskUnfinished, detail));
         }
-        if let Some(uid) = later_attempt(self.connection, before)?
+        let later = later_attempt(self.connection, before)?;
+        if let Some(uid) = later
             && self.require_task(uid)?.state != DONE
         {
             let detail = format!("the task {before} was already rerun, as {uid}: wait for it, or cancel it");
             return Err(CommandError::refused(Code::TaskUnfinished, detail));
         }
-        let uid = self.insert_task(task, now)?;
+        let result = self.result_of(later.unwrap_or(before))?;
+        self.count_at_backload(held.backload, result, None)?;
+        let uid = self.insert_task_of(task, held.backload, now)?;
         // No dead letter any more: people took it up.
         self.run_sql("UPDATE task SET given_up = 0 WHERE uid = ?1", [before.0])?;
         Ok(uid)
@@ -162,6 +177,10 @@ impl WriteContext<'_> {
         Ok(())
     }
 
+    pub(crate) fn result_of(&self, uid: Uid) -> rusqlite::Result<Option<TaskResult>> {
+        self.read_row("SELECT result FROM task WHERE uid = ?1", [uid.0], |row| row.optional_result(0))
+    }
+
     pub(crate) fn require_task(&self, uid: Uid) -> CommandResult<HeldTask> {
         self.find_task(uid)?.ok_or_else(|| CommandError::refused(Code::TaskUnknown, format!("there is no task {uid}")))
     }
@@ -179,6 +198,7 @@ impl WriteContext<'_> {
                  msg = coalesce(?4, iif(msg = '', 'cancelled', 'cancelled: ' || msg)) WHERE uid = ?1",
             params![uid.0, micros(now), TaskResult::Warn.to_column(), msg],
         )?;
+        self.count_at_backload(task.backload, None, Some(TaskResult::Warn))?;
         let run_millis = task.started.map_or(0, |started| (micros(now) - started).max(0) / 1_000);
         self.totals.add_ended(uid, task.queue, TaskResult::Warn, run_millis);
         Ok(())
