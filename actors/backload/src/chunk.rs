@@ -39,7 +39,8 @@ pub(crate) async fn store_chunk(
     is_awaited: bool,
 ) -> Result<ChunkOutcome> {
     let now = deps.kit.now();
-    let chunk = plan.make_chunk(from, TASKS_PER_CHUNK, now, host, &mut deps.kit.ids());
+    let most = plan.order().creation_rate().map_or(TASKS_PER_CHUNK, |rate| rate.tasks.min(TASKS_PER_CHUNK));
+    let chunk = plan.make_chunk(from, most, now, host, &mut deps.kit.ids());
     let mut tasks: Vec<NewTask> = chunk.tasks.into_iter().map(|(_, task)| task).collect();
     let unmade = chunk.unmade.into_iter();
     let failed: Vec<_> =

@@ -167,6 +167,8 @@ impl Backload {
         run.not_before = None;
         match outcome {
             Ok(ChunkOutcome::Stored(stored)) => {
+                let rate = run.plan.order().creation_rate();
+                run.not_before = rate.map(|rate| now + rate.pause_after(stored.tasks.len()));
                 run.advance(stored);
                 if run.next >= run.plan.count() {
                     log::info!("event=backload_done id={} total={}", run.id, run.plan.count());

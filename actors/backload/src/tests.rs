@@ -422,6 +422,18 @@ async fn its_tasks_that_wait_end_with_it_unless_they_are_to_run() {
 }
 
 #[actix::test]
+async fn a_rate_creates_so_many_tasks_in_so_long() {
+    let bench = Bench::new().await;
+    bench.execute(&YEAR.replacen('{', r#"{"rate":"30/1m","#, 1), false).await.unwrap();
+    bench.clock.settle().await;
+    assert_eq!(bench.standing(1).2, 30);
+    bench.clock.advance(TimeDelta::seconds(59)).await;
+    assert_eq!(bench.standing(1).2, 30);
+    bench.clock.advance(TimeDelta::seconds(121)).await;
+    assert_eq!(bench.standing(1).2, 120);
+}
+
+#[actix::test]
 async fn a_restart_goes_on_where_it_stood() {
     let bench = Bench::new().await;
     bench.set(|rows| rows.pause_after = Some(2));

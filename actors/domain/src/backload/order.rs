@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::rate::CreationRate;
 use super::request::{BackloadRequest, KEYS, MetaLists, MetaValues, TaskSelection, parse_time};
 use crate::batch::cut_to_hour;
 use crate::finding::{did_you_mean, what_to_write};
@@ -40,6 +41,16 @@ pub struct BackloadOrder {
     /// Which of the tasks.
     #[serde(default)]
     pub only: TaskSelection,
+    /// How fast they are created; empty for no limit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rate: String,
+}
+
+impl BackloadOrder {
+    /// How fast its tasks are created; none for no limit.
+    pub fn creation_rate(&self) -> Option<CreationRate> {
+        CreationRate::parse(&self.rate)
+    }
 }
 
 /// An order, and what its author should know about it.
@@ -112,6 +123,9 @@ pub enum BackloadRequestError {
     /// Steps that there aren't.
     #[error("`by` is `{0}`: write hour, day, week or month")]
     By(String),
+    /// A rate that can't be.
+    #[error("`rate` is `{0}`: write how many tasks in how long, like 100/1m, over 1s to 24h")]
+    Rate(String),
     /// Two kinds of times.
     #[error("`at` and `from` or `to` are both given: write either one time or a range")]
     AtAndRange,
@@ -125,6 +139,9 @@ impl BackloadRequest {
         }
         if !self.by.is_empty() && BatchStep::parse(&self.by).is_none() {
             return Err(BackloadRequestError::By(self.by.clone()));
+        }
+        if !self.rate.is_empty() && CreationRate::parse(&self.rate).is_none() {
+            return Err(BackloadRequestError::Rate(self.rate.chars().take(100).collect()));
         }
         let range = [&self.from, &self.to].iter().any(|time| !time.is_empty());
         if range && !self.at.is_empty() {
@@ -174,7 +191,19 @@ impl BackloadRequest {
         });
         let workflow = phase.map_or_else(|| self.workflow.clone(), |phase| phase.workflow.clone());
         let TaskName { topic, job } = name;
-        let order = BackloadOrder { topic, job, workflow, template, from, to, by, meta, meta_file, only: self.only };
+        let order = BackloadOrder {
+            topic,
+            job,
+            workflow,
+            template,
+            from,
+            to,
+            by,
+            meta,
+            meta_file,
+            only: self.only,
+            rate: self.rate.clone(),
+        };
         Ok(ResolvedRequest { order, message: told.join(", ") })
     }
 

@@ -39,6 +39,8 @@ pub struct BackloadRequest {
     pub execute: bool,
     /// Which of the tasks.
     pub only: TaskSelection,
+    /// How many tasks are created in how long, like `100/1m`; empty for no limit.
+    pub rate: String,
     /// Don't wait for the tasks to be stored.
     pub background: bool,
     /// The first task to show.
@@ -50,7 +52,7 @@ pub struct BackloadRequest {
 }
 
 /// The keys of a request.
-pub(super) const KEYS: [&str; 15] = [
+pub(super) const KEYS: [&str; 16] = [
     "task",
     "job",
     "at",
@@ -63,6 +65,7 @@ pub(super) const KEYS: [&str; 15] = [
     "meta-file",
     "execute",
     "only",
+    "rate",
     "background",
     "offset",
     "limit",
@@ -195,6 +198,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
                 "meta-file" => set_field(&mut request.meta_file, &mut map)?,
                 "execute" => set_field(&mut request.execute, &mut map)?,
                 "only" => set_field(&mut request.only, &mut map)?,
+                "rate" => set_field(&mut request.rate, &mut map)?,
                 "background" => set_field(&mut request.background, &mut map)?,
                 "offset" => set_field(&mut request.offset, &mut map)?,
                 "limit" => request.limit = map.next_value()?,

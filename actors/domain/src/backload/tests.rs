@@ -161,6 +161,10 @@ fn what_cannot_be_carried_out_says_what_to_change() {
     let err = resolve(&json.to_string()).unwrap_err().to_string();
     assert!(err.contains("its 100000 rows would have") && err.contains("put them into a meta-file"), "{err}");
     for (json, says) in [
+        (
+            r#"{"task":"x","rate":"100"}"#,
+            "`rate` is `100`: write how many tasks in how long, like 100/1m, over 1s to 24h",
+        ),
         (r#"{"task":"x","tempalte":"y"}"#, "`tempalte` is unknown: did you mean `template`?"),
         (r#"{"task":"x","by":"year"}"#, "`by` is `year`: write hour, day, week or month"),
         (r#"{"task":"x","at":"2026-01-01","to":"2026-01-02"}"#, "`at` and `from` or `to`"),
@@ -363,7 +367,7 @@ proptest! {
             topic: "t".to_owned(), job: String::new(), workflow: String::new(),
             template: "{yyyy}{mm}{dd}{hh} {meta:k}".to_owned(), from, to, by,
             meta: MetaLists(lists.clone().into_iter().map(|list| ("k".to_owned(), list)).collect()),
-            meta_file: None, only: TaskSelection::All,
+            meta_file: None, only: TaskSelection::All, rate: String::new(),
         };
         let part = |from, to| infos(&BackloadPlan::new(order(from, to), None).unwrap());
         let to = there(steps);

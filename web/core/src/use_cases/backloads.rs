@@ -89,7 +89,8 @@ pub async fn execute_backload(
     background: bool,
 ) -> Result<ExecutedBackload, Problem> {
     context.refuse_when_stopping()?;
-    let wait = !background && planned.plan.count() <= MAX_AWAITED_TASKS;
+    let is_paced = planned.plan.order().creation_rate().is_some();
+    let wait = !background && !is_paced && planned.plan.count() <= MAX_AWAITED_TASKS;
     let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
     let started = context.deps.backload.call(execute).await?;
     let (finished, goes_on) = match started.done {

@@ -41,6 +41,8 @@ pub struct BackloadRequestDoc {
     execute: Option<bool>,
     #[schema(schema_with = selection_names)]
     only: Option<String>,
+    /// How many tasks are created in how long, like 100/1m; then nobody waits for them.
+    rate: Option<String>,
     /// Don't wait for the tasks to be stored.
     background: Option<bool>,
     /// The first task of a dry run to show.
