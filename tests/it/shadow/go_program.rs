@@ -31,6 +31,8 @@ pub(crate) struct GoPlan {
     pub(crate) zone: Tz,
     /// Whether it fails, stops and overwrites as the Go program does.
     pub(crate) departs: bool,
+    /// How many differences of each sort are planted.
+    pub(crate) planted: usize,
     pub(crate) seed: u64,
 }
 

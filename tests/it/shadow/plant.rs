@@ -6,13 +6,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::task_time::cron_hour;
 
-use super::go_program::{AlertRow, GoDatabase, Row};
+use super::go_program::{AlertRow, GoDatabase, GoPlan, Row, start_of};
 
 /// One difference that must be reported: class, kind, task, and by what it is known.
 pub(crate) type Planted = (String, String, String, String);
-
-/// How many of each kind.
-const EACH: usize = 4;
 
 pub(crate) struct Planter {
     database: GoDatabase,
@@ -41,16 +38,17 @@ fn is_backload(row: &Row) -> bool {
 }
 
 /// Plants some of every kind, far from the ends and from downtime.
-pub(crate) fn plant_differences(database: GoDatabase, start: DateTime<Utc>, days: i64) -> (GoDatabase, Vec<Planted>) {
+pub(crate) fn plant_differences(database: GoDatabase, plan: &GoPlan) -> (GoDatabase, Vec<Planted>) {
     let mut chains: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, row) in database.rows.iter().enumerate() {
         chains.entry(row.id.clone()).or_default().push(place);
     }
     let used = database.odd_chains.clone();
-    let (from, to) = (start + TimeDelta::days(7), start + TimeDelta::days(days - 1));
+    let start = start_of(plan);
+    let (from, to) = (start + TimeDelta::days(7), start + TimeDelta::days(plan.days - 1));
     let (removed, planted) = (BTreeSet::new(), Vec::new());
     let mut planter = Planter { database, chains, used, removed, from, to, planted };
-    for n in 0..EACH {
+    for n in 0..plan.planted {
         planter.plant_roots(n);
         planter.plant_children(n);
         planter.plant_retries(n);
@@ -209,7 +207,7 @@ impl Planter {
         let (from, to) = (self.from, self.to);
         let mut inside = self.database.files.iter_mut().filter(|file| file.received > from && file.received < to);
         let (mut gone, mut added) = (None, None);
-        for file in inside.by_ref().skip(n * 20) {
+        for file in inside.by_ref().skip(n * 8) {
             if gone.is_none() && file.names.len() == 1 {
                 gone = file.names.pop().map(|name| (name, file.path.clone()));
             } else if added.is_none() {
