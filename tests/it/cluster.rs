@@ -258,7 +258,9 @@ async fn a_leader_whose_place_is_gone_acknowledges_nothing_and_goes_on_once_it_i
 fn segments(place: &Path) -> Vec<PathBuf> {
     let days = std::fs::read_dir(place.join("log")).into_iter().flatten().filter_map(Result::ok);
     let files = days.flat_map(|day| std::fs::read_dir(day.path()).unwrap().filter_map(Result::ok));
-    files.map(|file| file.path().strip_prefix(place).unwrap().to_owned()).collect()
+    // While it is being written its name has an end of its own: who writes it may be killed before it is renamed.
+    let whole = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "gz"));
+    whole.map(|path| path.strip_prefix(place).unwrap().to_owned()).collect()
 }
 
 fn copy_folder(from: &Path, to: &Path) {
