@@ -51,7 +51,7 @@ enum RoundFailure {
 }
 
 #[derive(Deserialize)]
-struct TopicLoad {
+struct LeasedCount {
     leased: u64,
 }
 
@@ -111,7 +111,7 @@ impl TopicPublisher {
         let in_flight = self.bridge.config.in_flight;
         if self.room < MAX_LEASED.min(in_flight) {
             let path = format!("/topics/{}/load", self.topic);
-            let load: TopicLoad = self.bridge.client.get(&path, PATIENCE).await?;
+            let load: LeasedCount = self.bridge.client.get(&path, PATIENCE).await?;
             self.room = in_flight.saturating_sub(load.leased);
         }
         if self.room == 0 {

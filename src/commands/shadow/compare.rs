@@ -23,7 +23,7 @@ pub(super) const SETTLING_TIME: TimeDelta = TimeDelta::minutes(5);
 pub(super) const ANY_HOST: &str = "\u{1}";
 
 /// Stands for any `{uuid}`: its eight digits.
-const ANY_UUID: &str = "fade0ded";
+const ANY_UUID: &str = "feedbeef";
 
 /// What is compared, and with what.
 pub(super) struct Replay<'a> {
@@ -161,7 +161,7 @@ impl IdSource for WildIds {
     }
 
     fn random_bits(&mut self) -> u64 {
-        0xfade_0ded_0000_0000
+        0xfeed_beef_0000_0000
     }
 }
 

@@ -2,30 +2,24 @@
 
 use std::io;
 use std::process::ExitStatus;
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::answer::WorkerLine;
 use super::client::{GrantedTask, TaskOutcome};
 use super::fit::{SystemLimits, fit_command};
 use super::guard::{CommandInput, GuardedCommand, StartOrder};
 use super::lines::{KeptPart, LastLine};
-use super::stdio::{LineSplitter, WorkerLine};
+use super::output::{LINGER, MAX_MESSAGE_BYTES, pass_on};
+use super::splitter::LineSplitter;
 use super::template::CommandTask;
 
 // Exit codes with a meaning of their own; the lower one is EX_TEMPFAIL of old.
 const ALERT: i32 = 75;
 const WARN: i32 = 76;
 
-/// What is kept of a message at most: its end says what went wrong.
-pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
-
 // The service takes no larger result.
 const MAX_META_BYTES: usize = 8 * 1024 * 1024;
-
-// Something that the command left behind may keep its output open for ever.
-pub(super) const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the command for a task. Dropping the future kills it.
 pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) -> io::Result<TaskOutcome> {
@@ -106,20 +100,6 @@ impl StdioAnswers {
     }
 }
 
-pub(super) async fn pass_on(
-    from: Option<impl AsyncRead + Unpin>,
-    mut to: impl AsyncWrite + Unpin,
-    mut take: impl FnMut(&[u8]),
-) {
-    let Some(mut from) = from else { return };
-    let mut buffer = vec![0; 8 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        take(&buffer[..read]);
-        let _ = to.write_all(&buffer[..read]).await;
-        let _ = to.flush().await;
-    }
-}
-
 fn outcome_of(status: ExitStatus, (out, is_cut): (String, bool), err: &str) -> TaskOutcome {
     let result = match status.code() {
         Some(0) => "complete",
@@ -145,6 +125,8 @@ fn outcome_of(status: ExitStatus, (out, is_cut): (String, bool), err: &str) -> T
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::super::client::GrantedTask;

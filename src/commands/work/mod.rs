@@ -1,5 +1,6 @@
 //! `flowlord work`: a worker that runs a command for each task.
 
+mod answer;
 pub(super) mod backoff;
 pub(super) mod client;
 mod command;
@@ -7,11 +8,14 @@ mod fit;
 pub(crate) mod guard;
 pub(super) mod hold;
 mod lines;
+mod output;
 mod slot;
+mod splitter;
 mod stdio;
 mod template;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -24,7 +28,8 @@ use tokio::task::{JoinSet, LocalSet};
 use super::UsageError;
 use super::signals::SignalListener;
 use client::{ApiClient, WantedTasks};
-use slot::{CommandWorker, StopMode, WorkMode, run_worker_slot};
+use slot::{StopMode, run_worker_slot};
+use worker::{CommandWorker, WorkMode};
 
 const EXAMPLES: &str = "\
 Examples:

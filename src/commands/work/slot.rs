@@ -1,7 +1,6 @@
 //! A slot: leases a task, has it done, and asks for the next one.
 
 use std::convert::Infallible;
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,11 +9,12 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
-use super::client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome, WantedTasks};
+use super::client::{ApiRefusal, GrantedTask, TaskOutcome};
 use super::command;
 use super::hold::{extend_lease, keep_lease, post_result};
 use super::stdio::StdioSlot;
 use super::template::CommandTask;
+use super::worker::{CommandWorker, WorkMode, give_back};
 
 /// How long a worker that stops waits for the answer to a request for tasks: a task may be on its way.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
@@ -24,27 +24,6 @@ const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// The longest lease that there is: how long a result may take that comes from elsewhere.
 const HANDED_OVER: &str = "24h";
-
-#[derive(Debug)]
-pub(super) struct CommandWorker {
-    pub(super) client: ApiClient,
-    pub(super) wanted: WantedTasks,
-    pub(super) command: Vec<String>,
-    pub(super) mode: WorkMode,
-    /// Whether a slot ends after its first task.
-    pub(super) is_once: bool,
-}
-
-/// What a task means to the command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WorkMode {
-    /// It works on one task, and its end is the result.
-    Command,
-    /// It passes the task on.
-    HandOver,
-    /// It stays, reads tasks and writes done tasks.
-    Stdio,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopMode {
@@ -203,20 +182,4 @@ async fn run_command(worker: &CommandWorker, granted: &GrantedTask) -> anyhow::R
         post_result(&worker.client, granted, &outcome).await;
     }
     Ok(())
-}
-
-impl CommandWorker {
-    /// Whether the command itself is wrong: no task should pay for that.
-    fn is_to_blame(&self, err: &io::Error) -> bool {
-        // A name with a task's values in it may be that task's fault.
-        let fixed = !self.command[0].contains('{');
-        fixed && matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
-    }
-}
-
-pub(super) async fn give_back(worker: &CommandWorker, granted: &GrantedTask, delay: &str) {
-    match worker.client.release(&granted.lease, delay).await {
-        Ok(()) => log::info!("event=task_given_back lease={}", granted.lease),
-        Err(err) => log::warn!("event=release_failed lease={} detail={:?}", granted.lease, err.to_string()),
-    }
 }

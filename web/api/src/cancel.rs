@@ -12,7 +12,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::prelude::*;
-use crate::task_choice::{CHOICE_STEP, MAX_SHOWN, TaskChoice, TaskFailure, choice_schema, refuse_too_many, shown_task};
+use crate::task_choice::{
+    CHOICE_STEP, ChoiceFailure, MAX_SHOWN, TaskChoice, choice_schema, refuse_too_many, shown_task,
+};
 
 pub(crate) fn routes() -> Vec<Route> {
     let none = json!({"status": "0/0 tasks cancelled", "matched": 0, "cancelled": 0, "failed": [], "tasks": []});
@@ -66,7 +68,7 @@ pub(crate) struct CancelReport {
     matched: usize,
     /// How many ended, or have a worker that is told to stop.
     cancelled: usize,
-    failed: Vec<TaskFailure>,
+    failed: Vec<ChoiceFailure>,
     /// In a dry run those that would be cancelled, else those that were, as they stand now; the first of them.
     #[schema(value_type = Vec<TaskView>)]
     tasks: Vec<Value>,
@@ -144,7 +146,7 @@ impl CancelReport {
         for (uid, answer) in step.iter().zip(answers) {
             match answer {
                 Ok(()) => cancelled.push(*uid),
-                Err(err) => self.failed.push(TaskFailure::new(*uid, err)),
+                Err(err) => self.failed.push(ChoiceFailure::new(*uid, err)),
             }
         }
         self.cancelled += cancelled.len();

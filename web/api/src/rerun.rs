@@ -14,7 +14,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::prelude::*;
-use crate::task_choice::{CHOICE_STEP, MAX_SHOWN, TaskChoice, TaskFailure, choice_schema, refuse_too_many, shown_task};
+use crate::task_choice::{
+    CHOICE_STEP, ChoiceFailure, MAX_SHOWN, TaskChoice, choice_schema, refuse_too_many, shown_task,
+};
 
 pub(crate) fn routes() -> Vec<Route> {
     let none = json!({"status": "0/0 tasks rerun", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
@@ -130,7 +132,7 @@ pub(crate) struct RerunReport {
     created: usize,
     /// How many have a later attempt: that one counts.
     skipped: usize,
-    failed: Vec<TaskFailure>,
+    failed: Vec<ChoiceFailure>,
     /// In a dry run those that would run again, else the new ones; the first of them.
     #[schema(value_type = Vec<TaskView>)]
     tasks: Vec<Value>,
@@ -212,7 +214,7 @@ impl RerunReport {
                         self.tasks.push(shown_task(&new)?);
                     }
                 }
-                Err(err) => self.failed.push(TaskFailure::new(task.uid, err)),
+                Err(err) => self.failed.push(ChoiceFailure::new(task.uid, err)),
             }
         }
         Ok(())

@@ -106,15 +106,15 @@ pub(crate) fn choice_schema() -> ObjectBuilder {
 
 /// A chosen task that could not be changed.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = TaskFailure)]
-pub(crate) struct TaskFailure {
+#[schema(as = ChoiceFailure)]
+pub(crate) struct ChoiceFailure {
     #[schema(schema_with = limits::uid)]
     uid: Uid,
     code: &'static str,
     detail: String,
 }
 
-impl TaskFailure {
+impl ChoiceFailure {
     pub(crate) fn new(uid: Uid, Error { code, detail }: Error) -> Self {
         Self { uid, code: code.as_str(), detail }
     }

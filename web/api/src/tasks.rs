@@ -19,7 +19,7 @@ use flowlord_web_core::task_query as list;
 use flowlord_web_core::use_cases::tasks::{create_tasks, parse_uid, read_task};
 use flowlord_web_core::use_cases::waiting::explain_tasks;
 use flowlord_web_core::values::check_name;
-use flowlord_web_core::view::task::ListedTask;
+use flowlord_web_core::view::task::ExplainedTask;
 use serde_json::value::RawValue;
 
 use crate::prelude::*;
@@ -31,7 +31,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::view("/api/v1/tasks/{uid}", Role::Viewer, one)
             .about("tasks", "Read a task")
             .path("uid", "the attempt", "064c0953867001")
-            .answers::<ListedTask<'_>>(200, "the attempt, and why it waits", task_example())
+            .answers::<ExplainedTask<'_>>(200, "the attempt, and why it waits", task_example())
             .fails(&[Code::TaskUnknown]),
     ]
 }
@@ -159,14 +159,14 @@ async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let page = context.deps.view_reader.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
     let causes = explain_tasks(&context, &page.tasks).await;
-    let items = page.tasks.iter().zip(&causes).map(|(task, cause)| ListedTask(task, cause.as_ref())).collect();
+    let items = page.tasks.iter().zip(&causes).map(|(task, cause)| ExplainedTask(task, cause.as_ref())).collect();
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until })
 }
 
 async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let task = read_task(&context, parse_uid(&path)?).await?;
     let cause = explain_tasks(&context, std::slice::from_ref(&task)).await.pop().flatten();
-    json(StatusCode::OK, &ListedTask(&task, cause.as_ref()))
+    json(StatusCode::OK, &ExplainedTask(&task, cause.as_ref()))
 }
 
 fn create_route() -> Route {
@@ -223,5 +223,5 @@ fn list_route() -> Route {
             json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
         )
         .pages()
-        .lists_looked::<ListedTask<'_>>("tasks, and why they wait", task_example())
+        .lists_looked::<ExplainedTask<'_>>("tasks, and why they wait", task_example())
 }

@@ -1,8 +1,6 @@
 //! Workers of the reference system, whose launcher reads tasks from its stdin, one line each, and writes each done task
 //! to its stdout. Such a process stays for many tasks, and its exit code says nothing of them.
 
-mod answer;
-mod splitter;
 #[cfg(test)]
 mod tests;
 
@@ -20,16 +18,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::ChildStdout;
 use tokio::time::{sleep, timeout};
 
-pub(super) use answer::WorkerLine;
-pub(super) use splitter::LineSplitter;
-
+use super::answer::WorkerLine;
 use super::backoff::Backoff;
 use super::client::{ApiClient, ApiRefusal, ForeignBody, GrantedTask, TaskOutcome};
-use super::command::{LINGER, MAX_MESSAGE_BYTES, pass_on};
 use super::guard::{CommandInput, GuardedCommand, StartOrder};
 use super::hold::{keep_lease, post_result};
 use super::lines::{KeptPart, LastLine};
-use super::slot::{CommandWorker, give_back};
+use super::output::{LINGER, MAX_MESSAGE_BYTES, pass_on};
+use super::splitter::LineSplitter;
+use super::worker::{CommandWorker, give_back};
 
 /// A launcher ends, without a word, at a line of 64 KiB.
 const MAX_TASK_BYTES: usize = 65_000;

@@ -3,8 +3,9 @@
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::super::slot::{StopMode, WorkMode, run_worker_slot};
+use super::super::slot::{StopMode, run_worker_slot};
 use super::super::tests::{Fake, SHORT, accepted, alive, fake, run_slot, task};
+use super::super::worker::WorkMode;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -89,7 +89,7 @@ pub async fn list_queues(context: &WebContext) -> Result<Vec<QueueActivity>, Pro
     let (backlog, seen) =
         tokio::join!(context.deps.view_reader.call(ReadBacklog), context.deps.dispatch.call(ReadWorkers));
     let (mut queues, lately) = (backlog?.queues, now - SEEN_LATELY);
-    let demand = TopicDemand::of_workers(seen?.iter().filter(|worker| worker.asked >= lately));
+    let demand = WorkerDemand::of_workers(seen?.iter().filter(|worker| worker.asked >= lately));
     let known: BTreeSet<String> = queues.iter().map(|queue| queue.topic.clone()).collect();
     let idle = demand.topics.keys().filter(|topic| !known.contains(*topic));
     queues.extend(idle.map(|topic| QueueLoad { topic: topic.clone(), ..QueueLoad::default() }).collect::<Vec<_>>());
@@ -100,7 +100,7 @@ pub async fn list_queues(context: &WebContext) -> Result<Vec<QueueActivity>, Pro
 
 /// How many workers take tasks of a topic: of any job, and of some.
 #[derive(Debug, Default)]
-struct TopicDemand {
+struct WorkerDemand {
     topics: HashMap<String, JobDemand>,
 }
 
@@ -110,7 +110,7 @@ struct JobDemand {
     jobs: HashMap<String, u64>,
 }
 
-impl TopicDemand {
+impl WorkerDemand {
     fn of_workers<'a>(workers: impl Iterator<Item = &'a SeenWorker>) -> Self {
         let mut demand = Self::default();
         for worker in workers {
@@ -155,7 +155,7 @@ mod tests {
             worker(&[("load", "daily"), ("load", "daily")]),
             worker(&[("extract", "")]),
         ];
-        let demand = TopicDemand::of_workers(workers.iter());
+        let demand = WorkerDemand::of_workers(workers.iter());
         let count = |topic: &str, job: &str| {
             demand.workers_for(&QueueLoad { topic: topic.to_owned(), job: job.to_owned(), ..QueueLoad::default() })
         };

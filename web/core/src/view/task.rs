@@ -65,22 +65,22 @@ impl PartialSchema for TaskView<'_> {
 /// The same with why it waits.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(into = "TaskFields<'a>")]
-pub struct ListedTask<'a>(pub &'a Attempt, pub Option<&'a WaitingCause>);
+pub struct ExplainedTask<'a>(pub &'a Attempt, pub Option<&'a WaitingCause>);
 
-impl ToSchema for ListedTask<'_> {
+impl ToSchema for ExplainedTask<'_> {
     fn name() -> Cow<'static, str> {
         TaskView::name()
     }
 }
 
-impl PartialSchema for ListedTask<'_> {
+impl PartialSchema for ExplainedTask<'_> {
     fn schema() -> RefOr<Schema> {
         TaskView::schema()
     }
 }
 
-impl<'a> From<ListedTask<'a>> for TaskFields<'a> {
-    fn from(ListedTask(task, cause): ListedTask<'a>) -> Self {
+impl<'a> From<ExplainedTask<'a>> for TaskFields<'a> {
+    fn from(ExplainedTask(task, cause): ExplainedTask<'a>) -> Self {
         Self { waiting: cause.map(WaitingView::from), ..Self::from(TaskView(task)) }
     }
 }

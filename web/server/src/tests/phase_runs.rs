@@ -85,7 +85,7 @@ async fn what_can_not_run_says_what_to_change() {
         (body("load:a", &json!({"time": "noon"})), "invalid_request", "`time` is `noon`"),
         (body("load:a", &json!({"meta": {"cron": "x"}})), "invalid_request", "the key `cron`"),
         (body("load:a", &json!({"meta": "a=%zz"})), "invalid_request", "`meta`"),
-        (body("load:a", &json!({"tme": "x"})), "invalid_json", "did you mean `time`"),
+        (body("load:a", &json!({"times": "x"})), "invalid_json", "did you mean `time`"),
     ] {
         let (_, given, detail) = stub.post(PATH, body.clone()).await.problem();
         assert!(given == code && detail.contains(says), "{body}: {given} {detail}");

@@ -5,11 +5,11 @@ use flowlord_domain::query::Query;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::client::{GrantedTask, TaskOutcome};
+use super::client::{GrantedTask, TaskOutcome};
 
 /// A line of a worker's stdout.
 #[derive(Debug, PartialEq)]
-pub(in super::super) enum WorkerLine {
+pub(super) enum WorkerLine {
     /// The leased task, done.
     Answer(TaskOutcome),
     /// A file that the worker wrote.
@@ -38,7 +38,7 @@ const TASK_BEGIN: &[u8] = b"{\"type\":";
 
 impl WorkerLine {
     /// Reads a line; `leased` is the task that the worker has in hand.
-    pub(in super::super) fn read(line: &[u8], leased: Option<&GrantedTask>) -> Self {
+    pub(super) fn read(line: &[u8], leased: Option<&GrantedTask>) -> Self {
         let whole = serde_json::from_slice::<Value>(line).ok();
         // A print without a line break stands before the answer, which must not be lost for that.
         let value = whole.or_else(|| serde_json::from_slice(&line[find_task(line)?..]).ok());

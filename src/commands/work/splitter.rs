@@ -7,13 +7,13 @@ const MAX_LINE_BYTES: usize = 20 * 1024 * 1024;
 
 /// Divides output into lines. Of a longer one, which no answer can be, the beginning counts.
 #[derive(Debug, Default)]
-pub(in super::super) struct LineSplitter {
+pub(super) struct LineSplitter {
     current: Vec<u8>,
     whole: VecDeque<Vec<u8>>,
 }
 
 impl LineSplitter {
-    pub(in super::super) fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             let room = MAX_LINE_BYTES - self.current.len();
@@ -25,12 +25,12 @@ impl LineSplitter {
     }
 
     /// The next line that is whole.
-    pub(in super::super) fn next_line(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn next_line(&mut self) -> Option<Vec<u8>> {
         self.whole.pop_front()
     }
 
     /// Takes what has no end yet as a line: nothing follows it.
-    pub(in super::super) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         if !self.current.is_empty() {
             self.add(b"\n");
         }
