@@ -56,11 +56,13 @@ impl BridgeBench {
     async fn measure(&self, binary: &Path, tasks: usize) -> anyhow::Result<[f64; 3]> {
         self.create(tasks).await?;
         let bridge = self.start_bridge(binary)?;
+        // The clock starts with the first task: the start of the process isn't measured.
         self.wait_until(|published, _| published > 0).await?;
         let begun = Instant::now();
         self.wait_until(|published, _| published >= tasks).await?;
         let published = rate(tasks, begun);
 
+        // The results are made before the clock starts, so that only the bridge is measured.
         let done: Vec<_> = std::iter::from_fn(|| self.nsqd.take("load")).map(|task| finish_task(&task)).collect();
         ensure!(done.len() == tasks, "{} tasks are in NSQ", done.len());
         let begun = Instant::now();
@@ -76,6 +78,7 @@ impl BridgeBench {
             finished >= 2 * tasks
         });
         tokio::try_join!(self.create(tasks), work)?;
+        // The bridge has no state on disk, so an orderly end would only take time.
         bridge.kill_hard().await?;
         Ok([published, results, rate(tasks, begun)])
     }
@@ -83,6 +86,7 @@ impl BridgeBench {
     fn start_bridge(&self, binary: &Path) -> anyhow::Result<ServiceProcess> {
         let config = self.folder.path().join("bridge.toml");
         let (server, nsqd) = (&self.service.address, self.nsqd.address());
+        // Room for all tasks, so that publishing never waits for results.
         let text =
             format!("server = \"http://{server}\"\nnsqd = [\"{nsqd}\"]\ntopics = [\"load\"]\nin_flight = 100000\n");
         std::fs::write(&config, text)?;
@@ -119,6 +123,7 @@ impl BridgeBench {
 fn finish_task(task: &[u8]) -> Vec<u8> {
     let mut done: Value = serde_json::from_slice(task).unwrap_or_default();
     done["result"] = "complete".into();
+    // Workers on NSQ may drop fields that they don't know, and this one is such a field.
     done["uid"] = Value::Null;
     done.to_string().into_bytes()
 }

@@ -35,6 +35,7 @@ impl WorkerRoster {
     }
 
     pub(crate) fn note_request(&mut self, request: &RequestLeases, now: DateTime<Utc>) {
+        // First, so that old names make room for new ones.
         self.forget_old(now);
         self.note_topics(request, now);
         let has_room = self.workers.len() < MAX_REMEMBERED;
@@ -57,6 +58,7 @@ impl WorkerRoster {
 
     fn note_topics(&mut self, request: &RequestLeases, now: DateTime<Utc>) {
         for filter in &request.topics {
+            // `entry` would copy the name at each request.
             if !self.topics.contains_key(&filter.topic) {
                 if self.topics.len() == MAX_REMEMBERED {
                     continue;
@@ -80,6 +82,7 @@ impl WorkerRoster {
     /// All workers; those whose requests wait at the moment asked now.
     pub(crate) fn workers<'a>(&self, waiting: impl Iterator<Item = &'a str>, now: DateTime<Utc>) -> Vec<SeenWorker> {
         let mut workers = self.workers.clone();
+        // A waiting request was sent some time ago, but its worker is there.
         for name in waiting {
             if let Some(seen) = workers.get_mut(name) {
                 seen.asked = now;
@@ -90,6 +93,7 @@ impl WorkerRoster {
 
     /// Once a minute: it looks at all.
     fn forget_old(&mut self, now: DateTime<Utc>) {
+        // `abs`, because the clock may have been set back by hours.
         if (now - self.cleaned).abs() < TimeDelta::minutes(1) {
             return;
         }

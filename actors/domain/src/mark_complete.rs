@@ -8,6 +8,7 @@ use crate::task::{Attempt, TaskResult};
 pub fn markable_attempt(mut task: Attempt) -> Attempt {
     task.cancelled = false;
     let mut meta = Query::parse_lenient(&task.meta);
+    // A complete task must no longer be found among the dead letters.
     if meta.first_value("retry") == Some("failed") {
         meta.remove_key("retry");
         meta.remove_key("retried");
@@ -25,6 +26,7 @@ pub fn marked_outcome(task: &Attempt, by: &str, note: Option<&str>, meta: String
     if let Some(note) = note {
         msg.push_str(&format!(": {note}"));
     }
+    // Only the message still tells the result that is replaced.
     if let Some(result) = task.result {
         let said = if task.msg.is_empty() { String::new() } else { format!(": {}", task.msg) };
         msg.push_str(&format!(" (was {result}{said})"));

@@ -67,6 +67,7 @@ impl PhaseRun<'_> {
         for task in (0..slot.count()).filter_map(|n| slot.nth_task(n, host, ids, now)) {
             let task = self.with_meta(task, slot.has_rows());
             bytes += task.info.len() + task.meta.len();
+            // Checked at each task, before a thousand large ones are in memory.
             if bytes > MAX_RUN_BYTES {
                 return Err(PhaseRunError::TooLarge);
             }
@@ -76,12 +77,14 @@ impl PhaseRun<'_> {
     }
 
     fn starting_slot(&self, now: DateTime<Utc>, files: &dyn RowSource) -> Result<StartingSlot<'_>, PhaseRunError> {
+        // Another workflow or time in the meta would mislead all that follows from the task.
         if let Some((key, _)) = self.meta.pairs().find(|(key, _)| OWN_KEYS.contains(key)) {
             return Err(PhaseRunError::OwnKey(key.to_owned()));
         }
         let is_given = |key: &str| self.meta.first_value(key).is_some();
         let mut slot = match self.time {
             Some(time) => StartingSlot::about(self.phase, time, files, is_given)?,
+            // The offset of the rule applies to a slot, but not to a time that a person gave.
             None => StartingSlot::of_slot(self.phase, cut_to_hour(now), files, is_given)?,
         };
         match slot.count() {
@@ -105,6 +108,7 @@ impl PhaseRun<'_> {
             task.info = expand_meta(&task.info, |key| self.meta.first_value(key).map(str::to_owned)).0;
         }
         let mut meta = Query::parse_lenient(&task.meta);
+        // Set, not added: readers take the first value of a key.
         for (key, value) in self.meta.pairs() {
             meta.set_value(key, value);
         }

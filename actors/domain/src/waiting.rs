@@ -50,6 +50,7 @@ pub struct QueueWorkers {
 impl QueueWorkers {
     /// Since when no worker takes its tasks; none where one does. A worker that is busy with one of them is there, too.
     pub fn missing_since(&self, now: DateTime<Utc>, patience: TimeDelta) -> Option<DateTime<Utc>> {
+        // After a start no worker has asked yet, so the patience begins there.
         let since = self.asked.unwrap_or(self.known_since);
         (self.leased == 0 && now - since >= patience).then_some(since)
     }
@@ -95,10 +96,12 @@ pub fn explain_waiting(
     let cause = |reason, since, text: String| Some(WaitingCause { reason, since, text });
     match (task.state, task.not_before) {
         (TaskState::Leased | TaskState::Done, _) => None,
+        // Only a pause delays a task without a time.
         (TaskState::Delayed, None) => {
             let since = paused_since.unwrap_or(created);
             cause(WaitingReason::Paused, since, format!("Its phase is paused since {}", clock_text(since, now)))
         }
+        // Once delivered, it was released with a delay: that delay isn't the one of its retry.
         (TaskState::Delayed, Some(at)) if task.retry > 0 && task.delivery == 0 => {
             let text = format!("Retry {} starts at {}", task.retry, clock_text(at, now));
             cause(WaitingReason::Retry, created, text)
@@ -110,6 +113,7 @@ pub fn explain_waiting(
             match workers.and_then(|workers| Some((workers, workers.missing_since(now, MAX_PAUSE_OF_WORKERS)?))) {
                 Some((workers, since)) => {
                     let words = workers.words_of_missing(&line_key(&task.topic, &task.job), now);
+                    // A task can't wait for longer than it exists.
                     cause(WaitingReason::NoWorker, since.max(created), words.replacen("no", "No", 1))
                 }
                 None => cause(WaitingReason::Queue, created, words_of_queue(workers)),

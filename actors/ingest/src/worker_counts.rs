@@ -32,6 +32,7 @@ impl WorkerCounts {
     pub(crate) fn note_result(&mut self, worker: &str, result: TaskResult, now: DateTime<Utc>) {
         let part = part_of(now);
         if !self.0.contains_key(worker) {
+            // Only where it is full: to search all at each new name would be slow.
             if self.0.len() >= MAX_WORKERS {
                 self.0.retain(|_, counts| counts.newest > part - PARTS as i64);
             }
@@ -51,6 +52,7 @@ impl WorkerCounts {
     pub(crate) fn last_hour(&mut self, now: DateTime<Utc>) -> Vec<WorkerResults> {
         let part = part_of(now);
         self.0.retain(|_, counts| {
+            // For its effect: parts that are too old become empty.
             counts.part_at(part);
             counts.parts.iter().any(|count| count.done > 0)
         });
@@ -70,10 +72,12 @@ fn part_of(now: DateTime<Utc>) -> i64 {
 impl HourCounts {
     /// The counts of a part; those that are an hour older become none. After the clock was set back, the newest ones.
     fn part_at(&mut self, part: i64) -> &mut ResultCount {
+        // At most once around: after a long silence each part is emptied once.
         let passed = (part - self.newest).clamp(0, PARTS as i64);
         for nth in 0..passed {
             self.parts[Self::place_of(part - nth)] = ResultCount::default();
         }
+        // Never backwards, or parts would be emptied again when the clock catches up.
         self.newest = self.newest.max(part);
         &mut self.parts[Self::place_of(self.newest)]
     }

@@ -110,9 +110,11 @@ impl BridgeConfig {
 
 impl BridgeFile {
     fn parse(text: &str) -> anyhow::Result<Self> {
+        // Checked by hand: serde's error for an unknown key suggests none.
         let table: toml::Table = toml::from_str(bom::skip_mark(text))?;
         if let Some(unknown) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             match nearest_word(unknown, KEYS) {
+                // The Go program has such a topic, so its users will write the key.
                 _ if unknown == "failed" => bail!(
                     "failed: dead letters aren't published. GET /api/v1/tasks?result=error&retry=failed lists them, and \
                      each raises an alert: remove the key"
@@ -137,6 +139,7 @@ impl BridgeFile {
         Ok(BridgeConfig {
             token,
             lease,
+            // A task is leased for `lease` in any case, so a shorter `hold` would not be kept.
             hold: read_duration("hold", &self.hold, lease, MAX_HOLD)?,
             server: self.server,
             nsqd: self.nsqd,
@@ -150,6 +153,7 @@ impl BridgeFile {
     }
 
     fn check_names(&self) -> anyhow::Result<()> {
+        // nsqlookupd names only nodes that have a topic already, so it can't say where to publish.
         ensure!(!self.nsqd.is_empty() || self.topics.is_empty(), "nsqd is empty: write where topics are published");
         ensure!(
             !self.nsqd.is_empty() || !self.lookupd.is_empty(),
@@ -174,6 +178,7 @@ impl BridgeFile {
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path);
                 let text = text.with_context(|| format!("token_file {} can't be read", path.display()))?;
+                // Editors end a file with a line break, which is not part of the token.
                 Ok(Some(Secret::new(text.trim())))
             }
         }
@@ -182,6 +187,7 @@ impl BridgeFile {
 
 fn check_address(key: &str, address: &str) -> anyhow::Result<()> {
     let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse().ok());
+    // A URL ends with a port, too.
     let is_address = port.is_some_and(|port: u16| port > 0) && !address.contains("//");
     ensure!(is_address, "{key} has `{address}`: write it as host:port");
     Ok(())

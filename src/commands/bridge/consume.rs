@@ -62,6 +62,7 @@ pub(super) fn open_queue(
     };
     // Twice the window, since windows of connections overlap for a moment when their number changes.
     let (messages, taken) = mpsc::channel(2 * WINDOW_MESSAGES as usize);
+    // One message at first: it shows whether the service takes any.
     let flow = Rc::new(watch::Sender::new(MessageFlow { state: FlowState::Probing, connections: 0 }));
     let queue = MessageQueue {
         topic: topic.to_owned(),
@@ -85,6 +86,7 @@ async fn keep_connected(source: Rc<MessageSource>, lookup: Option<LookupClient>)
                 running.spawn_local(keep_consuming(Rc::clone(&source), address, lookup.is_some()));
             }
         }
+        // Nothing can come without an nsqd, so the first one is searched for sooner.
         let wait = if known.is_empty() {
             backoff.wait(None)
         } else {
@@ -93,10 +95,12 @@ async fn keep_connected(source: Rc<MessageSource>, lookup: Option<LookupClient>)
         };
         tokio::select! {
             _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+            // It is connected to again when nsqlookupd names it.
             Some(Ok(forgotten)) = running.join_next() => { known.remove(&forgotten); }
             () = sleep(wait) => {}
         }
     }
+    // nsqd then sends nothing more, but still takes answers.
     source.flow.send_modify(|flow| flow.state = FlowState::Closing);
     if timeout(STOP_PATIENCE, running.join_all()).await.is_err() {
         log::warn!("event=nsqd_keeps_open topic={:?} detail=\"what wasn't answered comes again\"", source.topic);
@@ -143,6 +147,7 @@ async fn keep_consuming(source: Rc<MessageSource>, address: String, is_looked_up
             source.topic,
             err.to_string()
         );
+        // A configured nsqd is tried for ever: no lookup would bring it back.
         if is_looked_up && failures >= MAX_FAILURES {
             break;
         }
@@ -179,11 +184,13 @@ impl MessageQueue {
     pub(super) async fn postpone(&mut self, bridge: &Bridge, batch: Vec<ReceivedMessage>, refusal: &ApiRefusal) {
         let asked = if let ApiRefusal::Later { after, .. } = refusal { *after } else { None };
         let wait = self.backoff.wait(asked);
+        // First, so that nsqd sends nothing new while these go back.
         self.set_state(FlowState::Paused);
         let mut count = batch.len();
         for message in batch {
             message.requeue(wait).await;
         }
+        // Those that wait go back, too: another bridge may be able to post them.
         while let Ok(message) = self.messages.try_recv() {
             message.requeue(wait).await;
             count += 1;
@@ -203,6 +210,7 @@ impl MessageQueue {
 
     fn set_state(&self, state: FlowState) {
         self.flow.send_if_modified(|flow| {
+            // Closing is final: a late answer of the service must not open the flow again.
             let is_changed = flow.state != state && flow.state != FlowState::Closing;
             if is_changed {
                 flow.state = state;

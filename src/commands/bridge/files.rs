@@ -19,6 +19,7 @@ pub(super) async fn relay_files(bridge: Rc<Bridge>, mut queue: MessageQueue) -> 
     while let Some(batch) = queue.next_batch(AT_ONCE).await {
         let posted = join_all(batch.into_iter().map(|message| post_event(&bridge, message))).await;
         let (mut later, mut refusal) = (Vec::new(), None);
+        // Only what failed comes again: the others are finished already.
         for (message, why) in posted.into_iter().flatten() {
             later.push(message);
             refusal = Some(why);

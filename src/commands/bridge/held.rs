@@ -18,6 +18,7 @@ const MAX_WAITING: usize = 50_000;
 const AT_ONCE: usize = 16;
 
 const RETRY_WAIT: Duration = Duration::from_secs(2);
+// A lease that comes during the sleep may be due before the one that ends it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// What names a task in its done message. Workers keep these fields as they came; others they may drop.
@@ -56,6 +57,7 @@ impl HeldLeases {
     fn put(&mut self, held: HeldLease) {
         // Published again: only the last lease counts.
         self.remove(&held.key);
+        // Several leases may be due at the same instant: the number keeps them apart.
         let place = (held.due_at, self.next);
         self.next += 1;
         self.by_task.insert(held.key.clone(), place);
@@ -107,6 +109,7 @@ pub(super) async fn extend_leases(bridge: &Bridge, mut finished: watch::Receiver
         if let Some((_, detail)) = failed.first() {
             log::warn!("event=extend_failed leases={} retry_in={RETRY_WAIT:?} detail={detail:?}", failed.len());
         }
+        // The process ends: leases that could not be extended expire, and their tasks are published again.
         if is_last {
             return;
         }
@@ -124,6 +127,7 @@ pub(super) async fn extend_leases(bridge: &Bridge, mut finished: watch::Receiver
 
 /// Extends one; it comes back with the reason where that is worth another try.
 async fn extend_one(bridge: &Bridge, held: HeldLease) -> Option<(HeldLease, String)> {
+    // Counted from the publication: a late heartbeat must not make `hold` longer.
     let rest = bridge.config.hold.saturating_sub(held.published_at.elapsed()).max(bridge.config.lease);
     match bridge.client.heartbeat(&held.lease, &format!("{}s", rest.as_secs()), None).await {
         // Nobody can tell its worker. Without the lease the task is over, and a late result is a duplicate.

@@ -92,6 +92,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         ended,
         stop: stopping,
     });
+    // One thread is enough to wait for the network, and its parts share state without locks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(LocalSet::new().run_until(run_bridge(bridge, stop)));
     // A name that is being resolved would hold up the end.
@@ -113,12 +114,14 @@ async fn run_bridge(bridge: Rc<Bridge>, stop: watch::Sender<bool>) -> anyhow::Re
     let mut work =
         std::pin::pin!(async { tokio::join!(run_parts(parts, &stop, finish), extend_leases(&bridge, finished)).0 });
     let mut minutes = interval(SUMMARY_INTERVAL);
+    // After a suspended machine wakes up, one summary is enough.
     minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let done = loop {
         tokio::select! {
             done = &mut work => break done,
             _ = minutes.tick() => bridge.log_summary(),
             asked = signals.next() => {
+                // The value before tells whether this is the second signal.
                 let is_again = stop.send_replace(true);
                 log::info!("event=stopping signal={} at_once={is_again}", asked.name());
                 if is_again {
@@ -139,6 +142,7 @@ async fn run_parts(
 ) -> anyhow::Result<()> {
     let mut failed = Ok(());
     while let Some(ended) = parts.join_next().await {
+        // The other parts end in order, so that they answer messages and release tasks.
         if let Err(err) = ended.context("a part of the bridge failed").and_then(|done| done) {
             stop.send_replace(true);
             failed = Err(err);
@@ -153,6 +157,7 @@ fn start_parts(bridge: &Rc<Bridge>) -> anyhow::Result<JoinSet<anyhow::Result<()>
     let mut parts = JoinSet::new();
     let config = &bridge.config;
     for (offset, topic) in config.topics.iter().enumerate() {
+        // The offset lets each topic begin with another nsqd, which divides the load.
         parts.spawn_local(publish::publish_topic(Rc::clone(bridge), topic.clone(), offset));
     }
     if !config.done.is_empty() {
@@ -184,6 +189,7 @@ impl Bridge {
         let mut held = self.held.borrow_mut();
         for key in keys {
             held.remove(&key);
+            // Results of topics that this bridge doesn't publish come here, too.
             if let Some(ended) = self.ended.get(&key.topic) {
                 ended.notify_one();
             }

@@ -101,6 +101,7 @@ impl TopicPublisher {
             return Ok(());
         }
         let tasks = self.lease(max).await?;
+        // The service counts them as leased from now on, published or not.
         self.room = self.room.saturating_sub(tasks.len() as u64);
         self.publish(tasks).await?;
         Ok(())
@@ -109,6 +110,7 @@ impl TopicPublisher {
     /// How many tasks may be leased now: waits until there is room, or for a little while.
     async fn find_room(&mut self) -> Result<u64, ApiRefusal> {
         let in_flight = self.bridge.config.in_flight;
+        // The own count is enough as long as there is room for a full batch.
         if self.room < MAX_LEASED.min(in_flight) {
             let path = format!("/topics/{}/load", self.topic);
             let load: LeasedCount = self.bridge.client.get(&path, PATIENCE).await?;
@@ -135,6 +137,7 @@ impl TopicPublisher {
         let mut request = std::pin::pin!(bridge.client.lease_many(&wanted, max));
         let mut stop = self.stop.clone();
         tokio::select! {
+            // The stop goes first, or tasks that arrive with it would be published.
             biased;
             _ = stop.wait_for(|is_stopping| *is_stopping) => {
                 // Without this, tasks on their way would wait until their leases expire.
@@ -154,6 +157,7 @@ impl TopicPublisher {
             if matches!(published, Ok(Ok(()))) {
                 tasks.iter().for_each(|task| self.hold(task));
             } else if let Err(err) = self.publish_each(&tasks, &bodies).await {
+                // These were not tried yet; the failed ones are released already.
                 self.release_all(&rest, RELEASE_DELAY).await;
                 return Err(err);
             }
@@ -218,6 +222,7 @@ fn next_bodies(tasks: &[GrantedTask]) -> Vec<Vec<u8>> {
     let bodies = tasks.iter().map(|granted| granted.task.to_string().into_bytes());
     let fitting = bodies.enumerate().take_while(|(n, body)| {
         bytes += body.len();
+        // A task that is too large is sent alone: only nsqd can say whether it takes it.
         *n == 0 || bytes <= PUBLISHED_BYTES
     });
     fitting.map(|(_, body)| body).collect()

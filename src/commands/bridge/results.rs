@@ -49,6 +49,7 @@ pub(super) async fn relay_results(bridge: Rc<Bridge>, mut queue: MessageQueue) -
 }
 
 fn is_object(body: &[u8]) -> bool {
+    // Only checked: one body that is no JSON would make the whole array unreadable.
     serde_json::from_slice::<&RawValue>(body).is_ok_and(|value| value.get().starts_with('{'))
 }
 
@@ -74,6 +75,7 @@ async fn post_batch(bridge: &Bridge, queue: &mut MessageQueue, mut batch: Vec<Re
 }
 
 fn json_array(batch: &[ReceivedMessage]) -> Vec<u8> {
+    // Joined as bytes: the service gets exactly what the worker wrote.
     let bodies: Vec<&[u8]> = batch.iter().map(|received| received.message.body.as_slice()).collect();
     [&b"["[..], &bodies.join(&b','), b"]"].concat()
 }
@@ -82,7 +84,9 @@ fn json_array(batch: &[ReceivedMessage]) -> Vec<u8> {
 async fn settle_batch(bridge: &Bridge, batch: Vec<ReceivedMessage>, answer: ResultsAnswer) {
     add(&bridge.counts.results, answer.accepted);
     add(&bridge.counts.duplicates, answer.duplicates);
+    // Rejected ones, too: no worker has these tasks any more.
     bridge.forget_ended(batch.iter().filter_map(|received| task_key(&received.message.body)));
+    // The service names them in the order of the request.
     let mut rejected = answer.rejected.into_iter().peekable();
     for (index, message) in batch.into_iter().enumerate() {
         match rejected.next_if(|rejected| rejected.index == index) {

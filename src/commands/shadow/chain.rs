@@ -25,12 +25,14 @@ pub(super) fn compare_chain(
     chain: OldChain,
     tally: &mut ComparisonTally<'_>,
 ) -> anyhow::Result<()> {
+    // A part of a chain would show differences that the whole chain doesn't have.
     if chain.is_cut {
         tally.leave_out("tasks of chains with more than 10,000 records", chain.tasks.len() as u64);
         return Ok(());
     }
     let mut records = ChainRecords::new(replay, chain);
     let mut missing = Vec::new();
+    // Oldest first: an earlier result has the first claim to a record that fits several.
     for nth in 0..records.tasks.len() {
         records.follow_task(nth, &mut missing, tally)?;
     }
@@ -80,6 +82,7 @@ impl ChainTask {
     }
 
     fn decided_at(&self) -> DateTime<Utc> {
+        // The worker's clock sets `ended`, and it may be behind the clock that set `created`.
         self.task.ended.map_or(self.task.created, |ended| ended.max(self.task.created))
     }
 
@@ -87,12 +90,15 @@ impl ChainTask {
     fn decide(&self, replay: &Replay<'_>, result: TaskResult) -> TaskDecision {
         let OldTask { topic, job, id, info, msg, created, .. } = self.task.clone();
         let mut meta = self.meta.clone();
+        // `retry=failed` forbids a retry here, so a retry that is due would not be noticed.
         if self.is_given_up() {
             meta.set_value("retry", self.retries.to_string());
             meta.remove_key("retried");
         }
+        // The Go program has one id for all tasks of a chain.
         let foreign = ForeignTask { topic, job, chain: id.clone(), id, info, meta: meta.to_text(), created };
         let at = self.decided_at();
+        // The recorded meta holds what the worker added, so the outcome adds nothing.
         let outcome = WorkerOutcome { result, msg, meta: String::new(), started: None, ended: Some(at) };
         let task = foreign.to_attempt();
         decide_result_with(replay.workflows(), &task, &outcome, at, ANY_HOST, &mut WildIds, replay.files)
@@ -133,6 +139,7 @@ struct ChainRecords<'a> {
 impl<'a> ChainRecords<'a> {
     fn new(replay: &'a Replay<'a>, chain: OldChain) -> Self {
         let mut tasks: Vec<ChainTask> = chain.tasks.into_iter().map(ChainTask::new).collect();
+        // The first attempt goes before its retry where both were created in one second.
         tasks.sort_by_key(|one| (one.task.created, one.retries, one.task.number));
         let mut alerts: Vec<(OldAlert, bool)> = chain.alerts.into_iter().map(|alert| (alert, false)).collect();
         alerts.sort_by_key(|(alert, _)| (alert.at, alert.number));
@@ -178,6 +185,7 @@ impl<'a> ChainRecords<'a> {
     fn claim_task(&mut self, nth: usize, fits: impl Fn(&ChainTask) -> bool) -> Option<usize> {
         let since = self.tasks[nth].task.created;
         let found = self.tasks.iter().enumerate().position(|(place, one)| {
+            // A person starts a rerun: to claim it would hide that the expected task is missing.
             place != nth && !one.is_claimed && !one.is_rerun() && one.task.created >= since && fits(one)
         })?;
         self.tasks[found].is_claimed = true;
@@ -187,6 +195,7 @@ impl<'a> ChainRecords<'a> {
     fn claim_child(&mut self, nth: usize, child: &NewTask) -> bool {
         let found = self.claim_task(nth, |one| {
             let task = &one.task;
+            // A retry follows from a failed attempt, never from the parent.
             one.retries == 0
                 && (task.topic == child.topic && task.job == child.job)
                 && is_alike(&child.info, &task.info)
@@ -214,6 +223,7 @@ impl<'a> ChainRecords<'a> {
     ) -> Option<MissingRecord<'a>> {
         let found = self.claim_task(nth, |one| {
             let task = &one.task;
+            // Infos must be equal: a retry repeats the info of the failed attempt, uuids included.
             one.retries == retry.retry
                 && (task.topic == retry.topic && task.job == retry.job && task.info == retry.info)
         });
@@ -222,6 +232,7 @@ impl<'a> ChainRecords<'a> {
             return None;
         }
         let (one, phase) = (&self.tasks[nth], self.phase_of(nth));
+        // With the longest jitter: no retry may count as missing before it can have started.
         let wait = phase.map_or(TimeDelta::zero(), |phase| phase.rule.retry_delay.delay_before(retry.retry, u64::MAX));
         let due = one.decided_at() + wait + SETTLING_TIME;
         if due > self.replay.last {
@@ -242,12 +253,14 @@ impl<'a> ChainRecords<'a> {
         is_judged: bool,
         tally: &mut ComparisonTally<'_>,
     ) -> Option<MissingRecord<'a>> {
+        // The Go program records no alert for these, so none of its records may be claimed for one.
         let departure = match alert.kind {
             AlertKind::Result => Some(departures::ALERT_RESULT),
             AlertKind::CreateFailed => Some(departures::CHILD_ROWS),
             AlertKind::UnknownPhase => Some(departures::UNKNOWN_PHASE),
             _ => None,
         };
+        // Without a table of alerts each of them would seem to be missing.
         if !self.replay.has_alerts {
             return None;
         }
@@ -263,6 +276,7 @@ impl<'a> ChainRecords<'a> {
     fn claim_alert(&mut self, nth: usize) -> bool {
         let one = &self.tasks[nth];
         let found = self.alerts.iter_mut().find(|(alert, is_claimed)| {
+            // The alert may name a job that only the meta of its task has.
             let is_about = alert.topic == one.task.topic && (alert.job == one.task.job || alert.job == one.job());
             is_about && !is_claimed && !alert.msg.starts_with(UNFINISHED) && alert.at >= one.task.created
         });
@@ -320,7 +334,9 @@ impl<'a> ChainRecords<'a> {
         let by_info = by_info.and_then(|(phase, found)| departures::of_info(phase, &meta, &missing.info, found));
         let by_phase = || phase.and_then(|phase| departures::of_child(self.replay.workflows(), phase, &meta));
         let by_file = || self.replay.spelled.get(&phase?.workflow).copied();
+        // The info is the narrowest reason, so it goes first; the spelling of a whole file goes last.
         let departure = by_info.or_else(by_phase).or_else(by_file);
+        // The other task would else be a second difference with the same reason.
         if let Some(place) = other.filter(|_| departure.is_some()) {
             self.tasks[place].is_claimed = true;
         }
@@ -364,6 +380,7 @@ impl<'a> ChainRecords<'a> {
             self.is_overwritten = true;
             return (Some(departures::OVERWRITTEN), String::new());
         }
+        // The Go program may write the job of the meta into the retry.
         if task.job != job && self.claim_task(parent, with_job).is_some() {
             return (Some(departures::META_JOB), String::new());
         }
@@ -384,6 +401,7 @@ impl<'a> ChainRecords<'a> {
     /// The task that the chain began with, as far as there are records.
     fn root(&self) -> Option<usize> {
         let first = self.tasks.first()?.task.created;
+        // A claimed task follows from a result, so the chain didn't begin with it.
         self.tasks.iter().position(|one| !one.is_claimed && one.task.created == first)
     }
 
@@ -416,6 +434,7 @@ impl<'a> ChainRecords<'a> {
         }
         let file = self.replay.workflows().file_at(one.workflow())?;
         let parent = file.first_phase(&one.task.topic, one.job())?.depends_on.as_ref()?;
+        // A dependency without a job is on all jobs of its topic.
         let is_parent = |other: &ChainTask| {
             other.task.topic == parent.topic && (parent.job.is_empty() || other.job() == parent.job)
         };
@@ -424,6 +443,7 @@ impl<'a> ChainRecords<'a> {
 
     fn extra_retry(&self, nth: usize) -> (ComparedKind, Option<&'static str>, String) {
         let one = &self.tasks[nth];
+        // The Go program retries a task that a person sent again after it had failed for good.
         let is_anew = |other: &ChainTask| {
             other.is_given_up() && is_same_work(&one.task, &other.task) && other.retries >= one.retries
         };
@@ -441,6 +461,7 @@ impl<'a> ChainRecords<'a> {
         let has_twin = self.tasks.iter().any(is_twin);
         let by_phase =
             || departures::of_extra_child(self.replay.workflows(), one.workflow(), &one.task.topic, one.job());
+        // The row that led to it may be the one that was replaced.
         let departure = if self.is_overwritten { Some(departures::OVERWRITTEN) } else { by_phase() };
         let hint = if has_twin {
             "it was started twice: a result that the bus delivers twice does that"
@@ -457,6 +478,7 @@ impl<'a> ChainRecords<'a> {
                 tally.leave_out("alerts about unfinished tasks", 1);
                 continue;
             }
+            // An alert names no attempt, so the newest task of its topic stands for it.
             let Some(about) = self.tasks.iter().rfind(|one| one.task.topic == alert.topic) else {
                 tally.leave_out("alerts whose task has no record", 1);
                 continue;

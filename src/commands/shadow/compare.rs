@@ -53,10 +53,12 @@ impl Replay<'_> {
     /// When slots are looked at: a time without the Go program may begin before what is judged, or end after it.
     pub(super) fn slot_range(&self) -> TimeRange {
         let (from, to) = (self.range.0 - TimeDelta::hours(24), self.range.1 + TimeDelta::hours(24));
+        // Nothing can be there after the last record: such slots would all be missing.
         (from, to.min(self.last - SETTLING_TIME).max(self.range.1))
     }
 
     pub(super) fn is_judged(&self, at: DateTime<Utc>) -> bool {
+        // The end is left out, so that two ranges in a row judge nothing twice.
         (self.range.0..self.range.1).contains(&at)
     }
 }
@@ -161,6 +163,7 @@ impl IdSource for WildIds {
     }
 
     fn random_bits(&mut self) -> u64 {
+        // A `{uuid}` is made of the upper half, which must read as ANY_UUID.
         0xfeed_beef_0000_0000
     }
 }
@@ -183,6 +186,7 @@ pub(super) fn is_alike(expected: &str, found: &str) -> bool {
         let is_hex = found.bytes().take(ANY_UUID.len()).filter(u8::is_ascii_hexdigit).count() == ANY_UUID.len();
         return is_hex && is_alike(rest, &found[ANY_UUID.len()..]);
     }
+    // A host has any length, so each possible end of it is tried.
     let is_end_of_host = |c: char| !(c.is_alphanumeric() || "-._".contains(c));
     let longest = found.find(is_end_of_host).unwrap_or(found.len());
     let mut ends = found[..longest].char_indices().map(|(at, c)| at + c.len_utf8());

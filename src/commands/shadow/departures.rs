@@ -4,6 +4,7 @@ use flowlord_domain::query::Query;
 use flowlord_domain::rule::{BatchStep, RULE_KEYS};
 use flowlord_domain::workflow::{Phase, Workflows};
 
+// A macro keeps the list for the test complete: no name can be left out of it.
 macro_rules! departure_names {
     ($($name:ident = $anchor:literal;)*) => {
         $(pub(super) const $name: &str = $anchor;)*
@@ -67,6 +68,7 @@ pub(super) fn of_rule(phase: &Phase) -> Option<&'static str> {
 
 /// Why a phase can't start there at all: the Go program doesn't see the key of the rule that starts it.
 pub(super) fn of_unseen_key(phase: &Phase, key: &str) -> Option<&'static str> {
+    // The Go program stops reading at `#`, and knows a key in one spelling only.
     let seen = phase.rule_text.split('#').next().unwrap_or_default();
     of_rule(phase).filter(|_| Query::parse_lenient(seen).first_value(key).is_none())
 }
@@ -74,8 +76,10 @@ pub(super) fn of_unseen_key(phase: &Phase, key: &str) -> Option<&'static str> {
 /// Why a file isn't read there as it is here.
 pub(super) fn of_spelling(text: &str) -> Option<&'static str> {
     let lines = || text.lines().map(str::trim);
+    // From the text: the loaded file no longer shows how it was spelled.
     let mut keys = lines().filter_map(|line| Some(line.split_once('=')?.0.trim().to_ascii_lowercase()));
     let mut headings: Vec<_> = lines().filter(|line| line.eq_ignore_ascii_case("[[phase]]")).collect();
+    // The Go program loses phases only where both spellings of the heading are in one file.
     headings.dedup();
     first_that_holds([(keys.any(|key| key == "depends_on"), DEPENDS_ON), (headings.len() > 1, PHASE_LISTS)])
 }
@@ -84,6 +88,7 @@ pub(super) fn of_spelling(text: &str) -> Option<&'static str> {
 pub(super) fn of_info(phase: &Phase, values: &Query, expected: &str, found: &str) -> Option<&'static str> {
     let count = |token: &str| phase.template.matches(token).count();
     let has_many_digits = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 15);
+    // Values of JSON come from meta files; `meta=` holds texts.
     let has_rows_of_json = phase.rule.meta_file.is_some();
     first_that_holds([
         (count("{ts}") + count("{UUID}") > 0 || count("{uuid}") > 1, TOKENS),
@@ -97,6 +102,7 @@ pub(super) fn of_info(phase: &Phase, values: &Query, expected: &str, found: &str
 /// Why a slot of the phase starts some other tasks there.
 pub(super) fn of_times(phase: &Phase) -> Option<&'static str> {
     first_that_holds([
+        // Without a span there is one time, which can't drift.
         (phase.rule.by == BatchStep::Month && !phase.rule.span.is_zero(), MONTHS),
         (phase.rule.span < chrono::TimeDelta::zero(), REVERSED),
     ])
@@ -118,6 +124,7 @@ pub(super) fn of_child(workflows: &Workflows, phase: &Phase, parent: &Query) -> 
 /// Why a task is started there as a child, and none here.
 pub(super) fn of_extra_child(workflows: &Workflows, workflow: &str, topic: &str, job: &str) -> Option<&'static str> {
     let file = workflows.file_at(workflow)?;
+    // Several keys of a rule redirect, so the value has to tell.
     let mut redirects = file.phases.iter().filter(|phase| of_rule(phase) == Some(REDIRECT));
     if redirects.any(|phase| phase.rule.query.pairs().any(|(_, value)| value == topic)) {
         return Some(REDIRECT);
@@ -129,6 +136,7 @@ pub(super) fn of_extra_child(workflows: &Workflows, workflow: &str, topic: &str,
 /// Why a failed task is retried there as another phase says.
 pub(super) fn of_failure(workflows: &Workflows, workflow: &str, topic: &str, job: &str) -> Option<&'static str> {
     let own = workflows.phase_for(workflow, topic, job)?;
+    // The Go program may take the phase of another file: the first one by path.
     let by_path = workflows.phase_for("", topic, job)?;
     let differs = by_path.retry != own.retry || by_path.rule.no_alert != own.rule.no_alert;
     first_that_holds([
@@ -141,6 +149,7 @@ pub(super) fn of_failure(workflows: &Workflows, workflow: &str, topic: &str, job
 /// Why an alert about a failed task is raised only by one.
 pub(super) fn of_alert(workflows: &Workflows, workflow: &str, topic: &str, job: &str) -> Option<&'static str> {
     let own = workflows.phase_for(workflow, topic, job);
+    // Any value silences there, even `no_alert=false`.
     let is_silent_there =
         |phase: &Phase| phase.rule.query.first_value("no_alert").is_some_and(|value| !value.is_empty());
     let differs = own.is_some_and(|phase| is_silent_there(phase) != phase.rule.no_alert);

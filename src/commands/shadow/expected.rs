@@ -30,6 +30,7 @@ pub(super) fn expected_tasks(
     // The offset is added to it again; one beyond the end of time counts as none, there too.
     let about = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
     let ahead = about.with_timezone(&replay.zone).naive_local() - about.naive_utc();
+    // In UTC both programs write the same text: a second one would only be compared twice.
     let local = if ahead.is_zero() { None } else { StartingSlot::new(phase, slot + ahead, replay.files).ok() };
     let nth = |n: usize| {
         Some(ExpectedTask {
@@ -52,6 +53,7 @@ pub(super) fn has_fixed_hour(phase: &Phase) -> bool {
     let cron = phase.rule.cron.as_deref().unwrap_or_default();
     let fields: Vec<&str> = cron.split_whitespace().filter(|field| !field.contains("TZ=")).collect();
     match fields.as_slice() {
+        // All other names, like `@daily`, stand for a fixed hour.
         [name] => *name != "@hourly",
         [_, hour, _, _, _] | [_, _, hour, _, _, _] => !hour.contains(['*', '/', '?']),
         _ => false,
@@ -62,6 +64,7 @@ pub(super) fn has_fixed_hour(phase: &Phase) -> bool {
 pub(super) fn is_clock_change(phase: &Phase, zone: Tz, at: DateTime<Utc>) -> bool {
     let zone = zone_of(phase, zone);
     let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+    // A slot within a gap starts at the end of the gap, which is the instant of the change.
     offset(at) != offset(at - TimeDelta::seconds(1))
 }
 

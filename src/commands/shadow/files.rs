@@ -9,6 +9,7 @@ use super::departures;
 
 /// Compares the names of the tasks that a file started with those that it would start here.
 pub(super) fn compare_file(replay: &Replay<'_>, file: &OldFile, tally: &mut ComparisonTally<'_>) -> anyhow::Result<()> {
+    // A name is taken out once it is found: two phases of one name need two of them.
     let mut there = file.task_names.clone();
     for found in match_phases(replay.workflows(), &file.path) {
         let (phase, name) = (found.phase, &found.key.task);

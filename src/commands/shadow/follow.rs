@@ -37,6 +37,7 @@ struct KnownDifferences {
 
 /// Compares until a signal comes. Returns whether something couldn't be explained.
 pub(super) fn follow_program(request: &ShadowRequest, period: Duration) -> anyhow::Result<bool> {
+    // Only signals and pauses need a runtime: the comparison itself blocks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { SignalListener::listen() })?;
     let lists_departures = request.lists_all || request.format == OutputFormat::Json;
@@ -58,17 +59,21 @@ pub(super) fn follow_program(request: &ShadowRequest, period: Duration) -> anyho
 
 impl FollowedProgram<'_> {
     fn compare_again(&mut self) -> anyhow::Result<()> {
+        // Read each time: with old files, each change of a workflow would be a difference.
         let files = self.request.read_files()?;
+        // Opened each time: an open history shows one instant only.
         let history = OldHistory::open(&self.request.database)?;
         let Some((_, last)) = history.time_span()? else { return Ok(()) };
         if files.files.workflows != self.files.files.workflows {
             log::info!("event=workflows_changed detail=\"compared from {} on\"", last + REFRESH_TIME);
+            // Counted from the last record, not from now: the Go program's clock may be another one.
             self.since = Some(last + REFRESH_TIME);
         }
         self.files = files;
         // What was before the first look is another comparison's.
         let since = *self.since.get_or_insert(last - SETTLING_TIME);
         let range = (since.max(last - FOLLOWED_TIME), last - SETTLING_TIME);
+        // A change of the files moves the beginning into the future for a while.
         if range.0 >= range.1 {
             return Ok(());
         }
@@ -78,6 +83,7 @@ impl FollowedProgram<'_> {
             new.extend(known.note_difference(difference).then(|| difference.clone()));
             Ok(())
         })?;
+        // An older difference can't come again, and the memory must not grow for weeks.
         self.known.forget_before(range.0);
         print_new(&new, range, &counts, self.request.format)
     }
@@ -111,6 +117,7 @@ impl KnownDifferences {
     /// Whether it is new, and to be printed.
     fn note_difference(&mut self, difference: &Difference) -> bool {
         let is_departure = matches!(difference.class, DifferenceClass::Departure(_));
+        // The exit code counts a difference even if it was printed before.
         self.is_unexplained |= !is_departure;
         let is_told = self.lists_departures || !is_departure;
         is_told && self.printed.insert((difference.at, print::difference_line(difference)))

@@ -24,7 +24,9 @@ impl MissingSlots {
 
     /// Adds what is missing of one phase's slot.
     pub(super) fn add_slot(&mut self, differences: Vec<Difference>) {
+        // A slot that is missing for a known reason doesn't show that the program was down.
         self.slots += u64::from(differences.iter().any(|one| one.class == DifferenceClass::OnlyHere));
+        // Slots outside of the range only tell how long the program was down.
         if self.is_judged {
             self.differences.extend(differences);
         }
@@ -53,6 +55,7 @@ impl SlotGaps {
     /// Notes that the Go program wrote a record.
     pub(super) fn note_life(&mut self, at: DateTime<Utc>, next_slot: Option<DateTime<Utc>>) {
         if next_slot.is_some_and(|slot| at > slot) {
+            // It doesn't show that the program ran before that slot.
             self.late_life = Some(at);
         } else {
             self.last_life = Some(at);
@@ -67,6 +70,7 @@ impl SlotGaps {
         tally: &mut ComparisonTally<'_>,
     ) -> anyhow::Result<()> {
         let is_silent = !has_some && missing.slots > 0;
+        // A record between two missing slots shows that the program ran.
         let is_broken = self.run.as_ref().is_some_and(|run| self.last_life > Some(run.last));
         if has_some || (is_silent && is_broken) {
             self.close_gap(tally)?;
@@ -83,6 +87,7 @@ impl SlotGaps {
         run.is_judged |= missing.is_judged;
         run.differences.extend(missing.differences);
         if run.slots >= LEAST_SLOTS {
+            // A downtime is one difference, and a long one must not fill the memory.
             run.differences.clear();
         }
         Ok(())

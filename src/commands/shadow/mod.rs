@@ -81,6 +81,7 @@ pub(crate) struct Args {
 
 fn parse_period(text: &str) -> Result<Duration, String> {
     let period = flowlord_domain::duration::parse_duration(text).map_err(|err| err.to_string())?;
+    // A shorter period would read the database without a pause.
     let period = period.to_std().ok().filter(|period| *period >= Duration::from_secs(1));
     period.ok_or_else(|| "write 1s or more, like 10m".to_owned())
 }
@@ -93,6 +94,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match compared {
         Ok(true) => Ok(ExitCode::FAILURE),
         Ok(false) => Ok(ExitCode::SUCCESS),
+        // A reader like `head` ends early because it has enough.
         Err(err) if out::is_reader_gone(&err) => Ok(ExitCode::SUCCESS),
         // 1 says that there are differences.
         Err(err) => Err(UsageError(err).into()),
@@ -123,6 +125,7 @@ impl ShadowRequest {
             "{} doesn't exist: name the database of the Go program",
             database.display()
         );
+        // As a key of the configuration, so that the same check applies to it.
         let zone = vec![("timezone".to_owned(), args.timezone.clone())];
         let config = ConfigFlags::only(args.config.clone(), zone).load(&[])?.config;
         let zone = config.timezone;
@@ -194,6 +197,7 @@ fn compare_history(
     tally.leave_out("tasks without an id or a time", history.count_unreadable()?);
     let mut slots = slots::SlotComparison::new(replay);
     let (from, to) = replay.slot_range();
+    // A task may be created some seconds after the last slot.
     history.each_record((from, to + SLOT_TOLERANCE), |record| slots.take_record(record, &mut tally))?;
     slots.finish_slots(&mut tally)?;
     history.each_file(replay.range, |file| files::compare_file(replay, &file, &mut tally))?;

@@ -35,9 +35,11 @@ impl DifferenceSpool {
     pub(super) fn keep(&mut self, difference: &Difference) -> anyhow::Result<()> {
         match self.format {
             OutputFormat::Json => {
+                // The comma goes before each: nobody knows yet whether another difference follows.
                 let start = if self.kept == 0 { "\n  " } else { ",\n  " };
                 write!(self.spool, "{start}{}", difference_json(difference))?;
             }
+            // The summary counts departures, and nobody has to act on them.
             OutputFormat::Text if !self.lists_all && matches!(difference.class, DifferenceClass::Departure(_)) => {
                 return Ok(());
             }

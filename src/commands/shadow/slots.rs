@@ -82,6 +82,7 @@ impl EveryPhase<'_> {
     fn note_slot(&mut self, slot: DateTime<Utc>) -> Option<TimeDelta> {
         let silence = slot - self.last.replace(slot)?;
         let quiet = std::mem::replace(&mut self.quiet, TimeDelta::zero());
+        // While the Go program recorded nothing at all, it may have been down: that is another difference.
         Some(silence).filter(|_| silence > self.step * 2 + SLOT_TOLERANCE && quiet < self.step)
     }
 }
@@ -102,6 +103,7 @@ impl<'a> SlotComparison<'a> {
     pub(super) fn new(replay: &'a Replay<'a>) -> Self {
         let from = replay.slot_range().0;
         let all = replay.workflows().phases().filter_map(|phase| Some((phase, phase.rule.schedule.as_ref()?)));
+        // Only the Go program knows when it began, so slots of `@every` can't be computed.
         let is_every = |phase: &Phase| phase.rule.cron.as_ref().is_some_and(|cron| cron.contains("@every"));
         let (every, crons): (Vec<_>, Vec<_>) = all.partition(|(phase, _)| is_every(phase));
         let firsts = crons.iter().enumerate();
@@ -128,6 +130,7 @@ impl<'a> SlotComparison<'a> {
             OldRecord::Task(task) => task.created,
             OldRecord::Alert(alert) => alert.at,
         };
+        // Records come in the order of time: no later one can be of these slots.
         while self.next_slot().is_some_and(|slot| slot + SLOT_TOLERANCE < at) {
             self.close_slot(tally)?;
         }
@@ -168,6 +171,7 @@ impl<'a> SlotComparison<'a> {
     /// Compares what starts at the next instant with a slot.
     fn close_slot(&mut self, tally: &mut ComparisonTally<'_>) -> anyhow::Result<()> {
         let Some(slot) = self.next_slot() else { return Ok(()) };
+        // Grouped once: a slot may expect thousands of tasks, and each would search all others.
         let buckets = self.near_tasks(slot);
         let (mut problems, mut slots) = (Vec::new(), Vec::new());
         for phase in self.pop_phases(slot) {
@@ -231,6 +235,7 @@ impl<'a> SlotComparison<'a> {
             }
         }
         for places in buckets.values_mut() {
+            // A retry stands for its slot only where it replaced the first attempt.
             places.sort_by_key(|place| {
                 let root = &self.tasks[*place];
                 (root.retries() > 0, (root.task.created - slot).abs())
@@ -264,6 +269,7 @@ impl<'a> SlotComparison<'a> {
     /// Takes a task that is about the instant of its creation: the Go program renders when it starts it, and may be a
     /// second late.
     fn find_late_task(&self, phase: &Phase, slot: DateTime<Utc>) -> Option<FoundTask> {
+        // Tasks of a batch are about other times than the one of their creation.
         if phase.rule.is_batch() {
             return None;
         }
@@ -306,10 +312,12 @@ impl<'a> SlotComparison<'a> {
         let by_info = other.and_then(|root| departures::of_info(phase, &root.meta, &one.here.info, &root.task.info));
         let is_clock_change = is_clock_change(phase, self.replay.zone, slot) && has_fixed_hour(phase);
         let departure = by_info
+            // Wrong times don't keep a slot from starting tasks, so something must have started.
             .or_else(|| departures::of_times(phase).filter(|_| has_some || other.is_some()))
             .or_else(|| departures::of_unseen_key(phase, "cron"))
             .or_else(|| self.replay.spelled_phases(phase))
             .or_else(|| is_clock_change.then_some(departures::CLOCKS));
+        // It would else be counted once more, as a task that no slot starts.
         if let Some(root) = other.filter(|_| departure.is_some()) {
             root.is_claimed.set(true);
         }
@@ -351,6 +359,7 @@ impl<'a> SlotComparison<'a> {
                 tally.add_difference(&root.difference(DifferenceClass::Departure(name), &why.to_string()))?;
             }
         }
+        // The Go program may have the same problem, and its alert says so.
         let alert = self.alerts.iter().find(|(alert, is_claimed)| {
             let is_near = (alert.at - slot).abs() <= SLOT_TOLERANCE;
             is_near && !is_claimed.get() && is_named(phase, &alert.topic, &alert.job)
@@ -383,6 +392,7 @@ impl<'a> SlotComparison<'a> {
         let is_past = |at: DateTime<Utc>| at + SLOT_TOLERANCE < next && at + SLOT_TOLERANCE < now;
         while self.tasks.front().is_some_and(|root| is_past(root.task.created)) {
             let Some(root) = self.tasks.pop_front() else { break };
+            // Others of a chain follow from results, and are compared with their chain.
             if root.task.is_first && !root.is_claimed.get() && (root.is_rerun() || !self.take_every(&root, tally)?) {
                 self.judge_extra(&root, tally)?;
             }
@@ -417,6 +427,7 @@ impl<'a> SlotComparison<'a> {
             return Ok(false);
         }
         let silence = self.every[nth].note_slot(slot);
+        // It was noted above in any case: the next slot is measured from it.
         if !self.replay.is_judged(slot) {
             return Ok(true);
         }
@@ -441,10 +452,12 @@ impl<'a> SlotComparison<'a> {
             return Ok(());
         }
         let value = |key: &str| root.meta.first_value(key).unwrap_or_default();
+        // The pass over files compares these.
         if !value("file").is_empty() && !value("filename").is_empty() {
             tally.leave_out("tasks that files started, told by file_messages", 1);
             return Ok(());
         }
+        // The Go program's retention may have removed the attempt before it.
         if root.retries() > 0 {
             tally.leave_out("tasks whose parent has no record", 1);
             return Ok(());
@@ -467,6 +480,7 @@ impl<'a> SlotComparison<'a> {
             tally.leave_out("tasks that people started", 1);
             return Ok(());
         };
+        // When clocks are set back, the Go program starts such a slot twice.
         let is_twice = is_second_time(self.replay.zone, root.task.created) && phase.is_some_and(has_fixed_hour);
         let class = if is_twice { DifferenceClass::Departure(departures::CLOCKS) } else { DifferenceClass::OnlyThere };
         tally.add_difference(&root.difference(class, &hint))

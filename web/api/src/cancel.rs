@@ -97,14 +97,17 @@ async fn cancel_many(context: ContextRef, request: HttpRequest, payload: Payload
     let body = json_body(&request, payload).await?;
     let mut choice = TaskChoice::read(&body, request.query_string(), EXAMPLE, &["note"])?;
     let reason = note("note", choice.other("note", "a text")?)?;
+    // Without this, a filter that names no state would choose finished tasks and fail for each.
     choice.default_states(&UNFINISHED);
     if choice.filter.states.contains(&TaskState::Done) {
         let detail = "`state` is done: a task that has a result can't be cancelled; write ready, delayed or leased";
         return Err(Problem::invalid(detail));
     }
+    // All are chosen before the first is cancelled: the filter may not find cancelled ones any more.
     let chosen = choose(&context, choice.filter).await?;
     let mut report = CancelReport { matched: chosen.len(), ..CancelReport::default() };
     if !choice.execute {
+        // The route is audited, but a dry run changes nothing.
         AuditEntry::nothing_changed(&request);
         report.status = "dry run: nothing is cancelled without \"execute\":true".to_owned();
         report.show(&context, &chosen).await?;
@@ -121,6 +124,7 @@ async fn cancel_many(context: ContextRef, request: HttpRequest, payload: Payload
 
 /// The tasks of a filter, oldest first.
 async fn choose(context: &WebContext, filter: TaskFilter) -> Result<Vec<Uid>, Problem> {
+    // Only ids are kept, so whole texts need not be read.
     let mut step = FindTasks { texts: TextExtent::Beginnings, ..FindTasks::oldest_first(filter, CHOICE_STEP) };
     let mut chosen = Vec::new();
     loop {

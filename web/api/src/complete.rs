@@ -43,6 +43,7 @@ async fn complete(context: ContextRef, path: Path<String>, request: HttpRequest,
     let CompleteBody { note: reason, meta } = object(&body, EXAMPLE)?;
     let (reason, MetaQuery(meta)) = (note("note", reason)?, meta.unwrap_or_default());
     check_meta(&meta)?;
+    // People who read the task later see who marked it, without the audit log.
     let by = caller_name(&request);
     json(StatusCode::OK, &TaskView(&complete_task(&context, uid, &by, reason.as_deref(), meta.into_owned()).await?))
 }

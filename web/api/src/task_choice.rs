@@ -52,6 +52,7 @@ impl TaskChoice {
         let params = QueryParams::parse(&params.to_text(), FILTERS)?;
         let mut choice = Self { filter: list::filter(&params)?, execute: false, others: fields };
         choice.execute = choice.other("execute", "true or false")?.unwrap_or_default();
+        // An empty filter is most likely a mistake, and would choose all tasks.
         if choice.filter == TaskFilter::default() {
             return Err(Problem::invalid(format!("name the tasks by at least one of {}", FILTERS.join(", "))));
         }

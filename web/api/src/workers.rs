@@ -102,6 +102,7 @@ async fn workers(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["limit", "cursor"])?;
     let (limit, after) = (params.limit()?, params.cursor::<String>()?.unwrap_or_default());
     let mut workers = list_workers(&context).await?;
+    // The cursor is a name: a number would skip workers when the list changes between two pages.
     workers.retain(|worker| worker.name > after);
     let next = cut_page(&mut workers, limit, |worker| worker.name.clone());
     json(StatusCode::OK, &List { items: workers.iter().map(WorkerView::from).collect(), next })

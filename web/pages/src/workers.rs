@@ -54,6 +54,7 @@ async fn workers_page(context: &WebContext, request: &HttpRequest) -> Result<Wor
     let now = context.deps.kit.now();
     // What needs somebody comes first.
     queues.sort_by_key(|queue| std::cmp::Reverse((QueueRow::is_stuck(queue), queue.load.ready)));
+    // A worker that was seen long ago is most likely gone, so it goes last.
     workers.sort_by_key(|worker| std::cmp::Reverse(worker.last_seen));
     let [more_queues, more_workers] = [queues.len(), workers.len()].map(|rows| rows.saturating_sub(MAX_ROWS));
     Ok(WorkersPage {
@@ -67,6 +68,7 @@ async fn workers_page(context: &WebContext, request: &HttpRequest) -> Result<Wor
 
 impl QueueRow {
     fn is_stuck(queue: &QueueActivity) -> bool {
+        // A worker that is busy with a long task may not have asked lately.
         queue.load.ready > 0 && queue.workers == 0 && queue.load.leased == 0
     }
 

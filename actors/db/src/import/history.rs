@@ -88,6 +88,7 @@ pub struct OldChain {
 impl OldHistory {
     pub fn open(path: &Path) -> Result<Self, ImportError> {
         let old = OldDatabase::open(path)?;
+        // The Go program writes meanwhile, and all passes must see the same rows.
         old.begin_reading()?;
         let columns = ["kind", "id", "type", "job", "info", "meta", "msg", "result", "created", "ended", "first"];
         Ok(Self { old, columns: columns.map(str::to_owned).into() })
@@ -134,6 +135,7 @@ impl OldHistory {
         mut each: impl FnMut(OldChain) -> Result<(), E>,
     ) -> Result<(), E> {
         let (created, ended) = (self.task_seconds("created")?, self.task_seconds("ended")?);
+        // The end counts, too: a result may come long after its task was created.
         let mut chosen =
             format!("SELECT id FROM task_records WHERE {created} < ?2 AND max({created}, coalesce({ended}, 0)) >= ?1");
         let alerts = self.alert_query()?;
@@ -151,6 +153,7 @@ impl OldHistory {
         let range = params![from.timestamp(), to.timestamp()];
         self.old.each_row(&sql, range, &self.columns, |row| {
             let Some(record) = read_record(&row) else { return Ok(()) };
+            // Rows are ordered by id, so that only one chain is in memory.
             if chain.id().is_some_and(|id| id != record.id()) {
                 each(std::mem::take(&mut chain))?;
             }
@@ -168,6 +171,7 @@ impl OldHistory {
         mut each: impl FnMut(OldRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let created = self.task_seconds("created")?;
+        // Over all records of a chain: in the range alone a retry could seem to be the first.
         let first = format!("row_number() OVER (PARTITION BY id ORDER BY {created}, rowid) = 1");
         let tasks = self.task_query(&first)?;
         let mut sql = format!(
@@ -222,6 +226,7 @@ impl OldHistory {
         let names = self.old.read_columns(ImportKind::Tasks.table())?;
         let column = |name: &str| match names.iter().any(|known| known == name) {
             true => name.to_owned(),
+            // An older schema may lack the column, but rows must keep their shape.
             false => format!("NULL AS {name}"),
         };
         let columns = ["id", "type", "job", "info", "meta", "msg", "result", "created", "ended"].map(column);
@@ -300,6 +305,7 @@ fn unix_seconds(column: &str) -> String {
     // As Go prints a time: `2024-01-15 05:00:00.5 +0100 CET`.
     let zone = format!("substr({column}, max(instr({column}, ' +'), instr({column}, ' -')) + 1, 5)");
     format!(
+        // Integers have no unit: their size tells seconds, milliseconds and microseconds apart.
         "CASE typeof({column})
             WHEN 'integer' THEN {column} / CASE
                 WHEN abs({column}) < 100000000000 THEN 1 WHEN abs({column}) < 100000000000000 THEN 1000 ELSE 1000000 END

@@ -141,9 +141,11 @@ impl BackloadRequest {
             return Err(BackloadRequestError::By(self.by.clone()));
         }
         if !self.rate.is_empty() && CreationRate::parse(&self.rate).is_none() {
+            // The answer repeats the text, which may be very long.
             return Err(BackloadRequestError::Rate(self.rate.chars().take(100).collect()));
         }
         let range = [&self.from, &self.to].iter().any(|time| !time.is_empty());
+        // `at` would win, and the range would be ignored in silence.
         if range && !self.at.is_empty() {
             return Err(BackloadRequestError::AtAndRange);
         }

@@ -28,6 +28,7 @@ impl CreationRate {
     /// How long to wait after so many tasks.
     pub fn pause_after(self, tasks: usize) -> TimeDelta {
         let [all, tasks] = [self.tasks, tasks].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        // Multiplied before it is divided, or fractions of a millisecond would be lost.
         let millis = self.per.num_milliseconds().saturating_mul(tasks) / all;
         TimeDelta::try_milliseconds(millis).unwrap_or(self.per)
     }

@@ -31,6 +31,7 @@ pub(super) struct NsqdFeatures {
 
 impl Default for NsqdFeatures {
     fn default() -> Self {
+        // nsqd allows this many unless it is set otherwise.
         Self { max_rdy_count: 2_500, auth_required: false }
     }
 }
@@ -72,6 +73,7 @@ impl NsqConnection {
         match read_frame(&mut self.reader).await? {
             NsqFrame::Response(answer) => Ok(answer),
             NsqFrame::Error(refusal) => Err(refusal_error(refusal)),
+            // Nothing is subscribed at that point, so the other side breaks the protocol.
             NsqFrame::Message(_) => Err(io::Error::new(ErrorKind::InvalidData, "a message instead of an answer")),
         }
     }
@@ -90,6 +92,7 @@ pub(super) async fn within<T>(time: Duration, work: impl Future<Output = io::Res
 fn identity(heartbeat_interval: Option<Duration>) -> Vec<u8> {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
+    // nsqd takes -1 as no heartbeats.
     let heartbeat_millis = heartbeat_interval.map_or(-1, |every| i64::try_from(every.as_millis()).unwrap_or(i64::MAX));
     let identity = json!({
         "client_id": format!("flowlord-{}", std::process::id()),
@@ -103,6 +106,7 @@ fn identity(heartbeat_interval: Option<Duration>) -> Vec<u8> {
 }
 
 fn read_features(answer: &[u8]) -> io::Result<NsqdFeatures> {
+    // An old nsqd ignores `feature_negotiation`.
     if answer == b"OK" {
         return Ok(NsqdFeatures::default());
     }

@@ -90,9 +90,11 @@ pub(in super::super) async fn consume(
     let mut subscribe = Vec::new();
     NsqCommand::Subscribe { topic: topic.to_owned(), channel }.write_to(&mut subscribe);
     within(PATIENCE, connection.request(&subscribe)).await?;
+    // Only now does the connection count: the window is divided among those that can bring messages.
     subscribed();
     let NsqConnection { reader, writer, features } = connection;
     let (commands, waiting) = mpsc::channel(MAX_WAITING_COMMANDS);
+    // The writer is to send the present state at once, not only the next change.
     flow.mark_changed();
     let mut write = std::pin::pin!(write_commands(writer, waiting, flow, features.max_rdy_count));
     tokio::select! {
@@ -115,6 +117,7 @@ async fn read_messages(
                 Some(command) => command,
                 None => continue,
             },
+            // nsqd closes a connection that doesn't answer heartbeats.
             frame if frame.is_heartbeat() => NsqCommand::Nop,
             NsqFrame::Response(text) if text == b"CLOSE_WAIT" => return Ok(()),
             // A message that was answered too late: it comes again.
@@ -153,6 +156,7 @@ async fn write_commands(
     max_rdy_count: u32,
 ) -> io::Result<()> {
     let (mut bytes, mut many) = (Vec::new(), Vec::new());
+    // nsqd begins with 0 by itself, so this need not be sent.
     let mut told = NsqCommand::Ready(0);
     loop {
         tokio::select! {

@@ -52,9 +52,11 @@ impl LookupClient {
                 Err(err) => failure = Some(err.context(format!("nsqlookupd {address}"))),
             }
         }
+        // Each nsqlookupd names the same nsqd again.
         found.sort_unstable();
         found.dedup();
         found.truncate(MAX_NSQDS);
+        // One answer is enough: an nsqd usually registers with every nsqlookupd.
         failure.filter(|_| !has_answer).map_or(Ok(found), Err)
     }
 
@@ -63,6 +65,7 @@ impl LookupClient {
         let request = self.http.get(format!("http://{address}/lookup?topic={topic}"));
         let mut response = request.header("accept", "application/vnd.nsq; version=1.0").send().await?;
         let mut body = Vec::new();
+        // In pieces, so that an endless answer can't fill the memory.
         while let Some(piece) = response.chunk().await? {
             anyhow::ensure!(
                 body.len() + piece.len() <= MAX_ANSWER_BYTES,

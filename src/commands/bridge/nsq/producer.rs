@@ -103,6 +103,7 @@ impl ProducerPool {
     fn order(&self, now: Instant) -> Vec<usize> {
         let count = self.nsqds.len();
         let mut order: Vec<usize> = (1..=count).map(|n| (self.last + n) % count).collect();
+        // A stable sort keeps the order in turn among the others.
         order.sort_by_key(|nth| self.nsqds[*nth].failed_at.is_some_and(|at| now < at + AVOIDED_FOR));
         order
     }
@@ -112,6 +113,7 @@ impl ProducerSlot {
     async fn run(&mut self, work: impl AsyncFn(&mut NsqConnection) -> io::Result<()>) -> io::Result<()> {
         // Set first: what is given up half way has failed, too.
         self.failed_at = Some(Instant::now());
+        // Taken out, so that a connection with half an answer is never used again.
         let mut connection = match self.connection.take() {
             Some(connection) if !is_closed(&connection) => connection,
             _ => NsqConnection::open(&self.address, None).await?,
@@ -135,6 +137,7 @@ fn is_closed(connection: &NsqConnection) -> bool {
 
 async fn send_one(connection: &mut NsqConnection, head: &[u8], body: &[u8]) -> io::Result<()> {
     connection.writer.write_all(head).await?;
+    // The pause lets the refusal arrive before the body is written.
     if body.len() > LONG_BODY_BYTES
         && let Ok(refused) = timeout(REFUSAL_WAIT, connection.read_answer()).await
     {
@@ -145,6 +148,7 @@ async fn send_one(connection: &mut NsqConnection, head: &[u8], body: &[u8]) -> i
 
 fn is_too_large(err: &io::Error) -> bool {
     let text = err.to_string();
+    // `E_BAD_BODY` answers an MPUB that is too large as a whole.
     ["E_BAD_MESSAGE", "E_BAD_BODY"].iter().any(|code| text.starts_with(code))
 }
 

@@ -126,6 +126,7 @@ fn write_length(out: &mut Vec<u8>, length: usize) {
 pub(super) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<NsqFrame> {
     let length = stream.read_u32().await?;
     let length = usize::try_from(length).unwrap_or(usize::MAX);
+    // Before memory is reserved: bytes of another protocol give any length.
     if !(4..=MAX_FRAME_BYTES).contains(&length) {
         let detail =
             format!("a frame of {length} bytes: is this the TCP port of nsqd, and its max-msg-size below 16 MiB?");

@@ -90,6 +90,7 @@ pub async fn execute_backload(
 ) -> Result<ExecutedBackload, Problem> {
     context.refuse_when_stopping()?;
     let is_paced = planned.plan.order().creation_rate().is_some();
+    // With a rate it may take days, so no client waits for it.
     let wait = !background && !is_paced && planned.plan.count() <= MAX_AWAITED_TASKS;
     let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
     let started = context.deps.backload.call(execute).await?;

@@ -72,6 +72,7 @@ async fn read_rows(context: &WebContext, phase: &Phase) -> Result<ReadRows, Erro
     let Some(path) = phase.rule.meta_file.clone() else { return Ok(None) };
     match context.deps.library.call(ReadMetaRows { path }).await {
         Ok(rows) => Ok(Some(Ok(rows.to_vec()))),
+        // A broken file is reported with its phase; other errors are the service's.
         Err(Error { code: Code::InvalidRequest, detail }) => Ok(Some(Err(detail))),
         Err(err) => Err(err),
     }

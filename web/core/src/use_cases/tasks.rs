@@ -96,6 +96,7 @@ pub async fn complete_task(
     if task.result == Some(TaskResult::Complete) {
         return Err(Problem::new(Code::AlreadyFinished, "the task is complete already"));
     }
+    // The message names the result that is replaced, so the writer refuses if another one came meanwhile.
     let claim = ResultClaim::Person { uid, seen: task.result };
     let results = vec![(claim, marked_outcome(&task, by, note, meta))];
     let answer = context.deps.ingest.call(SubmitResults { results }).await?.pop();

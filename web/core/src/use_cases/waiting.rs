@@ -21,6 +21,7 @@ pub async fn explain_tasks(context: &WebContext, tasks: &[Attempt]) -> Vec<Optio
     let explain = |task: &Attempt| {
         let workers = workers.get(&(task.topic.clone(), task.job.clone()));
         let phase = |name: String| pauses.get(&(task.workflow.clone(), name)).copied();
+        // A task with a job may be of a phase that names only the topic.
         let paused = phase(line_key(&task.topic, &task.job)).or_else(|| phase(task.topic.clone()));
         explain_waiting(task, workers, paused, now)
     };
@@ -30,6 +31,7 @@ pub async fn explain_tasks(context: &WebContext, tasks: &[Attempt]) -> Vec<Optio
 async fn read_workers(context: &WebContext, tasks: &[Attempt]) -> HashMap<QueueName, QueueWorkers> {
     let ready = tasks.iter().filter(|task| task.state == TaskState::Ready);
     let queues: BTreeSet<QueueName> = ready.map(|task| (task.topic.clone(), task.job.clone())).collect();
+    // Workers depend on the dispatch actor, so it is only asked where the answer is used.
     if queues.is_empty() {
         return HashMap::new();
     }
@@ -54,6 +56,7 @@ async fn read_workers(context: &WebContext, tasks: &[Attempt]) -> HashMap<QueueN
 
 /// Since when each phase is paused, by workflow and name.
 async fn read_pauses(context: &WebContext, tasks: &[Attempt]) -> HashMap<QueueName, DateTime<Utc>> {
+    // Only a pause delays without a time: for other tasks there is nothing to read.
     if !tasks.iter().any(|task| task.state == TaskState::Delayed && task.not_before.is_none()) {
         return HashMap::new();
     }

@@ -91,8 +91,10 @@ pub async fn list_queues(context: &WebContext) -> Result<Vec<QueueActivity>, Pro
     let (mut queues, lately) = (backlog?.queues, now - SEEN_LATELY);
     let demand = WorkerDemand::of_workers(seen?.iter().filter(|worker| worker.asked >= lately));
     let known: BTreeSet<String> = queues.iter().map(|queue| queue.topic.clone()).collect();
+    // A topic without tasks is listed, too: people see that its workers are there.
     let idle = demand.topics.keys().filter(|topic| !known.contains(*topic));
     queues.extend(idle.map(|topic| QueueLoad { topic: topic.clone(), ..QueueLoad::default() }).collect::<Vec<_>>());
+    // Pages of the list need one fixed order.
     queues.sort_by(|a, b| (&a.topic, &a.job).cmp(&(&b.topic, &b.job)));
     let activity = |load: QueueLoad| QueueActivity { workers: demand.workers_for(&load), load };
     Ok(queues.into_iter().map(activity).collect())

@@ -66,6 +66,7 @@ impl BackloadRow {
     }
 
     pub(super) fn finished_words(&self) -> Option<String> {
+        // Backloads of older databases have no such count.
         let finished = grouped(self.stored.finished? as u64);
         Some(match self.stored.unsuccessful {
             0 => format!("{finished} ended"),

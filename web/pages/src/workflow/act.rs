@@ -47,6 +47,7 @@ pub(crate) async fn run_now(context: ContextRef, request: HttpRequest, payload: 
         ["workflow", "task", "time", "back"].map(|name| form.first_value(name).unwrap_or_default());
     let (workflow, task, time) = (workflow.to_owned(), task.to_owned(), time.to_owned());
     let mut meta = Query::default();
+    // An empty field leaves the value to the phase.
     for (name, value) in form.pairs().filter(|(_, value)| !value.is_empty()) {
         if let Some(key) = name.strip_prefix(META_FIELD) {
             meta.push_pair(key, value);
