@@ -151,8 +151,18 @@ fn unknown_key(source: &str, path: &str) -> String {
 
 fn key_of_variable(variable: &str) -> Option<String> {
     let name = variable.strip_prefix(PREFIX)?;
-    let other = OTHER_VARIABLES.contains(&name) || OTHER_BEGINNINGS.iter().any(|start| name.starts_with(start));
+    let other = OTHER_VARIABLES.contains(&name)
+        || OTHER_BEGINNINGS.iter().any(|start| name.starts_with(start))
+        || is_of_platform(name);
     (!other).then(|| key_of_name(name))
+}
+
+/// Whether a container platform sets it in each container, for a service called `flowlord-…`: where that is, as
+/// `X_SERVICE_HOST`, `X_SERVICE_PORT_HTTP`, `X_PORT` or `X_PORT_8080_TCP_ADDR`.
+fn is_of_platform(name: &str) -> bool {
+    let has_numbered_port = name.split("_PORT_").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_port = name.ends_with("_PORT") && name != "STATUS_PORT"; // which the Go program had
+    name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || has_numbered_port || is_port
 }
 
 fn key_of_image(variable: &str) -> Option<String> {

@@ -173,6 +173,10 @@ fn variables_of_commands_and_container_platforms_are_no_keys() {
         ("FLOWLORD_SERVER", "http://x"),
         ("FLOWLORD_SERVICE_HOST", "10.0.0.1"),
         ("FLOWLORD_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("FLOWLORD_NODES_SERVICE_HOST", "10.0.0.1"),
+        ("FLOWLORD_NODES_SERVICE_PORT_HTTP", "8080"),
+        ("FLOWLORD_NODES_PORT", "tcp://10.0.0.1:8080"),
+        ("FLOWLORD_NODES_PORT_8080_TCP_ADDR", "10.0.0.1"),
         ("FLOWLORD_META_FILE", "x"),
         ("FLOWLORD_INFO", "?date=2024-01-15"),
     ];
