@@ -40,12 +40,14 @@ def run(words: Optional[Sequence[str]] = None) -> int:
         log.error("event=no_topics error='no function declares %s: add one with @worker'", args.topic or "a topic")
         return 2
     pool = SlotPool(Service(args.server, args.token), jobs, f"{socket.gethostname()}-{os.getpid()}")
+    # Only counted: a handler may run within a log line, and must not write another.
+    caught: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: on_signal(pool))
+        signal.signal(number, lambda number, _: caught.append(number))
     log.info("event=working topics=%s worker=%s", [topic for job in jobs for topic in job.topics], pool.name)
     pool.start()
     while not pool.wait(0.2):
-        pass  # signals are handled between two waits
+        heed_signals(pool, len(caught))
     if pool.refusal:
         log.error("event=refused error=%s", pool.refusal)
     return 1 if pool.refusal else 0
@@ -65,11 +67,11 @@ def selected_jobs(topics: Optional[Sequence[str]]) -> list[Job]:
     return [Job(wanted, job.handler, job.slots, job.lease_seconds) for job, wanted in kept if wanted]
 
 
-def on_signal(pool: SlotPool) -> None:
+def heed_signals(pool: SlotPool, count: int) -> None:
     """The first signal lets tasks finish; the second releases them and ends at once."""
-    if not pool.is_stopping:
+    if count > 0 and not pool.is_stopping:
         pool.stop()
         log.info("event=stopping tasks=%d", len(pool.attempts))
-        return
-    pool.release()
-    os._exit(130)
+    if count > 1:
+        pool.release()
+        os._exit(130)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 import urllib.parse
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional
@@ -176,9 +177,10 @@ class SlotPool:
             attempt.release()
 
     def wait(self, seconds: float) -> bool:
-        """Whether all slots have ended, after so many seconds at most for each."""
+        """Whether all slots have ended, after so many seconds at most."""
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     @property
