@@ -21,7 +21,7 @@ def test_a_backload_is_looked_at_and_then_carried_out(person):
     assert person.service.get("/api/v1/tasks?type=report")["items"] == [], "nothing was created yet"
     page.once("dialog", lambda dialog: dialog.accept())
     preview.get_by_role("button", name="Create 31 tasks").click()
-    expect(page.locator("#one .outcome")).to_have_text("31/31 tasks created")
+    expect(page.locator("#one .outcome")).to_have_text("31/31 tasks created; 0 ended")
     assert len(person.service.get("/api/v1/tasks?type=report")["items"]) == 31
     person.shoot("backload-done")
 

@@ -65,7 +65,7 @@ def test_without_scripts_everything_works(person):
     page.get_by_label("To", exact=True).fill("2026-02-03")
     page.get_by_role("button", name="Preview").click()
     page.get_by_role("button", name="Create 3 tasks").click()
-    expect(page.locator("#one .outcome")).to_have_text("3/3 tasks created")
+    expect(page.locator("#one .outcome")).to_have_text("3/3 tasks created; 0 ended")
     page = person.open("/web/workflow")
     page.get_by_label("File", exact=True).select_option("nightly.toml")
     page.get_by_role("button", name="Show").click()
