@@ -121,7 +121,7 @@ async fn run_worker(client: ApiClient, wanted: WantedTasks, hopeless: Rc<RefCell
     loop {
         match client.lease(&wanted).await {
             Ok(Some(granted)) => {
-                let work = async { Some(pretend_work(&client, &granted, &hopeless).await) };
+                let work = pretend_work(&client, &granted, &hopeless);
                 hold_task(&client, &granted, LEASE, work).await;
             }
             Ok(None) => {}

@@ -24,6 +24,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::UsageError;
 use super::signals::SignalListener;
 use super::work::client::ApiClient;
+use super::work::host_name;
 use config::BridgeConfig;
 use consume::open_queue;
 use held::{HeldLeases, TaskKey, extend_leases};
@@ -102,8 +103,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The same for each bridge of a host, also after a restart.
 fn default_worker() -> String {
-    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    format!("bridge-{}", host.trim())
+    format!("bridge-{}", host_name())
 }
 
 /// Runs until a signal or an error; the first signal lets what is in hand be finished, the second ends it.

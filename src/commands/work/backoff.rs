@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
+use super::client::ApiRefusal;
+
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
@@ -22,6 +26,26 @@ impl Backoff {
         // Shortened by up to half, so that workers don't come back all at once. What the service asks for is bounded: a
         // wrong header must not send a worker to sleep for hours.
         full.mul_f64(rand::random_range(0.5..=1.0)).max(asked.unwrap_or_default().min(LONGEST_WAIT * 4))
+    }
+}
+
+/// Asks until the service is there: its answer, or a refusal that another try wouldn't change. Each wait is logged as
+/// `event`, about `subject`.
+pub(super) async fn until_answered<T>(
+    event: &str,
+    subject: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, ApiRefusal>,
+) -> Result<T, ApiRefusal> {
+    let mut backoff = Backoff::new();
+    loop {
+        match ask().await {
+            Err(ApiRefusal::Later { detail, after }) => {
+                let wait = backoff.wait(after);
+                log::warn!("event={event} {subject} retry_in={wait:?} detail={detail:?}");
+                sleep(wait).await;
+            }
+            answer => return answer,
+        }
     }
 }
 

@@ -3,23 +3,20 @@
 use std::time::Duration;
 
 use flowlord_domain::duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use super::backoff::Backoff;
+use super::backoff::until_answered;
 use super::client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome};
 
-/// Works on a task: drives `work` with heartbeats beside it, and posts what came out; of none, nothing. When the
-/// lease is lost or the task cancelled, `work` is dropped, which must end it.
+/// Works on a task: drives `work` with heartbeats beside it, and posts what came out. When the lease is lost or the task
+/// cancelled, `work` is dropped, which must end it.
 pub(crate) async fn hold_task(
     client: &ApiClient,
     granted: &GrantedTask,
     extend_by: &str,
-    work: impl Future<Output = Option<TaskOutcome>>,
+    work: impl Future<Output = TaskOutcome>,
 ) {
-    let outcome = match keep_lease(client, granted, extend_by, work).await {
-        Ok(outcome) => outcome,
-        Err(end) => end.outcome(),
-    };
+    let outcome = keep_lease(client, granted, extend_by, work).await.map_or_else(LeaseEnd::outcome, Some);
     if let Some(outcome) = outcome {
         post_result(client, granted, &outcome).await;
     }
@@ -91,19 +88,10 @@ fn third_of(lease: &str) -> Duration {
 /// Extends a lease once, for as long as somebody else may take to post the result.
 pub(super) async fn extend_lease(client: &ApiClient, granted: &GrantedTask, extend_by: &str) {
     let lease = granted.lease.as_str();
-    let mut backoff = Backoff::new();
-    loop {
-        match client.heartbeat(lease, extend_by, None).await {
-            Ok(_) => return log::info!("event=task_handed_over lease={lease}"),
-            Err(ApiRefusal::Later { detail, after }) => {
-                let wait = backoff.wait(after);
-                log::warn!("event=heartbeat_failed lease={lease} retry_in={wait:?} detail={detail:?}");
-                sleep(wait).await;
-            }
-            Err(err @ (ApiRefusal::Lost(_) | ApiRefusal::Never(_))) => {
-                return log::warn!("event=lease_lost lease={lease} detail={:?}", err.to_string());
-            }
-        }
+    let extend = async || client.heartbeat(lease, extend_by, None).await;
+    match until_answered("heartbeat_failed", &format!("lease={lease}"), extend).await {
+        Ok(_) => log::info!("event=task_handed_over lease={lease}"),
+        Err(err) => log::warn!("event=lease_lost lease={lease} detail={:?}", err.to_string()),
     }
 }
 
@@ -111,30 +99,25 @@ pub(super) async fn extend_lease(client: &ApiClient, granted: &GrantedTask, exte
 pub(super) async fn post_result(client: &ApiClient, granted: &GrantedTask, outcome: &TaskOutcome) {
     let lease = granted.lease.as_str();
     log::info!("event=task_ended lease={lease} result={} msg={:?}", outcome.result, outcome.msg);
-    let mut backoff = Backoff::new();
-    let mut outcome = outcome.clone();
-    let mut refused = false;
-    loop {
-        match client.result(lease, &outcome).await {
-            Ok(()) => return,
-            Err(ApiRefusal::Lost(detail)) => {
-                log::warn!("event=lease_lost lease={lease} detail={detail:?}");
-                return;
-            }
-            Err(ApiRefusal::Later { detail, after }) => {
-                // However long it takes: what was done must not be done again for a service that was away.
-                let wait = backoff.wait(after);
-                log::warn!("event=result_waits lease={lease} retry_in={wait:?} detail={detail:?}");
-                sleep(wait).await;
-            }
-            Err(ApiRefusal::Never(detail)) => {
-                log::error!("event=result_refused lease={lease} detail={detail:?}");
-                if std::mem::replace(&mut refused, true) {
-                    return;
-                }
-                // A result that can't be taken (say, too large) must not make the task run again and again.
-                outcome = TaskOutcome::new("error", format!("the result was refused: {detail}"));
-            }
+    if let Some(detail) = post_outcome(client, lease, outcome).await {
+        // A result that can't be taken (say, too large) must not make the task run again and again.
+        post_outcome(client, lease, &TaskOutcome::new("error", format!("the result was refused: {detail}"))).await;
+    }
+}
+
+/// Why the service will never take the outcome; none when it has it, or the lease is lost.
+async fn post_outcome(client: &ApiClient, lease: &str, outcome: &TaskOutcome) -> Option<String> {
+    let post = async || client.result(lease, outcome).await;
+    // However long it takes: what was done must not be done again for a service that was away.
+    match until_answered("result_waits", &format!("lease={lease}"), post).await {
+        Ok(()) => None,
+        Err(ApiRefusal::Never(detail)) => {
+            log::error!("event=result_refused lease={lease} detail={detail:?}");
+            Some(detail)
+        }
+        Err(ApiRefusal::Lost(detail) | ApiRefusal::Later { detail, .. }) => {
+            log::warn!("event=lease_lost lease={lease} detail={detail:?}");
+            None
         }
     }
 }

@@ -118,9 +118,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The host as the system names it, and the process.
 fn default_name() -> String {
-    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let host = host.trim();
-    format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
+    let host = host_name();
+    format!("{}-{}", if host.is_empty() { "worker" } else { &host }, std::process::id())
+}
+
+/// The host as the system names it; empty where it has no name.
+pub(super) fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned()
 }
 
 /// Runs all slots until a signal or an error; the first signal lets them finish, the second gives back what runs.

@@ -143,7 +143,7 @@ async fn heartbeats_go_on_while_the_work_does() {
         for _ in 0..3 {
             assert_eq!(asked.recv().await.unwrap(), ("heartbeat".to_owned(), json!({ "lease": SHORT })));
         }
-        Some(TaskOutcome { meta: "rows=1".into(), ..TaskOutcome::new("complete", "") })
+        TaskOutcome { meta: "rows=1".into(), ..TaskOutcome::new("complete", "") }
     };
     timeout(PATIENCE, hold_task(&client, &granted(), SHORT, work)).await.unwrap();
     assert_eq!(fake.next().await, ("result".to_owned(), json!({ "result": "complete", "meta": "rows=1" })));
@@ -152,7 +152,7 @@ async fn heartbeats_go_on_while_the_work_does() {
 #[tokio::test]
 async fn a_result_is_posted_until_the_service_takes_it() {
     let mut fake = fake(vec![problem(503, "stopping"), problem(429, "busy"), accepted()], alive());
-    let work = async { Some(TaskOutcome::new("error", "no space left")) };
+    let work = async { TaskOutcome::new("error", "no space left") };
     timeout(PATIENCE, hold_task(&fake.client, &granted(), "60s", work)).await.unwrap();
     for _ in 0..3 {
         assert_eq!(fake.next().await, ("result".to_owned(), json!({ "result": "error", "msg": "no space left" })));
@@ -172,7 +172,7 @@ async fn a_lost_lease_ends_the_work_and_nothing_is_posted() {
         assert_eq!(dropped.recv().await, Some(()), "{code}");
     }
     let fake = fake(vec![problem(409, "lease_lost")], alive());
-    let work = async { Some(TaskOutcome::new("complete", "")) };
+    let work = async { TaskOutcome::new("complete", "") };
     timeout(PATIENCE, hold_task(&fake.client, &granted(), "60s", work)).await.expect("it isn't posted again");
 }
 
@@ -186,7 +186,7 @@ async fn a_cancelled_task_ends_as_a_warning() {
 #[tokio::test]
 async fn a_result_that_is_refused_becomes_an_error() {
     let mut fake = fake(vec![problem(413, "body_too_large"), accepted()], alive());
-    let work = async { Some(TaskOutcome::new("complete", "")) };
+    let work = async { TaskOutcome::new("complete", "") };
     timeout(PATIENCE, hold_task(&fake.client, &granted(), "60s", work)).await.unwrap();
     assert_eq!(fake.next().await.1["result"], "complete");
     let second = fake.next().await.1;

@@ -11,6 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::wire::{MAGIC, NsqCommand, NsqFrame, read_frame};
+use crate::commands::work::host_name;
 
 /// How long a connection, or one answer, may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,13 +91,11 @@ pub(super) async fn within<T>(time: Duration, work: impl Future<Output = io::Res
 }
 
 fn identity(heartbeat_interval: Option<Duration>) -> Vec<u8> {
-    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let host = host.trim();
     // nsqd takes -1 as no heartbeats.
     let heartbeat_millis = heartbeat_interval.map_or(-1, |every| i64::try_from(every.as_millis()).unwrap_or(i64::MAX));
     let identity = json!({
         "client_id": format!("flowlord-{}", std::process::id()),
-        "hostname": host,
+        "hostname": host_name(),
         "user_agent": concat!("flowlord/", env!("CARGO_PKG_VERSION")),
         "feature_negotiation": true,
         "heartbeat_interval": heartbeat_millis,

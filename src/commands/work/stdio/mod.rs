@@ -19,7 +19,7 @@ use tokio::process::ChildStdout;
 use tokio::time::{sleep, timeout};
 
 use super::answer::WorkerLine;
-use super::backoff::Backoff;
+use super::backoff::until_answered;
 use super::client::{ApiClient, ApiRefusal, ForeignBody, GrantedTask, TaskOutcome};
 use super::guard::{CommandInput, GuardedCommand, StartOrder};
 use super::hold::{keep_lease, post_result};
@@ -164,7 +164,12 @@ impl StdioProcess {
         tokio::task::spawn_local(async move {
             pass_on(stderr, tokio::io::stderr(), |bytes| kept.borrow_mut().take(bytes)).await;
         });
-        Ok(Self { guarded, output: ProcessOutput { stdout, lines: LineSplitter::default() }, last_error, file: None })
+        Ok(Self {
+            guarded,
+            output: ProcessOutput { stdout, lines: LineSplitter::default() },
+            last_error,
+            file: None,
+        })
     }
 
     /// Gives it a task, and waits for its answer; an error says how it ended without one.
@@ -291,19 +296,14 @@ impl FileReport {
 
     /// Reports it until the service has it, or won't take it.
     async fn post(&self, client: &ApiClient) {
-        let mut backoff = Backoff::new();
-        loop {
-            let body = self.stats.to_string().into_bytes();
-            match client.post_foreign::<Value>("/files", Some(&self.key), body).await {
-                Ok(ForeignBody::Taken(_)) => return log::info!("event=file_reported path={}", self.stats["path"]),
-                Ok(ForeignBody::Refused(detail)) | Err(ApiRefusal::Lost(detail) | ApiRefusal::Never(detail)) => {
-                    return log::error!("event=file_refused path={} detail={detail:?}", self.stats["path"]);
-                }
-                Err(ApiRefusal::Later { detail, after }) => {
-                    let wait = backoff.wait(after);
-                    log::warn!("event=file_waits path={} retry_in={wait:?} detail={detail:?}", self.stats["path"]);
-                    sleep(wait).await;
-                }
+        let path = &self.stats["path"];
+        let post =
+            async || client.post_foreign::<Value>("/files", Some(&self.key), self.stats.to_string().into_bytes()).await;
+        match until_answered("file_waits", &format!("path={path}"), post).await {
+            Ok(ForeignBody::Taken(_)) => log::info!("event=file_reported path={path}"),
+            Ok(ForeignBody::Refused(detail))
+            | Err(ApiRefusal::Lost(detail) | ApiRefusal::Never(detail) | ApiRefusal::Later { detail, .. }) => {
+                log::error!("event=file_refused path={path} detail={detail:?}");
             }
         }
     }
