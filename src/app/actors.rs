@@ -98,11 +98,11 @@ impl AppWiring<'_> {
         library: &Addr<Library>,
         dispatch: &Addr<Dispatch>,
     ) -> Addr<DeadlineChecker> {
-        let WorkflowDeps { kit, writer, reader, library } = self.workflow_deps("watch", database, library);
+        let deps = self.workflow_deps("watch", database, library);
         let dispatch = DispatchClient::connect("dispatch", dispatch, self.environment);
         let tasks = &self.config.tasks;
         let config = deadlines::Config { ttl: tasks.ttl, no_workers: tasks.no_workers };
-        DeadlineChecker::start(on, config, deadlines::Deps { kit, writer, reader, library, dispatch })
+        DeadlineChecker::start(on, config, deps, dispatch)
     }
 
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {

@@ -139,27 +139,17 @@ fn clock_text(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{NewTask, TaskLane, Uid};
+    use crate::ids::fixed::FixedIds;
+    use crate::task::{NewTask, Uid};
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-03-02T{text}Z").parse().unwrap()
     }
 
     fn task(state: TaskState) -> Attempt {
-        let task = NewTask {
-            uid: Uid::at(at("12:00:00")),
-            topic: "load".to_owned(),
-            job: String::new(),
-            id: "c".to_owned(),
-            info: "i".to_owned(),
-            meta: String::new(),
-            workflow: String::new(),
-            parent: None,
-            retry: 0,
-            not_before: None,
-            lane: TaskLane::Live,
-        };
-        Attempt { state, ..task.into_attempt() }
+        let task = NewTask::of_new_chain(("load", ""), "", at("12:00:00"), &mut FixedIds::default());
+        let uid = Uid::at(at("12:00:00"));
+        Attempt { state, uid, ..task.into_attempt() }
     }
 
     fn workers(asked: Option<DateTime<Utc>>, leased: u64) -> Option<QueueWorkers> {

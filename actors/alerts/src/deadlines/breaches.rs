@@ -8,16 +8,15 @@ use flowlord_domain::{AlertKind, Attempt, NewAlert};
 use flowlord_kernel::Result;
 use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
+use flowlord_messages::deps::WorkflowDeps;
 use flowlord_messages::schedule::SlotKey;
 use flowlord_messages::workflows::ReadLoadedWorkflows;
-
-use super::Deps;
 
 // Deadlines that passed longer ago are ignored: after a long downtime nobody needs them.
 const LOOK_BACK: TimeDelta = TimeDelta::days(1);
 
 /// All deadlines that were missed since the last check.
-pub(crate) async fn find_breaches(deps: &Deps, ttl: TimeDelta, now: DateTime<Utc>) -> Result<RaiseBreaches> {
+pub(crate) async fn find_breaches(deps: &WorkflowDeps, ttl: TimeDelta, now: DateTime<Utc>) -> Result<RaiseBreaches> {
     let workflows = deps.library.call(ReadLoadedWorkflows).await?.workflows;
     let unfinished_before = now - ttl;
     let running_since = shortest_max_run(&workflows).map(|limit| now - limit);

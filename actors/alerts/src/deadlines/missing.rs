@@ -5,32 +5,41 @@ use flowlord_domain::summary::line_key;
 use flowlord_domain::waiting::QueueWorkers;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_kernel::Result;
+use flowlord_messages::clients::{DatabaseReader, DispatchClient};
 use flowlord_messages::deadlines::DeadlineBreach;
 use flowlord_messages::leases::ReadLastAsked;
 use flowlord_messages::stats::{QueueLoad, ReadBacklog};
 
-use super::Deps;
-
 /// An alert for each topic and job with ready tasks for which no worker asked for so long. What can't be read now is looked
 /// at again by the next check.
-pub(crate) async fn find_missing_workers(deps: &Deps, patience: TimeDelta, now: DateTime<Utc>) -> Vec<DeadlineBreach> {
+pub(crate) async fn find_missing_workers(
+    reader: &DatabaseReader,
+    dispatch: &DispatchClient,
+    patience: TimeDelta,
+    now: DateTime<Utc>,
+) -> Vec<DeadlineBreach> {
     if patience.is_zero() {
         return Vec::new();
     }
-    find_unasked(deps, patience, now).await.unwrap_or_else(|err| {
+    find_unasked(reader, dispatch, patience, now).await.unwrap_or_else(|err| {
         log::warn!("event=workers_unread error={err:?}");
         Vec::new()
     })
 }
 
-async fn find_unasked(deps: &Deps, patience: TimeDelta, now: DateTime<Utc>) -> Result<Vec<DeadlineBreach>> {
-    let mut queues = deps.reader.call(ReadBacklog).await?.queues;
+async fn find_unasked(
+    reader: &DatabaseReader,
+    dispatch: &DispatchClient,
+    patience: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Vec<DeadlineBreach>> {
+    let mut queues = reader.call(ReadBacklog).await?.queues;
     queues.retain(|queue| queue.oldest_ready.is_some_and(|since| now - since >= patience));
     if queues.is_empty() {
         return Ok(Vec::new());
     }
     let names = queues.iter().map(|queue| (queue.topic.clone(), queue.job.clone())).collect();
-    let last = deps.dispatch.call(ReadLastAsked { queues: names }).await?;
+    let last = dispatch.call(ReadLastAsked { queues: names }).await?;
     let known_since = last.known_since;
     let judged = queues.iter().zip(last.asked).map(|(queue, asked)| {
         let workers = QueueWorkers { known_since, asked, leased: queue.leased };

@@ -10,8 +10,9 @@ mod tests;
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, WakeUp, actor, handlers};
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, DispatchClient, LibraryClient};
+use flowlord_kernel::{KernelActor, Result, Timer, WakeUp, actor, handlers};
+use flowlord_messages::clients::DispatchClient;
+use flowlord_messages::deps::WorkflowDeps;
 
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
@@ -23,29 +24,22 @@ pub struct Config {
     pub no_workers: TimeDelta,
 }
 
-#[derive(Debug, Clone)]
-pub struct Deps {
-    pub kit: ActorKit,
-    pub writer: DatabaseWriter,
-    pub reader: DatabaseReader,
-    pub library: LibraryClient,
-    pub dispatch: DispatchClient,
-}
-
 #[derive(Debug)]
 pub struct DeadlineChecker {
     config: Config,
-    deps: Deps,
+    deps: WorkflowDeps,
+    dispatch: DispatchClient,
     is_checking: bool,
     timer: Timer,
 }
 
 impl DeadlineChecker {
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: WorkflowDeps, dispatch: DispatchClient) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             config,
             deps,
+            dispatch,
             is_checking: false,
         })
     }
@@ -55,10 +49,10 @@ impl DeadlineChecker {
             return;
         }
         self.is_checking = true;
-        let (deps, config) = (self.deps.clone(), self.config.clone());
+        let (deps, dispatch, config) = (self.deps.clone(), self.dispatch.clone(), self.config.clone());
         let checked = async move {
             let mut found = breaches::find_breaches(&deps, config.ttl, now).await?;
-            found.breaches.extend(missing::find_missing_workers(&deps, config.no_workers, now).await);
+            found.breaches.extend(missing::find_missing_workers(&deps.reader, &dispatch, config.no_workers, now).await);
             deps.writer.call(found).await
         };
         self.ask(ctx, checked, move |this, checked: Result<()>, ctx| {

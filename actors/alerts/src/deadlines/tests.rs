@@ -8,6 +8,7 @@ use flowlord_domain::deadlines::PhasePause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::deadlines::{DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::leases::{LastAsked, ReadLastAsked};
 use flowlord_messages::stats::{QueueBacklog, QueueLoad, ReadBacklog};
@@ -133,7 +134,7 @@ impl Bench {
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let environment = clock.environment();
-        let deps = Deps {
+        let deps = WorkflowDeps {
             kit: environment.kit("watch"),
             library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("library", &db)),
             reader: DatabaseReader::unconnected()
@@ -141,10 +142,10 @@ impl Bench {
                 .with::<ReadDeadlineInput>(environment.port("db", &db))
                 .with::<ReadSlotTasks>(environment.port("db", &db)),
             writer: DatabaseWriter::unconnected().with::<RaiseBreaches>(environment.port("db", &db)),
-            dispatch: DispatchClient::unconnected().with::<ReadLastAsked>(environment.port("dispatch", &db)),
         };
+        let dispatch = DispatchClient::unconnected().with::<ReadLastAsked>(environment.port("dispatch", &db));
         let config = Config { ttl: TimeDelta::hours(4), no_workers: TimeDelta::minutes(5) };
-        let checker = DeadlineChecker::start(&arbiter.handle(), config, deps);
+        let checker = DeadlineChecker::start(&arbiter.handle(), config, deps, dispatch);
         let ping = environment.port("watch", &checker);
         ping.call(Ping).await.unwrap();
         clock.settle().await;
