@@ -107,7 +107,7 @@ pub(crate) fn choice_schema() -> ObjectBuilder {
 
 /// A chosen task that could not be changed.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ChoiceFailure)]
+#[schema(as = TaskFailure)]
 pub(crate) struct ChoiceFailure {
     #[schema(schema_with = limits::uid)]
     uid: Uid,
