@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::ChildStdout;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::answer::WorkerLine;
@@ -148,6 +149,8 @@ struct StdioProcess {
     output: ProcessOutput,
     /// The last line of its stderr, since it got its last task.
     last_error: Rc<RefCell<LastLine>>,
+    /// Passes on its stderr, until that ends.
+    errors: JoinHandle<()>,
     /// A file that the service doesn't know yet.
     file: Option<FileReport>,
 }
@@ -161,13 +164,14 @@ impl StdioProcess {
         let (stdout, stderr) = guarded.output();
         let last_error = Rc::new(RefCell::new(new_last_line()));
         let kept = Rc::clone(&last_error);
-        tokio::task::spawn_local(async move {
+        let errors = tokio::task::spawn_local(async move {
             pass_on(stderr, tokio::io::stderr(), |bytes| kept.borrow_mut().take(bytes)).await;
         });
         Ok(Self {
             guarded,
             output: ProcessOutput { stdout, lines: LineSplitter::default() },
             last_error,
+            errors,
             file: None,
         })
     }
@@ -181,6 +185,8 @@ impl StdioProcess {
             return Ok(outcome);
         }
         let end = self.end().await;
+        // What it wrote before its end is still on its way.
+        let _ = timeout(LINGER, &mut self.errors).await;
         let last_error = std::mem::replace(&mut *self.last_error.borrow_mut(), new_last_line()).finish().0;
         let separator = if last_error.is_empty() { "" } else { ": " };
         Err(format!("the worker ended ({end}) without an answer{separator}{last_error}"))
