@@ -189,7 +189,8 @@ impl AppWiring<'_> {
         let NodeStart::Leader(node) = node else { return None };
         let state = node.state.as_ref().map(|state| LogPoint { chain: state.point.chain, position: state.taken });
         let ship_every = self.config.backup.ship_every;
-        let config = LeaderConfig { own: node.own.clone(), lead: node.lead.clone(), sent: state, ship_every };
+        let (own, lead, warnings) = (node.own.clone(), node.lead.clone(), node.warnings.clone());
+        let config = LeaderConfig { own, lead, sent: state, ship_every, warnings };
         let deps = LeaderDeps {
             kit: self.environment.kit("replica"),
             lease: node.lease.clone(),

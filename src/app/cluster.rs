@@ -5,11 +5,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use flowlord_backup::BackupPlace;
-use flowlord_db::{DamageMark, DatabaseCondition, FolderLock, LogState};
+use flowlord_db::{DamageMark, DatabaseCondition, FolderLock, LogState, OwnLead};
 use flowlord_domain::IdSource as _;
-use flowlord_kernel::ActorEnvironment;
-use flowlord_messages::cluster::{LeaderLease, Takeover};
-use flowlord_replica::{JoinError, JoinedRole, LastEntry, Lead, NodeFile, NodeIdentity, OwnDatabase, PlaceLog, join};
+use flowlord_kernel::{ActorEnvironment, Port};
+use flowlord_messages::cluster::{AppendRows, LeaderLease, Takeover};
+use flowlord_replica::{
+    ClusterLog, JoinError, JoinedRole, LastEntry, Lead, NodeFile, NodeIdentity, OwnDatabase, PlaceLog, StreamConfig,
+    StreamLog, join,
+};
 use flowlord_storage::StorageConnections;
 
 use crate::config::{ClusterConfig, Config};
@@ -26,7 +29,8 @@ pub(super) enum NodeStart {
 
 pub(super) struct LeaderStart {
     pub(super) own: NodeIdentity,
-    pub(super) log: PlaceLog,
+    pub(super) log: ClusterLog,
+    pub(super) warnings: Vec<String>,
     pub(super) lead: Lead,
     pub(super) lease: LeaderLease,
     /// Where its own database stands.
@@ -35,7 +39,8 @@ pub(super) struct LeaderStart {
 
 pub(super) struct FollowerStart {
     pub(super) own: NodeIdentity,
-    pub(super) log: PlaceLog,
+    pub(super) log: ClusterLog,
+    pub(super) warnings: Vec<String>,
     pub(super) applied: u64,
     pub(super) reseeded_for: Option<u64>,
     pub(super) through: Option<DateTime<Utc>>,
@@ -43,11 +48,14 @@ pub(super) struct FollowerStart {
 }
 
 impl NodeStart {
-    /// By which the database may acknowledge writes, and the entry up to which it holds the cluster's log.
-    pub(super) fn lease(&self) -> (LeaderLease, u64) {
+    /// What the database must know of the lead; `append` is to the replica.
+    pub(super) fn own_lead(&self, append: Option<Port<AppendRows>>) -> OwnLead {
         match self {
-            Self::Leader(start) => (start.lease.clone(), start.lead.tail),
-            Self::Single | Self::Follower(_) => (LeaderLease::unlimited(), 0),
+            Self::Leader(LeaderStart { lease, lead, log, .. }) => {
+                let append = append.filter(|_| log.holds_transactions());
+                OwnLead { lease: lease.clone(), entry: lead.tail, log: append }
+            }
+            Self::Single | Self::Follower(_) => OwnLead::of_single(),
         }
     }
 
@@ -60,7 +68,8 @@ impl NodeStart {
 /// A node on its way into the cluster.
 struct JoiningNode<'a> {
     place: BackupPlace,
-    log: PlaceLog,
+    log: ClusterLog,
+    warnings: Vec<String>,
     own: NodeIdentity,
     file: NodeFile,
     lock: &'a FolderLock,
@@ -75,16 +84,31 @@ pub(super) async fn start_node(
     environment: &ActorEnvironment,
 ) -> anyhow::Result<NodeStart> {
     let place = BackupPlace::open(&config.snapshots(), stores)?;
-    let log = PlaceLog::new(place.storage());
+    let place_log = PlaceLog::new(place.storage());
     let Some(cluster) = &config.cluster else {
-        refuse_foreign_place(config, &log).await?;
+        refuse_foreign_place(config, &place_log).await?;
         return Ok(NodeStart::Single);
+    };
+    let log = match &cluster.log {
+        Some(stream) => ClusterLog::in_stream(connect_stream(stream).await, place.storage()),
+        None => ClusterLog::in_place(place.storage()),
     };
     let file = NodeFile::read(lock.folder(), &mut environment.ids.clone())
         .with_context(|| format!("{} can't be read", lock.folder().join("cluster.json").display()))?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let own = NodeIdentity { address: cluster.address.clone(), id: file.id.clone(), version };
-    JoiningNode { place, log, own, file, lock, environment }.start(cluster).await
+    JoiningNode { place, log, warnings: Vec::new(), own, file, lock, environment }.start(cluster).await
+}
+
+/// Servers that are away keep a node waiting.
+async fn connect_stream(config: &StreamConfig) -> StreamLog {
+    loop {
+        match StreamLog::connect(config).await {
+            Ok(log) => return log,
+            Err(err) => log::warn!("event=cluster_not_joined error={err:?}"),
+        }
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
 }
 
 /// A service without a cluster must not send segments into the log of one.
@@ -100,19 +124,20 @@ async fn refuse_foreign_place(config: &Config, log: &PlaceLog) -> anyhow::Result
 }
 
 impl JoiningNode<'_> {
-    async fn start(self, cluster: &ClusterConfig) -> anyhow::Result<NodeStart> {
+    async fn start(mut self, cluster: &ClusterConfig) -> anyhow::Result<NodeStart> {
         // Before anything is written into the log under this id.
         self.write_file()?;
         let state = flowlord_db::log_state(self.lock.folder());
-        match self.join(cluster.is_standby, state.as_ref()).await? {
+        let joined = self.join(cluster.is_standby, state.as_ref()).await?;
+        self.warn_of_log().await;
+        match joined {
             JoinedRole::Leader(lead) => self.start_leader(lead, state),
             JoinedRole::Follower(last) => self.start_follower(last, state).await,
         }
     }
 
     async fn join(&self, is_standby: bool, state: Option<&LogState>) -> anyhow::Result<JoinedRole> {
-        let database =
-            OwnDatabase { applied: state.map_or(0, |state| state.entry), point: state.map(|state| state.point) };
+        let database = self.own_database(state);
         loop {
             match self.try_join(is_standby, &database).await {
                 // A place that is away keeps a node waiting.
@@ -120,6 +145,23 @@ impl JoiningNode<'_> {
                 joined => return Ok(joined?),
             }
             tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+
+    fn own_database(&self, state: Option<&LogState>) -> OwnDatabase {
+        // A log of transactions holds what this one lost: to restore an older state and lead would lose it for all.
+        let state = state.filter(|_| !self.log.holds_transactions() || self.is_sound());
+        OwnDatabase {
+            applied: state.map_or(0, |state| state.entry),
+            point: state.map(|state| state.point),
+            begins_log: self.file.begins_log,
+        }
+    }
+
+    async fn warn_of_log(&mut self) {
+        self.warnings = self.log.warnings().await.unwrap_or_default();
+        for warning in &self.warnings {
+            log::warn!("event=log_unsafe detail={warning:?}");
         }
     }
 
@@ -132,12 +174,13 @@ impl JoiningNode<'_> {
     }
 
     fn start_leader(mut self, lead: Lead, state: Option<LogState>) -> anyhow::Result<NodeStart> {
-        self.file.has_led = true;
+        (self.file.has_led, self.file.begins_log) = (true, false);
         self.write_file()?;
         let lease = LeaderLease::lapsed();
         lease.renew(lead.begun);
         log::info!("event=leading node={:?} term={} entry={}", self.own.address.node, lead.term, lead.tail);
-        Ok(NodeStart::Leader(LeaderStart { own: self.own, log: self.log, lead, lease, state }))
+        let Self { own, log, warnings, .. } = self;
+        Ok(NodeStart::Leader(LeaderStart { own, log, warnings, lead, lease, state }))
     }
 
     async fn start_follower(mut self, last: LastEntry, state: Option<LogState>) -> anyhow::Result<NodeStart> {
@@ -147,22 +190,27 @@ impl JoiningNode<'_> {
             None => self.seed().await?,
         };
         log::info!("event=following node={:?} entry={}", self.own.address.node, state.entry);
-        let (applied, NodeFile { reseeded_for, seeded_at: through, .. }) = (state.entry, self.file);
-        Ok(NodeStart::Follower(FollowerStart { own: self.own, log: self.log, applied, reseeded_for, through, last }))
+        let (applied, NodeFile { reseeded_for, seeded_at: through, .. }) = (state.entry, self.file.clone());
+        let Self { own, log, warnings, .. } = self;
+        Ok(NodeStart::Follower(FollowerStart { own, log, warnings, applied, reseeded_for, through, last }))
     }
 
     /// Whether the database that is here may go on with the log of another leader.
     fn can_follow(&self, state: &LogState) -> bool {
-        let data = self.lock.folder();
-        let is_sound = matches!(flowlord_db::inspect_database(data), Ok(DatabaseCondition::Sound));
-        let is_marked = DamageMark::read(data).is_ok_and(|mark| mark.seen.is_some());
-        let has_own_changes = self.file.has_led && state.has_unsent();
+        // A log of transactions has each before it is committed here.
+        let has_own_changes = !self.log.holds_transactions() && self.file.has_led && state.has_unsent();
         if has_own_changes {
             // Acknowledged here and lost with the lead. They stay in the file that is kept.
             let count = state.point.position - state.taken;
             log::error!("event=changes_left_behind changes={count} after_entry={}", state.entry);
         }
-        is_sound && !is_marked && !has_own_changes
+        self.is_sound() && !has_own_changes
+    }
+
+    fn is_sound(&self) -> bool {
+        let data = self.lock.folder();
+        let is_marked = DamageMark::read(data).is_ok_and(|mark| mark.seen.is_some());
+        !is_marked && matches!(flowlord_db::inspect_database(data), Ok(DatabaseCondition::Sound))
     }
 
     /// Puts a snapshot in the place of the database; waits until there is one.
@@ -207,7 +255,11 @@ pub(super) fn prepare_reseed(config: &Config, environment: &ActorEnvironment, en
 
 /// What people must know of a takeover.
 pub(super) fn takeover_text(takeover: &Takeover) -> String {
-    let Takeover { at, from, to, missing_since, .. } = takeover;
+    let Takeover { at, from, to, missing_since, is_complete, .. } = takeover;
+    if *is_complete {
+        let at = recovery::utc_text(*at);
+        return format!("node {to} leads since {at}: node {from} was silent. Nothing that was acknowledged is missing");
+    }
     let [at, since] =
         [Some(*at), *missing_since].map(|time| time.map_or_else(|| "an unknown time".to_owned(), recovery::utc_text));
     format!(

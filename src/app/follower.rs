@@ -51,8 +51,8 @@ impl AppWiring<'_> {
     ) -> anyhow::Result<FollowerAddresses> {
         let environment = self.environment;
         let database = FollowingDatabase::open(lock, &threads.database, environment.kit("db"), hints.database.clone())?;
-        let FollowerStart { own, log, applied, reseeded_for, through, last } = node;
-        let config = FollowerConfig { own, applied, reseeded_for, through, silence: TAKEOVER_SILENCE, last };
+        let FollowerStart { own, log, warnings, applied, reseeded_for, through, last } = node;
+        let config = FollowerConfig { own, applied, reseeded_for, through, silence: TAKEOVER_SILENCE, last, warnings };
         let deps = FollowerDeps {
             kit: environment.kit("replica"),
             database: FollowedDatabase::connect("db", &database.follower, environment),

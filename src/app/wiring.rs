@@ -18,7 +18,7 @@ use flowlord_kernel::{ActorEnvironment, LatePort, Ping, Port, PortLimits, lower_
 use flowlord_library::Library;
 use flowlord_messages::AlertSender;
 use flowlord_messages::clients::{ClusterClient, DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::cluster::{ClusterChanged, ClusterState, ReadCluster};
+use flowlord_messages::cluster::{AppendRows, ClusterChanged, ClusterState, ReadCluster};
 use flowlord_messages::events::SnapshotsChanged;
 use flowlord_messages::snapshots::TakeBackup;
 use flowlord_messages::tokens::TokenHash;
@@ -173,7 +173,8 @@ impl AppWiring<'_> {
         let ActorThreads { database: db_thread, hot, calm, behind } = threads;
         let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random_bits());
         let kit = self.environment.kit("db");
-        let database = Database::open(lock, record, node.lease(), db_thread, kit, hints.database.clone())?;
+        let append = replica.as_ref().map(|replica| self.append_port(replica));
+        let database = Database::open(lock, record, node.own_lead(append), db_thread, kit, hints.database.clone())?;
         let cluster = replica.as_ref().map(|replica| self.cluster_client(replica));
         let library = self.library(calm, &database, hints);
         let ingest = self.ingest(hot, &database, &library);
@@ -278,6 +279,11 @@ impl AppWiring<'_> {
 
     pub(super) fn copier(&self, database: &Database) -> DatabaseCopier {
         DatabaseCopier::connect("db", &database.owner, self.environment)
+    }
+
+    /// Without a limit of time: who gave up on an append wouldn't know what became of it.
+    fn append_port(&self, replica: &Addr<Leader>) -> Port<AppendRows> {
+        Port::new("replica", replica.clone().recipient(), PortLimits::PATIENT, &self.environment.activity)
     }
 
     pub(super) fn cluster_client(&self, replica: &Addr<Leader>) -> ClusterClient {

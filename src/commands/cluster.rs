@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Subcommand;
 use flowlord_db::FolderLock;
-use flowlord_kernel::{Clock as _, SystemClock};
+use flowlord_kernel::{Clock as _, IdGenerator, SystemClock};
+use flowlord_replica::NodeFile;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -64,6 +65,9 @@ enum ClusterAction {
         /// Do it: the database is moved aside, and kept
         #[arg(long)]
         yes: bool,
+        /// Keep the database instead, and let the cluster go on from it in a new log: where the NATS stream is lost
+        #[arg(long)]
+        begin_log: bool,
     },
 }
 
@@ -76,7 +80,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match action {
         ClusterAction::Status { json } => show_status(&client()?, json),
         ClusterAction::Handover { to } => hand_over(&client()?, to),
-        ClusterAction::Reseed { yes } => reseed(&folder, yes),
+        ClusterAction::Reseed { yes, begin_log: false } => reseed(&folder, yes),
+        ClusterAction::Reseed { yes, begin_log: true } => begin_log(&folder, yes),
     }
 }
 
@@ -90,6 +95,9 @@ struct ClusterDocument {
     nodes: Vec<NodeDocument>,
     takeover: Option<TakeoverDocument>,
     problem: Option<String>,
+    /// None of an older program.
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +124,8 @@ struct TakeoverDocument {
     to: String,
     is_handover: bool,
     missing_since: Option<String>,
+    #[serde(default)]
+    is_complete: bool,
 }
 
 fn show_status(client: &ApiClient, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -142,16 +152,20 @@ impl ClusterDocument {
         let asked = format!("Asked: {node}, {}, lag {}", self.role, lag_text(self.lag_seconds));
         let takeover = self.takeover.as_ref().map(TakeoverDocument::to_text);
         let problem = self.problem.as_ref().map(|problem| format!("Problem: {problem}"));
-        let lines: Vec<String> = [leader, asked].into_iter().chain(takeover).chain(problem).collect();
+        let warnings = self.warnings.iter().map(|warning| format!("Warning: {warning}"));
+        let lines: Vec<String> = [leader, asked].into_iter().chain(takeover).chain(problem).chain(warnings).collect();
         format!("{}\n{}", lines.join("\n"), node_table(&self.nodes))
     }
 }
 
 impl TakeoverDocument {
     fn to_text(&self) -> String {
-        let Self { at, from, to, is_handover, missing_since } = self;
+        let Self { at, from, to, is_handover, missing_since, is_complete } = self;
         if *is_handover {
             return format!("Handover: {from} to {to} at {at}");
+        }
+        if *is_complete {
+            return format!("Takeover: {from} to {to} at {at}; nothing that was acknowledged is missing");
         }
         let since = missing_since.as_deref().unwrap_or("an unknown time");
         format!("Takeover: {from} to {to} at {at}; changes since {since} may be missing")
@@ -211,6 +225,24 @@ fn reseed(folder: &ServiceOfFolder, is_confirmed: bool) -> anyhow::Result<ExitCo
     let kept = moved.context("the database is gone")?;
     let next = "the next start of this node gets a copy from the backup's place";
     out::line(&format!("The database is kept as {}; {next}", kept.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn begin_log(folder: &ServiceOfFolder, is_confirmed: bool) -> anyhow::Result<ExitCode> {
+    let data = folder.data_folder()?;
+    existing_database(&data)?;
+    anyhow::ensure!(
+        is_confirmed,
+        "the cluster goes on from what this node has: do it on the node whose `applied` is the highest, with all nodes \
+         stopped and the stream removed. Repeat it with --yes to do so"
+    );
+    let _lock = FolderLock::take(&data)?;
+    let path = data.join("cluster.json");
+    anyhow::ensure!(path.exists(), "{} isn't there: this node was in no cluster", path.display());
+    let mut file = NodeFile::read(&data, &mut IdGenerator::default())?;
+    file.begins_log = true;
+    file.write(&data).with_context(|| format!("{} can't be written", path.display()))?;
+    out::line("The next start of this node begins a new log; start it first, then the others")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use flowlord_messages::cluster::NodeAddress;
+use flowlord_replica::StreamConfig;
 use flowlord_storage::{StorageConfig, StorageLocation};
 use flowlord_web_core::auth::TrustedProxies;
 use flowlord_web_core::context::TlsFiles;
@@ -98,6 +99,8 @@ impl BackupConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
     pub address: NodeAddress,
+    /// The stream that keeps the log; none where the backup's place does.
+    pub log: Option<StreamConfig>,
     /// It never is the first to lead: `serve --standby`.
     pub is_standby: bool,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use flowlord_messages::cluster::NodeAddress;
+use flowlord_replica::StreamConfig;
 use flowlord_web_core::context::TlsFiles;
 
 use super::read::ValueReader;
@@ -39,9 +40,7 @@ pub(super) fn tls(from: &mut ValueReader) -> Option<TlsFiles> {
 }
 
 pub(super) fn cluster(from: &mut ValueReader) -> Option<ClusterConfig> {
-    if from.optional("cluster.log").is_some_and(|log| log != "place") {
-        from.error("cluster.log", "this version keeps the log in the place of backup.path: write place");
-    }
+    let log = cluster_log(from);
     match (from.optional("cluster.node"), from.optional("cluster.url")) {
         (Some(node), Some(url)) => {
             if !is_node_name(&node) {
@@ -50,11 +49,11 @@ pub(super) fn cluster(from: &mut ValueReader) -> Option<ClusterConfig> {
                     "a name of up to 63 letters, digits, dots, dashes and underscores is needed",
                 );
             }
-            if !url.starts_with("http://") && !url.starts_with("https://") {
+            if !is_http(&url) {
                 from.error("cluster.url", "an address that begins with http:// or https:// is needed");
             }
             let address = NodeAddress { node, url: url.trim_end_matches('/').to_owned() };
-            Some(ClusterConfig { address, is_standby: false })
+            Some(ClusterConfig { address, log, is_standby: false })
         }
         (Some(_), None) => {
             from.error("cluster.url", "the other nodes must reach this one: set it to its address");
@@ -66,6 +65,20 @@ pub(super) fn cluster(from: &mut ValueReader) -> Option<ClusterConfig> {
         }
         (None, None) => None,
     }
+}
+
+fn is_http(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+/// None for the backup's place.
+fn cluster_log(from: &mut ValueReader) -> Option<StreamConfig> {
+    let monitor = from.optional("cluster.monitor");
+    if monitor.as_ref().is_some_and(|url| !is_http(url)) {
+        from.error("cluster.monitor", "the address of a NATS server's monitoring is needed, as in http://nats:8222");
+    }
+    let log = from.optional("cluster.log").filter(|log| log != "place")?;
+    StreamConfig::parse(&log, monitor).map_err(|err| from.error("cluster.log", &err)).ok()
 }
 
 /// It is a part of the name of a file.

@@ -472,7 +472,7 @@ fn a_node_of_a_cluster_has_a_name_an_address_and_a_place() {
     assert_eq!(load(place, &[], &[]).unwrap().config.cluster, None);
     let config = load(&node("node = \"a-1\"\nurl = \"http://10.0.0.5:8080/\"\n"), &[], &[]).unwrap().config;
     let address = NodeAddress { node: "a-1".to_owned(), url: "http://10.0.0.5:8080".to_owned() };
-    assert_eq!(config.cluster, Some(ClusterConfig { address, is_standby: false }));
+    assert_eq!(config.cluster, Some(ClusterConfig { address, log: None, is_standby: false }));
     for (cluster, expected) in [
         ("node = \"a\"\n", "cluster.url: the other nodes"),
         ("url = \"http://a\"\n", "cluster.node: a node of a cluster needs a name"),

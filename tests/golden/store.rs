@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use actix::{Arbiter, Message, System};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_db::{CommitHints, Database};
+use flowlord_db::{CommitHints, Database, OwnLead};
 use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
 use flowlord_kernel::{ActorEnvironment, PortTo, Result};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::cluster::LeaderLease;
 use flowlord_messages::results::{ApplyOutcomes, ResultClaim};
 use flowlord_messages::tasks::{CreateTasks, FindTasks};
 use serde_json::Value;
@@ -32,9 +31,8 @@ pub(crate) fn with_tasks<T>(tasks: &[Value], ask: impl AsyncFnOnce(&Store) -> T)
         let environment = ActorEnvironment::system(give_up);
         let kit = environment.kit("db");
         let lock = flowlord_db::FolderLock::take(folder).unwrap();
-        let database =
-            Database::open(lock, None, (LeaderLease::unlimited(), 0), &arbiter.handle(), kit, CommitHints::default())
-                .expect("a database");
+        let database = Database::open(lock, None, OwnLead::of_single(), &arbiter.handle(), kit, CommitHints::default())
+            .expect("a database");
         let store = Store { database, environment };
         store.save(tasks).await;
         let answer = ask(&store).await;

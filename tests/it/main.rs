@@ -26,6 +26,7 @@ mod leases;
 mod library;
 mod long_texts;
 mod metrics;
+mod nats;
 mod operations;
 mod panics;
 mod pauses;

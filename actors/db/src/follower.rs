@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
+use chrono::{DateTime, Utc};
 use flowlord_kernel::{ActorKit, Code, Error, Result, actor, handlers, lower_priority};
-use flowlord_messages::cluster::{ApplySegment, SegmentOutcome};
+use flowlord_messages::cluster::{ApplyRows, ApplySegment, SegmentOutcome};
 use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::events::{DatabaseChanged, DatabaseChanges, TakeChanges};
 use rusqlite::Connection;
 
-use crate::changelog::apply::{SegmentError, follow_segment};
+use crate::changelog::apply::{SegmentError, follow_frame, follow_segment};
 use crate::connection::{OpenError, checkpoint_at_end, open_following};
 use crate::damage::DamageMonitor;
 use crate::folder_lock::FolderLock;
@@ -83,11 +84,25 @@ impl DatabaseFollower {
         ApplySegment { entry, digest, bytes }: ApplySegment,
         _: &mut Context<Self>,
     ) -> Result<SegmentOutcome> {
+        self.apply_changes(|connection| follow_segment(connection, &bytes, &digest, entry))
+    }
+
+    fn apply_rows(
+        &mut self,
+        ApplyRows { entry, digest, bytes }: ApplyRows,
+        _: &mut Context<Self>,
+    ) -> Result<SegmentOutcome> {
+        self.apply_changes(|connection| follow_frame(connection, &bytes, &digest, entry))
+    }
+
+    fn apply_changes(
+        &mut self,
+        apply: impl FnOnce(&mut Connection) -> std::result::Result<DateTime<Utc>, SegmentError>,
+    ) -> Result<SegmentOutcome> {
         if let Some(damaged) = self.damage.refusal_if_seen() {
             return Err(damaged);
         }
-        let applied = follow_segment(self.open_connection()?, &bytes, &digest, entry);
-        let outcome = match applied {
+        let outcome = match apply(self.open_connection()?) {
             Ok(at) => SegmentOutcome::Applied { at },
             Err(SegmentError::Sqlite(err)) => {
                 self.damage.note_error("a segment", &err);
@@ -138,6 +153,7 @@ fn reopen(path: &Path) -> Result<Connection> {
 }
 
 handlers!(DatabaseFollower {
+    ApplyRows => apply_rows,
     ApplySegment => apply_segment,
     CloseDatabase => close_database,
     TakeChanges => take_changes,

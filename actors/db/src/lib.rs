@@ -29,13 +29,16 @@ use std::path::Path;
 
 use actix::{Addr, ArbiterHandle};
 use chrono::{DateTime, SecondsFormat, Utc};
+use flowlord_kernel::Port;
 use flowlord_kernel::{ActorKit, lower_priority};
-use flowlord_messages::cluster::LeaderLease;
+use flowlord_messages::cluster::{AppendRows, LeaderLease};
 use r2d2::Pool;
+use rusqlite::Connection;
 
 pub use bulk::{BulkError, BulkWriter};
 pub use changelog::apply::SegmentError;
-use changelog::log::note_entry;
+use changelog::frame::FramePacker;
+use changelog::log::{begin_frames, note_entry};
 pub use changelog::{LogState, log_point, log_state};
 pub use connection::OpenError;
 pub use damage::{DamageMark, DamageMonitor, HandledDamage, RESTART_PAUSE, SeenDamage, mark_if_damaged};
@@ -61,6 +64,25 @@ pub const DATABASE: &str = "flowlord.db";
 /// How many queries are read at the same time, by each kind of readers.
 const READERS: usize = 2;
 
+/// What the owner of the database must know of the lead.
+#[derive(Debug, Clone)]
+pub struct OwnLead {
+    /// Nothing is acknowledged while it isn't held.
+    pub lease: LeaderLease,
+    /// What is there is what the cluster's log holds up to this entry; 0 without a cluster.
+    pub entry: u64,
+    /// To the cluster's log where that holds each transaction before it is committed.
+    pub log: Option<Port<AppendRows>>,
+}
+
+impl OwnLead {
+    /// That of a service without a cluster.
+    #[must_use]
+    pub fn of_single() -> Self {
+        Self { lease: LeaderLease::unlimited(), entry: 0, log: None }
+    }
+}
+
 /// A database that is open, with its actors.
 #[derive(Debug)]
 pub struct Database {
@@ -77,12 +99,11 @@ pub struct Database {
 
 impl Database {
     /// Opens the database in the folder of `lock`, migrates it, and starts its owner in `arbiter`. With `record` it
-    /// notes which rows change, in the log that is there or a new one of that number. Nothing is acknowledged while
-    /// `lease` isn't held; what is there is what the cluster's log holds up to `entry`.
+    /// notes which rows change, in the log that is there or a new one of that number.
     pub fn open(
         lock: FolderLock,
         record: Option<u64>,
-        (lease, entry): (LeaderLease, u64),
+        OwnLead { lease, entry, log }: OwnLead,
         arbiter: &ArbiterHandle,
         kit: ActorKit,
         hints: CommitHints,
@@ -93,6 +114,8 @@ impl Database {
         if entry > 0 {
             note_entry(&connection, entry).map_err(OpenError::for_file(&path))?;
         }
+        let frames = log.map(|log| start_frames(&connection).map(|packer| (log, packer)));
+        let frames = frames.transpose().map_err(OpenError::for_file(&path))?;
         // Read back, not taken from `record`: a log that was there already keeps its own number.
         let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
@@ -102,12 +125,17 @@ impl Database {
         Ok(Self {
             readers,
             view_readers,
-            owner: DatabaseOwner::start(arbiter, config, connection, damage.clone(), kit, hints),
+            owner: DatabaseOwner::start(arbiter, config, connection, frames, damage.clone(), kit, hints),
             chain,
             damage,
             _lock: lock,
         })
     }
+}
+
+fn start_frames(connection: &Connection) -> rusqlite::Result<FramePacker> {
+    begin_frames(connection)?;
+    FramePacker::open(connection)
 }
 
 /// Marked before this start ends with an error, so that the next one restores instead of failing again.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Message;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flowlord_domain::named_enum;
 use flowlord_kernel::{Code, Error, Result, time_since_boot};
@@ -52,9 +53,12 @@ pub struct Takeover {
     pub to: String,
     /// Whether the former leader left the lead; then nothing is missing.
     pub is_handover: bool,
-    /// What the former leader acknowledged between this and `at` may be missing; none after a handover, and where the
-    /// new one doesn't know.
+    /// What the former leader acknowledged between this and `at` may be missing; none where nothing is, and where the new
+    /// one doesn't know.
     pub missing_since: Option<DateTime<Utc>>,
+    /// Whether the new leader holds all that was acknowledged before: after a handover, and where the log holds each
+    /// change before it is acknowledged.
+    pub is_complete: bool,
 }
 
 /// How the cluster is, as one node sees it.
@@ -76,6 +80,10 @@ pub struct ClusterState {
     pub takeover: Option<Takeover>,
     /// Why this node can't follow, where it can't; one sentence.
     pub problem: Option<String>,
+    /// When this node, which follows, found last that it holds all that is in the log, by its own clock.
+    pub current_at: Option<DateTime<Utc>>,
+    /// What makes the log less safe than it could be; a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl ClusterState {
@@ -84,7 +92,7 @@ impl ClusterState {
     pub fn lag_seconds(&self, now: DateTime<Utc>) -> Option<f64> {
         match self.role {
             NodeRole::Follower => {
-                let lag = now - self.through?;
+                let lag = now - self.through.max(self.current_at)?;
                 Some((lag.as_seconds_f64() * 1e3).round().max(0.) / 1e3)
             }
             NodeRole::Single | NodeRole::Leader => Some(0.),
@@ -171,6 +179,20 @@ pub enum SharedRecord {
 #[rtype(result = "Result<u64>")]
 pub struct AppendRecord(pub SharedRecord);
 
+/// To the leader's replica, from the DB owner, whose transaction is open: appends the rows that it changed. Answers the
+/// number of the entry once the log holds it. Fails with `not_leader` where another node leads, and then the log never
+/// holds them. After every other error nobody knows.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<u64>")]
+pub struct AppendRows {
+    /// The SHA-256 of `bytes`, in hex.
+    pub digest: String,
+    /// A segment of the change log.
+    pub bytes: Bytes,
+    /// When the transaction began: what was acknowledged before is in the log already.
+    pub at: DateTime<Utc>,
+}
+
 /// To the leader's replica: no snapshot is kept that began before this, so older entries of the log are of no use.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<()>")]
@@ -189,6 +211,18 @@ pub struct ApplySegment {
     pub digest: String,
     /// The segment as it is in the backup's place.
     pub bytes: Vec<u8>,
+}
+
+/// To the database of a follower: applies what a transaction of the leader changed.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SegmentOutcome>")]
+pub struct ApplyRows {
+    /// The entry of the cluster's log that holds them.
+    pub entry: u64,
+    /// The SHA-256 of `bytes`, in hex.
+    pub digest: String,
+    /// As [`AppendRows`] got them.
+    pub bytes: Bytes,
 }
 
 /// What became of a segment.

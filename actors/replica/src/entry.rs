@@ -39,6 +39,15 @@ pub(crate) enum EntryContent {
         upto: i64,
         through: DateTime<Utc>,
     },
+    /// What a transaction changed, which is committed once this is in the log.
+    Rows {
+        digest: String,
+        bytes: u64,
+        through: DateTime<Utc>,
+        /// Their file in the backup's place where they are too large for the entry, which carries them otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+    },
     /// The leader lives. All that it acknowledged before `through` is in the log.
     Beat {
         through: Option<DateTime<Utc>>,
@@ -60,6 +69,9 @@ pub(crate) struct FormerLead {
     pub(crate) is_handover: bool,
     /// The new leader holds all that was acknowledged before.
     pub(crate) through: Option<DateTime<Utc>>,
+    /// So it does without a limit: the log holds each transaction before it is acknowledged.
+    #[serde(default)]
+    pub(crate) is_complete: bool,
 }
 
 impl LogEntry {
@@ -70,9 +82,10 @@ impl LogEntry {
     /// The change of the leader that it tells of.
     pub(crate) fn takeover(&self) -> Option<Takeover> {
         let EntryContent::Term { after: Some(former), .. } = &self.content else { return None };
-        let missing_since = (!former.is_handover).then_some(former.through).flatten();
+        let is_complete = former.is_handover || former.is_complete;
+        let missing_since = (!is_complete).then_some(former.through).flatten();
         let (from, to, is_handover) = (former.node.clone(), self.node.clone(), former.is_handover);
-        Some(Takeover { at: self.at, from, to, is_handover, missing_since })
+        Some(Takeover { at: self.at, from, to, is_handover, missing_since, is_complete })
     }
 
     /// Whether its leader left the lead to another node than this one.
@@ -83,7 +96,7 @@ impl LogEntry {
     /// The node holds everything that was acknowledged before this, once it applied the entry.
     pub(crate) fn through(&self) -> Option<DateTime<Utc>> {
         match &self.content {
-            EntryContent::Segment { through, .. } => Some(*through),
+            EntryContent::Segment { through, .. } | EntryContent::Rows { through, .. } => Some(*through),
             EntryContent::Beat { through } => *through,
             EntryContent::Bye { .. } => Some(self.at),
             EntryContent::Term { .. } | EntryContent::Snapshot { .. } => None,

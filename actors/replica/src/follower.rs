@@ -9,25 +9,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, KernelActor, LatePort, Reply, Result, actor, handlers};
 use flowlord_messages::clients::FollowedDatabase;
 use flowlord_messages::cluster::{
-    ApplySegment, ClusterChanged, ClusterState, ListNodes, NodeAddress, NodeRole, NodeState, ReadCluster,
+    ApplyRows, ApplySegment, ClusterChanged, ClusterState, ListNodes, NodeAddress, NodeRole, NodeState, ReadCluster,
     SegmentOutcome, StopFollowing, Takeover,
 };
-use flowlord_storage::FileStorage;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, ready};
 
+use crate::cluster_log::{AppendOutcome, ClusterLog, FetchedEntry};
 use crate::entry::{EntryContent, FormerLead, LogEntry};
 use crate::join::{LastEntry, NodeIdentity};
 use crate::leader::{away, log_failure};
-use crate::place_log::{AppendOutcome, PlaceLog};
 use crate::registry::{REGISTER_INTERVAL, list_nodes, register};
 use crate::role_switch::{RoleChange, RoleSwitch};
 
 /// How often a follower looks for the next entry.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// So many entries are read ahead at most, while there are many, and segments of so many bytes.
+/// So many entries are read ahead at most, while there are many.
 const MAX_BATCH: usize = 16;
-const MAX_BATCH_BYTES: u64 = 64 << 20;
 
 /// After no more than this a leader shows that it lives: then the next number is one that was removed.
 const HOLE_SILENCE: Duration = Duration::from_secs(3);
@@ -37,8 +36,6 @@ const FIRST_REGISTER_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
 /// A snapshot counts once its receipt is there, which is written right after its entry.
 const RECEIPT_DELAY: TimeDelta = TimeDelta::seconds(5);
-
-const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
 #[derive(Debug, Clone)]
 pub struct FollowerConfig {
@@ -53,6 +50,8 @@ pub struct FollowerConfig {
     pub silence: Duration,
     /// Who led when it joined.
     pub last: LastEntry,
+    /// What makes the log less safe than it could be.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +66,7 @@ pub struct FollowerDeps {
 #[derive(Debug, Clone)]
 struct KnownLeader {
     address: NodeAddress,
+    id: String,
     /// To whom it left the lead; none while it leads.
     bye: Option<Option<String>>,
 }
@@ -77,15 +77,8 @@ impl KnownLeader {
             EntryContent::Bye { to } => Some(to.clone()),
             _ => None,
         };
-        Self { address: entry.leader(), bye }
+        Self { address: entry.leader(), id: entry.id.clone(), bye }
     }
-}
-
-/// An entry with what it names.
-struct FetchedEntry {
-    number: u64,
-    entry: LogEntry,
-    segment: Option<Bytes>,
 }
 
 /// Why nothing is applied any more.
@@ -103,12 +96,14 @@ enum FollowProblem {
 pub struct Follower {
     config: FollowerConfig,
     deps: FollowerDeps,
-    log: PlaceLog,
+    log: ClusterLog,
     leader: Option<KnownLeader>,
     term: u64,
     /// The number of the last entry that is in the database, or needn't be.
     position: u64,
     through: Option<DateTime<Utc>>,
+    /// When it held last all that was in the log.
+    current_at: Option<DateTime<Utc>>,
     takeover: Option<Takeover>,
     /// The number at which it tried last to lead.
     tried_at: Option<u64>,
@@ -126,7 +121,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub fn start(arbiter: &ArbiterHandle, config: FollowerConfig, log: PlaceLog, deps: FollowerDeps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: FollowerConfig, log: ClusterLog, deps: FollowerDeps) -> Addr<Self> {
         let last = config.last.0.as_ref();
         let (leader, term) = (last.map(KnownLeader::of), last.map_or(0, |last| last.term));
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
@@ -138,6 +133,7 @@ impl Follower {
             leader,
             term,
             looked_at: Instant::now(),
+            current_at: None,
             takeover: None,
             tried_at: None,
             heard_at: Instant::now(),
@@ -156,7 +152,7 @@ impl Follower {
         }
         self.register_node(ctx);
         let (log, after, most, fetches) = (self.log.clone(), self.position, self.batch, self.problem.is_none());
-        let read = async move { read_batch(&log, after, most, fetches).await };
+        let read = async move { log.read_batch(after, most, fetches).await };
         self.follow(ctx, read, |this, read, ctx| match read {
             Ok(entries) if entries.is_empty() => this.note_silence(ctx),
             Ok(entries) => {
@@ -171,6 +167,11 @@ impl Follower {
 
     fn poll_later(&self, ctx: &mut Context<Self>) {
         self.follow(ctx, tokio::time::sleep(POLL_INTERVAL), |this, (), ctx| this.poll_log(ctx));
+    }
+
+    /// A stream has waited already.
+    fn poll_after_silence(&mut self, ctx: &mut Context<Self>) {
+        if self.log.holds_transactions() { self.poll_log(ctx) } else { self.poll_later(ctx) }
     }
 
     fn note_outage(&mut self, err: &flowlord_storage::Error, ctx: &mut Context<Self>) {
@@ -191,13 +192,15 @@ impl Follower {
                 return;
             }
             self.note_leader(fetched.number, &fetched.entry);
-            let FetchedEntry { number, entry, segment } = fetched;
-            if let EntryContent::Segment { digest, path, .. } = &entry.content
-                && self.problem.is_none()
-            {
-                let Some(bytes) = segment else { return self.diverge(number, format!("{path} is missing"), ctx) };
-                let apply = ApplySegment { entry: number, digest: digest.clone(), bytes: bytes.to_vec() };
-                return self.apply_segment(apply, entry, entries, ctx);
+            let FetchedEntry { number, entry, changes } = fetched;
+            if self.problem.is_none() {
+                if self.log.holds_transactions() && number != self.position + 1 {
+                    let why = format!("the log has no entries from {} to {} any more", self.position + 1, number - 1);
+                    return self.diverge(number, why, ctx);
+                }
+                if let Some(applied) = self.apply_changes(number, &entry, changes) {
+                    return self.go_on_applied(number, applied, entry, entries, ctx);
+                }
             }
             self.note_applied(number, &entry);
         }
@@ -205,15 +208,41 @@ impl Follower {
         self.poll_log(ctx);
     }
 
-    fn apply_segment(
+    /// None where an entry changes nothing.
+    fn apply_changes(
+        &self,
+        number: u64,
+        entry: &LogEntry,
+        changes: Option<Bytes>,
+    ) -> Option<LocalBoxFuture<'static, Result<SegmentOutcome>>> {
+        let database = self.deps.database.clone();
+        match (&entry.content, changes) {
+            (EntryContent::Rows { digest, .. }, Some(bytes)) => {
+                let apply = ApplyRows { entry: number, digest: digest.clone(), bytes };
+                Some(database.call(apply).boxed_local())
+            }
+            // A log of transactions holds what the segment does.
+            (EntryContent::Segment { .. }, _) if self.log.holds_transactions() => None,
+            (EntryContent::Segment { digest, .. }, Some(bytes)) => {
+                let apply = ApplySegment { entry: number, digest: digest.clone(), bytes: bytes.to_vec() };
+                Some(database.call(apply).boxed_local())
+            }
+            (EntryContent::Segment { path, .. }, None) => {
+                Some(ready(Ok(SegmentOutcome::Diverged(format!("{path} is missing")))).boxed_local())
+            }
+            _ => None,
+        }
+    }
+
+    fn go_on_applied(
         &mut self,
-        apply: ApplySegment,
+        number: u64,
+        applied: LocalBoxFuture<'static, Result<SegmentOutcome>>,
         entry: LogEntry,
         rest: VecDeque<FetchedEntry>,
         ctx: &mut Context<Self>,
     ) {
-        let number = apply.entry;
-        self.follow(ctx, self.deps.database.call(apply), move |this, outcome, ctx| match outcome {
+        self.follow(ctx, applied, move |this, outcome, ctx| match outcome {
             Ok(SegmentOutcome::Applied { .. }) => {
                 this.note_applied(number, &entry);
                 this.apply_entries(rest, ctx);
@@ -275,13 +304,18 @@ impl Follower {
 
     fn note_silence(&mut self, ctx: &mut Context<Self>) {
         self.outage = None;
-        self.batch = 1;
+        let is_stream = self.log.holds_transactions();
+        if is_stream {
+            self.current_at = Some(self.now());
+        } else {
+            self.batch = 1;
+        }
         if self.may_take_over() {
             self.take_over(ctx);
-        } else if self.is_look_due() {
+        } else if !is_stream && self.is_look_due() {
             self.pass_hole(ctx);
         } else {
-            self.poll_later(ctx);
+            self.poll_after_silence(ctx);
         }
     }
 
@@ -312,14 +346,21 @@ impl Follower {
         let Some(leader) = &self.leader else { return false };
         let own = &self.config.own.address.node;
         let is_called = leader.bye.as_ref().is_some_and(|to| to.as_ref().is_none_or(|to| to == own));
-        self.problem.is_none() && (is_called || self.heard_at.elapsed() >= self.config.silence)
+        // It led, and was started anew: nobody else has its data folder.
+        let is_own = leader.id == self.config.own.id;
+        self.problem.is_none() && (is_called || is_own || self.heard_at.elapsed() >= self.config.silence)
     }
 
     fn take_over(&mut self, ctx: &mut Context<Self>) {
         let Some(leader) = self.leader.clone() else { return };
-        let former =
-            FormerLead { node: leader.address.node.clone(), is_handover: leader.bye.is_some(), through: self.through };
-        let term = self.config.own.term_entry(self.term + 1, self.now(), Some(former));
+        let is_other = leader.id != self.config.own.id;
+        let former = is_other.then(|| FormerLead {
+            node: leader.address.node.clone(),
+            is_handover: leader.bye.is_some(),
+            through: self.through,
+            is_complete: self.log.holds_transactions(),
+        });
+        let term = self.config.own.term_entry(self.term + 1, self.now(), former);
         let (log, position) = (self.log.clone(), self.position);
         self.tried_at = Some(position + 1);
         log::warn!("event=taking_over term={} after={:?}", term.term, leader.address.node);
@@ -383,6 +424,8 @@ impl Follower {
             through: self.through,
             takeover: self.takeover.clone(),
             problem,
+            current_at: self.current_at,
+            warnings: self.config.warnings.clone(),
         }
     }
 
@@ -415,72 +458,18 @@ enum Attempted {
 }
 
 /// Writes the entry of a term behind the last entry of all.
-async fn take_number_after(log: &PlaceLog, position: u64, term: &LogEntry) -> flowlord_storage::Result<Attempted> {
+async fn take_number_after(log: &ClusterLog, position: u64, term: &LogEntry) -> flowlord_storage::Result<Attempted> {
     // Old beats are removed: that the next number is free doesn't mean that it is the newest.
     if let Some(next) = log.next_after(position).await? {
         return Ok(Attempted::Behind(next));
     }
-    if log.append(position + 1, term).await? != AppendOutcome::Done {
+    if log.append_with(position + 1, term, &Bytes::new()).await? != AppendOutcome::Done {
         return Ok(Attempted::Lost);
     }
     // A process that stood still before it wrote may have hit a number that was removed meanwhile.
     match log.next_after(position + 1).await? {
         Some(next) => Ok(Attempted::Behind(next)),
         None => Ok(Attempted::Leads),
-    }
-}
-
-/// The entries after this number without a gap, and the segments that they name.
-async fn read_batch(
-    log: &PlaceLog,
-    after: u64,
-    most: usize,
-    fetches: bool,
-) -> flowlord_storage::Result<VecDeque<FetchedEntry>> {
-    let entries = read_entries(log, after, most).await?;
-    if !fetches {
-        return Ok(entries.into_iter().map(|(number, entry)| FetchedEntry { number, entry, segment: None }).collect());
-    }
-    let (mut bytes, mut few) = (0, Vec::new());
-    for (number, entry) in entries {
-        bytes += segment_bytes(&entry);
-        if bytes > MAX_BATCH_BYTES && !few.is_empty() {
-            break;
-        }
-        few.push((number, entry));
-    }
-    let fetched = few.into_iter().map(|(number, entry)| async move {
-        let segment = fetch_segment(&log.store, &entry).await?;
-        Ok(FetchedEntry { number, entry, segment })
-    });
-    stream::iter(fetched).buffered(most).try_collect().await
-}
-
-/// The entries after this number without a gap.
-async fn read_entries(log: &PlaceLog, after: u64, most: usize) -> flowlord_storage::Result<Vec<(u64, LogEntry)>> {
-    let numbers = (after + 1..).take(most).map(|number| async move { Ok((number, log.read(number).await?)) });
-    let mut read = stream::iter(numbers).buffered(most);
-    let mut entries = Vec::new();
-    while let Some((number, Some(entry))) = read.try_next().await? {
-        entries.push((number, entry));
-    }
-    Ok(entries)
-}
-
-fn segment_bytes(entry: &LogEntry) -> u64 {
-    match entry.content {
-        EntryContent::Segment { bytes, .. } => bytes,
-        _ => 0,
-    }
-}
-
-/// None where an entry names none, and where it isn't there.
-async fn fetch_segment(store: &FileStorage, entry: &LogEntry) -> flowlord_storage::Result<Option<Bytes>> {
-    let EntryContent::Segment { path, .. } = &entry.content else { return Ok(None) };
-    match store.get(path, MAX_SEGMENT_BYTES).await {
-        Ok(content) => Ok(Some(content.bytes)),
-        Err(flowlord_storage::Error::NotFound { .. }) => Ok(None),
-        Err(err) => Err(err),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flowlord_kernel::time_since_boot;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::cluster::{NodeAddress, Takeover};
 
+use crate::cluster_log::{AppendOutcome, ClusterLog};
 use crate::entry::{EntryContent, FormerLead, LogEntry};
-use crate::place_log::{AppendOutcome, PlaceLog};
 
 /// Which node this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct OwnDatabase {
     pub applied: u64,
     /// Up to where it holds its change log; none where there is no database.
     pub point: Option<LogPoint>,
+    /// Whether somebody said that the cluster goes on from it, though it knows entries of a log that isn't there any more.
+    pub begins_log: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +89,7 @@ pub enum JoinError {
 /// # Errors
 /// The place can't be read or written; or another node has the same data folder.
 pub async fn join(
-    log: &PlaceLog,
+    log: &ClusterLog,
     own: &NodeIdentity,
     is_standby: bool,
     database: &OwnDatabase,
@@ -98,6 +101,10 @@ pub async fn join(
         if last.is_none() && tip > 0 {
             // Removed since it was listed.
             continue;
+        }
+        if log.holds_transactions() && tip < database.applied && !(tip == 0 && database.begins_log) {
+            log::error!("event=log_lost tip={tip} applied={}", database.applied);
+            return Ok(JoinedRole::Follower(LastEntry(None)));
         }
         let Some(entry) = own.first_entry(log, last.as_ref(), is_standby, database, now).await? else {
             return Ok(JoinedRole::Follower(LastEntry(last)));
@@ -114,7 +121,7 @@ pub async fn join(
             return Ok(JoinedRole::Follower(LastEntry(last)));
         }
         let begun = time_since_boot();
-        let is_written = log.append(number, &entry).await? == AppendOutcome::Done;
+        let is_written = log.append_with(number, &entry, &Bytes::new()).await? == AppendOutcome::Done;
         // A node that stood still since it listed the place may write a number that was used and removed.
         if is_written && log.next_after(number).await?.is_none() {
             let takeover = entry.takeover();
@@ -128,7 +135,7 @@ impl NodeIdentity {
     /// The entry by which this node leads; none where it is to follow.
     async fn first_entry(
         &self,
-        log: &PlaceLog,
+        log: &ClusterLog,
         last: Option<&LogEntry>,
         is_standby: bool,
         database: &OwnDatabase,
@@ -144,17 +151,9 @@ impl NodeIdentity {
         if last.node != self.address.node {
             return Err(JoinError::Copied { node: last.node.clone() });
         }
-        let has_all = holds_all(log, database).await?;
+        let has_all = log.is_held_by(database).await?;
         Ok(has_all.then(|| self.term_entry(last.term + 1, now, untold_takeover(last))))
     }
-}
-
-/// Whether a database has everything that the log names; one that was put back to an earlier time hasn't. Without a
-/// database it is restored, with the log.
-async fn holds_all(log: &PlaceLog, database: &OwnDatabase) -> Result<bool, JoinError> {
-    let Some(point) = database.point else { return Ok(true) };
-    let segments = log.named_segments(database.applied).await?;
-    Ok(segments.iter().all(|segment| segment.is_within(point)))
 }
 
 /// The takeover that the newest entry tells of: its node began nothing else since.

@@ -5,19 +5,20 @@ use std::future::ready;
 use std::time::{Duration, Instant};
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, actor, handlers, time_since_boot};
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::cluster::{
-    AppendRecord, ClusterChanged, ClusterState, ForgetEntries, HandOver, LeaderLease, ListNodes, NodeRole, NodeState,
-    ReadCluster, ResignLead, SharedRecord, Takeover,
+    AppendRecord, AppendRows, ClusterChanged, ClusterState, ForgetEntries, HandOver, LeaderLease, ListNodes, NodeRole,
+    NodeState, ReadCluster, ResignLead, SharedRecord, Takeover,
 };
 use flowlord_messages::snapshots::TakeBackup;
 use tokio::sync::oneshot;
 
+use crate::cluster_log::{AppendOutcome, ClusterLog};
 use crate::entry::{EntryContent, LogEntry, content_of};
 use crate::join::{Lead, NodeIdentity};
-use crate::place_log::{AppendOutcome, PlaceLog};
 use crate::registry::{REGISTER_INTERVAL, list_nodes, register};
 use crate::role_switch::{RoleChange, RoleSwitch};
 
@@ -53,6 +54,8 @@ pub struct LeaderConfig {
     pub sent: Option<LogPoint>,
     /// How often segments are sent.
     pub ship_every: TimeDelta,
+    /// What makes the log less safe than it could be.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -68,13 +71,15 @@ pub struct LeaderDeps {
 #[derive(Debug)]
 struct QueuedEntry {
     content: EntryContent,
+    /// What the entry carries.
+    rows: Bytes,
     reply: Option<oneshot::Sender<Result<u64>>>,
 }
 
 pub struct Leader {
     config: LeaderConfig,
     deps: LeaderDeps,
-    log: PlaceLog,
+    log: ClusterLog,
     /// The number of the newest entry.
     tail: u64,
     /// The first one is being appended.
@@ -85,6 +90,8 @@ pub struct Leader {
     /// When all that there was had been sent last.
     sent_at: Instant,
     snapshot_asked_at: Option<DateTime<Utc>>,
+    /// The number of the entry that names the newest snapshot.
+    snapshot_entry: Option<u64>,
     /// The numbers of beats that aren't removed yet.
     beats: VecDeque<u64>,
     registered_at: Option<DateTime<Utc>>,
@@ -95,7 +102,7 @@ pub struct Leader {
 }
 
 impl Leader {
-    pub fn start(arbiter: &ArbiterHandle, config: LeaderConfig, log: PlaceLog, deps: LeaderDeps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: LeaderConfig, log: ClusterLog, deps: LeaderDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             tail: config.lead.tail,
             takeover: config.lead.takeover.clone(),
@@ -104,6 +111,7 @@ impl Leader {
             through: None,
             sent_at: Instant::now(),
             snapshot_asked_at: None,
+            snapshot_entry: None,
             beats: VecDeque::new(),
             registered_at: None,
             problem: None,
@@ -127,7 +135,10 @@ impl Leader {
         if self.is_sending_stuck() {
             self.note_problem("changes can't be sent to the backup's place".to_owned());
         } else if self.queue.is_empty() {
-            self.queue.push_back(QueuedEntry { content: EntryContent::Beat { through: self.through }, reply: None });
+            // What was acknowledged is in a log of transactions.
+            let through = if self.log.holds_transactions() { Some(self.now()) } else { self.through };
+            let content = EntryContent::Beat { through };
+            self.queue.push_back(QueuedEntry { content, rows: Bytes::new(), reply: None });
             self.append_next(ctx);
         }
         self.register_node(ctx);
@@ -138,7 +149,7 @@ impl Leader {
     /// Without signs of life another node takes over, and the lease ends before that.
     fn is_sending_stuck(&self) -> bool {
         let most = (self.config.ship_every + MAX_UNSENT).to_std().unwrap_or_default();
-        self.sent_at.elapsed() > most
+        !self.log.holds_transactions() && self.sent_at.elapsed() > most
     }
 
     fn append_record(&mut self, AppendRecord(record): AppendRecord, ctx: &mut Context<Self>) -> Reply<Self, u64> {
@@ -158,21 +169,38 @@ impl Leader {
             }
         }
         let appended = match content_of(record) {
-            Some(content) => self.append_content(content, ctx),
+            Some(content) => self.append_content(content, Bytes::new(), ctx),
             None => ready_answer(Ok(self.tail)),
         };
+        self.reply_after(appended, |_, appended, _| appended.unwrap_or_else(|_| Err(lost_answer())))
+    }
+
+    fn append_rows(
+        &mut self,
+        AppendRows { digest, bytes: rows, at }: AppendRows,
+        ctx: &mut Context<Self>,
+    ) -> Reply<Self, u64> {
+        let bytes = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let content = EntryContent::Rows { digest, bytes, through: at, path: None };
+        let appended = self.append_content(content, rows, ctx);
         self.reply_after(appended, |_, appended, _| appended.unwrap_or_else(|_| Err(lost_answer())))
     }
 
     /// Whether entries that were appended, or wait before the next one, name all segments up to there.
     fn holds(&self, log: Option<LogPoint>) -> bool {
         let sent = self.config.sent;
-        log.is_none_or(|log| {
-            log.position == 0 || sent.is_some_and(|sent| sent.chain == log.chain && sent.position >= log.position)
-        })
+        self.log.holds_transactions()
+            || log.is_none_or(|log| {
+                log.position == 0 || sent.is_some_and(|sent| sent.chain == log.chain && sent.position >= log.position)
+            })
     }
 
-    fn append_content(&mut self, content: EntryContent, ctx: &mut Context<Self>) -> oneshot::Receiver<Result<u64>> {
+    fn append_content(
+        &mut self,
+        content: EntryContent,
+        rows: Bytes,
+        ctx: &mut Context<Self>,
+    ) -> oneshot::Receiver<Result<u64>> {
         if self.is_over {
             return ready_answer(Err(lead_lost()));
         }
@@ -180,7 +208,7 @@ impl Leader {
             return ready_answer(Err(Error::new(Code::Busy, "too many entries wait to be appended; try again")));
         }
         let (reply, appended) = oneshot::channel();
-        self.queue.push_back(QueuedEntry { content, reply: Some(reply) });
+        self.queue.push_back(QueuedEntry { content, rows, reply: Some(reply) });
         self.append_next(ctx);
         appended
     }
@@ -189,23 +217,27 @@ impl Leader {
         if self.is_appending || self.is_over {
             return;
         }
-        let Some(next) = self.queue.front() else { return };
-        let entry = self.config.own.entry(self.config.lead.term, self.now(), next.content.clone());
+        let Some(next) = self.queue.front_mut() else { return };
+        if let EntryContent::Rows { digest, path, .. } = &mut next.content {
+            *path = self.log.path_of_large(self.tail + 1, digest, next.rows.len());
+        }
+        let (content, rows) = (next.content.clone(), next.rows.clone());
+        let entry = self.config.own.entry(self.config.lead.term, self.now(), content);
         self.is_appending = true;
-        self.try_append(entry, time_since_boot(), ctx);
+        self.try_append(entry, rows, time_since_boot(), ctx);
     }
 
     /// The lease counts from `begun`, the first try of an entry: a follower may have seen it since then.
-    fn try_append(&self, entry: LogEntry, begun: Duration, ctx: &mut Context<Self>) {
+    fn try_append(&self, entry: LogEntry, rows: Bytes, begun: Duration, ctx: &mut Context<Self>) {
         let (log, number) = (self.log.clone(), self.tail + 1);
         let tried = async move {
-            let outcome = tokio::time::timeout(APPEND_TIMEOUT, log.append(number, &entry)).await;
-            (entry, outcome.map_or_else(|_| Err(slow_place()), |outcome| outcome.map_err(|err| err.to_string())))
+            let outcome = tokio::time::timeout(APPEND_TIMEOUT, log.append_with(number, &entry, &rows)).await;
+            (entry, rows, outcome.map_or_else(|_| Err(slow_place()), |outcome| outcome.map_err(|err| err.to_string())))
         };
-        self.follow(ctx, tried, move |this, (entry, outcome), ctx| match outcome {
+        self.follow(ctx, tried, move |this, (entry, rows, outcome), ctx| match outcome {
             Ok(AppendOutcome::Done) => this.end_append(&entry, begun, ctx),
             Ok(AppendOutcome::Taken(other)) => this.lose_lead(&other),
-            Err(problem) => this.retry_append(entry, begun, problem, ctx),
+            Err(problem) => this.retry_append(entry, rows, begun, problem, ctx),
         });
     }
 
@@ -221,14 +253,33 @@ impl Leader {
             let _nobody_waits_any_more = reply.send(Ok(self.tail));
         }
         self.is_appending = false;
+        if let EntryContent::Snapshot { .. } = entry.content {
+            self.trim_log(ctx);
+        }
         self.remove_old_beat(ctx);
         self.append_next(ctx);
     }
 
     /// The same entry again: whether it is there already is not known.
-    fn retry_append(&mut self, entry: LogEntry, begun: Duration, problem: String, ctx: &mut Context<Self>) {
+    fn retry_append(
+        &mut self,
+        entry: LogEntry,
+        rows: Bytes,
+        begun: Duration,
+        problem: String,
+        ctx: &mut Context<Self>,
+    ) {
         self.note_problem(problem);
-        self.follow(ctx, tokio::time::sleep(RETRY_DELAY), move |this, (), ctx| this.try_append(entry, begun, ctx));
+        let pause = tokio::time::sleep(RETRY_DELAY);
+        self.follow(ctx, pause, move |this, (), ctx| this.try_append(entry, rows, begun, ctx));
+    }
+
+    /// Who needs a snapshot takes the newest, or the one before where that can't be read.
+    fn trim_log(&mut self, ctx: &mut Context<Self>) {
+        let Some(before) = self.snapshot_entry.replace(self.tail) else { return };
+        let log = self.log.clone();
+        let trimmed = async move { log.trim(before).await };
+        self.follow(ctx, trimmed, |_, trimmed, _| log_failure("entries_not_removed", &trimmed));
     }
 
     fn note_problem(&mut self, problem: String) {
@@ -323,6 +374,8 @@ impl Leader {
             through: self.through,
             takeover: self.takeover.clone(),
             problem: self.problem.clone(),
+            current_at: None,
+            warnings: self.config.warnings.clone(),
         }
     }
 
@@ -355,7 +408,7 @@ impl Leader {
     }
 
     fn resign_lead(&mut self, _: ResignLead, ctx: &mut Context<Self>) -> Reply<Self, ()> {
-        let appended = self.append_content(EntryContent::Bye { to: self.handing_to.clone() }, ctx);
+        let appended = self.append_content(EntryContent::Bye { to: self.handing_to.clone() }, Bytes::new(), ctx);
         self.reply_after(appended, |this, appended, _| {
             this.deps.lease.give_up();
             this.end_lead();
@@ -421,6 +474,7 @@ pub(crate) fn log_failure(event: &str, outcome: &flowlord_storage::Result<()>) {
 
 handlers!(Leader {
     async AppendRecord => append_record,
+    async AppendRows => append_rows,
     ForgetEntries => forget_entries,
     async HandOver => hand_over,
     async ListNodes => list_nodes,

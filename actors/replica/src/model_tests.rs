@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster_log::AppendOutcome;
 use crate::entry::{EntryContent, LogEntry};
-use crate::place_log::AppendOutcome;
 use crate::tests::{beat, folder_log, holding, now, own};
 
 const NODES: [&str; 3] = ["a", "b", "c"];
@@ -64,7 +64,7 @@ struct Won {
 }
 
 struct Model {
-    log: PlaceLog,
+    log: ClusterLog,
     _folder: tempfile::TempDir,
     nodes: [ModelNode; NODES.len()],
     won: Vec<Won>,

@@ -20,6 +20,9 @@ pub struct NodeFile {
     pub seeded_at: Option<DateTime<Utc>>,
     /// The entry for which a snapshot took the place of the database last, so that it isn't tried twice in vain.
     pub reseeded_for: Option<u64>,
+    /// Whether the cluster goes on from this database in a new log, as somebody said.
+    #[serde(default)]
+    pub begins_log: bool,
 }
 
 impl NodeFile {
@@ -32,7 +35,7 @@ impl NodeFile {
             Ok(text) => Ok(serde_json::from_slice(&text)?),
             Err(err) if err.kind() == ErrorKind::NotFound => {
                 let id = format!("{:016x}", ids.random_bits());
-                Ok(Self { id, has_led: false, seeded_at: None, reseeded_for: None })
+                Ok(Self { id, has_led: false, seeded_at: None, reseeded_for: None, begins_log: false })
             }
             Err(err) => Err(err),
         }

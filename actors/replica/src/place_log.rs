@@ -1,12 +1,14 @@
 //! The log in the backup's place: numbered files, each created once.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flowlord_messages::changelog::{LogPoint, chain_hex};
 use flowlord_storage::{Error, FileStorage, MAX_OBJECTS, Result};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use crate::cluster_log::{AppendOnce, FetchedEntry, TryOutcome};
 use crate::entry::{EntryContent, LogEntry};
 
 const ENTRIES: &str = "cluster/log";
@@ -22,19 +24,17 @@ const FOLDER_ENTRIES: u64 = 1_000;
 
 const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 
+/// How many bytes of segments are read at the same time.
+const MAX_BATCH_BYTES: u64 = 64 << 20;
+
+const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+
 /// How many files are read at the same time.
 const AT_ONCE: usize = 16;
 
 #[derive(Debug, Clone)]
 pub struct PlaceLog {
     pub(crate) store: FileStorage,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum AppendOutcome {
-    Done,
-    /// The number is another entry's.
-    Taken(LogEntry),
 }
 
 /// A segment that an entry names.
@@ -64,33 +64,6 @@ impl PlaceLog {
     /// The place can't be read.
     pub async fn has_entries(&self) -> Result<bool> {
         Ok(!self.folders().await?.is_empty())
-    }
-
-    /// Writes an entry where there is none of its number. Done again after an error, it is done once.
-    pub(crate) async fn append(&self, number: u64, entry: &LogEntry) -> Result<AppendOutcome> {
-        if matches!(entry.content, EntryContent::Term { .. }) {
-            // Before the entry: one that is missing here might be removed, and a former leader would find its number free.
-            self.store.put(&format!("{TERMS}/{number:016}"), entry.node.clone()).await?;
-        }
-        let bytes = serde_json::to_vec(entry).unwrap_or_default();
-        if self.store.create(&entry_path(number), bytes).await? {
-            return Ok(AppendOutcome::Done);
-        }
-        match self.read(number).await? {
-            // A try before this one, whose answer was lost.
-            Some(found) if found == *entry => Ok(AppendOutcome::Done),
-            Some(found) => Ok(AppendOutcome::Taken(found)),
-            None => Err(Error::NotFound { at: entry_path(number) }),
-        }
-    }
-
-    pub(crate) async fn read(&self, number: u64) -> Result<Option<LogEntry>> {
-        let path = entry_path(number);
-        let content = match self.store.get(&path, MAX_ENTRY_BYTES).await {
-            Err(Error::NotFound { .. }) => return Ok(None),
-            content => content?,
-        };
-        serde_json::from_slice(&content.bytes).map(Some).map_err(|err| unreadable_entry(&path, &err))
     }
 
     /// The number of the first entry, which is the same for all who ask; `proposed` where nobody asked before. Nodes that
@@ -154,7 +127,7 @@ impl PlaceLog {
         for folder in self.folders_after(number).await? {
             let numbers = self.numbers_in(folder).await?;
             let later = numbers.iter().filter(|later| **later > number);
-            let mut read = stream::iter(later.map(|later| self.read(*later))).buffered(AT_ONCE);
+            let mut read = stream::iter(later.map(|later| self.read_stored(*later))).buffered(AT_ONCE);
             while let Some(entry) = read.next().await {
                 if let Some(LogEntry { content: EntryContent::Segment { digest, chain, upto, .. }, .. }) = entry? {
                     named.push(NamedSegment { digest, chain, upto });
@@ -173,7 +146,7 @@ impl PlaceLog {
             let numbers = self.numbers_in(*folder).await?;
             let others: Vec<_> = numbers.iter().filter(|number| !terms.contains(number)).copied().collect();
             let Some(last) = others.last() else { continue };
-            if self.read(*last).await?.is_none_or(|entry| entry.at >= before) {
+            if self.read_stored(*last).await?.is_none_or(|entry| entry.at >= before) {
                 return Ok(());
             }
             self.remove(&others).await?;
@@ -205,6 +178,83 @@ impl PlaceLog {
     async fn numbers_of(&self, path: &str) -> Result<Vec<u64>> {
         let files = self.store.list_level(path, MAX_OBJECTS).await?.files;
         Ok(files.iter().filter_map(|file| file.path.trim_end_matches(".json").parse().ok()).collect())
+    }
+}
+
+/// The entries after this number without a gap, and the segments that they name.
+pub(crate) async fn read_place_batch(
+    log: &PlaceLog,
+    after: u64,
+    most: usize,
+    fetches: bool,
+) -> Result<VecDeque<FetchedEntry>> {
+    let entries = read_entries(log, after, most).await?;
+    if !fetches {
+        return Ok(entries.into_iter().map(|(number, entry)| FetchedEntry { number, entry, changes: None }).collect());
+    }
+    let (mut bytes, mut few) = (0, Vec::new());
+    for (number, entry) in entries {
+        bytes += segment_bytes(&entry);
+        if bytes > MAX_BATCH_BYTES && !few.is_empty() {
+            break;
+        }
+        few.push((number, entry));
+    }
+    let fetched = few.into_iter().map(|(number, entry)| async move {
+        let changes = fetch_segment(&log.store, &entry).await?;
+        Ok(FetchedEntry { number, entry, changes })
+    });
+    stream::iter(fetched).buffered(most).try_collect().await
+}
+
+/// The entries after this number without a gap.
+async fn read_entries(log: &PlaceLog, after: u64, most: usize) -> Result<Vec<(u64, LogEntry)>> {
+    let numbers = (after + 1..).take(most).map(|number| async move { Ok((number, log.read_stored(number).await?)) });
+    let mut read = stream::iter(numbers).buffered(most);
+    let mut entries = Vec::new();
+    while let Some((number, Some(entry))) = read.try_next().await? {
+        entries.push((number, entry));
+    }
+    Ok(entries)
+}
+
+fn segment_bytes(entry: &LogEntry) -> u64 {
+    match entry.content {
+        EntryContent::Segment { bytes, .. } => bytes,
+        _ => 0,
+    }
+}
+
+/// None where an entry names none, and where it isn't there.
+async fn fetch_segment(store: &FileStorage, entry: &LogEntry) -> Result<Option<Bytes>> {
+    let EntryContent::Segment { path, .. } = &entry.content else { return Ok(None) };
+    match store.get(path, MAX_SEGMENT_BYTES).await {
+        Ok(content) => Ok(Some(content.bytes)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+impl AppendOnce for PlaceLog {
+    async fn try_append(&self, number: u64, entry: &LogEntry, _: &Bytes) -> Result<TryOutcome> {
+        if matches!(entry.content, EntryContent::Term { .. }) {
+            // Before the entry: one that is missing here might be removed, and a former leader would find its number free.
+            self.store.put(&format!("{TERMS}/{number:016}"), entry.node.clone()).await?;
+        }
+        let (path, bytes) = (entry_path(number), serde_json::to_vec(entry).unwrap_or_default());
+        match self.store.create(&path, bytes).await? {
+            true => Ok(TryOutcome::Stored),
+            false => Ok(TryOutcome::Refused(format!("{path} is there, and can't be read"))),
+        }
+    }
+
+    async fn read_stored(&self, number: u64) -> Result<Option<LogEntry>> {
+        let path = entry_path(number);
+        let content = match self.store.get(&path, MAX_ENTRY_BYTES).await {
+            Err(Error::NotFound { .. }) => return Ok(None),
+            content => content?,
+        };
+        serde_json::from_slice(&content.bytes).map(Some).map_err(|err| unreadable_entry(&path, &err))
     }
 }
 

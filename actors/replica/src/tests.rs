@@ -9,17 +9,17 @@ use flowlord_kernel::{ActorEnvironment, Clock as _, Code, LatePort, Port, Result
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::{ClusterClient, FollowedDatabase};
 use flowlord_messages::cluster::{
-    AppendRecord, ApplySegment, HandOver, LeaderLease, ListNodes, NodeAddress, NodeRole, NodeState, ReadCluster,
-    ResignLead, SegmentOutcome, SharedRecord,
+    AppendRecord, ApplyRows, ApplySegment, HandOver, LeaderLease, ListNodes, NodeAddress, NodeRole, NodeState,
+    ReadCluster, ResignLead, SegmentOutcome, SharedRecord,
 };
 use flowlord_messages::snapshots::TakeBackup;
 use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections, StorageLocation};
 use flowlord_testkit::{ACCESS_KEY, FakeStore};
 
 use super::*;
+use crate::cluster_log::AppendOutcome;
 use crate::entry::{EntryContent, LogEntry};
 use crate::leader::BEAT_INTERVAL;
-use crate::place_log::AppendOutcome;
 use crate::registry::register;
 
 pub(crate) fn now() -> DateTime<Utc> {
@@ -31,14 +31,14 @@ pub(crate) fn own(node: &str) -> NodeIdentity {
     NodeIdentity { address, id: format!("id of {node}"), version: "1.0.0".to_owned() }
 }
 
-pub(crate) fn folder_log() -> (tempfile::TempDir, PlaceLog) {
+pub(crate) fn folder_log() -> (tempfile::TempDir, ClusterLog) {
     let folder = tempfile::tempdir().unwrap();
     let location = StorageLocation::parse(&folder.path().display().to_string()).unwrap();
     let store = StorageConnections::new(StorageConfig::default()).open(&location).unwrap();
-    (folder, PlaceLog::new(store))
+    (folder, ClusterLog::in_place(store))
 }
 
-fn store_log(fake: &FakeStore) -> PlaceLog {
+fn store_log(fake: &FakeStore) -> ClusterLog {
     let s3 = S3Access {
         endpoint: Some(fake.url()),
         access_key: Some(ACCESS_KEY.to_owned()),
@@ -46,7 +46,7 @@ fn store_log(fake: &FakeStore) -> PlaceLog {
         ..S3Access::default()
     };
     let stores = StorageConnections::new(StorageConfig { s3, ..StorageConfig::default() });
-    PlaceLog::new(stores.open(&StorageLocation::parse("s3://bucket/flow").unwrap()).unwrap())
+    ClusterLog::in_place(stores.open(&StorageLocation::parse("s3://bucket/flow").unwrap()).unwrap())
 }
 
 pub(crate) fn beat(node: &str, term: u64) -> LogEntry {
@@ -59,14 +59,14 @@ fn segment(number: i64) -> SharedRecord {
 }
 
 pub(crate) fn holding(applied: u64) -> OwnDatabase {
-    OwnDatabase { applied, point: None }
+    OwnDatabase { applied, ..OwnDatabase::default() }
 }
 
-async fn joined(log: &PlaceLog, node: &str) -> JoinedRole {
+async fn joined(log: &ClusterLog, node: &str) -> JoinedRole {
     join(log, &own(node), false, &holding(0), now()).await.unwrap()
 }
 
-async fn joined_leader(log: &PlaceLog, node: &str) -> Lead {
+async fn joined_leader(log: &ClusterLog, node: &str) -> Lead {
     let JoinedRole::Leader(lead) = joined(log, node).await else { panic!("{node} doesn't lead") };
     lead
 }
@@ -113,11 +113,11 @@ impl Handler<TakeBackup> for StubBackup {
     }
 }
 
-fn lead(log: &PlaceLog, node: &str, lead: Lead) -> LeadingNode {
+fn lead(log: &ClusterLog, node: &str, lead: Lead) -> LeadingNode {
     lead_sending(log, node, lead, TimeDelta::seconds(5))
 }
 
-fn lead_sending(log: &PlaceLog, node: &str, lead: Lead, ship_every: TimeDelta) -> LeadingNode {
+fn lead_sending(log: &ClusterLog, node: &str, lead: Lead, ship_every: TimeDelta) -> LeadingNode {
     let (lease, role, environment) = (LeaderLease::lapsed(), RoleSwitch::default(), environment());
     let deps = LeaderDeps {
         kit: environment.kit("replica"),
@@ -128,13 +128,13 @@ fn lead_sending(log: &PlaceLog, node: &str, lead: Lead, ship_every: TimeDelta) -
     };
     let snapshots = Arc::new(Mutex::new(0));
     deps.snapshot.set(environment.port("backup", &StubBackup(Arc::clone(&snapshots)).start()));
-    let config = LeaderConfig { own: own(node), lead, sent: None, ship_every };
+    let config = LeaderConfig { own: own(node), lead, sent: None, ship_every, warnings: Vec::new() };
     let leader = Leader::start(&Arbiter::current(), config, log.clone(), deps);
     let client = ClusterClient::connect("replica", &leader, &environment);
     LeadingNode { client, resign: environment.port("replica", &leader), lease, role, snapshots }
 }
 
-async fn leading(log: &PlaceLog, node: &str) -> LeadingNode {
+async fn leading(log: &ClusterLog, node: &str) -> LeadingNode {
     lead(log, node, joined_leader(log, node).await)
 }
 
@@ -161,6 +161,15 @@ impl Handler<ApplySegment> for StubDatabase {
     }
 }
 
+impl Handler<ApplyRows> for StubDatabase {
+    type Result = Result<SegmentOutcome>;
+
+    fn handle(&mut self, rows: ApplyRows, _: &mut Self::Context) -> Self::Result {
+        self.applied.lock().unwrap().push(rows.entry);
+        Ok(SegmentOutcome::Applied { at: now() })
+    }
+}
+
 struct FollowingNode {
     client: ClusterClient,
     applied: Arc<Mutex<Vec<u64>>>,
@@ -169,13 +178,13 @@ struct FollowingNode {
 }
 
 impl FollowingNode {
-    fn start(log: &PlaceLog, node: &str, silence: Duration, reseeded_for: Option<u64>) -> Self {
+    fn start(log: &ClusterLog, node: &str, silence: Duration, reseeded_for: Option<u64>) -> Self {
         Self::start_after(log, node, silence, reseeded_for, (0, None))
     }
 
     /// With a database that holds the log up to an entry, and the newest one when it joined.
     fn start_after(
-        log: &PlaceLog,
+        log: &ClusterLog,
         node: &str,
         silence: Duration,
         reseeded_for: Option<u64>,
@@ -190,7 +199,15 @@ impl FollowingNode {
             changed: LatePort::default(),
         };
         let last = LastEntry(last);
-        let config = FollowerConfig { own: own(node), applied: position, reseeded_for, through: None, silence, last };
+        let config = FollowerConfig {
+            own: own(node),
+            applied: position,
+            reseeded_for,
+            through: None,
+            silence,
+            last,
+            warnings: Vec::new(),
+        };
         let follower = Follower::start(&Arbiter::current(), config, log.clone(), deps);
         let client = ClusterClient::unconnected()
             .with::<ReadCluster>(environment.port("replica", &follower))
@@ -211,7 +228,7 @@ fn segment_content(through: DateTime<Utc>) -> EntryContent {
     EntryContent::Segment { path, digest, bytes: 4, chain, upto: 1, through }
 }
 
-async fn put_segments(log: &PlaceLog, numbers: impl IntoIterator<Item = i64>) {
+async fn put_segments(log: &ClusterLog, numbers: impl IntoIterator<Item = i64>) {
     for number in numbers {
         log.store.put(&format!("log/{number}"), "rows").await.unwrap();
     }
@@ -281,11 +298,11 @@ async fn a_node_leads_again_only_with_all_that_it_shared_and_as_itself() {
     drop(node);
     let at = |applied, position| {
         let point = Some(LogPoint { chain: 7, position });
-        OwnDatabase { applied, point }
+        OwnDatabase { applied, point, begins_log: false }
     };
     let again = async |database: OwnDatabase| join(&log, &own("a"), false, &database, now()).await.unwrap();
     assert!(follows(&again(at(first, 1)).await), "it was put back to an earlier time");
-    let other_log = OwnDatabase { applied: first, point: Some(LogPoint { chain: 8, position: 9 }) };
+    let other_log = OwnDatabase { applied: first, point: Some(LogPoint { chain: 8, position: 9 }), begins_log: false };
     assert!(follows(&again(other_log).await));
     // Killed before it noted that the last one was sent.
     assert!(!follows(&again(at(first, 2)).await));
@@ -327,7 +344,7 @@ async fn a_leader_appends_in_order_also_when_answers_are_lost() {
         let entry = log.read(*number).await.unwrap().unwrap();
         assert!(matches!(&entry.content, EntryContent::Segment { digest, .. } if *digest == format!("d{nth}")));
     }
-    assert_eq!(log.segments_after(0).await.unwrap().unwrap().len(), 3);
+    assert_eq!(PlaceLog::new(log.store.clone()).segments_after(0).await.unwrap().unwrap().len(), 3);
 }
 
 #[actix::test]

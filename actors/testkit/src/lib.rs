@@ -1,7 +1,9 @@
-//! What the tests share: time that they move, a Slack, an object store and an nsqd that they break, programs that may be missing.
+//! What the tests share: time that they move, a Slack, an object store and an nsqd that they break, NATS servers that
+//! they kill, programs that may be missing.
 
 mod attempt;
 mod clock;
+mod nats;
 mod nsqd;
 mod programs;
 pub mod sample;
@@ -10,6 +12,7 @@ mod store;
 
 pub use attempt::leased;
 pub use clock::VirtualClock;
+pub use nats::{NATS_SERVER, NatsServers};
 pub use nsqd::{FakeLookupd, FakeNsqd, NsqdCounts, NsqdFault, NsqdStep};
 pub use programs::{can_run, not_run};
 pub use slack::{FakeSlack, SignedClick, SlackMode, SlackPost, SlackRequest, problems};

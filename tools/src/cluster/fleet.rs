@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
-use flowlord_testkit::{ACCESS_KEY, FakeStore};
+use flowlord_testkit::{ACCESS_KEY, FakeStore, NatsServers};
 use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -22,7 +22,11 @@ pub(crate) enum PlaceKind {
     Folder,
     /// An object store in this process, which speaks S3.
     S3,
+    /// A stream that three NATS servers keep, each a process of its own: the log holds each change before it is acknowledged.
+    Nats,
 }
+
+const NATS_SERVERS: usize = 3;
 
 const WORKFLOW: &str = r#"
 [[phase]]
@@ -65,6 +69,9 @@ pub(super) struct NodeFleet {
     binary: PathBuf,
     folder: tempfile::TempDir,
     store: Option<FakeStore>,
+    nats: Option<NatsServers>,
+    /// The NATS servers that are down.
+    killed: Vec<usize>,
     ship_seconds: u64,
     nodes: Vec<FleetNode>,
 }
@@ -78,7 +85,9 @@ impl NodeFleet {
         if let Some(store) = &store {
             store.set_page(1_000);
         }
-        let mut fleet = Self { binary: find_flowlord()?, folder, store, ship_seconds, nodes: Vec::new() };
+        let nats = (place == PlaceKind::Nats).then(|| NatsServers::start(NATS_SERVERS));
+        let mut fleet =
+            Self { binary: find_flowlord()?, folder, store, nats, killed: Vec::new(), ship_seconds, nodes: Vec::new() };
         for nth in 0..nodes {
             // Free again right away: nobody else takes ports of this machine meanwhile.
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
@@ -107,6 +116,9 @@ impl NodeFleet {
             None => {
                 command.arg("--backup-path").arg(self.folder.path().join("place"));
             }
+        }
+        if let Some(nats) = &self.nats {
+            command.args(["--cluster-log", &nats.urls()]);
         }
         node.process = Some(ServiceProcess::spawn_command(command)?);
         Ok(())
@@ -152,6 +164,57 @@ impl NodeFleet {
             for nth in (0..self.nodes.len()).filter(|nth| *nth != former) {
                 let Ok(view) = self.view(nth).await else { continue };
                 if view.role == "leader" && view.term > term && self.is_written(nth).await {
+                    return Some(nth);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    /// The stream's leader among the NATS servers.
+    async fn stream_leader(&self) -> anyhow::Result<usize> {
+        let nats = self.nats.as_ref().context("no NATS")?;
+        wait_for("a leader of the stream", PATIENCE, async || nats.leader_of("flowlord")).await
+    }
+
+    pub(super) async fn kill_stream_leader(&mut self) -> anyhow::Result<()> {
+        let leader = self.stream_leader().await?;
+        self.nats.as_mut().context("no NATS")?.kill(leader);
+        self.killed.push(leader);
+        Ok(())
+    }
+
+    pub(super) fn kill_one_more(&mut self) {
+        let other = (0..NATS_SERVERS).find(|nth| !self.killed.contains(nth));
+        if let (Some(nats), Some(other)) = (&mut self.nats, other) {
+            nats.kill(other);
+            self.killed.push(other);
+        }
+    }
+
+    /// Starts the NATS servers that were killed.
+    pub(super) fn restart_log(&mut self) {
+        for nth in std::mem::take(&mut self.killed) {
+            self.nats.iter_mut().for_each(|nats| nats.restart(nth));
+        }
+    }
+
+    pub(super) async fn lists_tasks(&self) -> bool {
+        for node in &self.nodes {
+            if list_tasks(&node.address).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Any node that leads and acknowledges a write.
+    pub(super) async fn any_leader(&self) -> anyhow::Result<usize> {
+        wait_for("a leader that acknowledges", MAX_TAKEOVER * 2, async || {
+            for nth in 0..self.nodes.len() {
+                let leads = self.view(nth).await.is_ok_and(|view| view.role == "leader");
+                if leads && self.is_written(nth).await {
                     return Some(nth);
                 }
             }

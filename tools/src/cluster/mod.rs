@@ -55,6 +55,9 @@ const HEARD_LATE: TimeDelta = TimeDelta::milliseconds(250);
 /// For what must come soon.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long most of the NATS servers are down.
+const LOG_OUTAGE: Duration = Duration::from_secs(10);
+
 // Then new databases: the check after each round lists all tasks, which become many.
 const ROUNDS_PER_CLUSTER: usize = 10;
 
@@ -70,10 +73,23 @@ enum LeaderChange {
     /// SIGTERM.
     CleanStop,
     HandOver,
+    /// The NATS server that leads the stream is killed; it starts again once a write is acknowledged.
+    KillStream,
+    /// Both leaders are killed.
+    KillBoth,
+    /// Two of three NATS servers are killed, and start again after ten seconds.
+    KillMajority,
 }
 
 impl LeaderChange {
-    fn draw(rng: &mut StdRng) -> Self {
+    fn draw(place: PlaceKind, rng: &mut StdRng) -> Self {
+        if place == PlaceKind::Nats && rng.random_bool(0.3) {
+            return match rng.random_range(0..3) {
+                0 => Self::KillStream,
+                1 => Self::KillBoth,
+                _ => Self::KillMajority,
+            };
+        }
         match rng.random_range(0..10) {
             0 => Self::CleanStop,
             1 => Self::HandOver,
@@ -84,6 +100,11 @@ impl LeaderChange {
 
     fn is_orderly(self) -> bool {
         matches!(self, Self::CleanStop | Self::HandOver)
+    }
+
+    /// Whether the leader is to stay.
+    fn is_of_log(self) -> bool {
+        matches!(self, Self::KillStream | Self::KillMajority)
     }
 }
 
@@ -99,6 +120,10 @@ pub(crate) struct ClusterReport {
     longest_loss: Duration,
     takeovers: Vec<Duration>,
     handovers: Vec<Duration>,
+    /// How long nothing was acknowledged where only NATS failed.
+    log_outages: Vec<Duration>,
+    /// Takeovers in those rounds, which nobody needed.
+    needless_takeovers: usize,
     pub(crate) violations: Vec<String>,
 }
 
@@ -132,7 +157,7 @@ async fn run_cluster(plan: &ClusterPlan, rounds: usize, mut rng: StdRng) -> anyh
         let mut fleet = NodeFleet::start(plan.place, plan.nodes, SHIP_SECONDS).await?;
         let (work, mut report) = (SharedWork::default(), ClusterReport::default());
         for _ in 0..ROUNDS_PER_CLUSTER.min(rounds - total.rounds) {
-            let change = LeaderChange::draw(&mut rng);
+            let change = LeaderChange::draw(plan.place, &mut rng);
             let round = run_round(&mut fleet, &work, change, &mut rng, &mut report).await;
             round.with_context(|| format!("round {} ({change:?})", total.rounds + report.rounds + 1))?;
             report.rounds += 1;
@@ -156,14 +181,23 @@ async fn run_round(
     tokio::time::sleep(Duration::from_millis(rng.random_range(200..4_000))).await;
     let begun = change_leader(fleet, leader, change).await?;
     let changed_at = SystemClock.now();
-    let next = fleet.next_leader(leader, term).await?;
-    note_takeover(report, change, begun.elapsed());
+    let next = if change.is_of_log() {
+        let next = fleet.any_leader().await?;
+        report.log_outages.push(begun.elapsed());
+        report.needless_takeovers += usize::from(fleet.view(next).await?.term > term);
+        next
+    } else {
+        let next = fleet.next_leader(leader, term).await?;
+        note_takeover(report, change, begun.elapsed());
+        next
+    };
     if change == LeaderChange::Stop {
         // It wakes while others lead; its clients go on asking it for a while.
         fleet.wake(leader)?;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     clients.shutdown().await;
+    fleet.restart_log();
     fleet.restart_if_gone(leader).await?;
     check_round(fleet, next, work, change, changed_at, report).await
 }
@@ -190,6 +224,19 @@ async fn change_leader(fleet: &mut NodeFleet, leader: usize, change: LeaderChang
         LeaderChange::Kill => fleet.kill(leader).await?,
         LeaderChange::Stop => fleet.pause(leader)?,
         LeaderChange::CleanStop | LeaderChange::HandOver => fleet.stop(leader).await?,
+        LeaderChange::KillStream => fleet.kill_stream_leader().await?,
+        LeaderChange::KillBoth => {
+            fleet.kill_stream_leader().await?;
+            fleet.kill(leader).await?;
+        }
+        LeaderChange::KillMajority => {
+            fleet.kill_stream_leader().await?;
+            fleet.kill_one_more();
+            tokio::time::sleep(LOG_OUTAGE).await;
+            ensure!(fleet.lists_tasks().await, "no node answers a list while NATS is down");
+            fleet.restart_log();
+            return Ok(Instant::now());
+        }
     }
     Ok(begun)
 }
@@ -199,7 +246,7 @@ fn note_takeover(report: &mut ClusterReport, change: LeaderChange, took: Duratio
         true => report.handovers.push(took),
         false => report.takeovers.push(took),
     }
-    report.kills += usize::from(change == LeaderChange::Kill);
+    report.kills += usize::from(matches!(change, LeaderChange::Kill | LeaderChange::KillBoth));
 }
 
 /// Compares what the new leader has with what was acknowledged, and the followers with it.
@@ -249,7 +296,8 @@ fn judge_missing(
 impl ClusterReport {
     /// Not a part of the proof, which holds on a machine of any speed.
     pub(crate) fn check_times(&self) -> anyhow::Result<()> {
-        let longest = self.takeovers.iter().chain(&self.handovers).max().copied().unwrap_or_default();
+        let longest =
+            self.takeovers.iter().chain(&self.handovers).chain(&self.log_outages).max().copied().unwrap_or_default();
         ensure!(longest <= MAX_TAKEOVER, "a takeover took {longest:?}");
         Ok(())
     }
@@ -263,6 +311,8 @@ impl ClusterReport {
         self.longest_loss = self.longest_loss.max(other.longest_loss);
         self.takeovers.extend(other.takeovers);
         self.handovers.extend(other.handovers);
+        self.log_outages.extend(other.log_outages);
+        self.needless_takeovers += other.needless_takeovers;
         self.violations.extend(other.violations);
     }
 
@@ -272,12 +322,15 @@ impl ClusterReport {
             std::io::stdout(),
             "seed {}, {:?}: {rounds} changes of the leader, {kills} of them kills; acknowledged {acknowledged}, {slots} \
              slots; missing {missing}, all within the time told, at most {:.2} s before the change (segments every \
-             {SHIP_SECONDS} s); takeover {}; orderly {}; violations {}",
+             {SHIP_SECONDS} s); takeover {}; orderly {}; only NATS failed: back after {}, needless takeovers {}; \
+             violations {}",
             plan.seed,
             plan.place,
             longest_loss.as_secs_f64(),
             spread(&self.takeovers),
             spread(&self.handovers),
+            spread(&self.log_outages),
+            self.needless_takeovers,
             violations.len(),
         )?;
         Ok(())
@@ -296,6 +349,8 @@ fn spread(times: &[Duration]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use flowlord_testkit::{NATS_SERVER, can_run};
+
     use super::*;
 
     fn prove(place: PlaceKind, rounds: usize) -> ClusterReport {
@@ -308,9 +363,20 @@ mod tests {
     #[test]
     fn a_leader_that_is_killed_is_followed_and_what_is_missing_is_told() {
         for place in [PlaceKind::Folder, PlaceKind::S3] {
-            let report = prove(place, 2);
-            assert_eq!(report.rounds, 2);
-            assert!(report.acknowledged > 0 && report.slots > 0, "there was load: {report:?}");
+            check_prove(place);
         }
+    }
+
+    #[test]
+    fn a_log_in_nats_loses_nothing_that_was_acknowledged() {
+        if can_run(&[NATS_SERVER]) {
+            check_prove(PlaceKind::Nats);
+        }
+    }
+
+    fn check_prove(place: PlaceKind) {
+        let report = prove(place, 2);
+        assert_eq!(report.rounds, 2);
+        assert!(report.acknowledged > 0 && report.slots > 0, "there was load: {report:?}");
     }
 }

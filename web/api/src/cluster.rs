@@ -59,6 +59,8 @@ pub(crate) struct ClusterAnswer {
     takeover: Option<TakeoverView>,
     #[schema(required)]
     problem: Option<String>,
+    /// What makes the log less safe than it could be; a sentence each.
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -91,9 +93,11 @@ struct TakeoverView {
     to: String,
     /// Whether the former leader left the lead; then nothing is missing.
     is_handover: bool,
-    /// What was acknowledged between this and `at` may be missing; null after a handover.
+    /// What was acknowledged between this and `at` may be missing; null where nothing is, and where that isn't known.
     #[schema(required)]
     missing_since: Option<DateTime<Utc>>,
+    /// Whether nothing is missing: after a handover, and where NATS keeps the log.
+    is_complete: bool,
 }
 
 impl ClusterAnswer {
@@ -111,6 +115,7 @@ impl ClusterAnswer {
             nodes: listed.unwrap_or_default().into_iter().map(NodeView::from).collect(),
             takeover: state.takeover.map(TakeoverView::from),
             problem: state.problem.or(unlisted),
+            warnings: state.warnings,
         }
     }
 }
@@ -129,8 +134,9 @@ impl From<NodeState> for NodeView {
 }
 
 impl From<Takeover> for TakeoverView {
-    fn from(Takeover { at, from, to, is_handover, missing_since }: Takeover) -> Self {
-        Self { at, from, to, is_handover, missing_since }
+    fn from(takeover: Takeover) -> Self {
+        let Takeover { at, from, to, is_handover, missing_since, is_complete } = takeover;
+        Self { at, from, to, is_handover, missing_since, is_complete }
     }
 }
 
@@ -160,6 +166,6 @@ fn cluster_example() -> Value {
     });
     json!({
         "node": "b", "role": "follower", "leader": {"node": "a", "url": "http://a:8080"}, "term": 3, "applied": 70,
-        "lag_seconds": 1.5, "nodes": [node], "takeover": null, "problem": null,
+        "lag_seconds": 1.5, "nodes": [node], "takeover": null, "problem": null, "warnings": [],
     })
 }

@@ -11,9 +11,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use sha2::{Digest as _, Sha256};
 
-use super::log::{end_log, read_log_point, read_log_state};
-use super::record::{noted_table, quote_name};
-use super::segment::{FORMAT, SegmentHeader, SegmentRow, read_row};
+use super::log::{LogState, end_log, read_log_point, read_log_state};
+use super::record::{NotedTable, noted_table, quote_name};
+use super::segment::{FORMAT, SegmentHeader, SegmentRow, ShippedMark, read_row};
+use crate::column::to_signed;
 use crate::schema::{VERSION, read_version};
 use crate::sql::CachedSql as _;
 use flowlord_domain::hex::to_hex;
@@ -191,8 +192,16 @@ fn hash_lines(
 impl SegmentHeader {
     /// That it is of this log, and of tables like those here.
     fn check_origin(&self, own_chain: u64, own_schema: usize) -> Result<(), SegmentError> {
-        let Self { format, chain, schema, .. } = self;
-        let own_chain = chain_hex(own_chain);
+        self.check_format()?;
+        let (chain, own_chain) = (&self.chain, chain_hex(own_chain));
+        if *chain != own_chain {
+            return Err(SegmentError::Foreign(format!("its log is {chain}, this one's {own_chain}")));
+        }
+        self.check_schema(own_schema)
+    }
+
+    fn check_format(&self) -> Result<(), SegmentError> {
+        let Self { format, schema, .. } = self;
         if *format != FORMAT {
             return Err(SegmentError::Foreign(format!("this program reads format {FORMAT}, this is {format}")));
         }
@@ -200,11 +209,24 @@ impl SegmentHeader {
         if *schema > VERSION {
             return Err(SegmentError::Newer { found: *schema });
         }
-        if *chain != own_chain {
-            return Err(SegmentError::Foreign(format!("its log is {chain}, this one's {own_chain}")));
-        }
-        if *schema != own_schema {
+        Ok(())
+    }
+
+    fn check_schema(&self, own_schema: usize) -> Result<(), SegmentError> {
+        let schema = self.schema;
+        if schema != own_schema {
             return Err(SegmentError::Foreign(format!("its schema is {schema}, this one's {own_schema}")));
+        }
+        Ok(())
+    }
+
+    /// That it is of the transaction right after the last one that is here.
+    fn check_follows(&self, log: &LogState, own_schema: usize) -> Result<(), SegmentError> {
+        self.check_format()?;
+        self.check_schema(own_schema)?;
+        self.check_reaches(log.point.position)?;
+        if self.after != log.point.position || self.previous != log.frame {
+            return Err(SegmentError::Fork);
         }
         Ok(())
     }
@@ -253,10 +275,65 @@ pub(crate) fn follow_segment(
     Ok(at)
 }
 
+/// So many notes are forgotten with one frame at most.
+const MAX_FORGOTTEN: i64 = 10_000;
+
+/// Applies the frame of an entry of the cluster's log to a database that is followed, with the entry's number; answers of
+/// when it is. Its changes are noted as the leader noted them: as a leader this database sends to the backup's place what
+/// the one before hadn't sent.
+pub(crate) fn follow_frame(
+    connection: &mut Connection,
+    bytes: &[u8],
+    digest: &str,
+    entry: u64,
+) -> Result<DateTime<Utc>, SegmentError> {
+    let segment = PackedSegment::open(bytes, digest)?;
+    let schema = read_version(connection)?;
+    let transaction = connection.transaction()?;
+    let log = read_log_state(&transaction)?.ok_or_else(|| SegmentError::Foreign("this one has no log".to_owned()))?;
+    let at = segment.header.at;
+    if entry > log.entry {
+        segment.header.check_follows(&log, schema)?;
+        let header = segment.header.clone();
+        segment.put_rows(&transaction)?;
+        end_frame(&transaction, &header, digest, entry)?;
+    }
+    transaction.commit()?;
+    Ok(at)
+}
+
+fn end_frame(
+    transaction: &Transaction<'_>,
+    header: &SegmentHeader,
+    digest: &str,
+    entry: u64,
+) -> Result<(), SegmentError> {
+    let chain = u64::from_str_radix(&header.chain, 16).map_err(SegmentError::damaged)?;
+    let Some(ShippedMark { upto: taken, digest: shipped }) = &header.shipped else {
+        return Err(SegmentError::damaged("it is no frame"));
+    };
+    // The leader noted a row that changed twice twice: both go on by the same number.
+    let last = "UPDATE row_change SET seq = ?1 WHERE seq = (SELECT max(seq) FROM row_change) AND seq < ?1";
+    transaction.run_sql(last, [header.upto])?;
+    let log = "UPDATE row_log SET chain = ?1, taken = ?2, digest = ?3, frame = ?4, entry = ?5";
+    transaction.run_sql(log, params![to_signed(chain), taken, shipped, digest, to_signed(entry)])?;
+    let forget = "DELETE FROM row_change WHERE seq <= min(?1, (SELECT min(seq) FROM row_change) + ?2)";
+    transaction.run_sql(forget, [*taken, MAX_FORGOTTEN])?;
+    Ok(())
+}
+
 struct RowStatements<'a> {
     transaction: &'a Transaction<'a>,
-    /// Putting a row, and removing one.
-    statements: BTreeMap<String, (String, String)>,
+    statements: BTreeMap<String, TableStatements>,
+    /// The number of the next note; none where changes aren't noted.
+    next_note: Option<i64>,
+}
+
+struct TableStatements {
+    table: NotedTable,
+    put: String,
+    remove: String,
+    note: String,
 }
 
 impl<'a> RowStatements<'a> {
@@ -272,18 +349,29 @@ impl<'a> RowStatements<'a> {
             let on = quote_name(name);
             let put = format!("INSERT OR REPLACE INTO {on} ({named}) VALUES ({values})");
             let remove = format!("DELETE FROM {on} AS t WHERE {}", known.same_row("?1"));
-            statements.insert(name.clone(), (put, remove));
+            let note = known.note_sql();
+            statements.insert(name.clone(), TableStatements { table: known, put, remove, note });
         }
-        Ok(Self { transaction, statements })
+        let next_note = header.shipped.is_some().then_some(header.after + 1);
+        Ok(Self { transaction, statements, next_note })
     }
 
     fn put_row(&mut self, table: &str, row: SegmentRow) -> Result<(), SegmentError> {
-        let Some((put, remove)) = self.statements.get(table) else {
+        let Some(statements) = self.statements.get(table) else {
             return Err(SegmentError::Damaged(format!("its first line doesn't name {table}")));
         };
+        if let Some(number) = &mut self.next_note {
+            let note = statements.table.note_values(*number, &row);
+            self.transaction.prepare_cached(&statements.note)?.execute(params_from_iter(note))?;
+            *number += 1;
+        }
         match row {
-            SegmentRow::Is(values) => self.transaction.prepare_cached(put)?.execute(params_from_iter(values))?,
-            SegmentRow::Gone(key) => self.transaction.prepare_cached(remove)?.execute::<[Value; 1]>([key])?,
+            SegmentRow::Is(values) => {
+                self.transaction.prepare_cached(&statements.put)?.execute(params_from_iter(values))?
+            }
+            SegmentRow::Gone(key) => {
+                self.transaction.prepare_cached(&statements.remove)?.execute::<[Value; 1]>([key])?
+            }
         };
         Ok(())
     }

@@ -25,6 +25,8 @@ pub struct LogState {
     pub digest: String,
     /// The last entry of the cluster's log that it is known to hold; 0 for none.
     pub entry: u64,
+    /// The SHA-256 of its last frame, in hex; empty where it has none.
+    pub frame: String,
 }
 
 impl LogState {
@@ -36,9 +38,16 @@ impl LogState {
 
 pub(crate) fn read_log_state(connection: &Connection) -> rusqlite::Result<Option<LogState>> {
     let Some(point) = read_log_point(connection)? else { return Ok(None) };
+    // None in the tables of an older program, which knew no frames.
+    let frame = connection.find_value("SELECT frame FROM row_log", []).ok().flatten().unwrap_or_default();
     connection.find_row("SELECT taken, digest, entry FROM row_log", [], |row| {
-        Ok(LogState { point, taken: row.get(0)?, digest: row.get(1)?, entry: row.get(2)? })
+        Ok(LogState { point, taken: row.get(0)?, digest: row.get(1)?, entry: row.get(2)?, frame })
     })
+}
+
+/// From here on each transaction has its frame.
+pub(crate) fn begin_frames(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE row_log SET frame = 'none' WHERE frame = ''", []).map(drop)
 }
 
 /// The database is that of the leader, whose entry this is: it holds all that came before.
@@ -58,6 +67,13 @@ pub(super) fn begin_log(connection: &Connection, fresh_chain: u64) -> rusqlite::
 
 /// Begins the log anew: what was noted belongs to none any more.
 pub(crate) fn restart_log(connection: &Connection, chain: u64) -> rusqlite::Result<()> {
+    // Frames go on: they count by the same numbers, and the present transaction's notes are for its own.
+    let go_on = "UPDATE row_log SET chain = ?1, digest = '',
+            taken = max(taken, coalesce((SELECT max(seq) FROM row_change), 0))
+        WHERE frame <> ''";
+    if connection.execute(go_on, [to_signed(chain)])? > 0 {
+        return Ok(());
+    }
     connection.execute("DELETE FROM row_change", [])?;
     let begin = "INSERT INTO row_log (id, chain, taken, digest) VALUES (1, ?1, 0, '')
         ON CONFLICT (id) DO UPDATE SET chain = excluded.chain, taken = 0, digest = ''";

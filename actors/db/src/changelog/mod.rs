@@ -3,9 +3,10 @@
 //! Triggers of the writer's own connection note the key of each row that changes, in the transaction that changes it:
 //! so the log holds what is committed and nothing else, and a snapshot says by itself up to where it holds the log. A
 //! *segment* is the present state of all rows noted since the last one, read in one transaction: applied to what was
-//! there before, it gives the database of that moment.
+//! there before, it gives the database of that moment. A *frame* is the segment of one transaction.
 
 pub(crate) mod apply;
+pub(crate) mod frame;
 pub(crate) mod log;
 pub(crate) mod read;
 pub(crate) mod record;

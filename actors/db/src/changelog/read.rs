@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use flowlord_messages::changelog::{ChangeSegment, ChangeTail, chain_hex};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -44,6 +44,7 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
         previous,
         tables: tables.iter().map(|table| (table.name.clone(), table.columns.clone())).collect(),
         sequences: read_sequences(&moment)?,
+        shipped: None,
     };
     let bytes = pack_segment(&moment, &header, &tables)?;
     let digest = to_hex(&Sha256::digest(&bytes));
@@ -51,19 +52,27 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
     Ok(tail)
 }
 
-fn tables_between(moment: &Transaction<'_>, after: i64, upto: i64) -> rusqlite::Result<Vec<NotedTable>> {
+pub(super) fn table_names_between(moment: &Connection, after: i64, upto: i64) -> rusqlite::Result<Vec<String>> {
     let names = "SELECT DISTINCT tbl FROM row_change WHERE seq > ?1 AND seq <= ?2 ORDER BY tbl";
-    let names: Vec<String> = moment.read_rows(names, [after, upto], |row| row.get(0))?;
+    moment.read_rows(names, [after, upto], |row| row.get(0))
+}
+
+fn tables_between(moment: &Connection, after: i64, upto: i64) -> rusqlite::Result<Vec<NotedTable>> {
+    let names = table_names_between(moment, after, upto)?;
     names.iter().map(|name| noted_table(moment, name)).collect()
 }
 
-fn read_sequences(moment: &Transaction<'_>) -> rusqlite::Result<BTreeMap<String, i64>> {
+pub(super) fn read_sequences(moment: &Connection) -> rusqlite::Result<BTreeMap<String, i64>> {
     let sequences = "SELECT name, seq FROM sqlite_sequence";
     let sequences = moment.read_rows(sequences, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(sequences.into_iter().collect())
 }
 
-fn pack_segment(moment: &Transaction<'_>, header: &SegmentHeader, tables: &[NotedTable]) -> rusqlite::Result<Vec<u8>> {
+pub(super) fn pack_segment<'a>(
+    moment: &Connection,
+    header: &SegmentHeader,
+    tables: impl IntoIterator<Item = &'a NotedTable>,
+) -> rusqlite::Result<Vec<u8>> {
     // Fast rather than small: it runs every few seconds beside the writer.
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     write_line(&mut out, header).map_err(pack_error)?;
@@ -74,7 +83,7 @@ fn pack_segment(moment: &Transaction<'_>, header: &SegmentHeader, tables: &[Note
 }
 
 fn write_rows(
-    moment: &Transaction<'_>,
+    moment: &Connection,
     header: &SegmentHeader,
     table: &NotedTable,
     out: &mut impl Write,
@@ -87,7 +96,7 @@ fn write_rows(
         quote_name(&table.name),
         table.same_row("c.key"),
     );
-    let mut rows = moment.prepare(&rows)?;
+    let mut rows = moment.prepare_cached(&rows)?;
     let width = table.columns.len();
     let mut rows = rows.query(params![header.after, header.upto, table.name])?;
     while let Some(row) = rows.next()? {

@@ -1,8 +1,10 @@
 //! Noting which rows change.
 
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use crate::changelog::log::begin_log;
+use crate::changelog::segment::SegmentRow;
 use crate::sql::CachedSql as _;
 
 /// Tables whose rows aren't noted: the log itself.
@@ -35,6 +37,34 @@ impl NotedTable {
             self.name.replace('\'', "''"),
             self.key_of(row),
         )
+    }
+
+    /// Notes a change with the values of [`Self::note_values`].
+    pub(super) fn note_sql(&self) -> String {
+        // A row that is gone comes with its key as it was noted.
+        let values = (0..self.key.len()).map(|nth| format!("?{}", nth + 4)).collect::<Vec<_>>().join(", ");
+        let composed = if self.has_integer_key { values } else { format!("json_array({values})") };
+        format!("INSERT INTO row_change (seq, tbl, key) VALUES (?1, ?2, coalesce(?3, {composed}))")
+    }
+
+    pub(super) fn note_values(&self, number: i64, row: &SegmentRow) -> Vec<Value> {
+        let mut note = vec![Value::Integer(number), Value::Text(self.name.clone())];
+        match row {
+            SegmentRow::Gone(key) => {
+                note.push(key.clone());
+                note.resize(note.len() + self.key.len(), Value::Null);
+            }
+            SegmentRow::Is(values) => {
+                note.push(Value::Null);
+                note.extend(self.key.iter().map(|key| self.value_of(key, values)));
+            }
+        }
+        note
+    }
+
+    fn value_of(&self, column: &str, values: &[Value]) -> Value {
+        let nth = self.columns.iter().position(|known| known == column);
+        nth.and_then(|nth| values.get(nth)).cloned().unwrap_or(Value::Null)
     }
 
     /// The row `t` whose noted key is `key`.

@@ -26,6 +26,17 @@ pub(super) struct SegmentHeader {
     pub(super) tables: BTreeMap<String, Vec<String>>,
     /// The highest numbers ever given.
     pub(super) sequences: BTreeMap<String, i64>,
+    /// In a frame: what the backup's place holds of the log by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) shipped: Option<ShippedMark>,
+}
+
+/// Up to where segments in the backup's place hold a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ShippedMark {
+    pub(super) upto: i64,
+    /// The SHA-256 of the last one.
+    pub(super) digest: String,
 }
 
 /// A row as it is, or its key where it is gone.

@@ -132,15 +132,9 @@ async fn damage_met_while_it_opens_leaves_a_mark_too() {
     assert_eq!(inspect_database(folder.path()).unwrap(), DatabaseCondition::Sound);
     let lock = FolderLock::take(folder.path()).unwrap();
     let kit = ActorEnvironment::system(Arc::new(|_| {})).kit("db");
-    let opened = Database::open(
-        lock,
-        Some(1),
-        (LeaderLease::unlimited(), 0),
-        &Arbiter::new().handle(),
-        kit,
-        CommitHints::default(),
-    )
-    .unwrap_err();
+    let opened =
+        Database::open(lock, Some(1), OwnLead::of_single(), &Arbiter::new().handle(), kit, CommitHints::default())
+            .unwrap_err();
     assert!(opened.is_damage(), "{opened}");
     let seen = DamageMark::read(folder.path()).unwrap().seen.expect("a mark");
     assert!(seen.what.starts_with("the start: "), "{seen:?}");

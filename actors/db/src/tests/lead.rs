@@ -36,7 +36,7 @@ async fn a_follower_shows_what_the_leader_wrote_and_tells_who_looks_on() {
     let leader = Database::open(
         lock,
         Some(7),
-        (LeaderLease::unlimited(), 9),
+        OwnLead { entry: 9, ..OwnLead::of_single() },
         &arbiter.handle(),
         environment.kit("db"),
         CommitHints::default(),

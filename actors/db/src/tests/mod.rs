@@ -8,6 +8,7 @@ mod database;
 mod days;
 mod files;
 mod finding;
+mod framed;
 mod grid;
 mod history;
 mod isolation;
@@ -38,7 +39,11 @@ use flowlord_messages::leases::{GrantLeases, LeaseGrant, LeaseRequest, TopicFilt
 use flowlord_messages::results::{ApplyOutcomes, ResultClaim};
 use flowlord_messages::tasks::{CreateTasks, CreatedTasks, ReadAttempts};
 
-use crate::{CommitHints, Database, DatabaseOwner, FolderLock, QueryReader};
+use crate::{CommitHints, Database, DatabaseOwner, FolderLock, OwnLead, QueryReader};
+
+fn test_environment() -> ActorEnvironment {
+    ActorEnvironment::system(Arc::new(|name: &str| panic!("{name} gave up")))
+}
 
 /// A database in a folder of its own.
 struct Db {
@@ -62,12 +67,19 @@ impl Db {
     }
 
     fn leased(folder: tempfile::TempDir, clock: SharedClock, activity: WorkCounter, lease: LeaderLease) -> Self {
-        let arbiter = Arbiter::new();
-        let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let environment = ActorEnvironment { clock, activity, ..ActorEnvironment::system(give_up) };
-        let kit = environment.kit("db");
+        let environment = ActorEnvironment { clock, activity, ..test_environment() };
+        Self::start(folder, None, OwnLead { lease, ..OwnLead::of_single() }, environment)
+    }
+
+    /// That of a leader which notes its changes in a log.
+    fn leading(folder: tempfile::TempDir, record: Option<u64>, lead: OwnLead) -> Self {
+        Self::start(folder, record, lead, test_environment())
+    }
+
+    fn start(folder: tempfile::TempDir, record: Option<u64>, lead: OwnLead, environment: ActorEnvironment) -> Self {
+        let (arbiter, kit) = (Arbiter::new(), environment.kit("db"));
         let lock = FolderLock::take(folder.path()).unwrap();
-        let database = Database::open(lock, None, (lease, 0), &arbiter.handle(), kit, CommitHints::default()).unwrap();
+        let database = Database::open(lock, record, lead, &arbiter.handle(), kit, CommitHints::default()).unwrap();
         Self { database, environment, folder, arbiter }
     }
 

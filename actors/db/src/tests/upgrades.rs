@@ -13,12 +13,13 @@ use crate::connection::open_writer;
 use crate::{DATABASE, VERSION};
 
 /// One a version that people may have.
-const SEEDS: [&str; 5] = [
+const SEEDS: [&str; 6] = [
     include_str!("seeds/v1.sql"),
     include_str!("seeds/v2.sql"),
     include_str!("seeds/v3.sql"),
     include_str!("seeds/v4.sql"),
     include_str!("seeds/v5.sql"),
+    include_str!("seeds/v6.sql"),
 ];
 
 fn seeded(seed: &str) -> tempfile::TempDir {

@@ -4,6 +4,7 @@ mod background;
 pub(crate) mod changes;
 pub(crate) mod command;
 pub(crate) mod context;
+mod framed;
 mod metrics;
 mod outage;
 pub(crate) mod totals;
@@ -15,9 +16,11 @@ use std::time::Instant;
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervisor};
 use chrono::{DateTime, Utc};
-use flowlord_kernel::{ActorKit, Code, Error, LatePort, Ping, Pong, Result, Timer, WakeUp, actor, guarded};
+use flowlord_kernel::{
+    ActorKit, Code, Error, KernelActor as _, LatePort, Ping, Pong, Port, Reply, Result, Timer, WakeUp, actor, guarded,
+};
 use flowlord_messages::alerts::RaiseAlerts;
-use flowlord_messages::cluster::LeaderLease;
+use flowlord_messages::cluster::{AppendRows, LeaderLease};
 use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::events::{
     AlertsRaised, DatabaseChanged, DatabaseChanges, MessagesQueued, TakeChanges, TasksDelayed, TasksReady,
@@ -27,9 +30,11 @@ use rusqlite::Connection;
 use self::changes::ChangeRecorder;
 use self::command::{CommandQueue, QueuedCommand, QueuedResponse, WriteCommand, own_command, queued_command};
 use self::context::{AfterCommit, CommandResult, NameCache, WriteContext};
+use self::framed::{FrameLog, MAX_WAITING};
 use self::metrics::WriterMetrics;
 use self::outage::{ALERT_INTERVAL, DiskOutage, RETRY_DELAY};
-use self::transaction::WriteTransaction;
+use self::transaction::{FailedTransaction, WriteTransaction};
+use crate::changelog::frame::FramePacker;
 use crate::connection::{OpenError, checkpoint_at_end, is_damage, reopen_recording};
 use crate::damage::DamageMonitor;
 use crate::schema::VERSION;
@@ -59,6 +64,8 @@ pub(crate) struct WriterConfig {
 pub struct DatabaseOwner {
     config: WriterConfig,
     connection: Option<Connection>,
+    /// Where the cluster's log holds each transaction before it is committed.
+    frames: Option<FrameLog>,
     names: NameCache,
     queue: CommandQueue,
     is_flush_due: bool,
@@ -86,6 +93,7 @@ impl DatabaseOwner {
         arbiter: &ArbiterHandle,
         config: WriterConfig,
         connection: Connection,
+        frames: Option<(Port<AppendRows>, FramePacker)>,
         damage: DamageMonitor,
         kit: ActorKit,
         hints: CommitHints,
@@ -95,6 +103,7 @@ impl DatabaseOwner {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             config,
             connection: Some(connection),
+            frames: frames.map(|(log, packer)| FrameLog::new(log, packer)),
             recorder,
             is_change_hinted: false,
             names: NameCache::default(),
@@ -113,14 +122,26 @@ impl DatabaseOwner {
 
     /// One transaction of all that is queued: apply, commit, answer, then hint.
     fn flush_queue(&mut self, ctx: &mut Context<Self>) {
+        match &self.frames {
+            Some(frames) if frames.is_stuck() => return self.refuse_waiting(),
+            Some(frames) if frames.is_busy() => return,
+            _ => {}
+        }
         let mut commands = std::mem::take(&mut *self.queue.borrow_mut());
         if commands.is_empty() {
             return;
+        }
+        if self.frames.is_some() {
+            return self.begin_commit(commands, ctx);
         }
         let effects = self.commit_group(&mut commands, ctx).unwrap_or_else(|error| {
             commands.iter_mut().for_each(|command| command.fail_with(error.clone()));
             AfterCommit::default()
         });
+        self.answer_all(commands, effects);
+    }
+
+    fn answer_all(&mut self, commands: Vec<Box<dyn QueuedCommand>>, effects: AfterCommit) {
         // Whoever is answered may be idle before the hints are out: between the two something is under way.
         let _until_hinted = self.hints.notify.begin();
         for command in commands {
@@ -134,19 +155,10 @@ impl DatabaseOwner {
         commands: &mut [Box<dyn QueuedCommand>],
         ctx: &mut Context<Self>,
     ) -> Result<AfterCommit> {
-        if let Some(damaged) = self.damage.refusal_if_seen() {
-            self.metrics.writable.set(0);
-            return Err(damaged);
-        }
-        if let Some(outage) = &mut self.outage {
-            return Err(outage.refuse_commands(commands.len()));
-        }
-        if let Some(refusal) = self.config.lease.refusal() {
+        if let Some(refusal) = self.refusal(commands.len()) {
             return Err(refusal);
         }
-        let Some(connection) = &self.connection else {
-            return Err(Error::new(Code::Stopping, "the database is closed; the service is stopping"));
-        };
+        let Some(connection) = &self.connection else { return Err(database_closed()) };
         let begun = Instant::now();
         let written =
             WriteTransaction { path: &self.config.path, connection, names: &mut self.names }.write_all(commands);
@@ -157,16 +169,31 @@ impl DatabaseOwner {
         {
             return Err(refusal);
         }
-        written.map_err(|failure| {
-            log::error!("event=commit_failed commands={} failure={failure:?}", commands.len());
-            self.metrics.failures.increment(1);
-            self.damage.note_error("a write", &failure.err);
-            // What is damaged is written no more; its connection stays for the checkpoint at the end.
-            if self.damage.seen().is_none() {
-                self.begin_outage(&failure.err, ctx);
-            }
-            outage::answer_for(&failure)
-        })
+        written.map_err(|failure| self.fail_commit(commands.len(), &failure, ctx))
+    }
+
+    /// Why no transaction is begun.
+    fn refusal(&mut self, commands: usize) -> Option<Error> {
+        if let Some(damaged) = self.damage.refusal_if_seen() {
+            self.metrics.writable.set(0);
+            return Some(damaged);
+        }
+        if let Some(outage) = &mut self.outage {
+            return Some(outage.refuse_commands(commands));
+        }
+        self.config.lease.refusal().or_else(|| self.connection.is_none().then(database_closed))
+    }
+
+    /// What the callers of a transaction that failed are answered.
+    fn fail_commit(&mut self, commands: usize, failure: &FailedTransaction, ctx: &mut Context<Self>) -> Error {
+        log::error!("event=commit_failed commands={commands} failure={failure:?}");
+        self.metrics.failures.increment(1);
+        self.damage.note_error("a write", &failure.err);
+        // What is damaged is written no more; its connection stays for the checkpoint at the end.
+        if self.damage.seen().is_none() {
+            self.begin_outage(&failure.err, ctx);
+        }
+        outage::answer_for(failure)
     }
 
     fn begin_outage(&mut self, err: &rusqlite::Error, ctx: &mut Context<Self>) {
@@ -191,6 +218,8 @@ impl DatabaseOwner {
                 self.metrics.writable.set(1);
                 outage.log_end(now);
                 self.send_hints(effects);
+                // Alerts of an outage that others must hold, too.
+                self.flush_queue(ctx);
             }
             // A disk may come back; a file that isn't a database, or is newer, doesn't change by waiting.
             Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => {
@@ -223,6 +252,9 @@ impl DatabaseOwner {
         match reopen_recording(&self.config.path, self.config.record) {
             Ok(connection) => {
                 self.recorder.watch_rows(&connection);
+                if let Err(err) = self.reopen_frames(&connection) {
+                    return self.begin_outage(&err, ctx);
+                }
                 self.connection = Some(connection);
             }
             Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => self.begin_outage(&source, ctx),
@@ -238,10 +270,16 @@ impl DatabaseOwner {
     ) -> std::result::Result<(Connection, AfterCommit), OpenError> {
         let connection = outage.reopen_database(&self.config.path, self.config.record)?;
         self.recorder.watch_rows(&connection);
+        self.reopen_frames(&connection).map_err(OpenError::for_file(&self.config.path))?;
         let mut commands = vec![own_command(Ping)];
         let is_alert_due = self.last_outage_alert.is_none_or(|last| now - last >= ALERT_INTERVAL);
         if is_alert_due {
-            commands.push(own_command(RaiseAlerts { alerts: vec![outage.to_alert(now)] }));
+            let alert = own_command(RaiseAlerts { alerts: vec![outage.to_alert(now)] });
+            // What the cluster's log must hold first is no proof of this disk alone.
+            match &self.frames {
+                Some(_) => self.queue.borrow_mut().push(alert),
+                None => commands.push(alert),
+            }
         }
         let transaction = WriteTransaction { path: &self.config.path, connection: &connection, names: &mut self.names };
         let effects = transaction
@@ -251,6 +289,10 @@ impl DatabaseOwner {
             self.last_outage_alert = Some(now);
         }
         Ok((connection, effects))
+    }
+
+    fn reopen_frames(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.frames.as_mut().map_or(Ok(()), |frames| frames.reopen(connection))
     }
 
     fn send_hints(&mut self, effects: AfterCommit) {
@@ -281,9 +323,22 @@ impl DatabaseOwner {
         }
     }
 
+    fn close_connection(&mut self) -> Result<()> {
+        let Some(connection) = self.connection.take() else { return Ok(()) };
+        if !connection.is_autocommit() {
+            // A transaction of which nobody knows whether the cluster's log holds it: the next start finds out.
+            return Ok(());
+        }
+        checkpoint_at_end(&connection)
+    }
+
     fn forget_transaction(&mut self) {
         // The panic may have left a transaction open; what it held was never answered.
         self.connection = None;
+        if self.frames.as_ref().is_some_and(FrameLog::is_busy) {
+            // The log may hold what this database then doesn't: only a start finds out.
+            self.kit.give_up();
+        }
         self.names.forget_all();
         self.queue.borrow_mut().clear();
     }
@@ -313,6 +368,9 @@ impl<C: WriteCommand> Handler<C> for DatabaseOwner {
         // `FlushQueue` comes after all that is in the mailbox: a flood must not wait for it.
         if self.queue.borrow().len() >= MAX_COMMANDS {
             guarded(self, ctx, Self::flush_queue);
+        }
+        if self.queue.borrow().len() >= MAX_WAITING {
+            self.refuse_waiting();
         }
         if !self.is_flush_due {
             self.is_flush_due = true;
@@ -349,16 +407,25 @@ impl Handler<TakeChanges> for DatabaseOwner {
 }
 
 impl Handler<CloseDatabase> for DatabaseOwner {
-    type Result = Result<()>;
+    type Result = Reply<Self, ()>;
 
     fn handle(&mut self, _: CloseDatabase, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |owner, ctx| {
+        guarded(self, ctx, |owner, ctx| -> Self::Result {
             owner.flush_queue(ctx);
             // A restart of the actor after this must not open the database again.
             owner.is_closed = true;
             owner.wake_at(None, ctx);
-            let Some(connection) = owner.connection.take() else { return Ok(()) };
-            checkpoint_at_end(&connection)
+            let settled = owner.frames.as_mut().and_then(FrameLog::when_closed);
+            let settled = async move {
+                if let Some(settled) = settled {
+                    let _the_actor_restarts = settled.await;
+                }
+            };
+            owner.reply_after(settled, |owner, (), _| owner.close_connection())
         })
     }
+}
+
+fn database_closed() -> Error {
+    Error::new(Code::Stopping, "the database is closed; the service is stopping")
 }

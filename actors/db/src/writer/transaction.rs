@@ -50,7 +50,7 @@ impl WriteTransaction<'_> {
         written
     }
 
-    fn apply_all(&mut self, commands: &mut [Box<dyn QueuedCommand>]) -> rusqlite::Result<AfterCommit> {
+    pub(crate) fn apply_all(&mut self, commands: &mut [Box<dyn QueuedCommand>]) -> rusqlite::Result<AfterCommit> {
         // A savepoint costs two statements, and a copy of each page that is written under it. So commands go without
         // until one fails after it wrote, which is rare: most that are refused are refused before they write.
         if let Some(effects) = self.apply_with(CommandIsolation::Nothing, commands)? {
@@ -82,12 +82,12 @@ impl WriteTransaction<'_> {
         Ok(Some(effects))
     }
 
-    fn commit(&self) -> rusqlite::Result<()> {
+    pub(crate) fn commit(&self) -> rusqlite::Result<()> {
         self.connection.run_sql("COMMIT", [])?;
         fault::fail_at(FaultPoint::AfterCommit, self.path)
     }
 
-    fn undo(&mut self) {
+    pub(crate) fn undo(&mut self) {
         // They may be ids of rows that never were.
         self.names.forget_all();
         // SQLite may have rolled back by itself already, as on a full disk: that this fails then means nothing.

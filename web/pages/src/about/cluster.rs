@@ -16,6 +16,7 @@ pub(super) struct ClusterPanel {
     pub(super) leader: Option<(String, String)>,
     pub(super) takeover: Option<TakeoverLine>,
     pub(super) problem: Option<String>,
+    pub(super) warnings: Vec<String>,
     pub(super) nodes: Vec<NodeRow>,
 }
 
@@ -25,6 +26,7 @@ pub(super) struct TakeoverLine {
     pub(super) to: String,
     pub(super) at: ShownTime,
     pub(super) missing_since: Option<ShownTime>,
+    pub(super) is_complete: bool,
 }
 
 pub(super) struct NodeRow {
@@ -58,6 +60,7 @@ impl ClusterPanel {
             leader: state.leader.as_ref().map(|leader| (leader.node.clone(), about_href(leader))),
             takeover: state.takeover.as_ref().map(TakeoverLine::from),
             problem: state.problem.clone(),
+            warnings: state.warnings.clone(),
             nodes: nodes.into_iter().map(NodeRow::from).collect(),
         })
     }
@@ -72,13 +75,14 @@ fn lag_text(lag: Option<f64>) -> String {
 }
 
 impl From<&Takeover> for TakeoverLine {
-    fn from(Takeover { at, from, to, is_handover, missing_since }: &Takeover) -> Self {
+    fn from(Takeover { at, from, to, is_handover, missing_since, is_complete }: &Takeover) -> Self {
         Self {
             is_handover: *is_handover,
             from: from.clone(),
             to: to.clone(),
             at: ShownTime::full(*at),
             missing_since: missing_since.map(ShownTime::full),
+            is_complete: *is_complete,
         }
     }
 }

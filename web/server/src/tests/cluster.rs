@@ -30,8 +30,11 @@ pub(super) fn state_of(role: NodeRole) -> ClusterState {
             from: "b".to_owned(),
             to: "a".to_owned(),
             missing_since: Some(noon() - TimeDelta::minutes(61)),
+            is_complete: false,
         }),
         problem: None,
+        current_at: None,
+        warnings: Vec::new(),
     }
 }
 
@@ -72,8 +75,10 @@ async fn a_node_tells_who_leads_and_how_far_the_others_are() {
             {"node": "b", "url": "http://b:8080", "role": "follower", "applied": 70, "lag_seconds": null, "version": "1.2.3",
              "seen_at": "2026-03-02T12:00:00Z"},
         ],
-        "takeover": {"at": "2026-03-02T11:00:00Z", "from": "b", "to": "a", "is_handover": false, "missing_since": "2026-03-02T10:59:00Z"},
+        "takeover": {"at": "2026-03-02T11:00:00Z", "from": "b", "to": "a", "is_handover": false, "missing_since": "2026-03-02T10:59:00Z",
+                     "is_complete": false},
         "problem": null,
+        "warnings": [],
     });
     assert_eq!(stub.get("/api/v1/cluster").await.ok(), expected);
     assert_eq!(stub.get("/api/v1/cluster?x=1").await.code(), "invalid_request");

@@ -187,6 +187,8 @@ fn following(leader_url: &str) -> ClusterState {
         through: Some(noon() - TimeDelta::milliseconds(1500)),
         takeover: None,
         problem: None,
+        current_at: None,
+        warnings: Vec::new(),
     }
 }
 

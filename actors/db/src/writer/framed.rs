@@ -1,0 +1,267 @@
+//! Commits that the cluster's log holds first: the transaction stays open until the log has it, and what arrives meanwhile
+//! is the next one.
+
+use std::time::Duration;
+
+use actix::Context;
+use chrono::{DateTime, Utc};
+use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_kernel::{Code, Error, KernelActor as _, Port, Result};
+use flowlord_messages::alerts::RaiseAlerts;
+use flowlord_messages::cluster::AppendRows;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::DatabaseOwner;
+use super::command::{QueuedCommand, own_command};
+use super::context::AfterCommit;
+use super::outage::ALERT_INTERVAL;
+use super::transaction::{FailedTransaction, WriteTransaction};
+use crate::changelog::frame::FramePacker;
+use crate::utc_seconds;
+
+/// How long callers wait for the log.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Commands that wait for the next transaction at most.
+pub(super) const MAX_WAITING: usize = 8_192;
+
+pub(super) struct FrameLog {
+    log: Port<AppendRows>,
+    packer: FramePacker,
+    open: Option<OpenTransaction>,
+    /// Counts the transactions that were sent.
+    sent: u64,
+    /// The service stops, and waits for the open transaction.
+    closing: Option<oneshot::Sender<()>>,
+    silence: Option<LogSilence>,
+}
+
+/// A time in which the log kept callers waiting for too long.
+struct LogSilence {
+    since: DateTime<Utc>,
+    refused: usize,
+}
+
+impl LogSilence {
+    fn to_alert(&self, now: DateTime<Utc>) -> NewAlert {
+        let [from, to] = [self.since, now].map(utc_seconds);
+        let msg = format!(
+            "the cluster's log (cluster.log) acknowledged nothing from {from} to {to}; {} commands were answered 503",
+            self.refused
+        );
+        NewAlert::without_task(AlertKind::Storage, "cluster", msg, now)
+    }
+}
+
+/// A transaction that is applied and sent to the log, which hasn't answered.
+struct OpenTransaction {
+    commands: Vec<Box<dyn QueuedCommand>>,
+    effects: AfterCommit,
+    /// Its callers were told that nobody knows.
+    is_answered: bool,
+}
+
+impl FrameLog {
+    pub(super) fn new(log: Port<AppendRows>, packer: FramePacker) -> Self {
+        Self { log, packer, open: None, sent: 0, closing: None, silence: None }
+    }
+
+    /// Whether a transaction is open, so that none can begin.
+    pub(super) fn is_busy(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the log keeps callers waiting for longer than they wait.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.is_answered)
+    }
+
+    /// For a connection that was opened anew.
+    pub(super) fn reopen(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.packer = FramePacker::open(connection)?;
+        Ok(())
+    }
+
+    /// Told once no transaction is open.
+    pub(super) fn when_closed(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.open.as_ref().filter(|open| !open.is_answered)?;
+        let (closing, closed) = oneshot::channel();
+        self.closing = Some(closing);
+        Some(closed)
+    }
+
+    fn end_closing(&mut self) {
+        if let Some(closing) = self.closing.take() {
+            let _nobody_waits_any_more = closing.send(());
+        }
+    }
+}
+
+/// While the log doesn't answer: nothing new is begun.
+pub(super) fn log_silent() -> Error {
+    let detail = "the cluster's log (cluster.log) doesn't answer; nothing of this was stored: send it again";
+    Error::new(Code::Storage, detail)
+}
+
+fn fate_unknown() -> Error {
+    let detail = "the cluster's log (cluster.log) doesn't answer: whether this was stored is not known: send it again, with \
+                  the same lease or Idempotency-Key";
+    Error::new(Code::Storage, detail)
+}
+
+impl DatabaseOwner {
+    /// Applies the commands, and sends what they change to the log; what changes nothing is committed at once.
+    pub(super) fn begin_commit(&mut self, mut commands: Vec<Box<dyn QueuedCommand>>, ctx: &mut Context<Self>) {
+        let framed = match self.refusal(commands.len()) {
+            Some(refusal) => Err(refusal),
+            None => {
+                self.apply_and_pack(&mut commands).map_err(|failure| self.fail_commit(commands.len(), &failure, ctx))
+            }
+        };
+        match framed {
+            Err(error) => self.refuse_all(commands, &error),
+            Ok((effects, None)) => self.end_commit(commands, effects, None, ctx),
+            Ok((effects, Some(frame))) => self.send_frame(commands, effects, frame, ctx),
+        }
+    }
+
+    fn apply_and_pack(
+        &mut self,
+        commands: &mut [Box<dyn QueuedCommand>],
+    ) -> std::result::Result<(AfterCommit, Option<AppendRows>), FailedTransaction> {
+        let at = self.kit.now();
+        let (Some(connection), Some(frames)) = (&self.connection, &mut self.frames) else {
+            return Ok((AfterCommit::default(), None));
+        };
+        let mut transaction = WriteTransaction { path: &self.config.path, connection, names: &mut self.names };
+        let framed = transaction
+            .apply_all(commands)
+            .and_then(|effects| Ok((effects, frames.packer.pack_changes(connection, at)?)));
+        framed.map_err(|err| {
+            transaction.undo();
+            FailedTransaction { err, is_unknown: false }
+        })
+    }
+
+    fn send_frame(
+        &mut self,
+        commands: Vec<Box<dyn QueuedCommand>>,
+        effects: AfterCommit,
+        frame: AppendRows,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(frames) = &mut self.frames else { return };
+        frames.open = Some(OpenTransaction { commands, effects, is_answered: false });
+        frames.sent += 1;
+        let (sent, appended) = (frames.sent, frames.log.call(frame));
+        self.ask(ctx, appended, Self::settle_commit);
+        self.follow(ctx, tokio::time::sleep(ANSWER_WITHIN), move |this, (), _| this.answer_unknown(sent));
+    }
+
+    /// The log has answered.
+    fn settle_commit(&mut self, appended: Result<u64>, ctx: &mut Context<Self>) {
+        match appended {
+            Ok(entry) => {
+                let Some(open) = self.frames.as_mut().and_then(|frames| frames.open.take()) else { return };
+                self.end_commit(open.commands, open.effects, Some(entry), ctx);
+                self.end_silence();
+            }
+            // The log never holds it: this node leads no more, and restarts.
+            Err(error) if error.code == Code::NotLeader => {
+                let Some(open) = self.frames.as_mut().and_then(|frames| frames.open.take()) else { return };
+                self.undo_transaction();
+                self.refuse_all(open.commands, &error);
+            }
+            // It may hold it. The transaction stays open until the service ends, which whoever lost the answer sees to.
+            Err(error) => {
+                log::error!("event=commit_unknown error={error:?}");
+                self.answer_unknown(self.frames.as_ref().map_or(0, |frames| frames.sent));
+            }
+        }
+        self.go_on(ctx);
+    }
+
+    /// Commits what the log holds, or what it needn't hold.
+    fn end_commit(
+        &mut self,
+        commands: Vec<Box<dyn QueuedCommand>>,
+        effects: AfterCommit,
+        entry: Option<u64>,
+        ctx: &mut Context<Self>,
+    ) {
+        if let Err(err) = self.commit_entry(entry) {
+            let failure = FailedTransaction { err, is_unknown: entry.is_some() };
+            let error = self.fail_commit(commands.len(), &failure, ctx);
+            if entry.is_some() {
+                // The log holds it, and so will every node but this one: only a start applies it here.
+                self.kit.give_up();
+            }
+            return self.refuse_all(commands, &error);
+        }
+        self.answer_all(commands, effects);
+    }
+
+    fn commit_entry(&mut self, entry: Option<u64>) -> rusqlite::Result<()> {
+        let (Some(connection), Some(frames)) = (&self.connection, &mut self.frames) else { return Ok(()) };
+        if let Some(entry) = entry {
+            frames.packer.note_entry(connection, entry)?;
+        }
+        WriteTransaction { path: &self.config.path, connection, names: &mut self.names }.commit()
+    }
+
+    fn undo_transaction(&mut self) {
+        if let Some(connection) = &self.connection {
+            WriteTransaction { path: &self.config.path, connection, names: &mut self.names }.undo();
+        }
+    }
+
+    /// What came meanwhile is the next transaction.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        self.flush_queue(ctx);
+        if let Some(frames) = self.frames.as_mut().filter(|frames| !frames.is_busy() || frames.is_stuck()) {
+            frames.end_closing();
+        }
+    }
+
+    /// Nobody waits for longer; the transaction stays open.
+    fn answer_unknown(&mut self, sent: u64) {
+        let Some(frames) = self.frames.as_mut().filter(|frames| frames.sent == sent) else { return };
+        let Some(open) = frames.open.as_mut().filter(|open| !open.is_answered) else { return };
+        open.is_answered = true;
+        let commands = std::mem::take(&mut open.commands);
+        frames.silence = Some(LogSilence { since: self.kit.now() - ANSWER_WITHIN, refused: commands.len() });
+        frames.end_closing();
+        log::error!("event=log_silent commands={}", commands.len());
+        self.refuse_all(commands, &fate_unknown());
+        self.refuse_waiting();
+    }
+
+    /// Stores one alert of a silence, with what comes next.
+    fn end_silence(&mut self) {
+        let Some(silence) = self.frames.as_mut().and_then(|frames| frames.silence.take()) else { return };
+        let now = self.kit.now();
+        log::warn!("event=log_speaks since={} refused={}", utc_seconds(silence.since), silence.refused);
+        if self.last_outage_alert.is_none_or(|last| now - last >= ALERT_INTERVAL) {
+            self.last_outage_alert = Some(now);
+            let alert = own_command(RaiseAlerts { alerts: vec![silence.to_alert(now)] });
+            self.queue.borrow_mut().push(alert);
+        }
+    }
+
+    /// What waits isn't begun while the log is silent.
+    pub(super) fn refuse_waiting(&mut self) {
+        let waiting = std::mem::take(&mut *self.queue.borrow_mut());
+        if let Some(silence) = self.frames.as_mut().and_then(|frames| frames.silence.as_mut()) {
+            silence.refused += waiting.len();
+        }
+        self.refuse_all(waiting, &log_silent());
+    }
+
+    fn refuse_all(&self, commands: Vec<Box<dyn QueuedCommand>>, error: &Error) {
+        for mut command in commands {
+            command.fail_with(error.clone());
+            command.send_answer();
+        }
+    }
+}

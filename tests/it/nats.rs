@@ -1,0 +1,178 @@
+//! A cluster whose log is a stream of NATS: nothing that was acknowledged is lost, and what is wrong with the stream is told.
+
+use std::path::{Path, PathBuf};
+
+use flowlord_testkit::{NATS_SERVER, NatsServers, can_run};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::cluster::{free_address, until};
+use crate::process::{Server, flowlord, serve, signal};
+use crate::support::Api;
+
+/// A node whose data folder is below that of its cluster.
+struct Node {
+    name: &'static str,
+    address: String,
+    folder: PathBuf,
+    place: PathBuf,
+    log: String,
+    monitor: String,
+}
+
+impl Node {
+    fn new(cluster: &Path, name: &'static str, nats: &NatsServers) -> Self {
+        let folder = cluster.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (place, address) = (cluster.join("place"), free_address());
+        Self { name, address, folder, place, log: nats.urls(), monitor: nats.monitor(0) }
+    }
+
+    async fn start(&self) -> Server {
+        let mut command = serve(&self.folder);
+        // The last one counts.
+        command.args(["--listen", &self.address, "--cluster-node", self.name, "--cluster-log", &self.log]);
+        command.args(["--cluster-url", &format!("http://{}", self.address), "--cluster-monitor", &self.monitor]);
+        command.arg("--backup-path").arg(&self.place);
+        Server::of(command).await
+    }
+}
+
+async fn view(api: &Api) -> Value {
+    api.try_get("/api/v1/cluster").await.map_or(Value::Null, |answer| answer.json)
+}
+
+async fn until_leads(api: &Api) {
+    until("the lead", async || view(api).await["role"] == "leader").await;
+    until("readiness", async || api.try_get("/readyz").await.is_ok_and(|answer| answer.status == 200)).await;
+}
+
+async fn create(api: &Api, info: &str) -> u16 {
+    api.try_post("/api/v1/tasks", &json!({"type": "a", "info": info})).await.map_or(0, |answer| answer.status)
+}
+
+#[actix::test]
+async fn what_was_acknowledged_outlives_its_leader_and_a_follower_has_it_at_once() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let (cluster, nats) = (tempfile::tempdir().unwrap(), NatsServers::start(3));
+    let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &nats));
+    let first = a.start().await;
+    until_leads(&first.api).await;
+    let second = b.start().await;
+    assert_eq!(view(&second.api).await["warnings"], json!([]), "three servers that sync each message");
+    let mut infos = Vec::new();
+    for n in 0..20 {
+        let info = format!("{n:02}");
+        let api = if n % 2 == 0 { &first.api } else { &second.api };
+        assert_eq!(create(api, &info).await, 201);
+        infos.push(info);
+    }
+    // One transaction of them is larger than a message may be.
+    let large = random_text(400_000);
+    let created = futures_util::future::join_all((0..8).map(|_| create(&first.api, &large))).await;
+    assert_eq!(created, [201; 8]);
+    signal(first.pid(), Signal::KILL);
+    until_leads(&second.api).await;
+    let listed = second.api.tasks("").await;
+    let mut found: Vec<_> = listed.iter().map(|task| task["info"].as_str().unwrap().to_owned()).collect();
+    found.sort();
+    let (large, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|info| info.len() > 1_000);
+    assert_eq!(large.len(), 8);
+    assert_eq!(found, infos);
+    let takeover = view(&second.api).await["takeover"].clone();
+    assert_eq!((&takeover["is_complete"], &takeover["missing_since"]), (&json!(true), &Value::Null));
+    let alerts = second.api.get("/api/v1/alerts").await.ok();
+    let msg = alerts["items"][0]["msg"].as_str().unwrap();
+    assert!(msg.contains("node b leads") && msg.contains("Nothing that was acknowledged is missing"), "{msg}");
+    drop(first);
+    assert!(cluster.path().join("place/cluster/rows").exists(), "what was too large is beside the log");
+    let back = a.start().await;
+    until("a follower that has all", async || back.api.tasks("").await.len() == 28).await;
+    assert_eq!(view(&back.api).await["role"], "follower");
+}
+
+/// A text that doesn't get smaller by being packed.
+fn random_text(bytes: usize) -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let letters = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'0' + u8::try_from(state % 75).unwrap())
+    });
+    letters.filter(char::is_ascii_alphanumeric).take(bytes).collect()
+}
+
+#[actix::test]
+async fn a_node_says_what_makes_its_log_less_safe() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let (cluster, nats) = (tempfile::tempdir().unwrap(), NatsServers::start_with(1, "sync_interval: 2m"));
+    let node = Node::new(cluster.path(), "a", &nats).start().await;
+    until_leads(&node.api).await;
+    let warnings = view(&node.api).await["warnings"].to_string();
+    for told in ["kept by 1 server", "sync_interval: always"] {
+        assert!(warnings.contains(told), "{warnings}");
+    }
+    let about = node.api.get("/web/about").await;
+    assert!(about.json.as_str().unwrap().contains("run NATS with three servers"), "{about:?}");
+}
+
+#[actix::test]
+async fn a_stream_without_room_refuses_writes_until_there_is_room() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let cluster = tempfile::tempdir().unwrap();
+    let mut nats = NatsServers::start_with(1, "sync_interval: always, max_file_store: 3MB");
+    let node = Node::new(cluster.path(), "a", &nats).start().await;
+    until_leads(&node.api).await;
+    let mut stored = 0;
+    until("a full stream", async || {
+        let status = create(&node.api, &random_text(300_000)).await;
+        stored += usize::from(status == 201);
+        status == 503
+    })
+    .await;
+    assert!(stored > 0);
+    assert!(node.api.tasks("").await.len() >= stored, "reads go on");
+    until("the reason", async || view(&node.api).await["problem"].to_string().contains("resources")).await;
+    nats.restart_with(0, "sync_interval: always, max_file_store: 100MB");
+    until("a write", async || create(&node.api, "after").await == 201).await;
+    let alerts = async || node.api.get("/api/v1/alerts").await.ok()["items"].to_string();
+    until("an alert", async || alerts().await.contains("acknowledged nothing from")).await;
+}
+
+#[actix::test]
+async fn a_stream_that_is_lost_stops_writes_until_somebody_says_how_to_go_on() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let (cluster, mut nats) = (tempfile::tempdir().unwrap(), NatsServers::start(1));
+    let a = Node::new(cluster.path(), "a", &nats);
+    let node = a.start().await;
+    until_leads(&node.api).await;
+    assert_eq!(create(&node.api, "before").await, 201);
+    nats.forget_streams();
+    until("a refusal", async || create(&node.api, "lost").await == 503).await;
+    node.kill().await;
+    // It doesn't make a new stream by itself: another node may have more.
+    let node = a.start().await;
+    until("the reason", async || view(&node.api).await["problem"].to_string().contains("lost, shortened")).await;
+    assert_eq!(view(&node.api).await["role"], "follower");
+    node.kill().await;
+    let data = a.folder.join("data");
+    let reseed = ["cluster", "reseed", "--begin-log", "--data", data.to_str().unwrap()];
+    let asked = flowlord(&a.folder, &reseed).output().await.unwrap();
+    assert!(!asked.status.success() && String::from_utf8_lossy(&asked.stderr).contains("--yes"));
+    let done = flowlord(&a.folder, &[&reseed[..], &["--yes"]].concat()).output().await.unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let node = a.start().await;
+    until_leads(&node.api).await;
+    assert_eq!(create(&node.api, "after").await, 201);
+    let infos: Vec<_> = node.api.tasks("").await.iter().map(|task| task["info"].clone()).collect();
+    assert!(infos.contains(&json!("before")) && infos.contains(&json!("after")), "{infos:?}");
+}
