@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use flowlord_domain::{TaskState, Uid};
-use flowlord_messages::tasks::{FindTasks, ReadAttempts, TaskFilter, TextExtent};
+use flowlord_messages::tasks::{FindTasks, ReadAttempts, TextExtent};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::use_cases::tasks::{cancel_task, cancel_tasks, parse_uid};
 use flowlord_web_core::values::matching::note;
@@ -104,7 +104,7 @@ async fn cancel_many(context: ContextRef, request: HttpRequest, payload: Payload
         return Err(Problem::invalid(detail));
     }
     // All are chosen before the first is cancelled: the filter may not find cancelled ones any more.
-    let chosen = choose(&context, choice.filter).await?;
+    let chosen = choose(&context, choice.first_page()).await?;
     let mut report = CancelReport { matched: chosen.len(), ..CancelReport::default() };
     if !choice.execute {
         // The route is audited, but a dry run changes nothing.
@@ -123,9 +123,9 @@ async fn cancel_many(context: ContextRef, request: HttpRequest, payload: Payload
 }
 
 /// The tasks of a filter, oldest first.
-async fn choose(context: &WebContext, filter: TaskFilter) -> Result<Vec<Uid>, Problem> {
+async fn choose(context: &WebContext, first: FindTasks) -> Result<Vec<Uid>, Problem> {
     // Only ids are kept, so whole texts need not be read.
-    let mut step = FindTasks { texts: TextExtent::Beginnings, ..FindTasks::oldest_first(filter, CHOICE_STEP) };
+    let mut step = FindTasks { texts: TextExtent::Beginnings, ..first };
     let mut chosen = Vec::new();
     loop {
         let page = context.deps.view_reader.call(step.clone()).await?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use flowlord_domain::TaskState;
 use flowlord_domain::rerun::Downstream;
-use flowlord_messages::tasks::{FindLaterAttempts, FindTasks, TaskFilter, TaskPage};
+use flowlord_messages::tasks::{FindLaterAttempts, FindTasks, TaskPage};
 use flowlord_web_core::audit_entry::AuditEntry;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task, rerun_task, rerun_tasks};
 use serde::Deserializer;
@@ -160,7 +160,7 @@ async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> An
     let DownstreamChoice(downstream) = choice.other("downstream", DOWNSTREAM_WORDS)?.unwrap_or_default();
     // Without it each unfinished task of the filter would be one more failure in the answer.
     choice.default_states(&[TaskState::Done]);
-    let (chosen, skipped) = choose(&context, choice.filter).await?;
+    let (chosen, skipped) = choose(&context, choice.first_page()).await?;
     let mut many = RerunReport { count: chosen.len(), skipped, ..RerunReport::default() };
     if !choice.execute {
         AuditEntry::nothing_changed(&request);
@@ -178,8 +178,8 @@ async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> An
 }
 
 /// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
-async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
-    let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest_first(filter, CHOICE_STEP));
+async fn choose(context: &WebContext, mut step: FindTasks) -> Result<(Vec<Attempt>, usize), Problem> {
+    let (mut chosen, mut skipped) = (Vec::new(), 0);
     loop {
         let TaskPage { tasks, next, .. } = context.deps.view_reader.call(step.clone()).await?;
         let later = FindLaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use flowlord_domain::query::Query;
+use flowlord_domain::search::TaskSearch;
 use flowlord_domain::{TaskState, Uid};
 use flowlord_kernel::Error;
-use flowlord_messages::tasks::TaskFilter;
+use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use flowlord_web_core::extract::from_json;
 use flowlord_web_core::params::meant;
 use flowlord_web_core::task_query as list;
@@ -24,11 +25,12 @@ pub(crate) const CHOICE_STEP: usize = 500;
 /// How many of them the answer shows.
 pub(crate) const MAX_SHOWN: usize = 1_000;
 /// What may choose them.
-const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "result", "state", "id", "retry"];
+const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "result", "state", "id", "retry", "q"];
 
 /// What a request chooses, and what else it says.
 pub(crate) struct TaskChoice {
     pub(crate) filter: TaskFilter,
+    search: TaskSearch,
     pub(crate) execute: bool,
     others: BTreeMap<String, Value>,
 }
@@ -50,10 +52,11 @@ impl TaskChoice {
         }
         fields.retain(|name, _| !FILTERS.contains(&name.as_str()));
         let params = QueryParams::parse(&params.to_text(), FILTERS)?;
-        let mut choice = Self { filter: list::filter(&params)?, execute: false, others: fields };
+        let (filter, search) = (list::filter(&params)?, list::search(&params)?);
+        let mut choice = Self { filter, search, execute: false, others: fields };
         choice.execute = choice.other("execute", "true or false")?.unwrap_or_default();
         // An empty filter is most likely a mistake, and would choose all tasks.
-        if choice.filter == TaskFilter::default() {
+        if choice.filter == TaskFilter::default() && choice.search.terms.is_empty() {
             return Err(Problem::invalid(format!("name the tasks by at least one of {}", FILTERS.join(", "))));
         }
         Ok(choice)
@@ -64,6 +67,11 @@ impl TaskChoice {
         let Some(value) = self.others.remove(name).filter(|value| !value.is_null()) else { return Ok(None) };
         let read = from_json(value.to_string().as_bytes());
         read.map(Some).map_err(|_| Problem::invalid(format!("`{name}` is {value}: write {expected}")))
+    }
+
+    /// The first of its pages, the oldest tasks first.
+    pub(crate) fn first_page(&self) -> FindTasks {
+        FindTasks { search: self.search.clone(), ..FindTasks::oldest_first(self.filter.clone(), CHOICE_STEP) }
     }
 
     /// Restricts a choice that names no state to these.
@@ -94,13 +102,15 @@ pub(crate) fn refuse_too_many(count: usize) -> Result<(), Problem> {
 /// The object that [`TaskChoice::read`] reads, but for the fields that aren't part of the filter.
 pub(crate) fn choice_schema() -> ObjectBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).build();
-    let filter: RefOr<Schema> = AnyOfBuilder::new().item(text.clone()).item(ArrayBuilder::new().items(text)).into();
+    let filter: RefOr<Schema> =
+        AnyOfBuilder::new().item(text.clone()).item(ArrayBuilder::new().items(text.clone())).into();
     let execute = ObjectBuilder::new()
         .schema_type([Type::Boolean, Type::Null].into_iter().collect::<SchemaType>())
         .description(Some("true carries it out; else it is a dry run"));
     FILTERS
         .iter()
         .fold(ObjectBuilder::new(), |object, name| object.property(*name, filter.clone()))
+        .property("q", text)
         .property("execute", execute)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }

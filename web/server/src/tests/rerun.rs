@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
+use flowlord_domain::search::TaskSearch;
 use flowlord_domain::{Attempt, TaskResult, TaskState};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::leases::LeaseExtension;
@@ -99,6 +100,9 @@ async fn a_choice_that_can_not_be_says_what_to_write() {
         (r#"{"type":"a","execute":"yes"}"#, "write true or false"),
         (r#"{"retry":"1"}"#, "write failed"),
         (r#"{"rslt":"error"}"#, "did you mean `result`"),
+        (r#"{"q":"\"disk"}"#, "a quote isn't closed"),
+        (r#"{"q":["a","b"]}"#, "`q`"),
+        (r#"{"q":" "}"#, "at least one of date"),
     ] {
         let (status, code, detail) = stub.post("/api/v1/tasks/rerun", body).await.problem();
         assert_eq!((status, code.as_str()), (400, "invalid_request"), "{body}");
@@ -112,6 +116,23 @@ async fn a_choice_that_can_not_be_says_what_to_write() {
     stub.later(|query| Ok(vec![None; query.uids.len()]));
     let (_, _, detail) = stub.post("/api/v1/tasks/rerun", r#"{"type":"a"}"#).await.problem();
     assert!(detail.contains("more than 10000"), "{detail}");
+}
+
+#[actix::test]
+async fn a_search_alone_chooses_tasks() {
+    let (stub, searches) = (Stub::default(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&searches);
+    stub.find_tasks(move |query| {
+        seen.lock().unwrap().push(query.search);
+        Ok(listed(Vec::new()))
+    });
+    stub.later(|_| Ok(Vec::new()));
+    let text = "type:load \"no disk\" -retry";
+    for path in ["/api/v1/tasks/rerun", "/api/v1/tasks/cancel"] {
+        stub.post(path, json!({ "q": text }).to_string()).await.ok();
+        let search: TaskSearch = text.parse().unwrap();
+        assert_eq!(searches.lock().unwrap().pop(), Some(search), "{path}");
+    }
 }
 
 #[actix::test]
