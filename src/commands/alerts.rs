@@ -1,5 +1,6 @@
-//! `flowlord alerts`: what people were told, and would be.
+//! `flowlord alerts`: what was raised, and what people were and would be notified of.
 
+mod list;
 mod recorded;
 mod simulate;
 mod table;
@@ -10,14 +11,21 @@ use clap::Subcommand;
 
 const EXAMPLES: &str = "\
 Examples:
-  flowlord alerts simulate --policy seldom.toml --from 2026-03-01 --to 2026-03-08 --data ./data";
+  flowlord alerts
+  flowlord alerts --date 2026-03-01 --kind exhausted,result
+  flowlord alerts --json | jq -r '.items[].msg'
+  flowlord alerts simulate --policy seldom.toml --from 2026-03-01 --to 2026-03-08 --data ./data
 
-/// Try out how people are told about alerts
+The newest come first; those of today unless asked otherwise.";
+
+/// List alerts, or try out how people are notified of them
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    what: AlertsCommand,
+    what: Option<AlertsCommand>,
+    #[command(flatten)]
+    list: list::AlertListArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -27,6 +35,7 @@ enum AlertsCommand {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
-        AlertsCommand::Simulate(args) => simulate::run(args),
+        Some(AlertsCommand::Simulate(args)) => simulate::run(args),
+        None => list::run(&args.list),
     }
 }

@@ -71,6 +71,33 @@ impl ServiceOfFolder {
     }
 }
 
+/// Which service a command asks.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Service")]
+pub(crate) struct ServiceArgs {
+    /// The data folder of a service on this machine [env: FLOWLORD_DATA=] [default: as configured, else ./data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The configuration file that names the data folder [env: FLOWLORD_CONFIG=] [default: ./flowlord.toml if it is there]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A service elsewhere
+    #[arg(long, value_name = "URL", env = "FLOWLORD_SERVER")]
+    server: Option<String>,
+    /// A token, with --server
+    #[arg(long, env = "FLOWLORD_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl ServiceArgs {
+    pub(crate) fn client(&self) -> anyhow::Result<ApiClient> {
+        match &self.server {
+            Some(server) => ApiClient::new(server, self.token.clone()),
+            None => ServiceOfFolder { data: self.data.clone(), config: self.config.clone() }.client(),
+        }
+    }
+}
+
 /// The database in a data folder.
 pub(crate) fn existing_database(data: &Path) -> anyhow::Result<PathBuf> {
     let database = data.join(DATABASE);

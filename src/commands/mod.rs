@@ -9,6 +9,7 @@ mod cluster;
 mod demo;
 mod health;
 mod import;
+mod listing;
 mod logs;
 mod manual;
 mod old_call;
@@ -20,8 +21,10 @@ mod serve;
 mod shadow;
 mod signals;
 mod snapshot;
+mod tasks;
 mod token;
 mod work;
+mod workers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -76,6 +79,11 @@ enum ProgramCommand {
     Work(work::Args),
     Bridge(bridge::Args),
     Backload(backload::Args),
+    Tasks(tasks::Args),
+    Show(tasks::show::Args),
+    Alerts(alerts::Args),
+    Workers(workers::WorkersArgs),
+    Queues(workers::QueuesArgs),
     Snapshot(snapshot::Args),
     Restore(restore::Args),
     Import(import::Args),
@@ -86,7 +94,6 @@ enum ProgramCommand {
     #[command(after_help = "Example:\n  flowlord openapi > flowlord.json")]
     Openapi,
     Health(health::Args),
-    Alerts(alerts::Args),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
     Completions {
@@ -124,6 +131,11 @@ impl Cli {
             ProgramCommand::Work(args) => work::run(args),
             ProgramCommand::Bridge(args) => bridge::run(args),
             ProgramCommand::Backload(args) => backload::run(&args),
+            ProgramCommand::Tasks(args) => tasks::run(&args),
+            ProgramCommand::Show(args) => tasks::show::run(&args),
+            ProgramCommand::Alerts(args) => alerts::run(&args),
+            ProgramCommand::Workers(args) => workers::list_workers(&args),
+            ProgramCommand::Queues(args) => workers::list_queues(&args),
             ProgramCommand::Snapshot(args) => snapshot::run(&args),
             ProgramCommand::Restore(args) => restore::run(&args),
             ProgramCommand::Import(args) => import::run(&args),
@@ -132,7 +144,6 @@ impl Cli {
             ProgramCommand::Cluster(args) => cluster::run(args),
             ProgramCommand::Openapi => print_openapi(),
             ProgramCommand::Health(args) => health::run(&args),
-            ProgramCommand::Alerts(args) => alerts::run(&args),
             ProgramCommand::Completions { shell } => print_completions(shell),
             ProgramCommand::Manual(args) => manual::run(&args),
         };

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use anstream::AutoStream;
 use clap::ValueEnum;
 
 /// How answers and log lines are written.
@@ -16,11 +17,33 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 }
 
 pub(crate) fn text(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    write_bytes(&mut io::stdout(), text.as_bytes()).map(drop)
+}
+
+/// Writes text with colours. False when the reader is gone.
+pub(crate) fn styled_text(text: &str) -> io::Result<bool> {
+    StyledOutput::new().write(text.as_bytes())
+}
+
+/// Stdout for text with colours, which only terminals get, and only where NO_COLOR isn't set.
+pub(crate) struct StyledOutput(AutoStream<io::Stdout>);
+
+impl StyledOutput {
+    pub(crate) fn new() -> Self {
+        Self(AutoStream::auto(io::stdout()))
+    }
+
+    /// False when the reader is gone. An escape sequence may be torn between two pieces.
+    pub(crate) fn write(&mut self, piece: &[u8]) -> io::Result<bool> {
+        write_bytes(&mut self.0, piece)
+    }
+}
+
+fn write_bytes(out: &mut impl io::Write, bytes: &[u8]) -> io::Result<bool> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         // A reader that went away, like `head`, has read enough.
-        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done,
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::out;
+use super::tasks::task_name;
 use super::work::client::ApiClient;
 
 const EXAMPLES: &str = "\
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long)]
     template: Option<String>,
     /// The file whose phase is meant
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "WORKFLOW")]
     workflow: Option<String>,
     /// A value for every row; given several times for one key, one a row
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = parse_meta, conflicts_with = "meta_file")]
@@ -72,7 +73,7 @@ pub(crate) struct Args {
     token: Option<String>,
 }
 
-fn parse_meta(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_meta(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -136,7 +137,7 @@ struct DryRunTask {
 
 impl DryRunTask {
     fn name(&self) -> String {
-        if self.job.is_empty() { self.r#type.clone() } else { format!("{}:{}", self.r#type, self.job) }
+        task_name(&self.r#type, &self.job)
     }
 }
 
