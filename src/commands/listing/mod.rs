@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::args::ServiceArgs;
 use super::out;
 use super::work::client::ApiClient;
-pub(super) use page::{ListDocument, QueryPairs, query_pairs, read_list};
+pub(super) use page::{ListDocument, QueryPairs, query_pairs, read_list, with_query};
 use screen::Screen;
 pub(super) use table::{ListColumn, clean_line};
 use table::{TableRow, format_table};

@@ -1,5 +1,7 @@
-//! `flowlord tasks`, and what else is about tasks: `show`.
+//! `flowlord tasks`, and what else is about tasks: `show`, `logs`.
 
+mod follow;
+pub(super) mod log;
 pub(super) mod show;
 
 use std::process::ExitCode;

@@ -203,6 +203,16 @@ impl ApiClient {
         self.send(request, timeout).await?.json().await.map_err(|err| unreachable_refusal(&err))
     }
 
+    /// Opens an answer that may go on for long; `patience` is how long its beginning may take.
+    pub(crate) async fn open(&self, path: &str, last_event_id: Option<&str>, patience: Duration) -> Answer<Response> {
+        let request = self.authorized(self.http.get(format!("{}{path}", self.base)));
+        let request = last_event_id.into_iter().fold(request, |request, id| request.header("last-event-id", id));
+        let response = tokio::time::timeout(patience, request.send()).await;
+        let late = |_| ApiRefusal::Later { detail: "the service doesn't answer".to_owned(), after: None };
+        let response = response.map_err(late)?.map_err(|err| unreachable_refusal(&err))?;
+        if response.status().is_success() { Ok(response) } else { Err(read_refusal(response).await) }
+    }
+
     pub(crate) async fn delete(&self, path: &str, timeout: Duration) -> Answer<()> {
         self.send(self.http.delete(format!("{}{path}", self.base)), timeout).await.map(drop)
     }
@@ -229,7 +239,7 @@ fn is_local(base: &str) -> bool {
     ["127.", "localhost:", "[::1]"].iter().any(|start| host.starts_with(start)) || host == "localhost"
 }
 
-fn unreachable_refusal(err: &reqwest::Error) -> ApiRefusal {
+pub(crate) fn unreachable_refusal(err: &reqwest::Error) -> ApiRefusal {
     // reqwest's own text says only that it failed; the causes say why.
     let mut detail = err.to_string();
     let mut cause = std::error::Error::source(err);
