@@ -1,5 +1,6 @@
 //! `flowlord alerts`: what was raised, and what people were and would be notified of.
 
+pub(super) mod act;
 mod list;
 mod recorded;
 mod simulate;

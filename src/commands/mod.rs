@@ -14,6 +14,7 @@ mod logs;
 mod manual;
 mod old_call;
 mod out;
+mod phases;
 mod plan;
 mod restore;
 mod run;
@@ -82,7 +83,14 @@ enum ProgramCommand {
     Tasks(tasks::Args),
     Show(tasks::show::Args),
     Logs(tasks::log::Args),
+    Rerun(tasks::choice::RerunArgs),
+    Cancel(tasks::choice::CancelArgs),
+    Pause(phases::PauseArgs),
+    Resume(phases::ResumeArgs),
+    Run(phases::RunArgs),
     Alerts(alerts::Args),
+    Ack(alerts::act::AckArgs),
+    Silence(alerts::act::SilenceArgs),
     Workers(workers::WorkersArgs),
     Queues(workers::QueuesArgs),
     Snapshot(snapshot::Args),
@@ -135,7 +143,14 @@ impl Cli {
             ProgramCommand::Tasks(args) => tasks::run(&args),
             ProgramCommand::Show(args) => tasks::show::run(&args),
             ProgramCommand::Logs(args) => tasks::log::run(&args),
+            ProgramCommand::Rerun(args) => tasks::choice::rerun(&args),
+            ProgramCommand::Cancel(args) => tasks::choice::cancel(&args),
+            ProgramCommand::Pause(args) => phases::pause(&args),
+            ProgramCommand::Resume(args) => phases::resume(&args),
+            ProgramCommand::Run(args) => phases::run(&args),
             ProgramCommand::Alerts(args) => alerts::run(&args),
+            ProgramCommand::Ack(args) => alerts::act::acknowledge(&args),
+            ProgramCommand::Silence(args) => alerts::act::silence(&args),
             ProgramCommand::Workers(args) => workers::list_workers(&args),
             ProgramCommand::Queues(args) => workers::list_queues(&args),
             ProgramCommand::Snapshot(args) => snapshot::run(&args),

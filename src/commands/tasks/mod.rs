@@ -1,5 +1,6 @@
-//! `flowlord tasks`, and what else is about tasks: `show`, `logs`.
+//! `flowlord tasks`, and what else is about tasks: `show`, `logs`, `rerun`, `cancel`.
 
+pub(super) mod choice;
 mod follow;
 pub(super) mod log;
 pub(super) mod show;
