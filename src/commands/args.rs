@@ -90,6 +90,12 @@ pub(crate) struct ServiceArgs {
 }
 
 impl ServiceArgs {
+    /// What the environment says, where there are no flags.
+    pub(crate) fn of_environment() -> Self {
+        let [server, token] = ["FLOWLORD_SERVER", "FLOWLORD_TOKEN"].map(|name| std::env::var(name).ok());
+        Self { data: None, config: None, server, token }
+    }
+
     pub(crate) fn client(&self) -> anyhow::Result<ApiClient> {
         match &self.server {
             Some(server) => ApiClient::new(server, self.token.clone()),

@@ -6,6 +6,7 @@ mod backload;
 mod bridge;
 mod check;
 mod cluster;
+mod completions;
 mod demo;
 mod health;
 mod import;
@@ -30,8 +31,7 @@ mod workers;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{Parser, Subcommand};
 
 use out::OutputFormat;
 
@@ -103,12 +103,7 @@ enum ProgramCommand {
     #[command(after_help = "Example:\n  flowlord openapi > flowlord.json")]
     Openapi,
     Health(health::Args),
-    /// Print completions for a shell
-    #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
-    Completions {
-        /// Which shell
-        shell: Shell,
-    },
+    Completions(completions::Args),
     Manual(manual::Args),
 }
 
@@ -161,7 +156,7 @@ impl Cli {
             ProgramCommand::Cluster(args) => cluster::run(args),
             ProgramCommand::Openapi => print_openapi(),
             ProgramCommand::Health(args) => health::run(&args),
-            ProgramCommand::Completions { shell } => print_completions(shell),
+            ProgramCommand::Completions(args) => completions::run(&args),
             ProgramCommand::Manual(args) => manual::run(&args),
         };
         done.unwrap_or_else(|err| {
@@ -177,15 +172,10 @@ fn print_openapi() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_completions(shell: Shell) -> anyhow::Result<ExitCode> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "flowlord", &mut script);
-    out::text(&String::from_utf8_lossy(&script))?;
-    Ok(ExitCode::SUCCESS)
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
