@@ -16,7 +16,7 @@ use super::work::client::ApiClient;
 const EXAMPLES: &str = "\
 Examples:
   flowlord backload load:daily --from 2026-01-01 --to 2026-01-31
-  flowlord backload load:daily --from 2026-01-01 --to 2026-01-31 --only missing --execute
+  flowlord backload load:daily --from 2026-01-01 --to 2026-01-31 --only missing --rate 100/1m --execute
   flowlord backload copy --template '{meta:file}?day={dd}' --meta file=a.csv --meta file=b.csv --at 2026-01-15
 
 Shows what would be created, unless --execute is given. The service creates the tasks, and continues when this command
@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// Which tasks: missing (never created), failed, or all
     #[arg(long, value_name = "WHICH")]
     only: Option<String>,
+    /// How many tasks are created in how long at most, like 100/1m
+    #[arg(long, value_name = "N/DURATION")]
+    rate: Option<String>,
     /// Create them
     #[arg(long)]
     execute: bool,
@@ -98,6 +101,7 @@ fn request_of(args: &Args) -> Value {
         ("workflow", &args.workflow),
         ("meta-file", &args.meta_file),
         ("only", &args.only),
+        ("rate", &args.rate),
     ];
     for (key, text) in texts.into_iter().filter_map(|(key, text)| Some((key, text.as_ref()?))) {
         request[key] = json!(text);
@@ -251,12 +255,14 @@ mod tests {
             "b=x",
             "--only",
             "missing",
+            "--rate",
+            "100/1m",
         ];
         assert_eq!(
             request_of(&args(&all)),
             json!({
                 "task": "load:daily", "from": "2026-01-01", "to": "2026-01-31", "by": "week", "template": "x",
-                "workflow": "w.toml", "only": "missing", "meta": {"a": ["1", "2=3", ""], "b": "x"},
+                "workflow": "w.toml", "only": "missing", "rate": "100/1m", "meta": {"a": ["1", "2=3", ""], "b": "x"},
             })
         );
         let file = request_of(&args(&["load", "--at", "2026-01-01", "--meta-file", "rows.json"]));
