@@ -43,6 +43,7 @@ mod slack;
 mod snapshots;
 mod stdio;
 mod support;
+mod terminal;
 mod time;
 mod trouble;
 mod waiting;
