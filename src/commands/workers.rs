@@ -108,3 +108,26 @@ impl ListedRow for ListedQueue {
         if self.ready > 0 && self.workers == 0 { AnsiColor::Red.on_default() } else { Style::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_nobody_serves_stands_out() {
+        for (ready, workers, stands_out) in [(1, 0, true), (1, 1, false), (0, 0, false)] {
+            let queue = ListedQueue {
+                topic: "load".to_owned(),
+                job: "daily".to_owned(),
+                ready,
+                delayed: 2,
+                leased: 3,
+                oldest_ready: None,
+                workers,
+            };
+            assert_eq!(queue.style() != Style::new(), stands_out, "{ready} {workers}");
+            let expected = ["load:daily".to_owned(), ready.to_string(), "2".to_owned(), "3".to_owned()];
+            assert_eq!(queue.cells(&TimeFormat::of_now())[..4], expected);
+        }
+    }
+}

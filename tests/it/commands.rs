@@ -81,7 +81,7 @@ async fn commands_find_the_data_folder_as_the_service_does() {
         assert_eq!(code, Some(1), "{err}");
         err
     };
-    for args in [&["health"][..], &["token", "list"]] {
+    for args in [&["health"][..], &["token", "list"], &["tasks"], &["ack"], &["logs", "064c0953867001"]] {
         assert!(asked(args, "X").await.contains("no service runs on image:"), "{args:?}");
     }
     std::fs::write(folder.path().join("flowlord.toml"), "data = \"file\"\n").unwrap();

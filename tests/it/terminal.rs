@@ -10,10 +10,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, WORKFLOW};
 
 /// How long anything here may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const UID: &str = "064c0953867001";
 
 /// What a command printed, and how it ended.
 struct Ended {
@@ -283,6 +285,63 @@ async fn a_watched_list_is_drawn_anew_until_its_reader_goes() {
     app.stop().await;
 }
 
+#[actix::test]
+async fn a_watched_list_outlives_a_service_that_is_away() {
+    let list = |info: &str| {
+        let task = json!({
+            "uid": UID, "id": "c", "type": "load", "info": info, "state": "ready", "attempt": 1,
+            "created": "2026-03-02T12:00:00Z",
+        });
+        answer("200 OK", "application/json", &json!({"items": [task], "next": null}).to_string())
+    };
+    let answers = [list("before"), answer("503 Service Unavailable", "text/plain", ""), list("after")];
+    let (server, serving) = serve_answers(&answers.each_ref().map(String::as_str)).await;
+    let mut watch = command(&server, &["tasks", "--watch=1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut seen = Vec::new();
+    while !seen.iter().any(|line: &String| line.contains("after")) {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("a line").unwrap();
+        seen.push(line.expect("it goes on"));
+    }
+    let away = seen.iter().position(|line| line.contains("503")).unwrap();
+    assert!(seen[away - 1].contains("before"), "what it showed stays: {seen:?}");
+    serving.await.unwrap();
+    watch.kill().await.unwrap();
+
+    let (server, _serving) = serve_answers(&[&answer("503 Service Unavailable", "text/plain", "")]).await;
+    let Ended { code, out, .. } = end_of(command(&server, &["tasks", "--watch"])).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""), "a service that was never there is not waited for");
+}
+
+#[actix::test]
+async fn a_viewer_looks_and_an_operator_acts() {
+    let app = TestApp::configured(WORKFLOW, |_| "[auth]\nrequired = true\n".to_owned()).await;
+    let data = app.data().to_str().unwrap().to_owned();
+    // Who may read the data folder needs no token.
+    let local = async |args: &[&str]| {
+        let mut command = command("", &[args, &["--data", &data]].concat());
+        command.env_remove("FLOWLORD_SERVER");
+        end_of(command).await
+    };
+    assert_eq!(local(&["run", "main.toml", "extract:orders"]).await.code, Some(0));
+    let [viewer, operator] = [("view", "viewer"), ("act", "operator")];
+    let token = async |(name, role): (&str, &str)| local(&["token", "add", name, "--role", role]).await.out;
+    let (viewer, operator) = (token(viewer).await, token(operator).await);
+    for (token, args, expected, says) in [
+        ("", &["tasks"][..], 1, "401"),
+        (&viewer, &["tasks"], 0, "extract:orders"),
+        (&viewer, &["pause", "main.toml", "load"], 1, "403"),
+        (&operator, &["pause", "main.toml", "load"], 0, "load of main.toml is paused"),
+    ] {
+        let mut command = command(&app.api.base, args);
+        command.env("FLOWLORD_TOKEN", token.trim());
+        let Ended { code, out, err } = end_of(command).await;
+        assert_eq!(code, Some(expected), "{args:?}: {out}{err}");
+        assert!(format!("{out}{err}").contains(says), "{args:?}: {out}{err}");
+    }
+    app.stop().await;
+}
+
 /// A service that gives these answers, one a connection, and what it was asked.
 async fn serve_answers(answers: &[&str]) -> (String, tokio::task::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -312,8 +371,6 @@ fn answer(status: &str, content_type: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n{body}")
 }
 
-const UID: &str = "064c0953867001";
-
 #[actix::test]
 async fn a_log_is_printed_whole_or_its_end() {
     let log = "one\n\x1b[31mtwo\x1b[0m\nno end é";
@@ -328,6 +385,11 @@ async fn a_log_is_printed_whole_or_its_end() {
     let Ended { code, out, err } = end_of(command(&server, &["logs", UID])).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert_eq!(err, "flowlord: 404 Not Found: its worker sent no log\n");
+
+    let unknown = json!({"code": "task_unknown", "detail": "there is no such task"}).to_string();
+    let (server, _serving) = serve_answers(&[&answer("404 Not Found", "application/problem+json", &unknown)]).await;
+    let Ended { code, err, .. } = end_of(command(&server, &["logs", "-f", UID])).await;
+    assert_eq!((code, err.as_str()), (Some(1), "flowlord: 404 Not Found: there is no such task\n"));
 }
 
 #[actix::test]

@@ -80,3 +80,23 @@ impl ListedRow for ListedAlert {
         if self.silence.is_some() { Style::new().dimmed() } else { AnsiColor::Red.on_default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_silenced_alert_says_so() {
+        let alert = |silence: Option<i64>| {
+            let alert =
+                json!({"kind": "exhausted", "at": "2026-03-02T12:00:00Z", "msg": "no disk", "silence": silence});
+            serde_json::from_value::<ListedAlert>(alert).unwrap()
+        };
+        let message = |alert: &ListedAlert| alert.cells(&TimeFormat::of_now()).pop().unwrap();
+        let (told, silenced) = (alert(None), alert(Some(7)));
+        assert_eq!((message(&told), message(&silenced)), ("no disk".to_owned(), "(silenced) no disk".to_owned()));
+        assert_ne!(told.style(), silenced.style());
+    }
+}

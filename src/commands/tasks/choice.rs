@@ -179,3 +179,32 @@ impl ChoiceReport {
         format!("{status}{skipped}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_says_how_to_do_it_and_what_was_left_out() {
+        let report = |more: Value| {
+            let mut report = json!({"status": "2/3 tasks rerun", "count": 3, "skipped": 0, "failed": [], "tasks": []});
+            report.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value::<ChoiceReport>(report).unwrap()
+        };
+        for (more, is_dry_run, summary) in [
+            (json!({}), true, "3 tasks would be rerun; do it with --execute"),
+            (json!({"count": 1}), true, "1 task would be rerun; do it with --execute"),
+            (
+                json!({"skipped": 4}),
+                true,
+                "3 tasks would be rerun, 4 with a later attempt left out; do it with --execute",
+            ),
+            (json!({"skipped": 4}), false, "2/3 tasks rerun, 4 with a later attempt left out"),
+        ] {
+            assert_eq!(report(more.clone()).summary(&RERUN, is_dry_run), summary, "{more}");
+        }
+        let cancelled = json!({"status": "", "matched": 2, "cancelled": 0, "failed": [], "tasks": []});
+        let cancelled: ChoiceReport = serde_json::from_value(cancelled).unwrap();
+        assert_eq!(cancelled.summary(&CANCEL, true), "2 tasks would be cancelled; do it with --execute");
+    }
+}

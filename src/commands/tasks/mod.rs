@@ -171,3 +171,61 @@ impl ListedRow for ListedTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::{Value, json};
+
+    use super::super::{Cli, ProgramCommand};
+    use super::*;
+
+    fn task(more: &Value) -> ListedTask {
+        let mut task = json!({
+            "uid": "064c0953867001", "id": "c", "type": "load", "info": "i", "state": "done", "attempt": 1,
+            "created": "2026-03-02T12:00:00Z",
+        });
+        task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(task).unwrap()
+    }
+
+    #[test]
+    fn a_task_stands_where_its_result_or_its_state_says() {
+        let waiting = json!({"reason": "queue", "since": "2026-03-02T12:00:00Z", "text": "Waits for a worker"});
+        let coloured = |color: AnsiColor| color.on_default();
+        for (more, standing, message, style) in [
+            (json!({"result": "complete", "msg": "12 rows"}), "complete", "12 rows", coloured(AnsiColor::Green)),
+            (json!({"result": "alert"}), "alert", "", coloured(AnsiColor::Red)),
+            (json!({"state": "leased", "msg": "half"}), "leased", "half", coloured(AnsiColor::Cyan)),
+            (json!({"state": "leased", "cancelled": true}), "cancelled", "", coloured(AnsiColor::Yellow)),
+            (json!({"state": "ready", "waiting": waiting}), "ready", "Waits for a worker", Style::new()),
+            (json!({"state": "delayed", "waiting": waiting, "msg": "m"}), "delayed", "m", Style::new()),
+        ] {
+            let task = task(&more);
+            assert_eq!((task.standing(), task.message(), task.style()), (standing, message, style), "{task:?}");
+            assert_eq!(task.cells(&TimeFormat::of_now()).len(), ListedTask::COLUMNS.len());
+        }
+        assert_eq!(task(&json!({"job": "daily"})).name(), "load:daily");
+    }
+
+    #[test]
+    fn every_option_of_the_filter_goes_into_the_query() {
+        let words =
+            "flowlord tasks --query x --type a,b --job j --result error --state done --from 2026-01-01 --to 2026-01-02";
+        let ProgramCommand::Tasks(args) = Cli::try_parse_from(words.split(' ')).unwrap().command else {
+            panic!("another command")
+        };
+        let query = args.filter.to_query();
+        let expected = [
+            ("q", "x"),
+            ("from", "2026-01-01"),
+            ("to", "2026-01-02"),
+            ("type", "a"),
+            ("type", "b"),
+            ("job", "j"),
+            ("result", "error"),
+            ("state", "done"),
+        ];
+        assert_eq!(query, expected.map(|(name, value)| (name, value.to_owned())));
+    }
+}
