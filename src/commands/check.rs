@@ -141,15 +141,16 @@ fn check_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
         }
     };
     let missing = MissingKeys::of(&phase.template, &rows, |_| false)?;
-    match &phase.depends_on {
-        None => {
+    match phase.has_parent() {
+        false => {
             finding.severity = Severity::Error;
             finding.message = format!("meta-file `{path}`: {missing}; nothing starts");
         }
         // No error: what its parent's worker adds is seen only when it runs.
-        Some(parent) => {
+        true => {
+            let parents = &phase.depends_on_text;
             finding.message =
-                format!("meta-file `{path}`: {missing}; nothing starts unless the meta of {parent} has it");
+                format!("meta-file `{path}`: {missing}; nothing starts unless the meta of {parents} has it");
         }
     }
     Some(finding)

@@ -103,6 +103,7 @@ impl Store {
             task_time: None,
             children: Vec::new(),
             only_failed_children: false,
+            arrivals: Vec::new(),
             retry: None,
             alerts: Vec::new(),
             given_up: false,

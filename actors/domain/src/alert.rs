@@ -43,6 +43,8 @@ named_enum! {
         Takeover = "takeover",
         /// Tasks are ready, and no worker asks for them.
         NoWorkers = "no_workers",
+        /// A join didn't have all that it waits for in time (`join_by`).
+        JoinLate = "join_late",
     }
 }
 

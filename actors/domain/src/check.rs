@@ -1,5 +1,7 @@
 //! All that can be said about a set of workflow files before they run.
 
+mod joins;
+
 use std::collections::BTreeMap;
 
 use crate::finding::{Finding, Severity};
@@ -16,6 +18,7 @@ pub fn check_workflows(workflows: &Workflows) -> Vec<Finding> {
             findings.push(also_elsewhere(phase, known));
         }
     }
+    findings.extend(joins::join_findings(workflows));
     findings.sort();
     findings.dedup();
     findings

@@ -33,7 +33,7 @@ pub enum DeadlineKind {
 
 impl DeadlineKind {
     /// Its key in a rule, what should have happened, and the alert where it didn't.
-    fn names(self) -> (&'static str, &'static str, AlertKind) {
+    pub(crate) fn names(self) -> (&'static str, &'static str, AlertKind) {
         match self {
             Self::Started => ("start_by", "leased", AlertKind::NotStarted),
             Self::Done => ("done_by", "complete", AlertKind::NotDone),
@@ -179,25 +179,9 @@ impl<'a> SlotDeadline<'a> {
             if own.is_empty() {
                 return Some(self.find_blocker(chain, by));
             }
-            let late = own.iter().find(|attempt| !self.is_kept(attempt, &own, by))?;
+            let late = own.iter().find(|attempt| !keeps_deadline(self.what, attempt, &own, by))?;
             Some(MissedDeadline { by, line: self.phase, attempt: Some(late), why: words_of_standing(late) })
         })
-    }
-
-    fn is_kept(&self, attempt: &Attempt, own: &[&Attempt], by: DateTime<Utc>) -> bool {
-        let has_started = attempt.started.is_none_or(|at| at <= by);
-        let has_ended = attempt.ended.is_none_or(|at| at <= by);
-        match self.what {
-            // Of a task that was handed out again only the last time is known.
-            DeadlineKind::Started => {
-                // A retry shows that the first try had begun.
-                attempt.retry > 0
-                    || attempt.state == TaskState::Done && has_ended
-                    || attempt.delivery > 1
-                    || attempt.delivery == 1 && has_started
-            }
-            DeadlineKind::Done => was_tried_again(attempt, own) || is_complete(attempt) && has_ended,
-        }
     }
 
     /// Nothing of the phase was created in this chain: what keeps it from that?
@@ -282,7 +266,24 @@ fn attempts_of<'b>(task: &TaskName, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
     chain.iter().filter(|attempt| is_of(task, attempt)).collect()
 }
 
-fn is_of(task: &TaskName, attempt: &Attempt) -> bool {
+/// Whether an attempt, one of all of its task, has begun or ended in time.
+pub(crate) fn keeps_deadline(what: DeadlineKind, attempt: &Attempt, own: &[&Attempt], by: DateTime<Utc>) -> bool {
+    let has_started = attempt.started.is_none_or(|at| at <= by);
+    let has_ended = attempt.ended.is_none_or(|at| at <= by);
+    match what {
+        // Of a task that was handed out again only the last time is known.
+        DeadlineKind::Started => {
+            // A retry shows that the first try had begun.
+            attempt.retry > 0
+                || attempt.state == TaskState::Done && has_ended
+                || attempt.delivery > 1
+                || attempt.delivery == 1 && has_started
+        }
+        DeadlineKind::Done => was_tried_again(attempt, own) || is_complete(attempt) && has_ended,
+    }
+}
+
+pub(crate) fn is_of(task: &TaskName, attempt: &Attempt) -> bool {
     attempt.topic == task.topic && attempt.job == task.job
 }
 
@@ -296,7 +297,7 @@ fn is_complete(attempt: &Attempt) -> bool {
     matches!(attempt.result, Some(TaskResult::Complete | TaskResult::Warn))
 }
 
-fn words_of_standing(attempt: &Attempt) -> &'static str {
+pub(crate) fn words_of_standing(attempt: &Attempt) -> &'static str {
     match (attempt.state, attempt.result) {
         (_, Some(TaskResult::Complete | TaskResult::Warn)) => "it was late",
         (_, Some(TaskResult::Error)) => "it failed",

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::alert::{AlertKind, NewAlert};
 use crate::duration;
 use crate::ids::IdSource;
+use crate::join::{JoinArrival, JoinStart, Joining};
 use crate::query::{Query, merge_meta};
 use crate::rerun::{Downstream, RERUN_KEY};
 use crate::retry::RetryDelay;
@@ -13,7 +14,7 @@ use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use crate::task_doc::{TaskDoc, created_text};
 use crate::task_time::task_time;
 use crate::template::{MetaRow, expand_meta, render_template_utc};
-use crate::workflow::{Phase, Workflows};
+use crate::workflow::{Phase, TaskName, Workflows};
 
 /// What a worker said, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct TaskDecision {
     pub children: Vec<NewTask>,
     /// Whether of the children that started before only those start that failed.
     pub only_failed_children: bool,
+    /// The joins that waited for a complete one.
+    pub arrivals: Vec<JoinArrival>,
     /// The next attempt, if one is left.
     pub retry: Option<NewTask>,
     /// The alerts that it raises.
@@ -68,6 +71,7 @@ impl TaskDecision {
         let mut cancelled = self.clone();
         if follows_nothing_when_cancelled(self.result) {
             (cancelled.children, cancelled.retry, cancelled.alerts) = (Vec::new(), None, Vec::new());
+            cancelled.arrivals = Vec::new();
             cancelled.given_up = false;
             if let Some(meta) = cancelled.unmarked_meta.take() {
                 cancelled.meta = meta;
@@ -84,6 +88,7 @@ impl TaskDecision {
         for task in moved.children.iter_mut().chain(&mut moved.retry) {
             task.parent = Some(uid);
         }
+        moved.arrivals.iter_mut().for_each(|arrival| arrival.rename_parent(uid));
         for alert in &mut moved.alerts {
             alert.uid = Some(uid);
             alert.at_once = alert.at_once.take().map(|text| rename_attempt(&text, uid));
@@ -114,7 +119,8 @@ pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &WorkerOutcome
     }
     // Which children start depends on neither the time nor the machine.
     let case = DecisionDraft::new(workflows, task, outcome, DateTime::default(), "");
-    case.ready_children().filter_map(|phase| phase.rule.meta_file.clone()).collect()
+    let joins = case.waiting_joins().into_iter().map(|(phase, _)| phase);
+    case.ready_children().chain(joins).filter_map(|phase| phase.rule.meta_file.clone()).collect()
 }
 
 /// What follows from a result, where no phase reads a meta file.
@@ -187,7 +193,10 @@ pub fn decide_result_with(
     match outcome.result {
         // A person cancelled it, and wants nothing more of it.
         result if task.cancelled && follows_nothing_when_cancelled(result) => {}
-        TaskResult::Complete => case.start_children(ids, files),
+        TaskResult::Complete => {
+            case.start_children(ids, files);
+            case.note_arrivals(ids, files);
+        }
         TaskResult::Error => case.retry_or_give_up(ids),
         TaskResult::Alert => case.alert_at_once(),
         // a warning asks for neither a retry nor an alert
@@ -232,6 +241,7 @@ impl<'a> DecisionDraft<'a> {
             ended: outcome.ended.unwrap_or(now), // a worker's clock counts where it tells the time
             children: Vec::new(),
             only_failed_children: false,
+            arrivals: Vec::new(),
             retry: None,
             alerts: Vec::new(),
             given_up: false,
@@ -266,8 +276,51 @@ impl<'a> DecisionDraft<'a> {
     fn ready_children(&self) -> impl Iterator<Item = &'a Phase> + '_ {
         let workflows = self.workflows;
         let children = workflows.children_of(&self.workflow, &self.task.topic, &self.job);
+        let elsewhere = self.waiting().filter(|(phase, _)| !phase.is_join).map(|(phase, _)| phase);
         let starts = self.downstream != Downstream::None;
-        children.filter(move |phase| starts && phase.rule.is_ready(&self.meta))
+        children.chain(elsewhere).filter(move |phase| starts && phase.rule.is_ready(&self.meta))
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = (&'a Phase, usize)> + use<'a> {
+        let workflows = self.workflows;
+        workflows.waiting_for(&self.workflow, &self.task.topic, &self.job).into_iter()
+    }
+
+    /// The joins that wait for the task, each with which of its parents the task is.
+    fn waiting_joins(&self) -> Vec<(&'a Phase, Vec<usize>)> {
+        let mut joins: Vec<(&Phase, Vec<usize>)> = Vec::new();
+        if self.downstream == Downstream::None {
+            return joins;
+        }
+        for (phase, nth) in self.waiting().filter(|(phase, _)| phase.is_join && phase.rule.is_ready(&self.meta)) {
+            match joins.iter_mut().find(|(join, _)| std::ptr::eq(*join, phase)) {
+                Some((_, parents)) => parents.push(nth),
+                None => joins.push((phase, vec![nth])),
+            }
+        }
+        joins
+    }
+
+    /// Has the database count the task where joins wait for it.
+    fn note_arrivals(&mut self, ids: &mut dyn IdSource, files: &dyn RowSource) {
+        for (phase, parents) in self.waiting_joins() {
+            let Some(time) = self.decision.task_time else {
+                self.alert_not_counted(phase);
+                continue;
+            };
+            let task = TaskName { topic: self.task.topic.clone(), job: self.job.clone() }.to_string();
+            let joining = Joining { workflows: self.workflows, phase, parents, time, task, info: &self.task.info };
+            let arrival = joining.arrival(self.downstream == Downstream::All, |period| {
+                let base = NewTask::following(self.task, self.now, ids);
+                JoinStart::new(phase, period.about, base, (self.now, self.host), ids, files)
+            });
+            self.decision.arrivals.extend(arrival);
+        }
+    }
+
+    fn alert_not_counted(&mut self, phase: &Phase) {
+        let msg = format!("{} waits for this task, which is about no time: give it cron in its meta", phase.task);
+        self.add_alert(AlertKind::CreateFailed, msg);
     }
 
     fn start_child(&mut self, phase: &Phase, row: Option<&MetaRow>, ids: &mut dyn IdSource) {

@@ -28,6 +28,7 @@ pub mod glob;
 pub mod hex;
 pub mod ids;
 mod info_path;
+pub mod join;
 pub mod mark_complete;
 pub mod phase_run;
 pub mod plan;

@@ -4,15 +4,17 @@
 //! known: `{meta:key}` stays there as it is written.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::alert::AlertKind;
 use crate::cron::CronSchedule;
 use crate::decide::{WorkerOutcome, decide_result_with};
 use crate::ids::IdSource;
+use crate::join::{JoinArrival, JoinKey};
 use crate::query::Query;
+use crate::rule::BatchStep;
 use crate::schedule::{RowSource, StartingSlot};
 use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use crate::template::meta_keys;
@@ -36,12 +38,23 @@ pub struct PlanLimits {
 pub struct SlotPlan<'a> {
     workflows: &'a Workflows,
     files: &'a dyn RowSource,
+    /// Slots before count for joins, and aren't shown.
+    from: DateTime<Utc>,
     until: DateTime<Utc>,
+    /// What joins wait for, and have; none where there are none.
+    joins: Option<HashMap<JoinKey, PlannedJoin>>,
     limits: PlanLimits,
     /// By workflow and task, which is the order in which slots of one instant start.
     crons: Vec<(&'a Phase, &'a CronSchedule)>,
     due: BinaryHeap<Reverse<(DateTime<Utc>, usize)>>,
     current: Option<CurrentSlot<'a>>,
+}
+
+/// The tasks that a join has, by their slots, with their metas.
+#[derive(Default)]
+struct PlannedJoin {
+    arrived: BTreeMap<String, String>,
+    has_started: bool,
 }
 
 struct CurrentSlot<'a> {
@@ -105,9 +118,15 @@ impl<'a> SlotPlan<'a> {
             workflows.phases().filter_map(|phase| Some((phase, phase.rule.schedule.as_ref()?))).collect();
         // Slots of the same instant come in this order, so that a plan reads the same each time.
         crons.sort_by_cached_key(|(phase, _)| (phase.workflow.clone(), phase.task_name()));
-        let firsts = crons.iter().enumerate();
-        let due = firsts.filter_map(|(n, (_, schedule))| Some(Reverse((schedule.first_from(from)?, n))));
-        Self { workflows, files, until, limits, due: due.collect(), crons, current: None }
+        let look_back = look_back(workflows);
+        let begin = from.checked_sub_signed(look_back.unwrap_or_default()).unwrap_or(from);
+        let firsts = crons.iter().enumerate().filter_map(|(n, (_, schedule))| {
+            // An interval begins with the plan.
+            let first = schedule.first_from(if schedule.is_interval() { from } else { begin })?;
+            Some(Reverse((first, n)))
+        });
+        let (due, joins) = (firsts.collect(), look_back.map(|_| HashMap::new()));
+        Self { workflows, files, from, until, joins, limits, due, crons, current: None }
     }
 
     fn next_of(&mut self, mut current: CurrentSlot<'a>) -> Option<PlannedSlot<'a>> {
@@ -117,6 +136,9 @@ impl<'a> SlotPlan<'a> {
             return None;
         }
         if n >= self.limits.tasks {
+            if self.joins.is_some() {
+                self.plan_unseen(&current);
+            }
             // Nothing is left of this slot in memory.
             return Some(PlannedSlot { at, phase, what: PlannedOutcome::More(left) });
         }
@@ -126,6 +148,16 @@ impl<'a> SlotPlan<'a> {
         let mut left = self.limits.followers;
         let step = self.plan_task(task, Vec::new(), at, self.limits.depth, &mut left);
         Some(PlannedSlot { at, phase, what: PlannedOutcome::Task(step) })
+    }
+
+    /// What isn't shown still counts for joins.
+    fn plan_unseen(&mut self, current: &CurrentSlot<'a>) {
+        for n in current.next..current.slot.count().min(MAX_UNSEEN) {
+            if let Some(task) = current.slot.nth_task(n, HOST, &mut ZeroIds, current.at) {
+                let mut left = self.limits.followers;
+                self.plan_task(task, Vec::new(), current.at, self.limits.depth, &mut left);
+            }
+        }
     }
 
     fn begin_slot(&mut self, at: DateTime<Utc>, n: usize) -> Option<PlannedSlot<'a>> {
@@ -139,7 +171,7 @@ impl<'a> SlotPlan<'a> {
     }
 
     fn plan_task(
-        &self,
+        &mut self,
         task: NewTask,
         needs: Vec<String>,
         at: DateTime<Utc>,
@@ -165,6 +197,9 @@ impl<'a> SlotPlan<'a> {
             let needs = self.required_keys(&task, &child, &unknown);
             step.children.push(self.plan_task(child, needs, at, depth - 1, left));
         }
+        for arrival in &decision.arrivals {
+            self.plan_join(&mut step, arrival, &decision.meta, (at, depth), left);
+        }
         let failed = decision.alerts.into_iter().filter(|alert| alert.kind == AlertKind::CreateFailed);
         step.children.extend(failed.map(|alert| PlannedTask {
             task: TaskName { topic: alert.topic, job: alert.job }.to_string(),
@@ -174,12 +209,48 @@ impl<'a> SlotPlan<'a> {
         step
     }
 
+    /// The tasks of a join that has all that it waits for, below the last one.
+    fn plan_join(
+        &mut self,
+        step: &mut PlannedTask,
+        arrival: &JoinArrival,
+        meta: &str,
+        (at, depth): (DateTime<Utc>, usize),
+        left: &mut usize,
+    ) {
+        let join = self.joins.get_or_insert_default().entry(arrival.key.clone()).or_default();
+        join.arrived.extend(arrival.slots.iter().map(|slot| (slot.clone(), meta.to_owned())));
+        let is_complete = arrival.count.progress(join.arrived.keys().map(String::as_str)).is_complete();
+        if join.has_started || !is_complete {
+            return;
+        }
+        join.has_started = true;
+        let arrived = std::mem::take(&mut join.arrived).into_iter().collect();
+        match arrival.count.plan_tasks(&arrival.start, arrived) {
+            Ok(tasks) => {
+                for task in tasks {
+                    step.cut |= depth == 0 || *left == 0;
+                    if step.cut {
+                        break;
+                    }
+                    *left -= 1;
+                    step.children.push(self.plan_task(task, Vec::new(), at, depth - 1, left));
+                }
+            }
+            Err(problem) => {
+                let task = arrival.key.task.clone();
+                step.children.push(PlannedTask { task, problem: Some(problem), ..PlannedTask::default() });
+            }
+        }
+    }
+
     /// What the children of a task ask its meta for, and only its worker can put there.
     fn unknown_keys(&self, task: &NewTask) -> BTreeSet<String> {
         let meta = Query::parse_lenient(&task.meta);
-        let children = self.workflows.children_of(&task.workflow, &task.topic, &task.job);
-        let asked = children.flat_map(|phase| {
-            let mut keys = meta_keys(&phase.template);
+        let children = self.workflows.all_children_of(&task.workflow, &task.topic, &task.job);
+        let asked = children.into_iter().flat_map(|phase| {
+            // A join fills in what all its parents have.
+            let mut keys = if phase.is_join { Vec::new() } else { meta_keys(&phase.template) };
             keys.extend(phase.rule.require.iter().cloned());
             keys
         });
@@ -189,8 +260,8 @@ impl<'a> SlotPlan<'a> {
 
     /// What a child's phase requires and isn't known.
     fn required_keys(&self, parent: &Attempt, child: &NewTask, unknown: &BTreeSet<String>) -> Vec<String> {
-        let phases = self.workflows.children_of(&parent.workflow, &parent.topic, &parent.job);
-        let mut own = phases.filter(|phase| phase.task.topic == child.topic && phase.task.job == child.job);
+        let phases = self.workflows.all_children_of(&parent.workflow, &parent.topic, &parent.job);
+        let mut own = phases.into_iter().filter(|phase| phase.task.topic == child.topic && phase.task.job == child.job);
         // Several phases of one name can't be told apart here.
         let required = own.next().filter(|_| own.next().is_none()).map(|phase| &phase.rule.require);
         required.into_iter().flatten().filter(|key| unknown.contains(*key)).cloned().collect()
@@ -203,19 +274,38 @@ impl<'a> Iterator for SlotPlan<'a> {
     fn next(&mut self) -> Option<PlannedSlot<'a>> {
         loop {
             let current = self.current.take();
-            if let Some(planned) = current.and_then(|current| self.next_of(current)) {
+            if let Some(planned) = current.and_then(|current| self.next_of(current)).filter(|it| it.at >= self.from) {
                 return Some(planned);
+            }
+            if self.current.is_some() {
+                continue;
             }
             let Reverse((at, n)) = self.due.pop()?;
             if at >= self.until {
                 self.due.clear(); // nothing comes after it, however often it is asked
                 return None;
             }
-            if let Some(planned) = self.begin_slot(at, n) {
+            if let Some(planned) = self.begin_slot(at, n).filter(|it| it.at >= self.from) {
                 return Some(planned);
             }
         }
     }
+}
+
+/// How many tasks of a slot count for joins without being shown.
+const MAX_UNSEEN: usize = 10_000;
+
+/// How far back the tasks are that joins of a plan wait for; none without joins.
+fn look_back(workflows: &Workflows) -> Option<TimeDelta> {
+    let joins = workflows.phases().filter(|phase| phase.is_join);
+    let longest = joins.map(|phase| phase.rule.join.over.unwrap_or(BatchStep::Hour)).max()?;
+    let days = match longest {
+        BatchStep::Hour | BatchStep::Day => 2,
+        BatchStep::Week => 14,
+        BatchStep::Month => 62,
+    };
+    let reach = workflows.phases().map(|phase| phase.rule.offset.abs() + phase.rule.span.abs()).max();
+    Some(TimeDelta::days(days) + reach.unwrap_or_default().min(TimeDelta::days(62)))
 }
 
 /// The task as it is when its worker is through.

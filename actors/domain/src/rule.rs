@@ -15,8 +15,11 @@ use crate::retry::RetryDelay;
 use crate::rows::zip_lists;
 use crate::template::meta_keys;
 
+mod join;
+pub use join::{JoinNeed, JoinRule, LateJoinRule};
+
 /// All keys of a rule.
-pub const RULE_KEYS: [&str; 17] = [
+pub const RULE_KEYS: [&str; 22] = [
     "cron",
     "offset",
     "job",
@@ -34,6 +37,11 @@ pub const RULE_KEYS: [&str; 17] = [
     "start_by",
     "done_by",
     "max_run",
+    "join",
+    "over",
+    "join_by",
+    "join_by_then",
+    "again",
 ];
 
 /// As many files one task may be about.
@@ -96,6 +104,8 @@ pub struct Rule {
     pub done_by: Option<TimeDelta>,
     /// So long its task should be at work at most.
     pub max_run: Option<TimeDelta>,
+    /// What it says of a join.
+    pub join: JoinRule,
     /// Everything that was written, also keys that no field is for.
     pub query: Query,
     /// What is wrong with it, in the order of reading.
@@ -104,7 +114,7 @@ pub struct Rule {
 
 named_enum! {
     /// The steps of a batch.
-    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum BatchStep {
         /// Each hour.
@@ -176,6 +186,7 @@ impl Rule {
         rule.read_failure();
         rule.read_missed();
         rule.read_deadlines();
+        rule.read_join(zone);
         rule.read_unknown_keys();
         rule
     }

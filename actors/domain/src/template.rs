@@ -56,6 +56,11 @@ pub fn expand_meta(template: &str, value: impl Fn(&str) -> Option<String>) -> (S
     (text, keys)
 }
 
+/// Fills in each `{meta:…}`, also with keys that name a parent.
+pub(crate) fn expand_meta_tokens(text: &str, mut value: impl FnMut(&str) -> String) -> String {
+    replace_tokens(text, |token| token.strip_prefix("meta:").map(&mut value))
+}
+
 /// The keys of all `{meta:key}` of a text.
 pub fn meta_keys(text: &str) -> Vec<String> {
     expand_meta(text, |_| None).1

@@ -34,7 +34,7 @@ pub(crate) async fn find_row_problems(files: &MetaFiles, workflows: &Workflows) 
 }
 
 fn is_checked(phase: &Phase) -> bool {
-    phase.depends_on.is_none()
+    !phase.has_parent()
         && phase.rule.first_blocker().is_none()
         && phase.rule.meta_file.iter().any(|path| !path.contains("://"))
 }

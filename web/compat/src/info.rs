@@ -92,7 +92,7 @@ fn entries(
         let orphan = is_orphan(phase, &parents);
         let starts = phase.rule.cron.is_some() || phase.rule.files.is_some();
         // What follows a phase is told there; nothing leads to a phase on a circle.
-        if phase.depends_on.is_some() && !(starts || orphan || phase.is_cyclic) {
+        if phase.has_parent() && !(starts || orphan || phase.is_cyclic) {
             continue;
         }
         let name = phase.task_name();
@@ -184,8 +184,7 @@ fn paths(workflows: &Workflows, from: &Phase, room: &mut usize) -> Vec<String> {
 
 /// The phases that follow one.
 fn followers<'a>(workflows: &'a Workflows, phase: &Phase) -> Vec<&'a Phase> {
-    let mut children: Vec<&Phase> =
-        workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job).collect();
+    let mut children = workflows.all_children_of(&phase.workflow, &phase.task.topic, &phase.task.job);
     // Phases of one name are one step of a path: they lead on to the same followers.
     children.dedup_by(|a, b| a.task == b.task);
     children

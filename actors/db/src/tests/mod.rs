@@ -196,6 +196,7 @@ fn decision(result: TaskResult) -> TaskDecision {
         task_time: None,
         children: Vec::new(),
         only_failed_children: false,
+        arrivals: Vec::new(),
         retry: None,
         alerts: Vec::new(),
         given_up: false,

@@ -456,3 +456,130 @@ fn the_problems_of_a_phase_are_its_errors_each_once() {
     let never = status("rule = \"cron=0 0 30 2 *\"");
     assert!(never.len() == 1 && never[0].contains("never fires"), "{never:?}");
 }
+
+/// The findings of several files, with marks.
+fn between_files(files: &[(&str, String)]) -> Vec<String> {
+    let parse = |(path, text): &(&str, String)| Arc::new(WorkflowFile::parse(path, text, "", Tz::UTC).unwrap());
+    check_workflows(&Workflows::new(files.iter().map(parse))).iter().map(ToString::to_string).collect()
+}
+
+const PARENT: &str = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 3 * * *\"\n";
+
+fn child(keys: &str) -> String {
+    format!("[[phase]]\ntask = \"c\"\n{keys}\n")
+}
+
+#[test]
+fn parents_of_joins_and_other_files_that_are_not_there() {
+    let other = ("etl/ref.toml", "[[phase]]\ntask = \"load:fx\"\nrule = \"cron=0 3 * * *\"\n".to_owned());
+    for (parents, said) in [
+        ("[\"a\", \"etl/ref.toml#load:fx\"]", None),
+        ("\"etl/ref.toml#load\"", None),
+        (
+            "[\"a\", \"etl/reff.toml#load\"]",
+            Some("6:19: parent file not found: etl/reff.toml: did you mean `etl/ref.toml`?"),
+        ),
+        (
+            "[\"a\", \"gone.toml#load\"]",
+            Some("6:19: parent file not found: gone.toml: write its path in the workflow folder, and check all of it"),
+        ),
+        (
+            "[\"a\", \"etl/ref.toml#load:fy\"]",
+            Some("6:19: parent task not found in etl/ref.toml: load:fy: did you mean `load:fx`?"),
+        ),
+        ("[\"a\", \"b\"]", Some("6:19: parent task not found in w.toml: b: write a task of that file")),
+        ("\"etl/ref.toml#zzz\"", Some("6:13: parent task not found in etl/ref.toml: zzz: write a task of that file")),
+    ] {
+        let own = PARENT.to_owned() + &child(&format!("dependsOn = {parents}"));
+        let found = between_files(&[other.clone(), ("w.toml", own)]);
+        let said: Vec<_> = said.iter().map(|said| format!("w.toml:{said}")).collect();
+        assert_eq!(found, said, "{parents}");
+    }
+}
+
+#[test]
+fn paths_of_a_folder_elsewhere_are_understood() {
+    let parent = ("/srv/wf/etl/ref.toml", PARENT.to_owned());
+    let own = child("dependsOn = \"etl/ref.toml#a\"");
+    assert_eq!(between_files(&[parent, ("/srv/wf/deep/w.toml", own)]), Vec::<String>::new());
+}
+
+#[test]
+fn cycles_over_files_and_joins_of_one_name() {
+    let one = PARENT.to_owned() + &child("dependsOn = [\"a\", \"two.toml#d\"]");
+    let two = "[[phase]]\ntask = \"d\"\ndependsOn = \"one.toml#c\"\n".to_owned();
+    let found = between_files(&[("one.toml", one), ("two.toml", two)]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let said = "one.toml:6:14: c waits for a, two.toml#d, and one of these waits for it: this cycle starts nothing";
+    assert!(found[0].starts_with(said), "{found:?}");
+    let twice = PARENT.to_owned() + &child("dependsOn = [\"a\"]") + &child("dependsOn = \"a\"\nrule = \"over=day\"");
+    let found = findings(&twice);
+    assert!(
+        found.iter().any(|line| line.starts_with("w.toml:8:8: c is a join twice: only the first one starts")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn joins_that_can_never_have_all() {
+    let later = "[[phase]]\ntask = \"b\"\nrule = \"cron=0 5 * * *\"\n[[phase]]\ntask = \"f\"\nrule = \"files=/in/*\"\n";
+    for (keys, said) in [
+        ("dependsOn = \"a\"\nrule = \"over=day\"", ""),
+        ("dependsOn = [\"a\", \"b\"]\nrule = \"over=week&join=9\"", ""),
+        ("dependsOn = [\"f\"]", ""),
+        (
+            "dependsOn = [\"a\", \"b\"]",
+            "12:14: the tasks of a, b are never about the same hour: this starts nothing, write over=day",
+        ),
+        (
+            "dependsOn = \"f\"\nrule = \"over=day\"",
+            "12:13: over=day waits for every slot of f: no schedule says when f starts: give it a cron with five fields, or write join= with a number",
+        ),
+        (
+            "dependsOn = \"a\"\nrule = \"over=week&join=8\"",
+            "12:13: join=8 is more than a week has of a, which is 7: write less (warning)",
+        ),
+        (
+            "dependsOn = \"a\"\nrule = \"again=true\"",
+            "13:9: `again` says how a phase waits for its parents, and this one doesn't wait: add join=all or over=day, or remove it (warning)",
+        ),
+        (
+            "rule = \"cron=@daily&over=day\"",
+            "12:21: `over` says how a phase waits for its parents, and this one doesn't wait: add dependsOn, or remove it (warning)",
+        ),
+        (
+            "dependsOn = \"a\"\nrule = \"over=day&join_by_then=alert\"",
+            "13:18: `join_by_then` says what happens at `join_by`, which is missing: add it, like join_by=6h (warning)",
+        ),
+        ("dependsOn = \"a\"\nrule = \"over=day&done_by=1h\"", ""),
+    ] {
+        let found = findings(&(PARENT.to_owned() + later + &child(keys)));
+        let said: Vec<_> =
+            Some(said).filter(|said| !said.is_empty()).map(|said| format!("w.toml:{said}")).into_iter().collect();
+        assert_eq!(found, said, "{keys}");
+    }
+}
+
+#[test]
+fn lists_that_are_no_lists_of_tasks() {
+    for (list, said) in [
+        ("[\"a\", 5]", "w.toml:3:19: `dependsOn` has a number: write tasks in quotes"),
+        ("[\"\"]", "w.toml:3:14: `dependsOn` has an empty text: write a task"),
+        ("5", "w.toml:3:13: `dependsOn` is a number: write a text in quotes"),
+    ] {
+        assert_eq!(findings(&child(&format!("dependsOn = {list}"))), [said]);
+    }
+}
+
+#[test]
+fn a_join_may_name_the_keys_of_its_parents() {
+    let template = |key: &str| {
+        let keys = format!("dependsOn = [\"a\", \"etl/x.toml#b:j\"]\ntemplate = \"{{meta:{key}}}\"");
+        let other = ("etl/x.toml", "[[phase]]\ntask = \"b:j\"\nrule = \"cron=0 3 * * *\"\n".to_owned());
+        between_files(&[other, ("w.toml", PARENT.to_owned() + &child(&keys))])
+    };
+    for key in ["a.file", "b.file", "b:j.files", "files"] {
+        assert_eq!(template(key), Vec::<String>::new(), "{key}");
+    }
+    assert!(template("z.file")[0].contains("`{meta:z.file}` stays as it is"));
+}

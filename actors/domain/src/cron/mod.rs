@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 
 use crate::duration;
 use fields::CronFields;
-pub(crate) use zone::first_instant;
+pub(crate) use zone::{first_instant, offset_from_utc};
 
 /// Slots further away than this don't come: 29 February is at most eight years off.
 const YEARS_AHEAD: i32 = 8;
@@ -70,6 +70,16 @@ impl CronSchedule {
             None => ScheduleKind::CronFields(CronFields::parse(spec)?),
         };
         Ok(Self { zone, kind })
+    }
+
+    /// Where its fields count.
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// Whether its slots count from when it began: nobody else can tell which they are.
+    pub fn is_interval(&self) -> bool {
+        matches!(self.kind, ScheduleKind::Every(_))
     }
 
     /// The first slot after `after`; none when there is none within some years.
@@ -134,7 +144,7 @@ impl CronSchedule {
         let mut from = after.with_nanosecond(0)?.checked_add_signed(TimeDelta::seconds(1))?;
         let last_year = from.year() + YEARS_AHEAD;
         loop {
-            let offset = zone::offset_from_utc(self.zone, from);
+            let offset = offset_from_utc(self.zone, from);
             let wall = fields.next_wall(from.naive_utc().checked_add_signed(offset)?, last_year)?;
             let candidate = wall.checked_sub_signed(offset)?.and_utc();
             match zone::first_change(self.zone, from, candidate) {

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 const DATE_LINE: TimeDelta = TimeDelta::hours(12);
 
 /// How far local time is ahead of UTC at an instant.
-pub(super) fn offset_from_utc(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
+pub(crate) fn offset_from_utc(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
     let offset = zone.offset_from_utc_datetime(&at.naive_utc()).fix();
     TimeDelta::seconds(i64::from(offset.local_minus_utc()))
 }

@@ -124,14 +124,14 @@ proptest! {
         let phase = |(n, spec): (usize, &String)| format!("[[phase]]\ntask = \"t:{n}\"\nrule = \"cron=CRON_TZ={zone} {spec}\"\n");
         let workflows = workflows(&specs.iter().enumerate().map(phase).collect::<String>());
         let from = DateTime::from_timestamp(from, 0).unwrap();
-        let until = from + chrono::TimeDelta::hours(hours);
+        let until = from + TimeDelta::hours(hours);
         let planned: Vec<_> = SlotPlan::new(&workflows, &NoFiles, from, until, LIMITS)
             .map(|planned| (planned.at, planned.phase.task_name()))
             .collect();
         let mut expected = Vec::new();
         for phase in workflows.phases() {
             let schedule = phase.rule.schedule.as_ref().unwrap();
-            let first = schedule.next_after(from - chrono::TimeDelta::seconds(1));
+            let first = schedule.next_after(from - TimeDelta::seconds(1));
             let slots = std::iter::successors(first, |slot| schedule.next_after(*slot));
             expected.extend(slots.take_while(|slot| *slot < until).map(|slot| (slot, phase.task_name())));
         }

@@ -36,7 +36,8 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
 pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
     let phases = file.phases.iter().enumerate();
     phases
-        .filter(|(_, phase)| phase.rule.start_by.or(phase.rule.done_by).is_some())
+        // Those of a join count from the end of its period.
+        .filter(|(_, phase)| phase.rule.start_by.or(phase.rule.done_by).is_some() && !phase.is_join)
         .filter(|(index, _)| file.starters_of(*index).is_empty())
         .map(|(_, phase)| {
             let key = if phase.rule.start_by.is_some() { "start_by" } else { "done_by" };

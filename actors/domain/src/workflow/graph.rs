@@ -194,7 +194,7 @@ fn ranks_by_name(phases: &[Phase]) -> Vec<usize> {
 }
 
 /// The strongly connected component of each node (Kosaraju, without recursion).
-fn strong_components(edges: &[Vec<usize>]) -> Vec<usize> {
+pub(super) fn strong_components(edges: &[Vec<usize>]) -> Vec<usize> {
     let mut backwards = vec![Vec::new(); edges.len()];
     for (from, targets) in edges.iter().enumerate() {
         for target in targets {

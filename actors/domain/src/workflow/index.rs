@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Phase, TaskName, WorkflowFile};
-
-/// Where a phase is: the number of its file, and its number in there.
-type PhasePlace = (usize, usize);
+use super::followers::{FollowerIndex, PhasePlace, file_meant};
+use super::{ParentName, Phase, TaskName, WorkflowFile};
 
 /// The workflow files that count, by path.
 ///
@@ -40,6 +38,7 @@ pub struct Workflows {
     first_named: HashMap<String, HashMap<String, PhasePlace>>,
     /// Topics that a phase with a meta file follows.
     before_meta_files: HashSet<String>,
+    followers: FollowerIndex,
 }
 
 impl Workflows {
@@ -55,11 +54,14 @@ impl Workflows {
                 let jobs = first_named.entry(phase.task.topic.clone()).or_default();
                 // the first one by path is the one that findings name
                 jobs.entry(phase.task.job.clone()).or_insert((number, at));
-                let parent = phase.depends_on.as_ref().filter(|_| phase.rule.meta_file.is_some());
-                before_meta_files.extend(parent.map(|parent| parent.topic.clone()));
+                if phase.rule.meta_file.is_some() {
+                    let parents = phase.depends_on.iter().chain(phase.parents.iter().map(|parent| &parent.task));
+                    before_meta_files.extend(parents.map(|parent| parent.topic.clone()));
+                }
             }
         }
-        Self { files, first_named, before_meta_files }
+        let followers = FollowerIndex::new(&files);
+        Self { files, first_named, before_meta_files, followers }
     }
 
     /// Whether a phase with a meta file follows tasks of this topic: most results need no other look.
@@ -74,9 +76,7 @@ impl Workflows {
 
     /// A file by its path.
     pub fn file_at(&self, path: &str) -> Option<&Arc<WorkflowFile>> {
-        // They are in the order of paths.
-        let number = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
-        self.files.get(number)
+        self.files.get(self.file_number(path)?)
     }
 
     /// All phases, by file and as written.
@@ -105,5 +105,53 @@ impl Workflows {
         let file = self.file_at(workflow);
         let children = file.map(|file| file.graph.children_of(topic, job)).unwrap_or_default();
         children.into_iter().filter_map(move |index| file?.phases.get(index))
+    }
+
+    /// The phases that wait for a task as a join or from another file, each with the number of the parent that the task is.
+    pub fn waiting_for(&self, workflow: &str, topic: &str, job: &str) -> Vec<(&Phase, usize)> {
+        if !self.followers.has_topic(topic) {
+            return Vec::new(); // most results need no other look
+        }
+        let Some(file) = self.file_number(workflow) else { return Vec::new() };
+        let waiting = self.followers.waiting_for(file, topic, job);
+        waiting.filter_map(|follower| Some((self.phase_at(follower.child)?, follower.nth))).collect()
+    }
+
+    /// The phases that follow a task in whatever file, each once.
+    pub fn all_children_of(&self, workflow: &str, topic: &str, job: &str) -> Vec<&Phase> {
+        let mut children: Vec<&Phase> = self.children_of(workflow, topic, job).collect();
+        for (phase, _) in self.waiting_for(workflow, topic, job) {
+            if !children.iter().any(|child| std::ptr::eq(*child, phase)) {
+                children.push(phase);
+            }
+        }
+        children
+    }
+
+    /// The file that a parent of a phase is in.
+    pub fn file_of_parent(&self, phase: &Phase, parent: &ParentName) -> Option<&Arc<WorkflowFile>> {
+        self.files.get(file_meant(&self.files, &phase.workflow, &parent.file)?)
+    }
+
+    /// The phases that a parent of a phase means.
+    pub fn meant_by(&self, phase: &Phase, parent: &ParentName) -> Vec<&Phase> {
+        let Some(file) = self.file_of_parent(phase, parent) else { return Vec::new() };
+        file.graph.meant_by(&parent.task).into_iter().filter_map(|index| file.phases.get(index)).collect()
+    }
+
+    /// The phases that wait for what follows them, over files.
+    pub fn circular_phases(&self) -> impl Iterator<Item = &Phase> {
+        let files = self.files.iter().enumerate();
+        let places = files.flat_map(|(number, file)| (0..file.phases.len()).map(move |at| (number, at)));
+        places.filter(|place| self.followers.is_circular(*place)).filter_map(|place| self.phase_at(place))
+    }
+
+    fn phase_at(&self, (file, at): PhasePlace) -> Option<&Phase> {
+        self.files.get(file)?.phases.get(at)
+    }
+
+    /// By the order of paths.
+    fn file_number(&self, path: &str) -> Option<usize> {
+        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()
     }
 }

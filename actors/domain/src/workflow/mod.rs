@@ -1,6 +1,7 @@
 //! Workflow files: phases, and which of them follows which.
 
 mod check;
+mod followers;
 mod graph;
 mod index;
 mod lint;
@@ -40,6 +41,34 @@ impl fmt::Display for TaskName {
     }
 }
 
+/// A task that a phase waits for, in one of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParentName {
+    /// The workflow file, as written; its own where none is.
+    pub file: String,
+    /// The task: of that job, or of any where it names none.
+    pub task: TaskName,
+    place: (usize, usize),
+}
+
+impl ParentName {
+    /// Reads `topic`, `topic:job` or `FILE#topic:job`, written in the file `own`.
+    fn parse(text: &str, own: &str, place: (usize, usize)) -> Self {
+        let (file, task) = split_file(text).unwrap_or((own, text));
+        Self { file: file.to_owned(), task: TaskName::parse(task), place }
+    }
+
+    /// Where it is written.
+    pub fn place(&self) -> (usize, usize) {
+        self.place
+    }
+}
+
+/// The file and the task of `FILE#task`.
+fn split_file(text: &str) -> Option<(&str, &str)> {
+    text.split_once('#').filter(|(file, _)| file.to_ascii_lowercase().ends_with(".toml"))
+}
+
 /// A phase: what starts a task, and which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phase {
@@ -49,8 +78,12 @@ pub struct Phase {
     pub task: TaskName,
     /// The name as written.
     pub task_text: String,
-    /// The task that it follows; none for a phase that starts by itself.
+    /// The task of the same file that it follows; none for a join, and for a phase that starts by itself.
     pub depends_on: Option<TaskName>,
+    /// What it waits for as a join, or in another file.
+    pub parents: Vec<ParentName>,
+    /// Whether it starts once a period, by all that it waits for.
+    pub is_join: bool,
     /// What it follows, as written; empty for nothing.
     pub depends_on_text: String,
     /// What its rule says.
@@ -84,6 +117,11 @@ impl Phase {
     /// `topic` or `topic:job`.
     pub fn task_name(&self) -> String {
         self.task.to_string()
+    }
+
+    /// Whether other tasks start it.
+    pub fn has_parent(&self) -> bool {
+        self.depends_on.is_some() || !self.parents.is_empty()
     }
 
     /// Line and column of its name.

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::lint::{PlaceInPhase, lints_of_phase, place_in_rule};
-use super::{Finding, Phase, PhasePlaces, Severity, TaskName};
+use super::{Finding, ParentName, Phase, PhasePlaces, Severity, TaskName, split_file};
 use crate::finding::{nearest_word, what_to_write};
 use crate::rule::Rule;
 
@@ -119,7 +119,13 @@ impl PhaseReader<'_> {
             let name = key.into_inner();
             let field = match name.to_ascii_lowercase().as_str() {
                 "task" => &mut fields.task,
-                "dependson" | "depends_on" => &mut fields.depends_on,
+                "dependson" | "depends_on" => {
+                    if fields.depends_on.is_some() {
+                        self.warn_of_second(&key_place, &name);
+                    }
+                    self.read_parents(&name, value, &mut fields);
+                    continue;
+                }
                 "rule" => &mut fields.rule,
                 "template" => &mut fields.template,
                 "retry" => {
@@ -132,7 +138,7 @@ impl PhaseReader<'_> {
                 }
             };
             if field.is_some() {
-                self.add_warning(&key_place, format!("`{name}` is given twice: the last one is used"));
+                self.warn_of_second(&key_place, &name);
             }
             *field = self.text_of(&name, value);
         }
@@ -142,6 +148,34 @@ impl PhaseReader<'_> {
         }
         self.unreadable |= others_unreadable;
         phase
+    }
+
+    fn warn_of_second(&mut self, place: &ByteRange, name: &str) {
+        self.add_warning(place, format!("`{name}` is given twice: the last one is used"));
+    }
+
+    /// A text, or a list of texts.
+    fn read_parents(&mut self, name: &str, value: Spanned<DeValue<'_>>, fields: &mut PhaseFields) {
+        let place = value.span();
+        let DeValue::Array(items) = value.get_ref() else {
+            fields.parents = None;
+            fields.depends_on = self.text_of(name, value);
+            return;
+        };
+        let mut parents = Vec::with_capacity(items.len());
+        for item in items {
+            match item.get_ref() {
+                DeValue::String(text) if !text.is_empty() => parents.push((text.to_string(), item.span())),
+                DeValue::String(_) => self.add_error(item.span(), format!("`{name}` has an empty text: write a task")),
+                other => {
+                    let message = format!("`{name}` has {}: write tasks in quotes", kind_of_value(other));
+                    self.add_error(item.span(), message);
+                }
+            }
+        }
+        let texts: Vec<&str> = parents.iter().map(|(text, _)| text.as_str()).collect();
+        fields.depends_on = Some((texts.join(", "), place));
+        fields.parents = Some(parents);
     }
 
     fn text_of(&mut self, name: &str, value: Spanned<DeValue<'_>>) -> Option<(String, ByteRange)> {
@@ -181,11 +215,16 @@ impl PhaseReader<'_> {
             task.job.clone_from(&rule.job);
         }
         let (line, column) = self.line_and_column(&fields.all);
+        let parents = self.parents_of(fields, rule.join.is_written);
+        let is_join = !parents.is_empty() && (fields.parents.is_some() || rule.join.is_written);
+        let is_plain = !depends_on_text.is_empty() && fields.parents.is_none() && parents.is_empty();
         Phase {
             workflow: self.path.to_owned(),
             task,
             task_text,
-            depends_on: (!depends_on_text.is_empty()).then(|| TaskName::parse(&depends_on_text)),
+            depends_on: is_plain.then(|| TaskName::parse(&depends_on_text)),
+            parents,
+            is_join,
             depends_on_text,
             rule,
             rule_text,
@@ -201,6 +240,17 @@ impl PhaseReader<'_> {
                 template: self.line_and_column(fields.place_of(&fields.template)),
             },
         }
+    }
+
+    /// What a join waits for, or a phase of another file.
+    fn parents_of(&self, fields: &PhaseFields, is_join: bool) -> Vec<ParentName> {
+        let written: Vec<&(String, ByteRange)> = match (&fields.parents, &fields.depends_on) {
+            (Some(list), _) => list.iter().collect(),
+            (None, Some(one)) if !one.0.is_empty() && (is_join || split_file(&one.0).is_some()) => vec![one],
+            _ => Vec::new(),
+        };
+        let parents = written.into_iter();
+        parents.map(|(text, place)| ParentName::parse(text, self.path, self.line_and_column(place))).collect()
     }
 
     fn judge_phase(&mut self, phase: &mut Phase, fields: &PhaseFields) {
@@ -225,7 +275,7 @@ impl PhaseReader<'_> {
             }
             self.add_finding(&place, lint.severity, lint.message);
         }
-        let status = phase.rule.why_never_started(phase.depends_on.is_some());
+        let status = phase.rule.why_never_started(phase.has_parent());
         if let Some(status) = &status
             && !phase.rule.problems.iter().any(|problem| problem.message == *status)
         {
@@ -257,6 +307,8 @@ struct PhaseFields {
     all: ByteRange,
     task: PhaseField,
     depends_on: PhaseField,
+    /// The tasks of a list.
+    parents: Option<Vec<(String, ByteRange)>>,
     rule: PhaseField,
     template: PhaseField,
     retry: u32,

@@ -6,7 +6,7 @@ use super::Phase;
 use crate::cron::CronSchedule;
 use crate::cron::words::whole_unit;
 use crate::duration;
-use crate::rule::Rule;
+use crate::rule::{BatchStep, JoinNeed, LateJoinRule, Rule};
 
 impl Phase {
     /// When its tasks start and what they are about: `every hour at :05, for the hour before`.
@@ -22,13 +22,35 @@ impl Phase {
                 count => format!("when {count} files matching {files} have arrived"),
             });
         }
-        if self.depends_on.is_some() {
+        if self.is_join {
+            parts.push(format!("{}{}", self.words_of_join(), words_of_required(&self.rule)));
+        } else if self.has_parent() {
             parts.push(format!("after {} completes{}", self.depends_on_text, words_of_required(&self.rule)));
         }
         if parts.is_empty() {
             return "by nothing: its tasks are posted over REST".to_owned();
         }
         parts.join("; and ") + &words_of_rows(&self.rule)
+    }
+}
+
+impl Phase {
+    /// What a join waits for: `once for each day, when every load of the day is complete`.
+    fn words_of_join(&self) -> String {
+        let parents = &self.depends_on_text;
+        let (period, join) = (self.rule.join.over.map_or("hour", BatchStep::as_str), &self.rule.join);
+        let what = match (join.need, join.over) {
+            (JoinNeed::Count(1), _) => format!("when the first of {parents} completes"),
+            (JoinNeed::Count(count), _) => format!("when {count} of {parents} are complete"),
+            (JoinNeed::All, Some(_)) => format!("when every {parents} of the {period} is complete"),
+            (JoinNeed::All, None) => format!("when {parents} are complete"),
+        };
+        let late = match (join.by.map(duration::print_duration), join.then) {
+            (None, _) => String::new(),
+            (Some(by), LateJoinRule::Start) => format!(", or with what is there {by} after its end"),
+            (Some(by), LateJoinRule::Alert) => format!(", with an alert {by} after its end"),
+        };
+        format!("once for each {period}, {what}{late}")
     }
 }
 
@@ -107,6 +129,21 @@ mod tests {
             assert_eq!(words(&format!("rule = \"{rule}\"")), said, "{rule}");
         }
         assert_eq!(words("dependsOn = \"load:x\""), "after load:x completes");
+        for (keys, said) in [
+            ("dependsOn = \"w/o.toml#load\"", "after w/o.toml#load completes"),
+            ("dependsOn = [\"load:x\", \"w/o.toml#fx\"]", "once for each hour, when load:x, w/o.toml#fx are complete"),
+            ("dependsOn = \"x\"\nrule = \"over=day\"", "once for each day, when every x of the day is complete"),
+            (
+                "dependsOn = \"x\"\nrule = \"over=day&join=any&join_by=6h\"",
+                "once for each day, when the first of x completes, or with what is there 6h after its end",
+            ),
+            (
+                "dependsOn = \"x\"\nrule = \"over=week&join=5&join_by=1d&join_by_then=alert\"",
+                "once for each week, when 5 of x are complete, with an alert 1d after its end",
+            ),
+        ] {
+            assert_eq!(words(keys), said, "{keys}");
+        }
         assert_eq!(
             words("dependsOn = \"load\"\nrule = \"require={meta:file},{meta:rows}&cron=@hourly\""),
             "every hour at :00; and after load completes with file and rows in its meta"

@@ -138,7 +138,7 @@ fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhase
     let paused = times.paused.get(&key).copied();
     // A phase that is no longer started by time misses nothing.
     let missed = times.missed.get(&key).copied().filter(|_| phase.rule.cron.is_some());
-    let children = current.workflows.children_of(&phase.workflow, &phase.task.topic, &phase.task.job);
+    let children = current.workflows.all_children_of(&phase.workflow, &phase.task.topic, &phase.task.job);
     PhaseView {
         task: phase.task_name(),
         depends_on: &phase.depends_on_text,
@@ -152,7 +152,7 @@ fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhase
         next,
         previous,
         missed,
-        children: children.map(Phase::task_name).collect(),
+        children: children.into_iter().map(Phase::task_name).collect(),
     }
 }
 

@@ -124,7 +124,7 @@ impl RulePair {
         if let Some(lint) = of_value.or_else(|| self.lost_plus(phase)).or_else(|| self.without_unit()) {
             return Some(lint);
         }
-        let is_child = phase.depends_on.is_some() && rule.cron.is_none() && rule.files.is_none();
+        let is_child = phase.has_parent() && rule.cron.is_none() && rule.files.is_none();
         let message = match key {
             "offset" | "for" | "by" if is_child => {
                 format!("`{key}` applies only with cron: a child has the task time of its parent; remove it")
@@ -141,9 +141,18 @@ impl RulePair {
             "offset" | "for" | "by" | "meta" | "meta-file" if rule.files.is_some() && rule.cron.is_none() => {
                 format!("`{key}` doesn't apply to files, only to cron: remove it")
             }
-            "require" if phase.depends_on.is_none() => {
+            "require" if !phase.has_parent() => {
                 "`require` checks what a parent left, and there is none: add dependsOn, or take `require` out"
                     .to_owned()
+            }
+            "join" | "over" | "join_by" | "join_by_then" | "again" if !phase.is_join => {
+                let remedy = if phase.has_parent() { "add join=all or over=day" } else { "add dependsOn" };
+                format!(
+                    "`{key}` says how a phase waits for its parents, and this one doesn't wait: {remedy}, or remove it"
+                )
+            }
+            "join_by_then" if rule.join.by.is_none() => {
+                "`join_by_then` says what happens at `join_by`, which is missing: add it, like join_by=6h".to_owned()
             }
             "job" if phase.task_text.contains(':') => {
                 format!("`job` has no effect where the task names one (`{}`): remove one of them", phase.task_text)
@@ -208,7 +217,9 @@ fn more_than_a_job(text: &str, at: fn(usize) -> PlaceInPhase) -> Option<PhaseLin
 
 fn lints_of_names(phase: &Phase) -> Vec<PhaseLint> {
     let mut lints: Vec<PhaseLint> = more_than_a_job(&phase.task_text, PlaceInPhase::Task).into_iter().collect();
-    lints.extend(more_than_a_job(&phase.depends_on_text, PlaceInPhase::DependsOn));
+    if phase.depends_on.is_some() {
+        lints.extend(more_than_a_job(&phase.depends_on_text, PlaceInPhase::DependsOn));
+    }
     let parts = [&phase.task.topic, &phase.task.job];
     if let Some(part) = parts.into_iter().find(|part| !is_leasable(part)) {
         let message =

@@ -15,7 +15,7 @@ pub(super) fn template_lints(phase: &Phase) -> Vec<PhaseLint> {
     let mut lints: Vec<PhaseLint> = tokens_in(template)
         .filter_map(|(at, token)| {
             let message = match token.strip_prefix("meta:") {
-                Some(key) => meta_without_value(phase, key, is_meta_token(token))?,
+                Some(key) => meta_without_value(phase, key, is_meta_token(token) || is_join_token(phase, key))?,
                 None if !is_time_token(token) => unknown_token(token)?,
                 None if at > fragment => {
                     format!("`{{{token}}}` stays as it is: tokens after `#` are not replaced; move it before the `#`")
@@ -49,6 +49,13 @@ fn unknown_token(token: &str) -> Option<String> {
     is_word.then(|| format!("`{{{token}}}` is not a token and stays as it is: {hint}"))
 }
 
+/// Whether a join fills it in: the key of one of its parents.
+fn is_join_token(phase: &Phase, key: &str) -> bool {
+    let names = phase.parents.iter().map(|parent| &parent.task);
+    let mut parts = key.rsplit_once('.').into_iter();
+    phase.is_join && parts.any(|(name, _)| names.clone().any(|task| task.topic == name || task.to_string() == name))
+}
+
 /// A `{meta:key}` that nobody sets. A parent's worker may set any, and so may the rows of a file.
 fn meta_without_value(phase: &Phase, key: &str, is_known: bool) -> Option<String> {
     if !is_known {
@@ -57,8 +64,7 @@ fn meta_without_value(phase: &Phase, key: &str, is_known: bool) -> Option<String
         ));
     }
     let rule = &phase.rule;
-    let may_come =
-        rule.cron.is_none() || phase.depends_on.is_some() || rule.files.is_some() || rule.meta_file.is_some();
+    let may_come = rule.cron.is_none() || phase.has_parent() || rule.files.is_some() || rule.meta_file.is_some();
     if may_come || rule.meta.contains_key(key) {
         return None;
     }

@@ -1,0 +1,149 @@
+//! Joins that are late: `join_by` after the end of their period.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{JoinCount, JoinKey, JoinPeriod, JoinProgress, JoinStart, zone_of};
+use crate::alert::{AlertKind, NewAlert};
+use crate::batch::cut_to_hour;
+use crate::duration;
+use crate::ids::IdSource;
+use crate::rule::{BatchStep, LateJoinRule};
+use crate::schedule::RowSource;
+use crate::task::NewTask;
+use crate::workflow::{Phase, Workflows};
+
+/// How many periods of a join one check takes.
+const AT_ONCE: usize = 1_000;
+
+/// How people read a time in UTC.
+pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
+
+/// A join that is late, and all that is needed to end its waiting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateJoin {
+    /// The join and its period.
+    pub key: JoinKey,
+    /// What it waits for.
+    pub count: JoinCount,
+    /// Whether it starts with what is there.
+    pub starts: bool,
+    /// What starts then.
+    pub start: JoinStart,
+    /// When the period began: a join that nothing reached is late only if its schedules counted by then.
+    pub begins: DateTime<Utc>,
+    /// The phases whose schedules these are: workflow and task.
+    pub starters: Vec<(String, String)>,
+    /// The time that its tasks are about.
+    about: DateTime<Utc>,
+    /// What was missed: `(join_by=6h after the end of 2024-01-15)`.
+    limit: String,
+    by: DateTime<Utc>,
+}
+
+impl LateJoin {
+    /// The alert that says what is missing.
+    pub fn alert(&self, progress: &JoinProgress, now: DateTime<Utc>) -> NewAlert {
+        let base = self.start.base();
+        let msg = format!("not complete by {} UTC {}: {}", self.by.format(TIME), self.limit, progress.to_words());
+        NewAlert {
+            job: base.job.clone(),
+            workflow: base.workflow.clone(),
+            task_time: Some(self.about),
+            ..NewAlert::without_task(AlertKind::JoinLate, &base.topic, msg, now)
+        }
+    }
+}
+
+/// The phase that a key names, if it still is such a join.
+pub(super) fn join_named<'a>(workflows: &'a Workflows, key: &JoinKey) -> Option<&'a Phase> {
+    let is_meant = |phase: &&Phase| {
+        phase.is_join && phase.task_name() == key.task && phase.rule.join.over.unwrap_or(BatchStep::Hour) == key.over
+    };
+    workflows.file_at(&key.workflow)?.phases.iter().find(is_meant)
+}
+
+/// What is to happen to a join that is late; none where the workflows don't want that any more.
+pub fn late_join(
+    workflows: &Workflows,
+    key: &JoinKey,
+    (now, host): (DateTime<Utc>, &str),
+    ids: &mut dyn IdSource,
+    files: &dyn RowSource,
+) -> Option<LateJoin> {
+    let phase = join_named(workflows, key)?;
+    let limit = phase.rule.join.by?;
+    let period = phase.join_period(workflows, key.period)?;
+    let base = NewTask::of_new_chain((&phase.task.topic, &phase.task.job), &phase.workflow, now, ids);
+    Some(LateJoin {
+        key: key.clone(),
+        count: JoinCount::new(workflows, phase, &period),
+        starts: phase.rule.join.then == LateJoinRule::Start,
+        start: JoinStart::new(phase, period.about, base, (now, host), ids, files),
+        begins: period.begins,
+        starters: starters_of(workflows, phase),
+        about: period.about,
+        limit: words_of_limit("join_by", limit, &period),
+        by: period.ends.checked_add_signed(limit)?,
+    })
+}
+
+pub(super) fn words_of_limit(key: &str, limit: TimeDelta, period: &JoinPeriod) -> String {
+    format!("({key}={} after the end of {period})", duration::print_duration(limit))
+}
+
+/// The joins whose `join_by` passed after one time and up to another.
+pub fn passed_joins(workflows: &Workflows, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<JoinKey> {
+    let joins = workflows.phases().filter(|phase| phase.is_join);
+    let late = joins.filter_map(|phase| Some((phase, phase.rule.join.by?)));
+    let keys = late.flat_map(|(phase, limit)| {
+        let ended = periods_ended(workflows, phase, limit, (after, until));
+        ended.into_iter().map(|(period, _)| phase.join_key(&period))
+    });
+    keys.collect()
+}
+
+/// The periods of a join that ended so long before a time, and in which it waits for something.
+pub(super) fn periods_ended(
+    workflows: &Workflows,
+    phase: &Phase,
+    limit: TimeDelta,
+    (after, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Vec<(JoinPeriod, JoinCount)> {
+    let (Some(after), Some(until)) = (after.checked_sub_signed(limit), until.checked_sub_signed(limit)) else {
+        return Vec::new();
+    };
+    let (over, zone) = (phase.rule.join.over.unwrap_or(BatchStep::Hour), zone_of(workflows, phase));
+    let Some(first) = JoinPeriod::of_hour(over, zone, cut_to_hour(after) - TimeDelta::hours(1)) else {
+        return Vec::new();
+    };
+    let periods = (first.number..).map_while(|number| JoinPeriod::numbered(over, zone, number));
+    let ended = periods.take_while(|period| period.ends <= until).take(AT_ONCE).filter(|period| period.ends > after);
+    let counted = ended.map(|period| {
+        let count = JoinCount::new(workflows, phase, &period);
+        (period, count)
+    });
+    counted.filter(|(_, count)| count.is_scheduled()).collect()
+}
+
+/// The phases with a schedule by which the tasks come that a join waits for.
+fn starters_of(workflows: &Workflows, join: &Phase) -> Vec<(String, String)> {
+    let mut found = BTreeSet::new();
+    let mut seen: Vec<&Phase> = vec![join];
+    let mut next = 0;
+    while let Some(phase) = seen.get(next).copied() {
+        next += 1;
+        if phase.rule.schedule.is_some() {
+            found.insert((phase.workflow.clone(), phase.task_name()));
+        }
+        let own = workflows.file_at(&phase.workflow).map(|file| file.parents_of(phase)).unwrap_or_default();
+        let others = phase.parents.iter().flat_map(|parent| workflows.meant_by(phase, parent));
+        for parent in own.into_iter().chain(others) {
+            if !seen.iter().any(|known| std::ptr::eq(*known, parent)) {
+                seen.push(parent);
+            }
+        }
+    }
+    found.into_iter().collect()
+}
