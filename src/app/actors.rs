@@ -101,7 +101,7 @@ impl AppWiring<'_> {
         let deps = self.workflow_deps("watch", database, library);
         let dispatch = DispatchClient::connect("dispatch", dispatch, self.environment);
         let tasks = &self.config.tasks;
-        let config = deadlines::Config { ttl: tasks.ttl, no_workers: tasks.no_workers };
+        let config = deadlines::Config { ttl: tasks.ttl, no_workers: tasks.no_workers, host: host_name() };
         DeadlineChecker::start(on, config, deps, dispatch)
     }
 

@@ -1,6 +1,7 @@
 //! How values are written in columns.
 
 use chrono::{DateTime, TimeZone, Utc};
+use flowlord_domain::rule::BatchStep;
 use flowlord_domain::{AlertKind, TaskLane, TaskResult, TaskState, Uid};
 use flowlord_messages::backloads::BackloadState;
 use flowlord_messages::files::{FileMatchState, FileSource};
@@ -62,6 +63,7 @@ macro_rules! enum_columns {
 enum_columns! {
     AlertKind: Self::ALL, unknown Result;
     BackloadState: Self::ALL, unknown Cancelled;
+    BatchStep: [Self::Hour, Self::Day, Self::Week, Self::Month], unknown Month;
     FileMatchState: Self::ALL, unknown Failed;
     FileSource: Self::ALL, unknown Api;
     TaskLane: [Self::Live, Self::Backload], unknown Backload;

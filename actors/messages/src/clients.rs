@@ -56,6 +56,7 @@ use crate::files::{
     SaveSeenFiles,
 };
 use crate::history::{RemoveHistory, RemoveOldHistory};
+use crate::joins::{ReadJoins, ReadWaitingJoins};
 use crate::leases::{
     ExtendLease, GrantLeases, ReadLastAsked, ReadNextExpiry, ReadWorkerLeases, ReadWorkers, ReapLeases, ReleaseLease,
     ReleaseTask, RequestLeases, SendHeartbeat,
@@ -155,6 +156,7 @@ clients! {
         read_database: ReadDatabase,
         read_days: ReadDayMarks,
         read_hours: ReadHourCounts,
+        read_joins: ReadJoins,
         read_ladder: ReadEscalation,
         read_message: ReadMessage,
         read_outages: ReadOutages,
@@ -166,6 +168,7 @@ clients! {
         read_threads: ReadThreads,
         read_tokens: ReadTokens,
         read_waiting: ReadWaitingFiles,
+        read_waiting_joins: ReadWaitingJoins,
         read_watch: ReadDeadlineInput,
         read_worker_leases: ReadWorkerLeases,
         read_workflow: ReadWorkflow,

@@ -3,6 +3,7 @@
 use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::deadlines::PhasePause;
+use flowlord_domain::join::LateJoin;
 use flowlord_domain::{Attempt, NewAlert};
 
 use crate::schedule::SlotKey;
@@ -62,6 +63,8 @@ pub struct RaiseBreaches {
     pub unfinished_until: DateTime<Utc>,
     /// What was found overdue; each is told once ever.
     pub breaches: Vec<DeadlineBreach>,
+    /// Joins that are late: each starts with what is there, or is told.
+    pub late_joins: Vec<LateJoin>,
 }
 
 /// A deadline that was missed.

@@ -19,6 +19,7 @@ pub mod deps;
 pub mod events;
 pub mod files;
 pub mod history;
+pub mod joins;
 pub mod leases;
 pub mod outbox;
 pub mod results;

@@ -12,13 +12,16 @@ use flowlord_messages::deps::WorkflowDeps;
 use flowlord_messages::schedule::SlotKey;
 use flowlord_messages::workflows::ReadLoadedWorkflows;
 
+use super::Config;
+use super::joins::{end_waiting_joins, find_late_joins};
+
 // Deadlines that passed longer ago are ignored: after a long downtime nobody needs them.
 const LOOK_BACK: TimeDelta = TimeDelta::days(1);
 
 /// All deadlines that were missed since the last check.
-pub(crate) async fn find_breaches(deps: &WorkflowDeps, ttl: TimeDelta, now: DateTime<Utc>) -> Result<RaiseBreaches> {
+pub(crate) async fn find_breaches(deps: &WorkflowDeps, config: &Config, now: DateTime<Utc>) -> Result<RaiseBreaches> {
     let workflows = deps.library.call(ReadLoadedWorkflows).await?.workflows;
-    let unfinished_before = now - ttl;
+    let unfinished_before = now - config.ttl;
     let running_since = shortest_max_run(&workflows).map(|limit| now - limit);
     // A slot's deadline may be as long after it as the longest limit: so far back pauses count.
     let paused_after = now - LOOK_BACK - longest_limit(&workflows);
@@ -31,7 +34,9 @@ pub(crate) async fn find_breaches(deps: &WorkflowDeps, ttl: TimeDelta, now: Date
     breaches.extend(late.into_iter().map(|(key, alert)| DeadlineBreach { key, alert }));
     let long_runs = input.running.iter().filter_map(|task| check_max_run(&workflows, task, now));
     breaches.extend(long_runs.map(|(key, alert)| DeadlineBreach { key, alert: Some(alert) }));
-    Ok(RaiseBreaches { looked_until: now, unfinished_until: input.unfinished_until, breaches })
+    breaches.extend(find_late_joins(deps, &workflows, &input.pauses, (after, now)).await?);
+    let late_joins = end_waiting_joins(deps, &workflows, &config.host, (input.looked_until, now)).await?;
+    Ok(RaiseBreaches { looked_until: now, unfinished_until: input.unfinished_until, breaches, late_joins })
 }
 
 async fn find_late_slots(

@@ -4,6 +4,7 @@
 //! stored together with how far it checked: a restart neither repeats nor forgets any.
 
 mod breaches;
+mod joins;
 mod missing;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,8 @@ pub struct Config {
     pub ttl: TimeDelta,
     /// Ready tasks for which no worker asked for so long raise an alert; zero for never.
     pub no_workers: TimeDelta,
+    /// The host name that templates of joins may use.
+    pub host: String,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,7 @@ impl DeadlineChecker {
         self.is_checking = true;
         let (deps, dispatch, config) = (self.deps.clone(), self.dispatch.clone(), self.config.clone());
         let checked = async move {
-            let mut found = breaches::find_breaches(&deps, config.ttl, now).await?;
+            let mut found = breaches::find_breaches(&deps, &config, now).await?;
             found.breaches.extend(missing::find_missing_workers(&deps.reader, &dispatch, config.no_workers, now).await);
             deps.writer.call(found).await
         };

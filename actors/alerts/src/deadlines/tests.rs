@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::deadlines::PhasePause;
+use flowlord_domain::join::JoinStanding;
+use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::deadlines::{DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
+use flowlord_messages::joins::ReadJoins;
 use flowlord_messages::leases::{LastAsked, ReadLastAsked};
 use flowlord_messages::stats::{QueueBacklog, QueueLoad, ReadBacklog};
-use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
+use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows};
 use flowlord_testkit::{VirtualClock, leased};
 
 use super::*;
@@ -32,6 +35,12 @@ struct Rows {
     /// Minutes since noon, key and message.
     raised: Vec<(i64, String)>,
     refuse: bool,
+    /// More phases.
+    phases: String,
+    /// How each join stands.
+    join: JoinStanding,
+    /// Minutes since noon, and the joins whose waiting ended.
+    late_joins: Vec<(i64, String, bool)>,
 }
 
 #[derive(Clone, Default)]
@@ -64,7 +73,8 @@ impl Handler<ReadLoadedWorkflows> for Stub {
 
     fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
         let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *&start_by=10m&max_run=2h\"\ntemplate = \"x\"\n";
-        let file = WorkflowFile::parse("w.toml", text, "", chrono_tz::Tz::UTC).unwrap();
+        let text = text.to_owned() + &self.0.lock().unwrap().phases;
+        let file = WorkflowFile::parse("w.toml", &text, "", chrono_tz::Tz::UTC).unwrap();
         let workflows = Arc::new(Workflows::new([Arc::new(file)]));
         let never = noon();
         Ok(LoadedWorkflows { workflows, scanned_at: never, next_scan: never, broken: Arc::default() })
@@ -77,6 +87,22 @@ impl Handler<ReadSlotTasks> for Stub {
     fn handle(&mut self, read: ReadSlotTasks, _: &mut Self::Context) -> Self::Result {
         let rows = self.0.lock().unwrap();
         Ok(read.slots.iter().map(|_| rows.slot.clone()).collect())
+    }
+}
+
+impl Handler<ReadJoins> for Stub {
+    type Result = Result<Vec<JoinStanding>>;
+
+    fn handle(&mut self, read: ReadJoins, _: &mut Self::Context) -> Self::Result {
+        Ok(vec![self.0.lock().unwrap().join.clone(); read.joins.len()])
+    }
+}
+
+impl Handler<ReadMetaRows> for Stub {
+    type Result = Result<Arc<Vec<MetaRow>>>;
+
+    fn handle(&mut self, read: ReadMetaRows, _: &mut Self::Context) -> Self::Result {
+        Err(Error::new(Code::InvalidRequest, format!("meta-file `{}`: it doesn't exist", read.path)))
     }
 }
 
@@ -107,6 +133,10 @@ impl Handler<RaiseBreaches> for Stub {
         }
         rows.until = Some(raise.unfinished_until);
         rows.looked_until = Some(raise.looked_until);
+        for late in &raise.late_joins {
+            let minutes = (raise.looked_until - noon()).num_minutes();
+            rows.late_joins.push((minutes, late.key.task.clone(), late.starts));
+        }
         for breach in raise.breaches {
             if rows.keys.insert(breach.key.clone()) {
                 rows.raised.push(((raise.looked_until - noon()).num_minutes(), breach.alert.unwrap().topic));
@@ -136,15 +166,19 @@ impl Bench {
         let environment = clock.environment();
         let deps = WorkflowDeps {
             kit: environment.kit("watch"),
-            library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("library", &db)),
+            library: LibraryClient::unconnected()
+                .with::<ReadLoadedWorkflows>(environment.port("library", &db))
+                .with::<ReadMetaRows>(environment.port("library", &db)),
             reader: DatabaseReader::unconnected()
                 .with::<ReadBacklog>(environment.port("db", &db))
                 .with::<ReadDeadlineInput>(environment.port("db", &db))
+                .with::<ReadJoins>(environment.port("db", &db))
                 .with::<ReadSlotTasks>(environment.port("db", &db)),
             writer: DatabaseWriter::unconnected().with::<RaiseBreaches>(environment.port("db", &db)),
         };
         let dispatch = DispatchClient::unconnected().with::<ReadLastAsked>(environment.port("dispatch", &db));
-        let config = Config { ttl: TimeDelta::hours(4), no_workers: TimeDelta::minutes(5) };
+        let (ttl, no_workers) = (TimeDelta::hours(4), TimeDelta::minutes(5));
+        let config = Config { ttl, no_workers, host: "host".to_owned() };
         let checker = DeadlineChecker::start(&arbiter.handle(), config, deps, dispatch);
         let ping = environment.port("watch", &checker);
         ping.call(Ping).await.unwrap();
@@ -340,4 +374,45 @@ async fn ready_tasks_that_no_worker_asks_for_are_told_once_and_again_once_others
     change(since(20), QueueLoad { leased: 1, ..queue(since(30)) });
     bench.pass(60).await;
     assert_eq!(bench.raised().len(), 2, "a worker is busy with one of them");
+}
+
+/// An hourly task that nothing judges, and joins of it.
+fn joins() -> Stub {
+    let stub = waiting();
+    let join = |task: &str, rule: &str| {
+        format!("[[phase]]\ntask = \"{task}\"\ndependsOn = \"x\"\nrule = \"over=hour&{rule}\"\n")
+    };
+    stub.0.lock().unwrap().phases = "[[phase]]\ntask = \"x\"\nrule = \"cron=0 * * * *\"\n".to_owned()
+        + &join("due", "done_by=10m")
+        + &join("late", "join_by=20m&meta-file=gone.json")
+        + &join("told", "join_by=30m&join_by_then=alert");
+    stub
+}
+
+#[actix::test]
+async fn joins_are_late_and_have_deadlines_from_the_end_of_their_hour() {
+    let bench = Bench::start(joins(), noon() + TimeDelta::seconds(30)).await;
+    bench.pass(9).await;
+    let of_joins = |bench: &Bench| -> Vec<_> { bench.raised().into_iter().filter(|(_, topic)| topic != "a").collect() };
+    assert_eq!(of_joins(&bench), []);
+    bench.pass(1).await;
+    assert_eq!(of_joins(&bench), raised(&[(10, "due")]));
+    let bench = bench.restart().await;
+    bench.pass(40).await;
+    assert_eq!(of_joins(&bench), raised(&[(10, "due")]), "once");
+    let late = bench.rows.0.lock().unwrap().late_joins.clone();
+    assert_eq!(late, [(20, "late".to_owned(), true), (30, "told".to_owned(), false)]);
+}
+
+#[actix::test]
+async fn a_join_that_started_keeps_its_deadline_and_one_of_a_downtime_is_ended_afterwards() {
+    let stub = joins();
+    stub.0.lock().unwrap().join = JoinStanding { has_started: true, ..JoinStanding::default() };
+    stub.0.lock().unwrap().looked_until = Some(noon() - TimeDelta::days(3) - TimeDelta::hours(1));
+    let bench = Bench::start(stub, noon() + TimeDelta::seconds(30)).await;
+    bench.pass(20).await;
+    assert!(bench.raised().iter().all(|(_, topic)| topic == "a"), "{:?}", bench.raised());
+    let late = bench.rows.0.lock().unwrap().late_joins.clone();
+    let of_late = late.iter().filter(|(_, task, _)| task == "late").count();
+    assert_eq!(of_late, 74, "all hours of three days and two");
 }

@@ -3,3 +3,31 @@
 -- The SHA-256 of the last rows that this database has from the cluster's log, where that holds each transaction; else
 -- empty. What a transaction changes names the one before.
 ALTER TABLE row_log ADD COLUMN frame TEXT NOT NULL DEFAULT '';
+
+-- Joins: what a phase has of all that it waits for in a period, and whether it started.
+CREATE TABLE joins (
+    phase INTEGER NOT NULL REFERENCES phase (id),
+    over INTEGER NOT NULL,     -- 0 hour, 1 day, 2 week, 3 month
+    period INTEGER NOT NULL,   -- its number
+    changed INTEGER NOT NULL,  -- when something arrived last
+    started INTEGER,           -- task.uid of the first task
+    PRIMARY KEY (phase, over, period)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX joins_changed ON joins (changed);
+CREATE INDEX joins_waiting ON joins (phase, changed) WHERE started IS NULL;
+CREATE TABLE join_slot (
+    phase INTEGER NOT NULL,
+    over INTEGER NOT NULL,
+    period INTEGER NOT NULL,
+    slot TEXT NOT NULL,
+    uid INTEGER NOT NULL,      -- the complete task
+    PRIMARY KEY (phase, over, period, slot)
+) STRICT, WITHOUT ROWID;
+-- Periods that started and whose rows are gone, as ranges: none of them starts again, however late something arrives.
+CREATE TABLE join_past (
+    phase INTEGER NOT NULL,
+    over INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (phase, over, first)
+) STRICT, WITHOUT ROWID;

@@ -194,6 +194,9 @@ impl WriteCommand for RaiseBreaches {
                 context.insert_alerts(breach.alert.as_slice())?;
             }
         }
+        for late in &self.late_joins {
+            context.end_late_join(late, self.looked_until)?;
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use flowlord_messages::history::{HistoryPosition, RemoveHistory, RemovedHistory};
 
 use crate::column::DONE;
+use crate::tables::joins::remove_joins;
 use crate::tables::prelude::*;
 
 /// Free pages given back to the file system in one step.
@@ -27,6 +28,9 @@ impl WriteCommand for RemoveHistory {
             removed.others += rows;
             removed.more |= rows >= self.limit;
         }
+        let joins = remove_joins(connection, before, limit)?;
+        removed.others += joins;
+        removed.more |= joins >= self.limit;
         // The pragma frees one page for each step of the statement: it must be stepped to its end.
         let mut free = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED_PAGES})"))?;
         let mut pages = free.raw_query();

@@ -8,6 +8,7 @@ mod database;
 mod deadlines;
 pub(crate) mod files;
 mod history;
+mod joins;
 pub(crate) mod leases;
 mod outbox;
 mod prelude;

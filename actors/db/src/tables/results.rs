@@ -52,7 +52,7 @@ impl WriteContext<'_> {
         if decision.retry.is_none() {
             self.count_at_backload(row.backload, None, Some(decision.result))?;
         }
-        self.store_followers(decision, row.backload, now)?;
+        self.store_followers(uid, decision, row.backload, now)?;
         Ok(AppliedResult { duplicate: false })
     }
 
@@ -86,7 +86,7 @@ impl WriteContext<'_> {
             }
         }
         self.count_at_backload(row.backload, result, Some(decision.result))?;
-        self.store_followers(decision, row.backload, now)?;
+        self.store_followers(uid, decision, row.backload, now)?;
         Ok(AppliedResult { duplicate: false })
     }
 
@@ -125,15 +125,16 @@ impl WriteContext<'_> {
         };
         // Its children and retry name it as their parent: under another id they follow it there.
         if uid == task.first_uid() {
-            self.store_followers(decision, None, now)
+            self.store_followers(uid, decision, None, now)
         } else {
-            self.store_followers(&decision.with_uid(uid), None, now)
+            self.store_followers(uid, &decision.with_uid(uid), None, now)
         }?;
         Ok(AppliedResult { duplicate: false })
     }
 
     fn store_followers(
         &mut self,
+        uid: Uid,
         decision: &TaskDecision,
         backload: Option<i64>,
         now: DateTime<Utc>,
@@ -147,6 +148,9 @@ impl WriteContext<'_> {
         }
         for child in children {
             self.start_task(child, now)?;
+        }
+        for arrival in &decision.arrivals {
+            self.count_arrival(arrival, uid, now)?;
         }
         if let Some(retry) = &decision.retry {
             // A pause starts nothing new, but tasks that were created before it continue with their retries.

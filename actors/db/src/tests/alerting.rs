@@ -104,6 +104,7 @@ async fn a_task_is_found_unfinished_once() {
             DeadlineBreach { key: "unfinished/b".to_owned(), alert: Some(alert(AlertKind::Unfinished, None)) },
             DeadlineBreach { key: "with it".to_owned(), alert: None },
         ],
+        late_joins: Vec::new(),
     };
     db.write(raise.clone()).await.unwrap();
     let db = db.reopen();

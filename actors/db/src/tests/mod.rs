@@ -12,6 +12,7 @@ mod framed;
 mod grid;
 mod history;
 mod isolation;
+mod joins;
 mod lead;
 mod leasing;
 mod listing;

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use flowlord_domain::alert::AlertMatcher;
+use flowlord_domain::join::JoinKey;
+use flowlord_domain::rule::BatchStep;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
     AdvanceEscalation, AlertFilter, CountNotifications, ListAlerts, ListIncidents, RaiseAlerts, ReadAlerts,
@@ -11,6 +13,7 @@ use flowlord_messages::alerts::{
 };
 use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks};
 use flowlord_messages::history::{HistoryPosition, RemoveHistory};
+use flowlord_messages::joins::{ReadJoins, ReadWaitingJoins};
 use flowlord_messages::outbox::{
     DeliveryOutcome, EnqueueMessage, NewMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads,
     RecordDelivery, RouteTransport, SlackThread, TransportOutage,
@@ -114,6 +117,7 @@ fn commands() -> Vec<Box<dyn QueuedCommand>> {
             looked_until: now,
             unfinished_until: now,
             breaches: vec![DeadlineBreach { key: "b".to_owned(), alert: None }],
+            late_joins: Vec::new(),
         }),
         own_command(pause(true)),
         own_command(pause(false)),
@@ -145,6 +149,9 @@ fn queries(connection: &Connection) {
     ReadMessage { id: 1 }.read_from(connection).unwrap();
     let slot = SlotKey { workflow: "w".to_owned(), task: "a:j".to_owned(), at: noon() };
     ReadSlotTasks { slots: vec![(slot, "@hourly".to_owned())] }.read_from(connection).unwrap();
+    let join = JoinKey { workflow: "w".to_owned(), task: "a:j".to_owned(), over: BatchStep::Day, period: 1 };
+    ReadJoins { joins: vec![join] }.read_from(connection).unwrap();
+    ReadWaitingJoins { workflow: "w".to_owned(), limit: 9 }.read_from(connection).unwrap();
     // From where the last look was, and from far away.
     for hours in [0, 9] {
         let unfinished_before = noon() + TimeDelta::hours(hours);

@@ -82,7 +82,9 @@ async fn unfinished(db: &Db, before: i64) -> (Vec<String>, i64) {
 async fn looked(db: &Db, until: i64, keys: Vec<String>) {
     let until = noon() + seconds(until);
     let breaches = keys.into_iter().map(|key| DeadlineBreach { key, alert: None }).collect();
-    db.write(RaiseBreaches { looked_until: until, unfinished_until: until, breaches }).await.unwrap();
+    db.write(RaiseBreaches { looked_until: until, unfinished_until: until, breaches, late_joins: Vec::new() })
+        .await
+        .unwrap();
 }
 
 /// Pauses the phase `kept`, or lets it go on.
@@ -131,7 +133,7 @@ async fn of_many_that_go_on_together_each_is_looked_at() {
     let keys = first.unfinished.iter().map(|task| format!("unfinished/{}", task.uid));
     let breaches = keys.map(|key| DeadlineBreach { key, alert: None }).collect();
     let (looked_until, unfinished_until) = (before, first.unfinished_until);
-    db.write(RaiseBreaches { looked_until, unfinished_until, breaches }).await.unwrap();
+    db.write(RaiseBreaches { looked_until, unfinished_until, breaches, late_joins: Vec::new() }).await.unwrap();
     let rest = db.read(read()).await.unwrap();
     assert_eq!((rest.unfinished.len(), rest.unfinished_until), (1, before));
 }

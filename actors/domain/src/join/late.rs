@@ -64,6 +64,11 @@ pub(super) fn join_named<'a>(workflows: &'a Workflows, key: &JoinKey) -> Option<
     workflows.file_at(&key.workflow)?.phases.iter().find(is_meant)
 }
 
+/// The meta file that a join's rows are in.
+pub fn meta_file_of(workflows: &Workflows, key: &JoinKey) -> Option<String> {
+    join_named(workflows, key)?.rule.meta_file.clone()
+}
+
 /// What is to happen to a join that is late; none where the workflows don't want that any more.
 pub fn late_join(
     workflows: &Workflows,
