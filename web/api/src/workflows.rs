@@ -2,7 +2,7 @@
 
 use flowlord_domain::workflow::Finding;
 use flowlord_messages::workflows::ReloadWorkflows;
-use flowlord_web_core::use_cases::workflows::read_workflows;
+use flowlord_web_core::use_cases::workflows::{read_waiting_joins, read_workflows};
 use flowlord_web_core::view::workflow::{FileView, FindingDoc, broken_views, file_view};
 
 use crate::prelude::*;
@@ -39,7 +39,8 @@ async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
     let (current, times) = read_workflows(&context).await?;
     if let Some(file) = current.workflows.file_at(&path) {
-        return json(StatusCode::OK, &file_view(&current, file, &times));
+        let joins = read_waiting_joins(&context, &current.workflows, file).await?;
+        return json(StatusCode::OK, &file_view(&current, file, &times).with_joins(joins));
     }
     // A file that never loaded is none of the workflows, but it is there, and its author wants to know why.
     let broken = broken_views(&current).into_iter().find(|view| view.file == path);

@@ -64,6 +64,14 @@ pub(super) fn join_named<'a>(workflows: &'a Workflows, key: &JoinKey) -> Option<
     workflows.file_at(&key.workflow)?.phases.iter().find(is_meant)
 }
 
+/// How far a join is that has these; none where the workflows have no such join any more.
+pub fn join_progress(workflows: &Workflows, key: &JoinKey, arrived: &[String]) -> Option<(JoinPeriod, JoinProgress)> {
+    let phase = join_named(workflows, key)?;
+    let period = phase.join_period(workflows, key.period)?;
+    let count = JoinCount::new(workflows, phase, &period);
+    Some((period, count.progress(arrived.iter().map(String::as_str))))
+}
+
 /// The meta file that a join's rows are in.
 pub fn meta_file_of(workflows: &Workflows, key: &JoinKey) -> Option<String> {
     join_named(workflows, key)?.rule.meta_file.clone()

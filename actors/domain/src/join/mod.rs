@@ -17,7 +17,7 @@ use chrono_tz::Tz;
 
 pub use deadline::{JoinDeadline, JoinStanding, missed_join_deadlines, passed_join_deadlines};
 pub use expected::UnknownSlots;
-pub use late::{LateJoin, late_join, meta_file_of, passed_joins};
+pub use late::{LateJoin, join_progress, late_join, meta_file_of, passed_joins};
 pub use period::JoinPeriod;
 pub use start::JoinStart;
 use start::JoinedTask;

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::join::{JoinPeriod, JoinProgress, join_progress};
+use flowlord_domain::workflow::{WorkflowFile, Workflows};
+use flowlord_messages::joins::ReadWaitingJoins;
 use flowlord_messages::schedule::{ReadLastSlots, ReadNextRuns, ReadPaused};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
 
@@ -35,4 +38,28 @@ pub async fn read_workflows(context: &WebContext) -> Result<(LoadedWorkflows, Ne
     }
     let paused = paused?.into_iter().map(|phase| ((phase.workflow, phase.task), phase.since)).collect();
     Ok((current?, NextPhaseTimes { scheduled: next_runs?, last, missed, paused }))
+}
+
+/// How many waiting joins of a file are shown.
+const MOST_JOINS: usize = 100;
+
+/// A join that waits: its task, its period, and how far it is.
+pub type ShownJoin = (String, JoinPeriod, JoinProgress);
+
+/// The joins of a file that wait, those first where something arrived last.
+pub async fn read_waiting_joins(
+    context: &WebContext,
+    workflows: &Workflows,
+    file: &WorkflowFile,
+) -> flowlord_kernel::Result<Vec<ShownJoin>> {
+    if !file.phases.iter().any(|phase| phase.is_join) {
+        return Ok(Vec::new());
+    }
+    let waiting = ReadWaitingJoins { workflow: file.path.clone(), limit: MOST_JOINS };
+    let waiting = context.deps.view_reader.call(waiting).await?.into_iter();
+    let shown = waiting.filter_map(|join| {
+        let (period, progress) = join_progress(workflows, &join.key, &join.arrived)?;
+        Some((join.key.task, period, progress))
+    });
+    Ok(shown.collect())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use flowlord_domain::join::JoinProgress;
 use flowlord_domain::workflow::{Finding, Phase, WorkflowFile};
 use flowlord_messages::schedule::PhaseTimes;
 use flowlord_messages::workflows::LoadedWorkflows;
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
 use crate::limits;
+use crate::use_cases::workflows::ShownJoin;
 
 pub type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
@@ -81,6 +83,43 @@ pub struct FileView<'a> {
     /// What its author should know.
     #[schema(value_type = Vec<FindingDoc>)]
     findings: Vec<&'a Finding>,
+    /// What waits for more tasks; only where one file is read, and has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(inline)]
+    joins: Vec<JoinView>,
+}
+
+/// How many of the tasks that are missing are named.
+const MOST_MISSING: usize = 100;
+
+/// A phase that waits for more tasks of a period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JoinView {
+    task: String,
+    /// The hour, day, week or month: `2024-01-15T07`, `2024-01-15`, `2024-W03`, `2024-01`.
+    period: String,
+    have: usize,
+    /// How many it takes; 0 when that isn't known.
+    need: usize,
+    /// Those that aren't there; of more than 100 the first ones.
+    missing: Vec<String>,
+}
+
+impl JoinView {
+    fn new((task, period, progress): ShownJoin) -> Self {
+        let JoinProgress { have, need, mut missing } = progress;
+        missing.truncate(MOST_MISSING);
+        Self { task, period: period.to_string(), have, need, missing }
+    }
+}
+
+impl FileView<'_> {
+    /// The same with the joins of the file that wait.
+    #[must_use]
+    pub fn with_joins(mut self, joins: Vec<ShownJoin>) -> Self {
+        self.joins = joins.into_iter().map(JoinView::new).collect();
+        self
+    }
 }
 
 /// One thing that is wrong in a workflow file.
@@ -112,7 +151,8 @@ pub fn file_view<'a>(current: &'a LoadedWorkflows, file: &'a WorkflowFile, times
     let broken: Vec<_> = current.broken.iter().filter(|finding| finding.file == file.path).collect();
     let status = if broken.is_empty() { "ok" } else { "broken" };
     let phases = file.phases.iter().map(|phase| phase_view(current, phase, times)).collect();
-    FileView { file: &file.path, status, phases, findings: broken.into_iter().chain(&file.findings).collect() }
+    let findings = broken.into_iter().chain(&file.findings).collect();
+    FileView { file: &file.path, status, phases, findings, joins: Vec::new() }
 }
 
 /// Files of which no version ever loaded.
@@ -126,6 +166,7 @@ pub fn broken_views(current: &LoadedWorkflows) -> Vec<FileView<'_>> {
                 status: "broken",
                 phases: Vec::new(),
                 findings: vec![finding],
+                joins: Vec::new(),
             }),
         }
     }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
 use flowlord_domain::workflow::TaskName;
 use flowlord_messages::stats::ResultCounts;
+use flowlord_web_core::use_cases::workflows::ShownJoin;
 use percent_encoding::utf8_percent_encode;
 
 use super::graph::{PhaseDrawing, PhaseFigures};
@@ -21,6 +22,14 @@ pub(super) struct FilePart {
     pub(super) raw: String,
     pub(super) drawing: PhaseDrawing,
     pub(super) days: Option<PhaseDays>,
+    /// What waits for more tasks.
+    pub(super) joins: Vec<WaitingLine>,
+}
+
+pub(super) struct WaitingLine {
+    pub(super) task: String,
+    pub(super) period: String,
+    pub(super) words: String,
 }
 
 pub(super) struct PhaseDays {
@@ -51,9 +60,19 @@ impl FilePart {
             name: file.path.clone(),
             raw: format!("/workflow/{}", utf8_percent_encode(&file.path, NOT_IN_PATH)),
             drawing: PhaseDrawing::new(file, |name| PhaseFigures::of_task(name, read, asked.now.date_naive(), link)),
+            joins: waiting_lines(&read.joins),
             days: read.chosen.as_ref().map(|chosen| PhaseDays::new(chosen, read, asked, link)),
         })
     }
+}
+
+fn waiting_lines(joins: &[ShownJoin]) -> Vec<WaitingLine> {
+    let lines = joins.iter().map(|(task, period, progress)| WaitingLine {
+        task: task.clone(),
+        period: period.to_string(),
+        words: progress.to_words(),
+    });
+    lines.collect()
 }
 
 impl PhaseFigures {

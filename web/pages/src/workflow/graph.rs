@@ -117,13 +117,15 @@ fn phase_edges(phases: &[Phase], names: &[&TaskName]) -> (Edges, Edges) {
     }
     let (mut edges, mut broken, mut seen) = (Edges::new(), Edges::new(), HashSet::new());
     for phase in phases {
-        let (Some(parent), Some(to)) = (&phase.depends_on, place.get(&phase.task)) else { continue };
-        // Without a job, a phase follows each job of the task.
-        let parents = match parent.job.as_str() {
+        let Some(to) = place.get(&phase.task) else { continue };
+        // What is in another file is not drawn here.
+        let here = phase.parents.iter().filter(|parent| parent.file == phase.workflow).map(|parent| &parent.task);
+        let parents = phase.depends_on.iter().chain(here).flat_map(|parent| match parent.job.as_str() {
+            // Without a job, a phase follows each job of the task.
             "" => topics.get(parent.topic.as_str()).cloned().unwrap_or_default(),
             _ => place.get(parent).copied().into_iter().collect(),
-        };
-        for from in parents.into_iter().filter(|from| seen.insert((*from, *to))) {
+        });
+        for from in parents.collect::<Vec<_>>().into_iter().filter(|from| seen.insert((*from, *to))) {
             if phase.is_cyclic || from == *to { broken.push((from, *to)) } else { edges.push((from, *to)) }
         }
     }

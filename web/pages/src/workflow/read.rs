@@ -7,6 +7,7 @@ use flowlord_messages::schedule::{PhaseSlots, PhaseTimes, ReadNextRuns, ReadPaus
 use flowlord_messages::stats::{ReadHourCounts, ResultCounts};
 use flowlord_messages::tasks::ReadAttempts;
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
+use flowlord_web_core::use_cases::workflows::{ShownJoin, read_waiting_joins};
 
 use super::graph::PhaseDrawing;
 use super::grid::{GridRow, by_hour, hour_cells};
@@ -37,6 +38,8 @@ pub(crate) struct WorkflowData {
     pub(super) chosen: Option<ChosenPhase>,
     /// The newest hour of each task of the chosen file.
     pub(super) newest: HashMap<TaskName, (DateTime<Utc>, ResultCounts)>,
+    /// The joins of the chosen file that wait.
+    pub(super) joins: Vec<ShownJoin>,
 }
 
 /// The phase whose days are shown.
@@ -70,10 +73,11 @@ pub(super) async fn read(
     let (keys, more) = scheduled_phases(&current, asked);
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
-    let (last_day, chosen, newest) = tokio::join!(
+    let (last_day, chosen, newest, joins) = tokio::join!(
         deps.view_reader.call(last_day),
         choose_phase(context, asked, &current),
         newest_hours(context, asked, &current),
+        waiting_joins(context, asked, &current),
     );
     Ok(WorkflowData {
         times,
@@ -82,6 +86,7 @@ pub(super) async fn read(
         more,
         chosen: layout.read("the phase", chosen)?.flatten(),
         newest: layout.read("the last tasks", newest)?.unwrap_or_default(),
+        joins: layout.read("the joins that wait", joins)?.unwrap_or_default(),
         current,
     })
 }
@@ -133,6 +138,15 @@ async fn choose_phase(
         chosen.tasks = tasks.into_iter().flatten().map(Attempt::cut_for_list).collect();
     }
     Ok(Some(chosen))
+}
+
+async fn waiting_joins(
+    context: &WebContext,
+    asked: &WorkflowQuery,
+    current: &LoadedWorkflows,
+) -> Answered<Vec<ShownJoin>> {
+    let Some(file) = current.workflows.file_at(&asked.file) else { return Ok(Vec::new()) };
+    read_waiting_joins(context, &current.workflows, file).await
 }
 
 /// When each task that is drawn of the chosen file had any last, and how those ended.

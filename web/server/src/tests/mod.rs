@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod forward;
 mod hooks;
+mod joins;
 mod kept;
 mod lease;
 mod limits;

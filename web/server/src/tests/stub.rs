@@ -37,6 +37,7 @@ use flowlord_messages::files::{
     FileArrived, ListFileEvents, ReadWatchedPlaces, RecordedFile, StoredFileEvent, WatchedPlace,
 };
 use flowlord_messages::history::RemoveOldHistory;
+use flowlord_messages::joins::{ReadWaitingJoins, WaitingJoin};
 use flowlord_messages::leases::{
     LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked, ReadWorkerLeases, ReadWorkers, ReleaseTask, RequestLeases,
     SeenWorker, SendHeartbeat, WorkerLeases,
@@ -181,6 +182,7 @@ stub! {
     tokens_read: ReadTokens => Vec<StoredToken>;
     backlog: ReadBacklog => QueueBacklog;
     slots: ReadLastSlots => Vec<LastSlot>;
+    joins: ReadWaitingJoins => Vec<WaitingJoin>;
     grid: ReadSlots => Vec<PhaseSlots>;
     hours: ReadHourCounts => Vec<Vec<(DateTime<Utc>, ResultCounts)>>;
     database: ReadDatabase => DatabaseFacts;
@@ -261,7 +263,7 @@ impl Stub {
             ReadAlerts, ReadAttempts, ReadChain, ReadChainStart, CheckBackload, CountNotifications, ReadDayTotals, FindTasks,
             FindKnownTasks, ReadLastSlots, FindLaterAttempts, ListAlerts, ListAuditRecords, ListFileEvents, ListIncidents, ListSilences,
             MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadHourCounts, ReadPaused,
-            ReadSlots, ReadTokens, ReadWorkerLeases, ReadWorkflow,
+            ReadSlots, ReadTokens, ReadWaitingJoins, ReadWorkerLeases, ReadWorkflow,
         );
         Deps {
             kit: environment.kit("web"),
