@@ -44,6 +44,17 @@ rule = "cron=30 12 * * *&max_run=5m"
 template = "x"
 
 [[phase]]
+task = "yearly"
+rule = "cron=30 12 2 3 *"
+template = "x"
+
+[[phase]]
+task = "joins"
+dependsOn = ["yearly"]
+rule = "join_by=10m"
+template = "x"
+
+[[phase]]
 task = "missed"
 rule = "cron=0 20 * * *"
 template = "x"
@@ -120,6 +131,8 @@ async fn each_kind_is_raised_once_and_heard_of_in_slack() {
     deadlines(&app).await;
     failures(&app).await;
     trouble(&app).await;
+    app.clock.advance_to(noon() + TimeDelta::minutes(71)).await;
+    end(&app, "yearly", "warn").await;
     app.clock.advance_to(noon() + TimeDelta::minutes(242)).await;
     end(&app, "slow", "complete").await;
     // Down over 20:00.

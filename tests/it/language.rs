@@ -43,7 +43,9 @@ fn every_example_prints_what_stands_below_it() {
     let mut shown = 0;
     for (n, block) in blocks.iter().enumerate() {
         if let Some(name) = block.comment.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
-            std::fs::write(folder.path().join(name), &block.text).unwrap();
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &block.text).unwrap();
         }
         if block.language != "toml" {
             continue;
@@ -52,8 +54,11 @@ fn every_example_prints_what_stands_below_it() {
         let below = below.unwrap_or_else(|| panic!("nothing below shows what this does:\n{}", block.text));
         let (command, expected) = below.text.split_once('\n').unwrap();
         let command = command.strip_prefix("$ ").unwrap_or_else(|| panic!("no command: {command}"));
-        let file = command.split_whitespace().find(|word| word.ends_with(".toml")).expect("a file");
-        std::fs::write(folder.path().join(file), &block.text).unwrap();
+        // A folder has the files that comments name.
+        let file = command.split_whitespace().nth(2).expect("a file or a folder");
+        if file.ends_with(".toml") {
+            std::fs::write(folder.path().join(file), &block.text).unwrap();
+        }
         assert_eq!(printed(folder.path(), command), expected, "{command}");
         if !command.starts_with("flowlord check") {
             assert_eq!(printed(folder.path(), &format!("flowlord check {file}")), "", "{}", block.text);

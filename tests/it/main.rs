@@ -20,6 +20,7 @@ mod events;
 mod files;
 mod flips;
 mod import;
+mod joins;
 mod kept;
 mod language;
 mod leases;

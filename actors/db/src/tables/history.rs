@@ -28,7 +28,7 @@ impl WriteCommand for RemoveHistory {
             removed.others += rows;
             removed.more |= rows >= self.limit;
         }
-        let joins = remove_joins(connection, before, limit)?;
+        let joins = remove_joins(connection, before, self.limit)?;
         removed.others += joins;
         removed.more |= joins >= self.limit;
         // The pragma frees one page for each step of the statement: it must be stepped to its end.

@@ -201,14 +201,19 @@ fn find_range(connection: &Connection, join: JoinId) -> rusqlite::Result<Option<
     connection.find_row(sql, join.values(), |row| row.try_into())
 }
 
-/// Removes joins of which nothing was heard since; those that started are remembered. Answers how many.
-pub(super) fn remove_joins(connection: &Connection, before: i64, limit: i64) -> rusqlite::Result<usize> {
+/// Removes joins of which nothing was heard since; those that started are remembered. Answers how many rows went: about as
+/// many as the limit, where there are more.
+pub(super) fn remove_joins(connection: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
     let old: Vec<(JoinId, bool)> = connection.read_rows(
         "SELECT phase, over, period, started IS NOT NULL FROM joins WHERE changed < ?1 ORDER BY changed LIMIT ?2",
-        [before, limit],
+        params![before, limit],
         |row| Ok((JoinId { phase: row.get(0)?, over: row.get(1)?, period: row.get(2)? }, row.get(3)?)),
     )?;
+    let mut removed = 0;
     for (join, has_started) in &old {
+        if removed >= limit {
+            break;
+        }
         if *has_started {
             remember_past(connection, *join)?;
         }
@@ -216,10 +221,10 @@ pub(super) fn remove_joins(connection: &Connection, before: i64, limit: i64) -> 
             "DELETE FROM join_slot WHERE phase = ?1 AND over = ?2 AND period = ?3",
             "DELETE FROM joins WHERE phase = ?1 AND over = ?2 AND period = ?3",
         ] {
-            connection.run_sql(sql, join.values())?;
+            removed += connection.change_rows(sql, join.values())?;
         }
     }
-    Ok(old.len())
+    Ok(removed)
 }
 
 /// Adds a period to the ranges, which grow together: years of daily joins are one row.

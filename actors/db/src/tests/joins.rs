@@ -265,6 +265,8 @@ async fn years_of_joins_are_remembered_in_one_row() {
 #[derive(Debug, Clone)]
 enum JoinStep {
     Create { day: u32, hour: usize },
+    Backload { day: u32 },
+    FinishAll,
     Finish { nth: usize, result: TaskResult },
     Rerun { nth: usize },
     Cancel { nth: usize },
@@ -281,18 +283,30 @@ fn steps() -> impl Strategy<Value = Vec<JoinStep>> {
     ];
     let step = prop_oneof![
         8 => (1..3_u32, 0..4_usize).prop_map(|(day, hour)| JoinStep::Create { day, hour }),
+        3 => (1..3_u32).prop_map(|day| JoinStep::Backload { day }),
+        3 => Just(JoinStep::FinishAll),
         10 => (0..8_usize, result).prop_map(|(nth, result)| JoinStep::Finish { nth, result }),
         3 => (0..8_usize).prop_map(|nth| JoinStep::Rerun { nth }),
         1 => (0..8_usize).prop_map(|nth| JoinStep::Cancel { nth }),
-        1 => Just(JoinStep::Forget),
+        2 => Just(JoinStep::Forget),
         1 => Just(JoinStep::Reopen),
     ];
-    proptest::collection::vec(step, 1..60)
+    proptest::collection::vec(step, 1..40)
 }
 
 async fn take_step(mut case: JoinCase, step: &JoinStep) -> JoinCase {
     match step {
         JoinStep::Create { day, hour } => drop(case.create(*day, HOURS[*hour]).await),
+        JoinStep::Backload { day } => {
+            for hour in HOURS {
+                case.create(*day, hour).await;
+            }
+        }
+        JoinStep::FinishAll => {
+            for attempt in case.attempts(false).await {
+                case.finish(attempt.uid, TaskResult::Complete).await;
+            }
+        }
         JoinStep::Finish { nth, result } => {
             if let Some(attempt) = case.attempts(false).await.get(*nth) {
                 case.finish(attempt.uid, *result).await;

@@ -25,6 +25,7 @@ use start::JoinedTask;
 use crate::batch::cut_to_hour;
 use crate::rule::{BatchStep, JoinNeed};
 use crate::task::{NewTask, Uid};
+use crate::task_time::cron_text;
 use crate::workflow::{ParentName, Phase, Workflows};
 use expected::{SlotCounter, hour_of_slot, zone_of};
 
@@ -229,13 +230,14 @@ fn label_slots(
     period: &JoinPeriod,
     slots: Vec<(&ParentName, DateTime<Utc>, usize)>,
 ) -> Vec<ExpectedSlot> {
-    let days: BTreeSet<_> =
-        slots.iter().map(|(parent, hour, _)| slot_key(workflows, phase, parent, "%Y-%m-%d", *hour)).collect();
-    let is_daily = days.len() == slots.len();
+    let is_daily = || {
+        let day = |(parent, hour, _): &(&ParentName, DateTime<Utc>, usize)| (&raw const **parent, hour.date_naive());
+        slots.iter().map(day).collect::<BTreeSet<_>>().len() == slots.len()
+    };
     let form = match period.over {
         BatchStep::Hour => "",
         BatchStep::Day => " T%H",
-        BatchStep::Week | BatchStep::Month if is_daily => " %m-%d",
+        BatchStep::Week | BatchStep::Month if is_daily() => " %m-%d",
         BatchStep::Week | BatchStep::Month => " %m-%dT%H",
     };
     let is_named = phase.parents.len() > 1 || form.is_empty();
@@ -245,19 +247,17 @@ fn label_slots(
     };
     let mut seen = BTreeSet::new();
     let all = slots.into_iter().map(|(parent, hour, count)| {
-        let key = slot_key(workflows, phase, parent, HOUR, hour);
+        let key = slot_key(workflows, phase, parent, hour);
         ExpectedSlot { key, label: label(parent, hour), count }
     });
     // The same parent may be written twice.
     all.filter(|slot| seen.insert(slot.key.clone())).collect()
 }
 
-const HOUR: &str = "%Y-%m-%dT%H";
-
 /// What names an hour of a parent, as it is stored.
-fn slot_key(workflows: &Workflows, phase: &Phase, parent: &ParentName, form: &str, hour: DateTime<Utc>) -> String {
+fn slot_key(workflows: &Workflows, phase: &Phase, parent: &ParentName, hour: DateTime<Utc>) -> String {
     let file = workflows.file_of_parent(phase, parent).map_or(parent.file.as_str(), |file| &file.path);
-    format!("{file}#{}@{}", parent.task, hour.format(form))
+    format!("{file}#{}@{}", parent.task, cron_text(hour))
 }
 
 /// The slot of what arrived: several tasks of one have a digest behind it.
@@ -324,7 +324,7 @@ impl Joining<'_> {
         let count = JoinCount::new(self.workflows, self.phase, &period);
         let slots = parents().filter_map(|parent| {
             let (own, hour) = period_of(self.workflows, self.phase, parent, self.time)?;
-            let key = slot_key(self.workflows, self.phase, parent, HOUR, hour);
+            let key = slot_key(self.workflows, self.phase, parent, hour);
             // Of several tasks of one slot each has to be told apart, but a slot with one task counts once.
             let is_one_of_many = count.slots.iter().any(|slot| slot.key == key && slot.count > 1);
             let key = if is_one_of_many { format!("{key}/{:016x}", digest(&self.task, self.info)) } else { key };

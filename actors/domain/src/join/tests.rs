@@ -51,7 +51,7 @@ fn count_at(workflows: &Workflows, task: &str, hour: &str) -> (JoinPeriod, JoinC
 fn arrivals(workflows: &Workflows, (file, task): (&str, &str), hour: &str, info: &str) -> Vec<JoinArrival> {
     let (topic, job) = task.split_once(':').unwrap_or((task, ""));
     let base = NewTask::of_new_chain((topic, job), file, at(hour), &mut FixedIds::default());
-    let meta = format!("workflow={file}&cron={}", crate::task_time::cron_text(at(hour)));
+    let meta = format!("workflow={file}&cron={}", cron_text(at(hour)));
     let done = NewTask { info: info.to_owned(), meta, ..base }.into_attempt();
     let outcome = WorkerOutcome {
         result: TaskResult::Complete,
@@ -346,7 +346,7 @@ proptest! {
             let hour = cut_to_hour(*when + TimeDelta::hours(offset)).to_rfc3339();
             let (_, count) = count_at(&workflows, "sum", &hour);
             let last = count.slots.last().unwrap().key.clone();
-            prop_assert!(last.ends_with(&crate::task_time::cron_text(at(&hour))), "{} is the last of {:?}", hour, count.slots);
+            prop_assert!(last.ends_with(&cron_text(at(&hour))), "{} is the last of {:?}", hour, count.slots);
         }
     }
 }
