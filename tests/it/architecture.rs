@@ -51,6 +51,7 @@ const ROOMS: &[(&str, May)] = &[
     ("flowlord-alerts", ACTOR),
     ("flowlord-slack", ACTOR),
     ("flowlord-files", ACTOR),
+    ("flowlord-logs", ACTOR),
     ("flowlord-backload", ACTOR),
     ("flowlord-backup", ACTOR),
     ("flowlord-replica", ACTOR),

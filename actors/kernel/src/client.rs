@@ -12,19 +12,19 @@ pub trait PortTo<M: PortMessage> {
 }
 
 /// Declares the client of an actor: the messages that it may be sent, each on a port of its own. `patient` marks what
-/// takes as long as the database is large.
+/// takes as long as the database is large, `bulky` what holds a lot.
 ///
 /// A client is made by `connect` to an actor that handles all of them. A test that needs a few of them begins with
 /// `unconnected` and adds ports by `with`; calls of the others fail.
 #[macro_export]
 macro_rules! clients {
     ($($(#[$doc:meta])* $vis:vis struct $client:ident {
-        $($port:ident: $message:ty $(| $patient:ident)?),+ $(,)?
+        $($port:ident: $message:ty $(| $limits:ident)?),+ $(,)?
     })+) => {
-        $($crate::clients!(@client [$(#[$doc])*] $vis $client { $($port: $message $(| $patient)?),+ });)+
+        $($crate::clients!(@client [$(#[$doc])*] $vis $client { $($port: $message $(| $limits)?),+ });)+
     };
     (@client [$(#[$doc:meta])*] $vis:vis $client:ident {
-        $($port:ident: $message:ty $(| $patient:ident)?),+
+        $($port:ident: $message:ty $(| $limits:ident)?),+
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ macro_rules! clients {
                     $($port: $crate::Port::new(
                         name,
                         address.clone().recipient(),
-                        $crate::clients!(@limits $($patient)?),
+                        $crate::clients!(@limits $($limits)?),
                         &environment.activity,
                     )),+
                 }
@@ -110,4 +110,5 @@ macro_rules! clients {
     };
     (@limits) => { $crate::PortLimits::USUAL };
     (@limits patient) => { $crate::PortLimits::PATIENT };
+    (@limits bulky) => { $crate::PortLimits::BULKY };
 }

@@ -27,6 +27,9 @@ impl PortLimits {
     /// than a longer wait.
     pub const USUAL: Self = Self { max_under_way: 2_048, timeout: Duration::from_secs(20) };
 
+    /// For messages that hold a lot.
+    pub const BULKY: Self = Self { max_under_way: 64, ..Self::USUAL };
+
     /// For what takes as long as the database is large; a few at a time.
     pub const PATIENT: Self = Self { max_under_way: 32, timeout: Duration::from_secs(6 * 3600) };
 }

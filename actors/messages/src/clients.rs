@@ -58,9 +58,10 @@ use crate::files::{
 use crate::history::{RemoveHistory, RemoveOldHistory};
 use crate::joins::{ReadJoins, ReadWaitingJoins};
 use crate::leases::{
-    ExtendLease, GrantLeases, ReadLastAsked, ReadNextExpiry, ReadWorkerLeases, ReadWorkers, ReapLeases, ReleaseLease,
-    ReleaseTask, RequestLeases, SendHeartbeat,
+    ExtendLease, GrantLeases, ReadLastAsked, ReadLeaseStanding, ReadNextExpiry, ReadWorkerLeases, ReadWorkers,
+    ReapLeases, ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat,
 };
+use crate::logs::{AppendLog, ReadLog};
 use crate::outbox::{
     AwaitDelivery, EnqueueMessage, ReadMessage, ReadOutages, ReadPendingMessages, ReadThreads, RecordDelivery,
     SlackInteraction,
@@ -147,6 +148,7 @@ clients! {
         list_files: ListFileEvents,
         list_incidents: ListIncidents,
         list_silences: ListSilences,
+        lease_standing: ReadLeaseStanding,
         measure_table: MeasureTable,
         next_expiry: ReadNextExpiry,
         pending_messages: ReadPendingMessages,
@@ -252,6 +254,12 @@ clients! {
     /// Has history removed that is past its retention.
     pub struct RetentionClient {
         remove_old: RemoveOldHistory,
+    }
+
+    /// Appends to the logs of tasks, and reads them.
+    pub struct LogsClient {
+        append_log: AppendLog | bulky,
+        read_log: ReadLog | bulky,
     }
 
     /// Plans, executes and changes backloads.

@@ -100,6 +100,25 @@ pub struct LeaseExtension {
     pub cancel: bool,
 }
 
+/// Whether a worker still holds a task. Asked of the DB readers.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<LeaseStanding>")]
+pub struct ReadLeaseStanding {
+    /// The lease that the worker believes to have.
+    pub lease: LeaseToken,
+}
+
+/// What [`ReadLeaseStanding`] answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseStanding {
+    /// Its worker may go on, also when it ran out and nobody else got the task.
+    Held,
+    /// Another worker has the task, or the task has a result.
+    Lost,
+    /// It was never given.
+    Unknown,
+}
+
 /// Gives a task back; the attempt isn't counted.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]

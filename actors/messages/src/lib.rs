@@ -21,6 +21,7 @@ pub mod files;
 pub mod history;
 pub mod joins;
 pub mod leases;
+pub mod logs;
 pub mod outbox;
 pub mod results;
 pub mod schedule;

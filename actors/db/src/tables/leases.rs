@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
-    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, ReadNextExpiry, ReadWorkerLeases, ReapLeases,
-    ReapedLeases, ReleaseLease, TopicFilter, WorkerLeases,
+    ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, LeaseStanding, ReadLeaseStanding,
+    ReadNextExpiry, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease, TopicFilter, WorkerLeases,
 };
 use rusqlite::OptionalExtension as _;
 
@@ -251,6 +251,24 @@ impl ReadQuery for ReadWorkerLeases {
                 Ok(WorkerLeases { worker, topic, job, leased: row.count(3)?, last_beat: row.optional_time(4)? })
             },
         )
+    }
+}
+
+impl ReadQuery for ReadLeaseStanding {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<LeaseStanding> {
+        let task = connection.find_row(
+            "SELECT state, lease, delivery FROM task WHERE uid = ?1",
+            [self.lease.uid.0],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?.map(to_unsigned), row.get::<_, i64>(2)?)),
+        )?;
+        // As `require_lease` has it.
+        Ok(match task {
+            Some((state, lease, _)) if lease == Some(self.lease.secret) && state != DONE => LeaseStanding::Held,
+            Some((_, lease, delivery)) if lease == Some(self.lease.secret) || delivery > i64::from(lease.is_some()) => {
+                LeaseStanding::Lost
+            }
+            _ => LeaseStanding::Unknown,
+        })
     }
 }
 

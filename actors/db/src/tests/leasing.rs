@@ -2,7 +2,10 @@
 
 use flowlord_domain::TaskState;
 use flowlord_messages::LeaseToken;
-use flowlord_messages::leases::{ExtendLease, LeaseExtension, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease};
+use flowlord_messages::leases::{
+    ExtendLease, LeaseExtension, LeaseStanding, ReadLeaseStanding, ReadNextExpiry, ReapLeases, ReapedLeases,
+    ReleaseLease,
+};
 
 use super::*;
 
@@ -175,4 +178,23 @@ async fn a_grant_says_of_the_task_what_its_row_says() {
     let again = db.lease(&["b:y"], odd).await.unwrap();
     assert_eq!(*again.task, db.attempt(uid).await);
     assert_eq!((again.task.msg.as_str(), again.task.progress, again.task.delivery), ("half way", None, 2));
+}
+
+#[actix::test]
+async fn a_lease_stands_until_another_worker_has_the_task_or_the_task_a_result() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let first = db.lease(&["a"], noon()).await.unwrap().lease;
+    let standing = async |lease| db.read(ReadLeaseStanding { lease }).await.unwrap();
+    assert_eq!(standing(first).await, LeaseStanding::Held);
+    assert_eq!(standing(LeaseToken { secret: first.secret ^ 1, ..first }).await, LeaseStanding::Unknown);
+    reap(&db, 61).await;
+    assert_eq!(standing(first).await, LeaseStanding::Held, "nobody else has the task");
+    let second = db.lease(&["a"], noon() + seconds(62)).await.unwrap().lease;
+    assert_eq!((standing(first).await, standing(second).await), (LeaseStanding::Lost, LeaseStanding::Held));
+    db.write(release(second, 0)).await.unwrap();
+    assert_eq!(standing(second).await, LeaseStanding::Lost);
+    let third = db.lease(&["a"], noon() + seconds(63)).await.unwrap().lease;
+    db.finish(ResultClaim::Lease(third), decision(TaskResult::Complete)).await.unwrap();
+    assert_eq!(standing(third).await, LeaseStanding::Lost);
 }
