@@ -16,6 +16,7 @@ use flowlord_janitor::retention::{self, HistoryRemover};
 use flowlord_kernel::{Ping, Port};
 use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
+use flowlord_logs::TaskLogs;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::{AlertsClient, BackupClient, ClusterClient, DispatchClient, IngestClient};
@@ -24,7 +25,7 @@ use flowlord_replica::{Leader, LeaderConfig, LeaderDeps};
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier, SlackRoute};
 
-use crate::config::NotifyConfig;
+use crate::config::{LogConfig, NotifyConfig};
 
 use super::cluster::NodeStart;
 use super::wiring::{AppWiring, HintPorts};
@@ -205,6 +206,12 @@ impl AppWiring<'_> {
         let deps = retention::Deps { kit: self.environment.kit("retention"), writer: self.writer(database) };
         let config = retention::Config { retention: self.config.history.retention };
         HistoryRemover::start(on, config, deps)
+    }
+
+    pub(super) fn task_logs(&self, on: &ArbiterHandle) -> Addr<TaskLogs> {
+        let LogConfig { keep, max_task, max_total } = self.config.logs;
+        let config = flowlord_logs::Config { folder: self.config.data.join("logs"), keep, max_task, max_total };
+        TaskLogs::start(on, config, self.environment.kit("logs"))
     }
 
     pub(super) fn backload(&self, on: &ArbiterHandle, database: &Database, library: &Addr<Library>) -> Addr<Backload> {

@@ -6,7 +6,8 @@ use actix::{Addr, ArbiterHandle};
 use flowlord_kernel::{Ping, Port};
 use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DatabaseWriter, DispatchClient,
-    FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
+    FilesClient, IngestClient, LibraryClient, LogsClient, NotifierClient, RetentionClient, SchedulerClient,
+    ShipperClient,
 };
 use flowlord_messages::cluster::{ClusterState, ListNodes, ReadCluster};
 use flowlord_messages::events::TakeChanges;
@@ -49,6 +50,7 @@ impl AppWiring<'_> {
             retention: RetentionClient::connect("retention", &below.retention, environment),
             backload: BackloadClient::connect("backload", &below.backload, environment),
             files: FilesClient::connect("files", &below.files, environment),
+            logs: LogsClient::connect("logs", &below.logs, environment),
             cluster: match &below.replica {
                 Some(replica) => self.cluster_client(replica),
                 None => ClusterClient::unconnected(),
@@ -91,6 +93,7 @@ impl AppWiring<'_> {
             retention: RetentionClient::unconnected(),
             backload: BackloadClient::connect("backload", absent, environment),
             files: FilesClient::connect("files", absent, environment),
+            logs: LogsClient::connect("logs", absent, environment),
             cluster: ClusterClient::connect("replica", absent, environment)
                 .with::<ListNodes>(environment.port("replica", replica))
                 .with::<ReadCluster>(environment.port("replica", replica)),

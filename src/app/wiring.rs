@@ -16,6 +16,7 @@ use flowlord_ingest::Ingest;
 use flowlord_janitor::retention::HistoryRemover;
 use flowlord_kernel::{ActorEnvironment, LatePort, Ping, Port, PortLimits, lower_priority};
 use flowlord_library::Library;
+use flowlord_logs::TaskLogs;
 use flowlord_messages::AlertSender;
 use flowlord_messages::clients::{ClusterClient, DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::cluster::{AppendRows, ClusterChanged, ClusterState, ReadCluster};
@@ -80,21 +81,23 @@ pub(super) struct ActorAddresses {
     pub(super) retention: Addr<HistoryRemover>,
     pub(super) backload: Addr<Backload>,
     pub(super) files: Addr<Files>,
+    pub(super) logs: Addr<TaskLogs>,
     /// None without a cluster.
     pub(super) replica: Option<Addr<Leader>>,
 }
 
-/// The writer has a thread, results and leases have one, and the calm actors share one.
+/// The writer has a thread, results and leases have one, logs have one, and the calm actors share one.
 pub(super) struct ActorThreads {
     pub(super) database: ArbiterHandle,
     hot: ArbiterHandle,
     pub(super) calm: ArbiterHandle,
     behind: ArbiterHandle,
+    logs: ArbiterHandle,
 }
 
 impl ActorThreads {
     fn start(arbiters: &mut Vec<Arbiter>) -> Self {
-        let [database, hot, calm, behind] = [(); 4].map(|()| {
+        let [database, hot, calm, behind, logs] = [(); 5].map(|()| {
             let arbiter = Arbiter::new();
             let handle = arbiter.handle();
             arbiters.push(arbiter);
@@ -102,7 +105,7 @@ impl ActorThreads {
         });
         // What copies and hashes whole databases yields to all others, with the threads that it begins.
         behind.spawn_fn(lower_priority);
-        Self { database, hot, calm, behind }
+        Self { database, hot, calm, behind, logs }
     }
 }
 
@@ -170,7 +173,7 @@ impl AppWiring<'_> {
         threads: &ActorThreads,
         hints: &HintPorts,
     ) -> anyhow::Result<ActorAddresses> {
-        let ActorThreads { database: db_thread, hot, calm, behind } = threads;
+        let ActorThreads { database: db_thread, hot, calm, behind, logs } = threads;
         let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random_bits());
         let kit = self.environment.kit("db");
         let append = replica.as_ref().map(|replica| self.append_port(replica));
@@ -190,6 +193,7 @@ impl AppWiring<'_> {
             retention: self.retention(calm, &database),
             backload: self.backload(calm, &database, &library),
             files: self.files(calm, &database, &library),
+            logs: self.task_logs(logs),
             database,
             library,
             scheduler,
@@ -233,6 +237,7 @@ impl AppWiring<'_> {
             self.environment.port("retention", &actors.retention),
             self.environment.port("backload", &actors.backload),
             self.environment.port("files", &actors.files),
+            self.environment.port("logs", &actors.logs),
         ];
         pings.extend(actors.replica.iter().map(|replica| self.environment.port("replica", replica)));
         pings

@@ -32,7 +32,7 @@ pub use notify::NotifyConfig;
 pub use routes::RouteConfig;
 pub use server::{DeadmanConfig, LimitConfig};
 
-use read::ValueReader;
+use read::{KILOBYTE, ValueReader};
 
 /// The configuration that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub struct Config {
     pub timezone: Tz,
     pub tasks: TaskConfig,
     pub history: HistoryConfig,
+    pub logs: LogConfig,
     pub backup: BackupConfig,
     /// `[cluster]`; none for a service of its own.
     pub cluster: Option<ClusterConfig>,
@@ -76,6 +77,17 @@ pub struct TaskConfig {
 pub struct HistoryConfig {
     /// How long finished tasks are kept.
     pub retention: TimeDelta,
+}
+
+/// What the logs of tasks may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// How long they are kept.
+    pub keep: TimeDelta,
+    /// How much of the log of one attempt is kept, in bytes.
+    pub max_task: u64,
+    /// How much all logs take at most, in bytes.
+    pub max_total: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,6 +263,11 @@ impl Config {
                 no_workers: from.duration("tasks.no_workers", TimeDelta::zero(), TimeDelta::days(365)),
             },
             history: HistoryConfig { retention: from.duration("history.retention", DAY, DAY * 36_500) },
+            logs: LogConfig {
+                keep: from.duration("logs.keep", DAY, DAY * 3_650),
+                max_task: from.size("logs.max_task", 4 * KILOBYTE, 16 * KILOBYTE * KILOBYTE),
+                max_total: from.size("logs.max_total", 10 * KILOBYTE.pow(2), 10 * KILOBYTE.pow(4)),
+            },
             backup: BackupConfig {
                 path: from.optional_location("backup.path"),
                 every: from.duration("backup.every", TimeDelta::minutes(1), DAY * 365),

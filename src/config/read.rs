@@ -110,6 +110,14 @@ impl ValueReader {
         self.parse(key, shortest, |text| duration_within(text, shortest, longest))
     }
 
+    /// A number of bytes.
+    pub(super) fn size(&mut self, key: &str, least: u64, most: u64) -> u64 {
+        self.parse(key, least, |text| {
+            let size = parse_size(text).filter(|size| (least..=most).contains(size));
+            size.ok_or_else(|| format!("`{text}`: write a size from {} to {}", print_size(least), print_size(most)))
+        })
+    }
+
     pub(super) fn number(&mut self, key: &str, least: u32, most: u32) -> u32 {
         self.parse(key, least, |text| {
             let number = text.parse().ok().filter(|number| (least..=most).contains(number));
@@ -252,6 +260,23 @@ fn text_of(value: &Value) -> String {
 pub(super) fn whole(value: &Value) -> Option<i128> {
     let number = value.to_num()?;
     number.to_i128().or_else(|| number.to_u128()?.try_into().ok())
+}
+
+pub(super) const KILOBYTE: u64 = 1_000;
+
+const SIZE_UNITS: [(&str, u64); 5] =
+    [("TB", KILOBYTE.pow(4)), ("GB", KILOBYTE.pow(3)), ("MB", KILOBYTE.pow(2)), ("kB", KILOBYTE), ("B", 1)];
+
+fn parse_size(text: &str) -> Option<u64> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    let (_, size) = SIZE_UNITS.iter().find(|(known, _)| known.eq_ignore_ascii_case(unit.trim()))?;
+    number.checked_mul(*size)
+}
+
+fn print_size(bytes: u64) -> String {
+    let whole = SIZE_UNITS.iter().find(|(_, size)| bytes.is_multiple_of(*size));
+    whole.map_or_else(String::new, |(unit, size)| format!("{}{unit}", bytes / size))
 }
 
 fn duration_within(text: &str, least: TimeDelta, most: TimeDelta) -> Result<TimeDelta, String> {

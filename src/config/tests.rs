@@ -489,3 +489,20 @@ fn a_node_of_a_cluster_has_a_name_an_address_and_a_place() {
     let never = error(&format!("{place}ship_every = \"0s\"\n[cluster]\n{both}"), &[], &[]);
     assert!(never.contains("backup.ship_every"), "{never}");
 }
+
+#[test]
+fn sizes_are_written_with_their_unit() {
+    let logs =
+        |max_total: &str| load(&format!("[logs]\nmax_total = \"{max_total}\"\n"), &[], &[]).map(|it| it.config.logs);
+    let defaults = LogConfig { keep: TimeDelta::days(14), max_task: 256_000, max_total: 2_000_000_000 };
+    assert_eq!(Config::default().logs, defaults);
+    for (text, bytes) in
+        [("10MB", 10_000_000), ("500 mb", 500_000_000), ("20000000B", 20_000_000), ("1TB", 1_000_000_000_000)]
+    {
+        assert_eq!(logs(text).unwrap().max_total, bytes, "{text}");
+    }
+    for text in ["", "10", "9MB", "MB", "1.5GB", "11TB", "99999999999TB", "-1MB"] {
+        let error = logs(text).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("`{text}`: write a size from 10MB to 10TB")), "{error}");
+    }
+}

@@ -107,6 +107,10 @@ async fn each_actor_restarts_after_a_panic_in_a_continuation() {
     panic_in(&app, "dispatch", continuation, dispatch).await;
     app.api.create(&json!({"type": "a", "info": "x"})).await;
     let leased = app.api.lease_for("a", "1h").await.unwrap();
+    panic_in(&app, "logs", continuation, async |app| {
+        is_answered(&app.api.get(&format!("/api/v1/tasks/{}/log", leased.task["uid"].as_str().unwrap())).await);
+    })
+    .await;
     let result = json!({"result": "error", "msg": "failed"});
     panic_in(&app, "ingest", continuation, async |app| {
         is_answered(&app.api.result(&leased.lease, &result).await);

@@ -61,6 +61,8 @@ codes! {
     TaskUnknown = "task_unknown", 404, None, "No such task";
     /// No such token.
     TokenUnknown = "token_unknown", 404, None, "No such token";
+    /// The attempt has no log, or it is kept no longer.
+    NoLog = "no_log", 404, None, "The task has no log";
     /// No such chain.
     ChainUnknown = "chain_unknown", 404, None, "No such chain";
     /// No such workflow file or phase.
@@ -77,6 +79,8 @@ codes! {
     RequestTimeout = "request_timeout", 408, Some(1), "The request didn't arrive in time";
     /// The lease ran out and its task was handed out again, or was ended by someone else.
     LeaseLost = "lease_lost", 409, None, "The lease is lost";
+    /// The piece of a log belongs elsewhere.
+    LogOffset = "log_offset", 409, None, "The log continues elsewhere";
     /// The attempt already has another result.
     AlreadyFinished = "already_finished", 409, None, "The task already has another result";
     /// The attempt, or a later one of its task, has no result yet.
@@ -93,6 +97,8 @@ codes! {
     TooLarge = "body_too_large", 413, None, "The body is too large";
     /// The body has a type that isn't taken.
     UnsupportedMediaType = "unsupported_media_type", 415, None, "The body has the wrong type";
+    /// The range asked for is beyond the end.
+    RangeUnsatisfiable = "range_unsatisfiable", 416, None, "The range is beyond the end";
     /// Too many requests of one caller wait.
     TooManyRequests = "too_many_requests", 429, Some(1), "Too many waiting requests";
     /// Too many wrong tokens from one address.

@@ -1,5 +1,6 @@
 //! What changes, as server-sent events.
 
+use actix_web::HttpResponseBuilder;
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;
 use flowlord_web_core::hang_up::HangUp;
@@ -34,10 +35,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 async fn events(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["kind", "after"])?;
     let kinds = EventKinds::of(&params)?;
-    let mut answer = HttpResponse::Ok();
-    answer
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
-        .insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
+    let mut answer = event_stream();
     // HEAD has no body to wait for, and takes no subscriber's place.
     if *request.method() == Method::HEAD {
         return Ok(answer.finish());
@@ -51,4 +49,13 @@ async fn events(context: ContextRef, request: HttpRequest) -> Answer {
         Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
         None => answer.streaming(events),
     })
+}
+
+/// The beginning of an answer that goes on as events.
+pub(crate) fn event_stream() -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
+        .insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
+    answer
 }

@@ -271,7 +271,7 @@ fn lease_route() -> Route {
 }
 
 /// Something that the worker of a lease may ask.
-fn leased_route<A>(path: &'static str, summary: &'static str, handler: impl ServeRoute<A>) -> Route {
+pub(crate) fn leased_route<A>(path: &'static str, summary: &'static str, handler: impl ServeRoute<A>) -> Route {
     Route::post(path, Role::Worker, handler)
         .work()
         .about("work", summary)

@@ -14,6 +14,7 @@ mod health;
 mod hooks;
 mod incidents;
 mod lease;
+mod logs;
 mod metrics;
 mod phases;
 mod prelude;
@@ -37,6 +38,7 @@ pub use hooks::EXAMPLE_PUSH_TOKEN;
 pub fn routes() -> Vec<Route> {
     let modules: &[fn() -> Vec<Route>] = &[
         lease::routes,
+        logs::routes,
         results::routes,
         tasks::routes,
         hooks::routes,

@@ -11,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, Code, Locked, Ping, Port};
 use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DatabaseReader, DatabaseWriter,
-    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient,
-    ShipperClient,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, LogsClient, NotifierClient, RetentionClient,
+    SchedulerClient, ShipperClient,
 };
 use flowlord_messages::cluster::ClusterState;
 
@@ -24,6 +24,7 @@ use crate::cluster::ClusterStatus;
 use crate::connections::ConnectionCount;
 use crate::hosts::OwnHosts;
 use crate::live_events::EventHub;
+use crate::log_stream::LogFollowers;
 use crate::long_poll_limit::LongPolls;
 use crate::own_writes::OwnWrites;
 use crate::problem::Problem;
@@ -99,6 +100,7 @@ pub struct Deps {
     pub retention: RetentionClient,
     pub backload: BackloadClient,
     pub files: FilesClient,
+    pub logs: LogsClient,
     pub cluster: ClusterClient,
     /// Every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
@@ -124,6 +126,7 @@ pub struct WebContext {
     pub request_ids: RequestIds,
     pub connections: ConnectionCount,
     pub long_polls: LongPolls,
+    pub log_followers: LogFollowers,
     pub sizes: TableSizes,
     pub cluster: ClusterStatus,
     pub own_writes: OwnWrites,
@@ -145,6 +148,7 @@ impl WebContext {
             request_ids: RequestIds::new(config.started_at),
             connections: ConnectionCount::default(),
             long_polls: LongPolls::default(),
+            log_followers: LogFollowers::default(),
             sizes: TableSizes::default(),
             cluster: ClusterStatus::new(config.cluster.clone()),
             own_writes: OwnWrites::default(),

@@ -1,10 +1,12 @@
 //! Request bodies: bounded in size and in time, JSON, with errors that name the place.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut, Payload};
+use flate2::read::GzDecoder;
 use flowlord_kernel::Code;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -29,6 +31,7 @@ const MESSAGE_HEADERS: [&str; 2] = ["x-amz-sns-message-type", "x-goog-pubsub-mes
 
 // The last is what curl says of every body unless told otherwise.
 const JSON_TYPES: [&str; 3] = ["application/json", "", "application/x-www-form-urlencoded"];
+const TEXT_TYPES: [&str; 4] = ["text/plain", "application/octet-stream", "", "application/x-www-form-urlencoded"];
 const LINES_TYPES: [&str; 3] = ["application/x-ndjson", "application/jsonl", "application/ndjson"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +79,28 @@ pub async fn pushed_results_body(request: &HttpRequest, payload: Payload) -> Res
     // A message bus names its own type, or none that fits: the body itself tells what it is.
     let format = body_format(request).unwrap_or(BodyFormat::Json);
     Ok((format, read_body(request, payload, MAX_RESULTS).await?))
+}
+
+/// Reads text, which may be packed by gzip: at most as much as other bodies, also when it is unpacked.
+pub async fn text_body(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).map_or(Ok(""), |kind| kind.to_str()).unwrap_or("?");
+    if !is_any(kind.split(';').next().unwrap_or_default().trim(), &TEXT_TYPES) {
+        return Err(unsupported_type(kind, "text/plain"));
+    }
+    let is_packed = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
+    if !is_packed {
+        refuse_packed(request)?;
+    }
+    let body = read_body(request, payload, MAX_BODY).await?;
+    if is_packed { unpack(&body) } else { Ok(body.to_vec()) }
+}
+
+fn unpack(body: &[u8]) -> Result<Vec<u8>, Problem> {
+    let mut text = Vec::new();
+    // One byte more tells that it is too large: a small body may unpack to any size.
+    let unpacked = GzDecoder::new(body).take(MAX_BODY as u64 + 1).read_to_end(&mut text);
+    unpacked.map_err(|err| Problem::new(Code::InvalidJson, format!("the body can't be unpacked by gzip: {err}")))?;
+    if text.len() > MAX_BODY { Err(too_large(MAX_BODY)) } else { Ok(text) }
 }
 
 pub async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
@@ -150,8 +175,12 @@ async fn read_body(request: &HttpRequest, mut payload: Payload, limit: usize) ->
     }
     // A client that sends all of its body before it listens gets its answer, too.
     discard_rest(&mut payload).await;
+    Err(too_large(limit))
+}
+
+fn too_large(limit: usize) -> Problem {
     let detail = format!("the body is larger than {} MiB: send it in smaller pieces", limit >> 20);
-    Err(Problem::new(Code::TooLarge, detail))
+    Problem::new(Code::TooLarge, detail)
 }
 
 async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {

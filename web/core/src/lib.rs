@@ -17,6 +17,7 @@ pub mod hang_up;
 pub mod hosts;
 pub mod limits;
 pub mod live_events;
+pub mod log_stream;
 pub mod long_poll_limit;
 pub mod openapi;
 pub mod own_writes;

@@ -14,6 +14,8 @@ use crate::route::Route;
 const READS_BODY: &[Code] =
     &[Code::InvalidJson, Code::InvalidRequest, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
 
+const JSON: &str = "application/json";
+
 /// What the OpenAPI document says; pages have none.
 impl Route {
     /// Its tag is one of [`super::TAGS`].
@@ -71,9 +73,14 @@ impl Route {
         })
     }
 
+    pub fn text_body(self, says: &'static str, example: &str) -> Self {
+        self.body_of(says, text_schema, json!(example)).change_body(|body| body.media = "text/plain")
+    }
+
     /// A body of which nothing is refused, but for the time that it takes.
     pub fn pushed_body(self, says: &'static str, example: Value) -> Self {
-        let body = RequestBody { says, schema: |_| json!({}), example, is_required: true, max_bytes: None };
+        let body =
+            RequestBody { says, media: JSON, schema: |_| json!({}), example, is_required: true, max_bytes: None };
         self.describe(|operation| operation.body = Some(body))
     }
 
@@ -106,7 +113,7 @@ impl Route {
 
     /// An answer of another form than that of one type.
     pub fn answers_of(self, status: u16, says: &'static str, schema: SchemaOf, example: Value) -> Self {
-        self.success(SuccessAnswer { status, says, content: vec![("application/json", schema)], example })
+        self.success(SuccessAnswer { status, says, content: vec![(JSON, schema)], example })
     }
 
     pub fn answers_text(self, status: u16, says: &'static str, types: &[&'static str], example: &str) -> Self {

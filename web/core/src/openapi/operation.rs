@@ -34,6 +34,7 @@ pub struct Parameter {
 #[derive(Debug, Clone)]
 pub struct RequestBody {
     pub says: &'static str,
+    pub media: &'static str,
     pub(super) schema: SchemaOf,
     pub example: Value,
     pub(super) is_required: bool,
@@ -232,7 +233,7 @@ impl RequestBody {
         let mut document = json!({
             "description": self.says,
             "required": self.is_required,
-            "content": {"application/json": {"schema": (self.schema)(schemas), "example": self.example}},
+            "content": {self.media: {"schema": (self.schema)(schemas), "example": self.example}},
         });
         if let Some(max_bytes) = self.max_bytes {
             document["description"] = json!(format!("{}; at most {} MiB", self.says, max_bytes >> 20));

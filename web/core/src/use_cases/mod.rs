@@ -5,6 +5,7 @@ pub mod backloads;
 pub mod cluster;
 pub mod health;
 pub mod live_events;
+pub mod logs;
 pub mod phases;
 pub mod tasks;
 pub mod waiting;

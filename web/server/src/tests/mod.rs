@@ -14,6 +14,7 @@ mod joins;
 mod kept;
 mod lease;
 mod limits;
+mod logs;
 mod metrics;
 mod notifications;
 mod other_pages;

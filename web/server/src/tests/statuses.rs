@@ -11,7 +11,8 @@ use flowlord_kernel::Pong;
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::cluster::NodeRole;
 use flowlord_messages::files::RecordedFile;
-use flowlord_messages::leases::{LastAsked, LeaseExtension};
+use flowlord_messages::leases::{LastAsked, LeaseExtension, LeaseStanding};
+use flowlord_messages::logs::{AppendedLog, LogText};
 use flowlord_messages::outbox::DeliveryStatus;
 use flowlord_messages::results::AppliedResult;
 use flowlord_messages::silences::Silence;
@@ -47,6 +48,9 @@ pub(super) fn serving() -> Stub {
     });
     stub.heartbeat(|_| Ok(LeaseExtension { expires: noon(), cancel: false }));
     stub.release(|_| Ok(()));
+    stub.standing(|_| Ok(LeaseStanding::Held));
+    stub.append_log(|append| Ok(AppendedLog { offset: append.offset + append.piece.len() as u64, is_taken: true }));
+    stub.read_log(|_| Ok(Some(LogText { text: "loading\n".to_owned(), start: 0, end: 8 })));
     stub.submit(|results| Ok(results.results.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect()));
     stub.workflows(|_| Ok(current()));
     stub.reload(|_| Ok(ReloadReport::default()));
@@ -118,7 +122,7 @@ fn example(operation: &Operation) -> TestRequest {
 fn request(operation: &Operation, path: &str) -> TestRequest {
     let request = TestRequest::default().method(operation.method.to_uppercase().parse().unwrap()).uri(path);
     match &operation.body {
-        Some(body) => with_body(request, body.example.to_string()),
+        Some(body) => request.insert_header(("content-type", body.media)).set_payload(body.example.to_string()),
         None => request,
     }
 }
@@ -182,8 +186,12 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
             }
             send(context, bearer(example(operation), "guess")).await
         }
+        Code::InvalidJson if operation.path.ends_with("/log") => {
+            serving().send(example(operation).insert_header(("content-encoding", "gzip"))).await
+        }
+        Code::RangeUnsatisfiable => serving().send(example(operation).insert_header(("range", "bytes=8-"))).await,
         Code::InvalidJson => serving().send(with_body(example(operation), "{")).await,
-        Code::TooLarge => serving().send(with_body(example(operation), vec![b' '; MAX_RESULTS + 1])).await,
+        Code::TooLarge => serving().send(example(operation).set_payload(vec![b' '; MAX_RESULTS + 1])).await,
         Code::UnsupportedMediaType => {
             serving().send(example(operation).insert_header(("content-type", "text/xml"))).await
         }
@@ -236,7 +244,10 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
     let topic = code == Code::InvalidTopic;
     let body = match operation.path.as_str() {
         "/api/v1/results" => return (Some("/api/v1/results?adopt=no".to_owned()), None),
-        "/api/v1/tasks/{uid}/rerun" | "/api/v1/tasks/{uid}/cancel" | "/api/v1/tasks/{uid}/complete" => {
+        "/api/v1/tasks/{uid}/rerun"
+        | "/api/v1/tasks/{uid}/cancel"
+        | "/api/v1/tasks/{uid}/complete"
+        | "/api/v1/lease/{lease}/log" => {
             return (Some(format!("{}?zzz=1", operation.example_path())), None);
         }
         path if path.starts_with("/hooks/") => {

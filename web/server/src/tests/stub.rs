@@ -27,8 +27,8 @@ use flowlord_messages::backloads::{
 use flowlord_messages::changelog::{ReadShippingState, ShippingState};
 use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DatabaseReader, DatabaseWriter,
-    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient, SchedulerClient,
-    ShipperClient,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, LogsClient, NotifierClient, RetentionClient,
+    SchedulerClient, ShipperClient,
 };
 use flowlord_messages::cluster::{ClusterState, HandOver, ListNodes, NodeState, ReadCluster};
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
@@ -39,9 +39,10 @@ use flowlord_messages::files::{
 use flowlord_messages::history::RemoveOldHistory;
 use flowlord_messages::joins::{ReadWaitingJoins, WaitingJoin};
 use flowlord_messages::leases::{
-    LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked, ReadWorkerLeases, ReadWorkers, ReleaseTask, RequestLeases,
-    SeenWorker, SendHeartbeat, WorkerLeases,
+    LastAsked, LeaseExtension, LeaseGrant, LeaseStanding, ReadLastAsked, ReadLeaseStanding, ReadWorkerLeases,
+    ReadWorkers, ReleaseTask, RequestLeases, SeenWorker, SendHeartbeat, WorkerLeases,
 };
+use flowlord_messages::logs::{AppendLog, AppendedLog, LogText, ReadLog};
 use flowlord_messages::outbox::{AwaitDelivery, DeliveryStatus, EnqueueMessage, SlackInteraction};
 use flowlord_messages::results::{AppliedResult, ReadWorkerResults, SubmitResults, WorkerResults};
 use flowlord_messages::schedule::{
@@ -133,6 +134,9 @@ stub! {
     lease: RequestLeases => ();
     heartbeat: SendHeartbeat => LeaseExtension;
     release: ReleaseTask => ();
+    standing: ReadLeaseStanding => LeaseStanding;
+    append_log: AppendLog => AppendedLog;
+    read_log: ReadLog => Option<LogText>;
     workers: ReadWorkers => Vec<SeenWorker>;
     last_asked: ReadLastAsked => LastAsked;
     worker_leases: ReadWorkerLeases => Vec<WorkerLeases>;
@@ -264,6 +268,7 @@ impl Stub {
             FindKnownTasks, ReadLastSlots, FindLaterAttempts, ListAlerts, ListAuditRecords, ListFileEvents, ListIncidents, ListSilences,
             MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadHourCounts, ReadPaused,
             ReadSlots, ReadTokens, ReadWaitingJoins, ReadWorkerLeases, ReadWorkflow,
+            ReadSlots, ReadTokens, ReadWorkerLeases, ReadWorkflow, ReadLeaseStanding,
         );
         Deps {
             kit: environment.kit("web"),
@@ -286,6 +291,7 @@ impl Stub {
             retention: client!(RetentionClient: RemoveOldHistory),
             backload: client!(BackloadClient: PlanBackload, ExecuteBackload, ChangeBackload),
             files: client!(FilesClient: FileArrived, ReadWatchedPlaces),
+            logs: client!(LogsClient: AppendLog, ReadLog),
             cluster: client!(ClusterClient: HandOver, ListNodes, ReadCluster),
             pings: vec![("db", port!()), ("dispatch", port!())],
         }
