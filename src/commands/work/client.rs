@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flowlord::running::Running;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -85,11 +85,25 @@ pub(crate) enum ForeignBody<T> {
     Refused(String),
 }
 
+/// Where a piece of a log went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogAnswer {
+    /// The next one goes there.
+    Written(u64),
+    /// It wasn't taken: the log has another length.
+    Elsewhere(u64),
+}
+
 type Answer<T> = Result<T, ApiRefusal>;
 
 #[derive(Deserialize)]
 struct LeasedTasks {
     tasks: Vec<GrantedTask>,
+}
+
+#[derive(Deserialize)]
+struct LogLength {
+    offset: u64,
 }
 
 #[derive(Deserialize)]
@@ -164,6 +178,25 @@ impl ApiClient {
     pub(crate) async fn release(&self, lease: &str, delay: &str) -> Answer<()> {
         let body = json!({ "delay": delay });
         self.post::<Value>(&format!("/lease/{lease}/release"), &body, PATIENCE).await.map(drop)
+    }
+
+    /// Appends a piece to the log of a task, packed by gzip.
+    pub(crate) async fn append_log(&self, lease: &str, offset: u64, packed: Vec<u8>) -> Answer<LogAnswer> {
+        let request = self.http.post(format!("{}/lease/{lease}/log", self.base)).body(packed);
+        let request = request.header(CONTENT_TYPE, "text/plain").header(CONTENT_ENCODING, "gzip");
+        let request = self.authorized(request).header("upload-offset", offset).timeout(PATIENCE);
+        let response = request.send().await.map_err(|err| unreachable_refusal(&err))?;
+        if response.status() == StatusCode::CONFLICT {
+            let text = response.text().await.unwrap_or_default();
+            // Without an offset the lease is lost.
+            let length = serde_json::from_str(&text).map(|LogLength { offset }| LogAnswer::Elsewhere(offset));
+            return length.map_err(|_| ApiRefusal::Lost(text));
+        }
+        if !response.status().is_success() {
+            return Err(read_refusal(response).await);
+        }
+        let LogLength { offset } = response.json().await.map_err(|err| unreachable_refusal(&err))?;
+        Ok(LogAnswer::Written(offset))
     }
 
     pub(crate) async fn post<T: serde::de::DeserializeOwned>(

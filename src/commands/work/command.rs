@@ -12,6 +12,7 @@ use super::guard::{CommandInput, GuardedCommand, StartOrder};
 use super::lines::{KeptPart, LastLine};
 use super::output::{LINGER, MAX_MESSAGE_BYTES, pass_on};
 use super::splitter::LineSplitter;
+use super::task_log::TaskLog;
 use super::template::CommandTask;
 
 // Exit codes with a meaning of their own; the lower one is EX_TEMPFAIL of old.
@@ -22,7 +23,12 @@ const WARN: i32 = 76;
 const MAX_META_BYTES: usize = 8 * 1024 * 1024;
 
 /// Runs the command for a task. Dropping the future kills it.
-pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) -> io::Result<TaskOutcome> {
+pub(super) async fn run(
+    command: &[String],
+    task: &CommandTask,
+    worker: &str,
+    task_log: &TaskLog,
+) -> io::Result<TaskOutcome> {
     let fitted = match fit_command(command, task, worker, SystemLimits::of_system()) {
         Ok(fitted) => fitted,
         Err(what) => return Ok(TaskOutcome::new("alert", what)),
@@ -34,7 +40,7 @@ pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) ->
         input: CommandInput::Line(task.json()),
     };
     match GuardedCommand::start(&order).await {
-        Ok(guarded) => finish_command(guarded, task.granted()).await,
+        Ok(guarded) => finish_command(guarded, task.granted(), task_log).await,
         Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(TaskOutcome::new(
             "alert",
             "the operating system refuses the command's arguments and environment as too long: read the task from stdin instead",
@@ -43,7 +49,11 @@ pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) ->
     }
 }
 
-async fn finish_command(mut guarded: GuardedCommand, granted: &GrantedTask) -> io::Result<TaskOutcome> {
+async fn finish_command(
+    mut guarded: GuardedCommand,
+    granted: &GrantedTask,
+    task_log: &TaskLog,
+) -> io::Result<TaskOutcome> {
     let (stdout, stderr) = guarded.output();
     let mut last_out = LastLine::new(KeptPart::Beginning(MAX_META_BYTES));
     let mut last_err = LastLine::new(KeptPart::End(MAX_MESSAGE_BYTES));
@@ -52,9 +62,13 @@ async fn finish_command(mut guarded: GuardedCommand, granted: &GrantedTask) -> i
         let output = async {
             let out = pass_on(stdout, tokio::io::stdout(), |bytes| {
                 last_out.take(bytes);
+                task_log.take(bytes);
                 answers.look(bytes, granted);
             });
-            let err = pass_on(stderr, tokio::io::stderr(), |bytes| last_err.take(bytes));
+            let err = pass_on(stderr, tokio::io::stderr(), |bytes| {
+                last_err.take(bytes);
+                task_log.take(bytes);
+            });
             tokio::join!(out, err)
         };
         tokio::pin!(output);
@@ -139,7 +153,7 @@ mod tests {
 
     async fn sh(script: &str) -> TaskOutcome {
         let command = ["sh", "-c", script, "sh", "{info}", "{meta:rows}"].map(str::to_owned);
-        run(&command, &view(), "w").await.unwrap()
+        run(&command, &view(), "w", &TaskLog::new(false)).await.unwrap()
     }
 
     #[tokio::test]
@@ -179,7 +193,10 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_is_not_there_is_an_error() {
         let missing = ["/is/not/there".to_owned()];
-        assert_eq!(run(&missing, &view(), "w").await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            run(&missing, &view(), "w", &TaskLog::new(false)).await.unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[tokio::test]
@@ -201,7 +218,7 @@ mod tests {
     async fn with_info(info: String, word: &str, script: &str) -> TaskOutcome {
         let task = json!({ "type": "load", "info": info, "meta": "rows=7" });
         let view = CommandTask::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
-        run(&["sh", "-c", script, "sh", word].map(str::to_owned), &view, "w").await.unwrap()
+        run(&["sh", "-c", script, "sh", word].map(str::to_owned), &view, "w", &TaskLog::new(false)).await.unwrap()
     }
 
     #[tokio::test]
@@ -223,9 +240,9 @@ mod tests {
         let view = CommandTask::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
         let script = r#"test -n "$FLOWLORD_TRUNCATED" && test "$FLOWLORD_JOB" = short"#;
         let mut command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        assert_eq!(run(&command, &view, "w").await.unwrap(), TaskOutcome::new("complete", ""));
+        assert_eq!(run(&command, &view, "w", &TaskLog::new(false)).await.unwrap(), TaskOutcome::new("complete", ""));
         command.extend(vec!["{info}".to_owned(); 100]);
-        let outcome = run(&command, &view, "w").await.unwrap();
+        let outcome = run(&command, &view, "w", &TaskLog::new(false)).await.unwrap();
         assert_eq!(outcome.result, "alert");
         assert!(outcome.msg.starts_with("the arguments have 12"), "{}", outcome.msg);
     }

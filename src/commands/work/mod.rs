@@ -12,6 +12,7 @@ mod output;
 mod slot;
 mod splitter;
 mod stdio;
+mod task_log;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,9 @@ long are left out, and FLOWLORD_TRUNCATED names them; an argument that is too lo
 The last line of its stderr, as a terminal would show it, is the message. When the last line of its stdout has the form
 `meta key=value&...`, those keys are merged into the task's meta.
 
+What the command writes goes to this worker's stdout and stderr, and while it runs to the service, whose page of the
+task shows it: --no-log sends nothing.
+
 SIGTERM, SIGINT, SIGQUIT or SIGHUP: no new tasks, the running ones finish. A second signal kills and releases them.
 However this worker ends, even by kill -9, its commands end with it.";
 
@@ -74,6 +78,9 @@ pub(crate) struct Args {
     /// The command passes the task on: on exit 0 its result comes from elsewhere, within 24h
     #[arg(long)]
     hand_over: bool,
+    /// Send nothing of what commands write to the service
+    #[arg(long)]
+    no_log: bool,
     /// End after one task, or when none comes within 30s
     #[arg(long, conflicts_with = "slots")]
     once: bool,
@@ -107,6 +114,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         wanted: WantedTasks { topics: args.topics, worker, lease: args.lease },
         command: args.command,
         mode,
+        sends_logs: !args.no_log,
         is_once: args.once,
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -13,6 +13,7 @@ use super::client::{ApiRefusal, GrantedTask, TaskOutcome};
 use super::command;
 use super::hold::{extend_lease, keep_lease, post_result};
 use super::stdio::StdioSlot;
+use super::task_log::TaskLog;
 use super::template::CommandTask;
 use super::worker::{CommandWorker, WorkMode, give_back};
 
@@ -64,7 +65,7 @@ pub(super) async fn run_worker_slot(
 /// Has the tasks of a slot done.
 enum TaskRunner {
     /// By a command for each.
-    Command(Rc<CommandWorker>),
+    Command(Rc<CommandWorker>, TaskLog),
     Stdio(Box<StdioSlot>),
 }
 
@@ -72,14 +73,14 @@ impl TaskRunner {
     async fn start(worker: &Rc<CommandWorker>) -> anyhow::Result<Self> {
         Ok(match worker.mode {
             WorkMode::Stdio => Self::Stdio(Box::new(StdioSlot::start(worker).await?)),
-            WorkMode::Command | WorkMode::HandOver => Self::Command(Rc::clone(worker)),
+            WorkMode::Command | WorkMode::HandOver => Self::Command(Rc::clone(worker), TaskLog::new(worker.sends_logs)),
         })
     }
 
     /// Takes care of what runs between two tasks.
     async fn drain(&mut self) -> Infallible {
         match self {
-            Self::Command(_) => std::future::pending().await,
+            Self::Command(..) => std::future::pending().await,
             Self::Stdio(slot) => slot.drain().await,
         }
     }
@@ -87,7 +88,7 @@ impl TaskRunner {
     /// Has a task done. Dropping the future ends a command.
     async fn run_task(&mut self, granted: &GrantedTask) -> anyhow::Result<()> {
         match self {
-            Self::Command(worker) => run_command(worker, granted).await,
+            Self::Command(worker, task_log) => run_command(worker, granted, task_log).await,
             Self::Stdio(slot) => slot.run_task(granted).await,
         }
     }
@@ -159,10 +160,11 @@ async fn give_back_late(
     }
 }
 
-async fn run_command(worker: &CommandWorker, granted: &GrantedTask) -> anyhow::Result<()> {
+async fn run_command(worker: &CommandWorker, granted: &GrantedTask, task_log: &TaskLog) -> anyhow::Result<()> {
     let view = CommandTask::new(granted);
     log::info!("event=task_started lease={} attempt={} task={:?}", granted.lease, granted.attempt, view.name());
-    let work = command::run(&worker.command, &view, &worker.wanted.worker);
+    let work = command::run(&worker.command, &view, &worker.wanted.worker, task_log);
+    let work = task_log.send_while(&worker.client, &granted.lease, work);
     let outcome = match keep_lease(&worker.client, granted, &worker.wanted.lease, work).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(err)) if worker.is_to_blame(&err) => {

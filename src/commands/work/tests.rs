@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::client::{GrantedTask, TaskOutcome};
 use super::hold::hold_task;
+use super::task_log::TaskLog;
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -72,7 +73,11 @@ fn serve(
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let answer = if path == "heartbeat" { Some(heartbeat.clone()) } else { answers.lock().unwrap().pop_front() };
-    let _ = tell.send((path, serde_json::from_slice(&body).unwrap()));
+    let body = match path.as_str() {
+        "log" => Value::from(std::io::read_to_string(flate2::read::GzDecoder::new(&body[..])).unwrap()),
+        _ => serde_json::from_slice(&body).unwrap(),
+    };
+    let _ = tell.send((path, body));
     // Beyond the list there is no answer, as from a service that hangs.
     let Some((status, answer)) = answer else { return std::thread::park() };
     while is_held.load(Ordering::SeqCst) {
@@ -102,7 +107,7 @@ impl Fake {
         let wanted = WantedTasks { topics: vec!["a:b".into()], worker: "w".into(), lease: "60s".into() };
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         let client = self.client.clone();
-        Rc::new(CommandWorker { client, wanted, command, mode, is_once: false })
+        Rc::new(CommandWorker { client, wanted, command, mode, sends_logs: false, is_once: false })
     }
 }
 
@@ -351,4 +356,82 @@ async fn a_worker_that_writes_done_tasks_is_noticed_and_its_answer_counts() {
     let (seen, done) = run_slot(&mut fake, worker, StopMode::AfterTheTask, "result").await;
     done.unwrap();
     assert_eq!(seen[1].1, json!({ "result": "alert", "msg": "no disk" }));
+}
+
+/// A worker that sends logs.
+fn logging(fake: &Fake, mode: WorkMode, script: &str) -> Rc<CommandWorker> {
+    let mut worker = fake.worker_for(mode, &["sh", "-c", script]);
+    Rc::get_mut(&mut worker).unwrap().sends_logs = true;
+    worker
+}
+
+fn leased_task() -> (u16, Value) {
+    (200, json!({ "tasks": [task()] }))
+}
+
+fn written(offset: u64) -> (u16, Value) {
+    (200, json!({ "offset": offset }))
+}
+
+/// What the test's own program writes where it is a command's guard.
+const GUARD: &str = "\nrunning 1 test\n";
+
+/// The pieces that are posted with these answers, and the result.
+async fn pieces(answers: Vec<(u16, Value)>, mode: WorkMode, script: &str) -> (Vec<String>, Value) {
+    let mut fake = fake([vec![leased_task()], answers, vec![accepted()]].concat(), alive());
+    let worker = logging(&fake, mode, script);
+    let local = LocalSet::new();
+    let (seen, done) = local.run_until(run_slot(&mut fake, worker, StopMode::AfterTheTask, "result")).await;
+    done.unwrap();
+    let pieces =
+        seen.iter().filter(|(path, _)| path == "log").map(|(_, text)| text.as_str().unwrap().replace(GUARD, ""));
+    (pieces.collect(), seen.into_iter().find(|(path, _)| path == "result").unwrap().1)
+}
+
+#[tokio::test]
+async fn what_a_command_writes_is_sent_before_its_result() {
+    let script = "printf out; sleep 0.1; printf err >&2; exit 76";
+    let (sent, result) = pieces(vec![written(6)], WorkMode::Command, script).await;
+    assert_eq!((sent, &result["result"]), (vec!["outerr".to_owned()], &json!("warn")));
+    let mut fake = fake(vec![], alive());
+    TaskLog::new(true).send_while(&fake.client, "l1", async {}).await;
+    assert!(fake.asked.try_recv().is_err(), "nothing is sent of nothing");
+}
+
+#[tokio::test]
+async fn much_output_is_sent_while_the_command_runs() {
+    let script = "head -c 40000 /dev/zero | tr '\\0' x; read line; printf end";
+    let script = script.replace("read line", "sleep 0.3");
+    let (sent, _) = pieces(vec![written(40_000), written(40_003)], WorkMode::Command, &script).await;
+    assert_eq!(sent.iter().map(String::len).sum::<usize>(), 40_003);
+    assert!(sent.len() == 2 && sent[1].ends_with("end"), "{}", sent.len());
+}
+
+#[tokio::test]
+async fn a_service_that_takes_no_logs_costs_the_task_nothing() {
+    for refusal in [problem(404, "not_found"), problem(403, "forbidden"), problem(409, "lease_lost")] {
+        let (sent, result) = pieces(vec![refusal.clone()], WorkMode::Command, "echo text").await;
+        assert_eq!((sent.len(), &result["result"]), (1, &json!("complete")), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_piece_goes_where_the_log_ends_and_what_is_there_is_not_sent_again() {
+    let elsewhere = |offset: usize| (409, json!({ "code": "log_offset", "detail": "x", "offset": offset }));
+    let (sent, _) = pieces(vec![elsewhere(90), written(95)], WorkMode::Command, "echo text").await;
+    assert_eq!(sent, ["text\n", "text\n"], "another worker wrote before");
+    let answers = vec![problem(503, "timeout"), elsewhere(GUARD.len() + 3), written(5)];
+    let (sent, _) = pieces(answers, WorkMode::Command, "echo text").await;
+    assert_eq!(sent, ["text\n", "text\n", "t\n"], "a part of the first try was written");
+    let (sent, _) =
+        pieces(vec![problem(503, "timeout"), elsewhere(GUARD.len() + 5)], WorkMode::Command, "echo text").await;
+    assert_eq!(sent, ["text\n", "text\n"], "all of it was");
+}
+
+#[tokio::test]
+async fn a_worker_that_stays_logs_each_task_by_itself() {
+    let script = r#"echo before; read -r t; echo loading; echo trouble >&2; sleep 0.2; echo "${t%\}},\"result\":\"complete\"}"; cat"#;
+    let (mut sent, _) = pieces(vec![written(16)], WorkMode::Stdio, script).await;
+    let sent = sent.remove(0);
+    assert!(sent.contains("loading\n") && sent.contains("trouble\n") && !sent.contains("result"), "{sent}");
 }

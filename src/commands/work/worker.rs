@@ -10,6 +10,8 @@ pub(super) struct CommandWorker {
     pub(super) wanted: WantedTasks,
     pub(super) command: Vec<String>,
     pub(super) mode: WorkMode,
+    /// Whether the service is sent what commands write.
+    pub(super) sends_logs: bool,
     /// Whether a slot ends after its first task.
     pub(super) is_once: bool,
 }

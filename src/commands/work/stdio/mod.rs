@@ -27,6 +27,7 @@ use super::hold::{keep_lease, post_result};
 use super::lines::{KeptPart, LastLine};
 use super::output::{LINGER, MAX_MESSAGE_BYTES, pass_on};
 use super::splitter::LineSplitter;
+use super::task_log::TaskLog;
 use super::worker::{CommandWorker, give_back};
 
 /// A launcher ends, without a word, at a line of 64 KiB.
@@ -45,11 +46,13 @@ pub(super) struct StdioSlot {
     /// None where the last one ended.
     process: Option<StdioProcess>,
     ends_in_a_row: u8,
+    task_log: TaskLog,
 }
 
 impl StdioSlot {
     pub(super) async fn start(worker: &Rc<CommandWorker>) -> anyhow::Result<Self> {
-        let mut slot = Self { worker: Rc::clone(worker), process: None, ends_in_a_row: 0 };
+        let task_log = TaskLog::new(worker.sends_logs);
+        let mut slot = Self { worker: Rc::clone(worker), process: None, ends_in_a_row: 0, task_log };
         slot.ensure_process().await?;
         Ok(slot)
     }
@@ -57,7 +60,7 @@ impl StdioSlot {
     async fn ensure_process(&mut self) -> anyhow::Result<&mut StdioProcess> {
         let process = match self.process.take() {
             Some(process) => process,
-            None => StdioProcess::start(&self.worker)
+            None => StdioProcess::start(&self.worker, &self.task_log)
                 .await
                 .with_context(|| format!("{} can't be started", self.worker.command[0]))?,
         };
@@ -82,7 +85,9 @@ impl StdioSlot {
             give_back(&worker, granted, "10s").await;
             return Err(err);
         }
-        let outcome = match keep_lease(&worker.client, granted, &worker.wanted.lease, self.answer(granted)).await {
+        let task_log = self.task_log.clone();
+        let work = task_log.send_while(&worker.client, &granted.lease, self.answer(granted));
+        let outcome = match keep_lease(&worker.client, granted, &worker.wanted.lease, work).await {
             Ok(outcome) => Some(outcome),
             Err(end) => {
                 self.stop().await;
@@ -151,27 +156,33 @@ struct StdioProcess {
     last_error: Rc<RefCell<LastLine>>,
     /// Passes on its stderr, until that ends.
     errors: JoinHandle<()>,
+    task_log: TaskLog,
     /// A file that the service doesn't know yet.
     file: Option<FileReport>,
 }
 
 impl StdioProcess {
-    async fn start(worker: &CommandWorker) -> io::Result<Self> {
+    async fn start(worker: &CommandWorker, task_log: &TaskLog) -> io::Result<Self> {
         let set = vec![("FLOWLORD_WORKER".to_owned(), worker.wanted.worker.clone())];
         let command = worker.command.clone();
         let order = StartOrder { command, set, removed: Vec::new(), input: CommandInput::Kept };
         let mut guarded = GuardedCommand::start(&order).await?;
         let (stdout, stderr) = guarded.output();
         let last_error = Rc::new(RefCell::new(new_last_line()));
-        let kept = Rc::clone(&last_error);
+        let (kept, shown) = (Rc::clone(&last_error), task_log.clone());
         let errors = tokio::task::spawn_local(async move {
-            pass_on(stderr, tokio::io::stderr(), |bytes| kept.borrow_mut().take(bytes)).await;
+            let take = |bytes: &[u8]| {
+                kept.borrow_mut().take(bytes);
+                shown.take(bytes);
+            };
+            pass_on(stderr, tokio::io::stderr(), take).await;
         });
         Ok(Self {
             guarded,
             output: ProcessOutput { stdout, lines: LineSplitter::default() },
             last_error,
             errors,
+            task_log: task_log.clone(),
             file: None,
         })
     }
@@ -222,7 +233,10 @@ impl StdioProcess {
                 WorkerLine::LateAnswer(id) => {
                     log::warn!("event=answer_ignored id={id:?} detail=\"its task is no longer in hand\"");
                 }
-                WorkerLine::Print => print_line(&line).await,
+                WorkerLine::Print => {
+                    self.task_log.take(&[&line, &b"\n"[..]].concat());
+                    print_line(&line).await;
+                }
             }
         }
     }
