@@ -132,6 +132,7 @@ impl AppWiring<'_> {
                 proxies: self.config.auth.trusted_proxies.clone(),
             },
             metrics: self.metrics.clone(),
+            links: self.config.links.clone(),
             cluster,
         };
         Ok(WebActor::start_on(on, listener, config, deps)?)

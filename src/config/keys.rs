@@ -128,6 +128,11 @@ pub const KEYS: &[ConfigKey] = &[
     key("store.gcs.secret_key_file", "", Text, "A file that holds the secret of the HMAC key"),
 ];
 
+pub(super) const LINKS: &str = "links";
+
+/// A link has any name.
+pub(super) const LINK_KEY: ConfigKey = key("links.NAME", "", Text, "A link on the page of each task");
+
 pub(super) const ROUTES: &str = "notify.routes";
 
 pub const ROUTE_KEYS: &[ConfigKey] = &[
@@ -153,7 +158,10 @@ fn in_route(name: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('.').unwrap_or((rest, "")))
 }
 pub fn find(name: &str) -> Option<&'static ConfigKey> {
+    let is_link =
+        name.strip_prefix(LINKS).and_then(|rest| rest.strip_prefix('.')).is_some_and(|name| !name.contains('.'));
     match in_route(name) {
+        None if is_link => Some(&LINK_KEY),
         Some((_, key)) => ROUTE_KEYS.iter().find(|known| known.name == key),
         None => KEYS.iter().find(|key| key.name == name),
     }
@@ -161,8 +169,8 @@ pub fn find(name: &str) -> Option<&'static ConfigKey> {
 
 /// Whether `name` is a section: the beginning of a key, up to a dot.
 pub(super) fn is_section(name: &str) -> bool {
-    let is_of_routes = name == ROUTES || in_route(name).is_some_and(|(_, key)| key.is_empty());
-    is_of_routes || KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    let is_dynamic = name == ROUTES || name == LINKS || in_route(name).is_some_and(|(_, key)| key.is_empty());
+    is_dynamic || KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The known key most like a wrong one: by its whole name, or by its last part in another section.

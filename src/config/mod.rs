@@ -5,6 +5,7 @@
 pub mod keys;
 mod layers;
 mod legacy;
+mod links;
 mod notify;
 mod print;
 mod read;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
+use flowlord_domain::task_link::TaskLink;
 use flowlord_messages::cluster::NodeAddress;
 use flowlord_replica::StreamConfig;
 use flowlord_storage::{StorageConfig, StorageLocation};
@@ -61,6 +63,8 @@ pub struct Config {
     pub deadman: DeadmanConfig,
     pub files: FilesConfig,
     pub store: StorageConfig,
+    /// `[links]`, by name.
+    pub links: Vec<TaskLink>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,6 +295,7 @@ impl Config {
                 every: from.duration("files.every", TimeDelta::seconds(1), DAY),
             },
             store: stores::read(from),
+            links: links::read(from),
         }
     }
 

@@ -6,7 +6,7 @@ use flowlord_domain::duration;
 
 use super::keys::{ConfigKey, KEYS, KeyKind};
 use super::read::ValueReader;
-use super::{Config, Secret};
+use super::{Config, Secret, links};
 
 #[derive(Debug, Clone)]
 pub(super) struct EffectiveValue {
@@ -33,6 +33,7 @@ pub(super) fn effective_values(config: &Config, reader: &ValueReader) -> Vec<Eff
     let mut values: Vec<_> = before.iter().map(|key| effective_value(key, config, reader)).collect();
     values.extend(config.notify.routes.iter().flat_map(|route| route.effective_values(reader)));
     values.extend(after.iter().map(|key| effective_value(key, config, reader)));
+    values.extend(links::effective_values(&config.links, reader));
     values
 }
 

@@ -506,3 +506,15 @@ fn sizes_are_written_with_their_unit() {
         assert!(error.ends_with(&format!("`{text}`: write a size from 10MB to 10TB")), "{error}");
     }
 }
+
+#[test]
+fn links_have_any_name_and_a_template_that_can_be_filled() {
+    let file = "[links]\ngrafana = \"https://g/?uid={uid}\"\nlogs = \"http://l/{started_ms}\"\n";
+    let loaded = load(file, &[("FLOWLORD_LINKS__MORE", "https://m")], &[]).unwrap();
+    let names: Vec<&str> = loaded.config.links.iter().map(TaskLink::name).collect();
+    assert_eq!(names, ["grafana", "logs", "more"]);
+    assert!(loaded.to_toml().contains("[links]\ngrafana = \"https://g/?uid={uid}\"  # "), "{}", loaded.to_toml());
+    let wrong = error("[links]\nlog = \"https://h/{info}\"\n", &[], &[]);
+    assert!(wrong.starts_with("links.log in ") && wrong.contains("there is no {info}"), "{wrong}");
+    assert!(error("[links.log]\nurl = \"https://h\"\n", &[], &[]).contains("links.log"));
+}

@@ -46,6 +46,7 @@ pub mod simulate;
 pub mod summary;
 pub mod task;
 pub mod task_doc;
+pub mod task_link;
 pub mod task_time;
 pub mod template;
 pub mod waiting;

@@ -1,7 +1,7 @@
 //! Whatever a task says is text on every page.
 
 use chrono::TimeDelta;
-use reqwest::Client;
+use reqwest::{Client, Method};
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -33,7 +33,10 @@ async fn no_field_of_a_task_becomes_markup() {
         let lease = leased["tasks"][0]["lease"].as_str().unwrap().to_owned();
         let progress = json!({"progress": 0.5, "msg": PAYLOAD});
         assert_eq!(app.api.post(&format!("/api/v1/lease/{lease}/heartbeat"), &progress).await.status, 200);
-        let ended = json!({"result": result, "msg": PAYLOAD, "meta": {"out": PAYLOAD}});
+        let log = format!("{PAYLOAD}\u{1b}]0;{PAYLOAD}\u{7}\u{1b}[31m{PAYLOAD} https://h/{PAYLOAD}\n");
+        let log = app.api.send(Method::POST, &format!("/api/v1/lease/{lease}/log"), "text/plain", log).await.unwrap();
+        assert_eq!(log.status, 200, "{log:?}");
+        let ended = json!({"result": result, "msg": format!("http://h/{PAYLOAD}"), "meta": {"out": PAYLOAD}});
         assert_eq!(app.api.result(&lease, &ended).await.status, 200);
     }
     app.api.post("/api/v1/files", &json!({"path": format!("/in/{PAYLOAD}"), "size": 1})).await;
@@ -72,7 +75,7 @@ async fn no_field_of_a_task_becomes_markup() {
         if text.contains("planted()") {
             shown.push(page.clone());
         }
-        for broken_out in ["<script>planted", "<img src=x", "\"'>", "<!--\""] {
+        for broken_out in ["<script>planted", "<img src=x", "\"'>", "<!--\"", "\u{1b}"] {
             assert!(!text.contains(broken_out), "{page}: {broken_out}");
         }
     }

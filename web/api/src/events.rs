@@ -1,8 +1,8 @@
 //! What changes, as server-sent events.
 
-use actix_web::HttpResponseBuilder;
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;
+use flowlord_web_core::answer::event_stream;
 use flowlord_web_core::hang_up::HangUp;
 use flowlord_web_core::live_events::{EventKind, EventKinds, stream};
 use flowlord_web_core::use_cases::live_events::subscribe;
@@ -29,9 +29,6 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-// Proxies that gather answers before they pass them on are asked not to.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
 async fn events(context: ContextRef, request: HttpRequest) -> Answer {
     let params = QueryParams::parse(request.query_string(), &["kind", "after"])?;
     let kinds = EventKinds::of(&params)?;
@@ -49,13 +46,4 @@ async fn events(context: ContextRef, request: HttpRequest) -> Answer {
         Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
         None => answer.streaming(events),
     })
-}
-
-/// The beginning of an answer that goes on as events.
-pub(crate) fn event_stream() -> HttpResponseBuilder {
-    let mut answer = HttpResponse::Ok();
-    answer
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
-        .insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
-    answer
 }

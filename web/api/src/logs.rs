@@ -1,16 +1,12 @@
 //! Logs: sent by workers while a task runs, read by people.
 
-use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT_RANGES, ByteRangeSpec, ContentRange, ContentRangeSpec, Header as _, Range};
 use actix_web::web::Bytes;
 use flowlord_web_core::extract::text_body;
-use flowlord_web_core::hang_up::HangUp;
-use flowlord_web_core::log_stream::{FollowRequest, follow_log};
+use flowlord_web_core::log_stream::{FollowRequest, answer_followed, last_event_id};
 use flowlord_web_core::use_cases::logs::{append_log, end_of, read_log};
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
-use futures_util::StreamExt as _;
 
-use crate::events::event_stream;
 use crate::lease::{lease_token, leased_route};
 use crate::prelude::*;
 
@@ -77,31 +73,11 @@ async fn read(context: ContextRef, path: Path<String>, request: HttpRequest) -> 
         // One that isn't there would be followed for nothing.
         read_task(&context, uid).await?;
         let after = last_event_id(&request);
-        return follow(
-            context,
-            &request,
-            FollowRequest { uid, after: after.unwrap_or(0), tail: tail.filter(|_| after.is_none()) },
-        );
+        let asked = FollowRequest { uid, after: after.unwrap_or(0), tail: tail.filter(|_| after.is_none()) };
+        return answer_followed(context, &request, asked, str::to_owned);
     }
     let log = read_log(&context, uid).await?;
     part_of(&request, end_of(&log.text, tail.unwrap_or(usize::MAX)))
-}
-
-/// Where a client goes on that comes back.
-fn last_event_id(request: &HttpRequest) -> Option<u64> {
-    request.headers().get("last-event-id")?.to_str().ok()?.parse().ok()
-}
-
-fn follow(context: ContextRef, request: &HttpRequest, asked: FollowRequest) -> Answer {
-    let mut answer = event_stream();
-    if *request.method() == Method::HEAD {
-        return Ok(answer.finish());
-    }
-    let events = follow_log(context, asked, str::to_owned)?;
-    Ok(match HangUp::of(request) {
-        Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
-        None => answer.streaming(events),
-    })
 }
 
 /// All of a text, or the part that the request names.

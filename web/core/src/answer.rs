@@ -1,8 +1,8 @@
 //! JSON answers.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Code;
 use serde::Serialize;
@@ -50,6 +50,18 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     serde_json::to_writer(&mut body, value)
         .map_err(|err| Problem::new(Code::Internal, format!("the answer can't be written: {err}")))?;
     Ok(json_text(status, body))
+}
+
+// Proxies that gather answers before they pass them on are asked not to.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The beginning of an answer that goes on as server-sent events.
+pub fn event_stream() -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
+        .insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
+    answer
 }
 
 /// Answers JSON that was written already.

@@ -12,7 +12,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, SE
 use actix_web::web::Bytes;
 
 /// The attributes whose values are links, as templates write them.
-const LINKS: [&str; 5] = [" href=\"", " src=\"", " action=\"", " formaction=\"", " data-events=\""];
+const LINKS: [&str; 6] = [" href=\"", " src=\"", " action=\"", " formaction=\"", " data-events=\"", " data-follow=\""];
 
 /// How every path that is routed begins.
 pub const OWN_PARTS: &[&str] = &[

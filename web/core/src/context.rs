@@ -8,6 +8,7 @@ use std::sync::{Arc, MutexGuard};
 
 use actix_web::{HttpRequest, web};
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::task_link::TaskLink;
 use flowlord_kernel::{ActorKit, Code, Locked, Ping, Port};
 use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, ClusterClient, DatabaseReader, DatabaseWriter,
@@ -67,6 +68,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Everything counted so far, as Prometheus reads it.
     pub metrics: MetricsWriter,
+    /// Where the page of each task leads.
+    pub links: Vec<TaskLink>,
     /// How the cluster is at the start.
     pub cluster: ClusterState,
 }

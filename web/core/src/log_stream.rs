@@ -3,18 +3,22 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
+use actix_web::http::Method;
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{TaskState, Uid};
 use flowlord_kernel::Code;
 use flowlord_messages::logs::ReadLog;
 use flowlord_messages::tasks::ReadAttempts;
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::answer::event_stream;
 use crate::context::ContextRef;
-use crate::problem::Problem;
+use crate::hang_up::HangUp;
+use crate::problem::{Answer, Problem};
 use crate::use_cases::logs::end_of;
 
 /// Each of them reads once a second.
@@ -48,6 +52,30 @@ pub struct FollowRequest {
     pub tail: Option<usize>,
 }
 
+/// Where a client goes on that comes back.
+pub fn last_event_id(request: &HttpRequest) -> Option<u64> {
+    request.headers().get("last-event-id")?.to_str().ok()?.parse().ok()
+}
+
+/// Answers with the events of a log, each part as `show` writes it.
+pub fn answer_followed(
+    context: ContextRef,
+    request: &HttpRequest,
+    asked: FollowRequest,
+    show: impl FnMut(&str) -> String + 'static,
+) -> Answer {
+    let mut answer = event_stream();
+    // HEAD has no body to wait for.
+    if *request.method() == Method::HEAD {
+        return Ok(answer.finish());
+    }
+    let events = follow_log(context, asked, show)?;
+    Ok(match HangUp::of(request) {
+        Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
+        None => answer.streaming(events),
+    })
+}
+
 struct LogFollower<Show> {
     context: ContextRef,
     request: FollowRequest,
@@ -60,7 +88,7 @@ struct LogFollower<Show> {
 }
 
 /// The events of a log, until its task has ended: the id of each is where the next one goes on, and the last is `end`.
-pub fn follow_log<Show: FnMut(&str) -> String>(
+fn follow_log<Show: FnMut(&str) -> String>(
     context: ContextRef,
     request: FollowRequest,
     show: Show,

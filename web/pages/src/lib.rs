@@ -27,6 +27,7 @@ mod errors;
 mod files;
 mod layout;
 mod link;
+mod linked;
 mod login;
 mod notice;
 mod parts;

@@ -2,6 +2,7 @@
 
 mod act;
 mod graph;
+mod log;
 
 use flowlord_domain::task_time::task_time;
 use flowlord_domain::{TaskLane, TaskResult, TaskState};
@@ -11,6 +12,8 @@ use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 use flowlord_web_core::use_cases::waiting::explain_tasks;
 
 use self::graph::ChainGraph;
+use self::log::{ShownLog, read_shown, whole_link};
+use super::linked::LinkedText;
 use super::rows::TaskRow;
 use super::when::{ShownTime, span};
 use super::{NavigationSection, PageLayout, PageLink, answer};
@@ -21,6 +24,7 @@ pub(crate) use self::act::change_task;
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/task/{uid}", Role::Viewer, task),
+        Route::get("/web/task/{uid}/log", Role::Viewer, log::follow),
         Route::post("/web/task/{uid}", Role::Operator, change_task).audited_as(action_of_form),
     ]
 }
@@ -47,9 +51,12 @@ struct TaskPage {
     can_complete: bool,
     facts: Vec<(&'static str, TaskFact)>,
     meta: Vec<(String, String)>,
+    links: Vec<(String, String)>,
     workflow_link: String,
     chain_link: String,
     day: NaiveDate,
+    log: Option<ShownLog>,
+    whole_log: String,
     graph: ChainGraph,
     chain: Vec<ChainRow>,
     more: usize,
@@ -93,7 +100,7 @@ pub(crate) async fn task(context: ContextRef, path: Path<String>, request: HttpR
 }
 
 async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result<TaskPage, Problem> {
-    QueryParams::parse(request.query_string(), &["date"])?;
+    let params = QueryParams::parse(request.query_string(), &["date", "log_q"])?;
     let mut layout = PageLayout::live(context, request, NavigationSection::Tasks);
     let uid = parse_uid(path)?;
     let task = read_task(context, uid).await?;
@@ -106,6 +113,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         chain.push(task.clone());
         more = more.saturating_sub(1);
     }
+    let log = read_shown(context, &mut layout, &task, params.one("log_q")?.unwrap_or_default()).await?;
     let now = context.deps.kit.now();
     let scale = TimeScale::of_chain(&chain, now);
     let day = task.uid.created_at().date_naive();
@@ -115,9 +123,12 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         can_complete: may_change(context, request) && is_completable(&task, &chain),
         facts: task_facts(&task, now),
         meta: Query::parse_lenient(&task.meta).pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        links: links(context, &task, now),
         workflow_link: PageLink::to("/web/workflow").with("file", &task.workflow).href(),
         chain_link: PageLink::to("/web/task").with("date", &day).with("id", &task.id).href(),
         day,
+        log,
+        whole_log: whole_link(uid),
         graph: ChainGraph::new(&chain, uid, more),
         more,
         chain: chain.into_iter().map(|task| ChainRow::new(task, uid, &scale, now)).collect(),
@@ -168,6 +179,12 @@ fn task_facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, TaskFact
         ("Lane", (task.lane == TaskLane::Backload).then(|| TaskFact::Text("backload".to_owned()))),
     ];
     all.into_iter().filter_map(|(label, fact)| Some((label, fact?))).collect()
+}
+
+/// The links that the operator chose, as far as the task has what stands in them.
+fn links(context: &WebContext, task: &Attempt, now: DateTime<Utc>) -> Vec<(String, String)> {
+    let links = context.config.links.iter();
+    links.filter_map(|link| Some((link.name().to_owned(), link.address(task, now)?))).collect()
 }
 
 fn times_leased(count: u32) -> String {

@@ -9,14 +9,17 @@ use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use flowlord_domain::task_link::TaskLink;
 use flowlord_domain::{Attempt, TaskState};
-use flowlord_kernel::Code;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::leases::LeaseStanding;
 use flowlord_messages::logs::{AppendedLog, LogText};
-use flowlord_web_core::context::ContextRef;
+use flowlord_messages::tasks::ChainStart;
+use flowlord_web_core::context::{Config, ContextRef, WebContext};
 use flowlord_web_core::log_stream::MAX_FOLLOWERS;
 
-use super::stub::{Reply, Stub, attempt, finished, leased, send, token};
+use super::pages::{assert_strict, full};
+use super::stub::{Reply, Stub, attempt, config, finished, leased, send, token};
 use crate::app::app;
 
 fn held(standing: LeaseStanding) -> Stub {
@@ -112,7 +115,11 @@ struct Follower(Pin<Box<BoxBody>>);
 
 impl Follower {
     async fn of(context: &ContextRef, query: &str, last: &str) -> Self {
-        let request = TestRequest::get().uri(&path(query)).insert_header(("last-event-id", last)).to_request();
+        Self::at(context, &path(query), last).await
+    }
+
+    async fn at(context: &ContextRef, path: &str, last: &str) -> Self {
+        let request = TestRequest::get().uri(path).insert_header(("last-event-id", last)).to_request();
         let response = try_call_service(&init_service(app(context.clone())).await, request).await.unwrap();
         assert_eq!(response.headers().get("content-type").unwrap(), "text/event-stream");
         Self(Box::pin(response.into_body()))
@@ -162,4 +169,86 @@ async fn only_so_many_follow_at_a_time_and_none_follows_what_is_not_there() {
     Follower::of(&context, "?follow=true", "").await;
     stub.attempts(|_| Ok(vec![None]));
     assert_eq!(send(context, request()).await.code(), Code::TaskUnknown.as_str());
+}
+
+/// A page of the task, in a state, with this log.
+fn page_of(task: Attempt, text: &str) -> Stub {
+    let stub = full();
+    let log = LogText { text: text.to_owned(), start: 0, end: text.len() as u64 };
+    stub.read_log(move |read| {
+        assert_eq!(read.uid, attempt(1).uid);
+        Ok(Some(LogText { text: log.text[usize::try_from(read.after).unwrap()..].to_owned(), ..log }))
+    });
+    let shown = task.clone();
+    stub.attempts(move |_| Ok(vec![Some(shown.clone())]));
+    stub.chain_beginning(move |_| Ok(ChainStart { attempts: vec![task.clone()], more: 0 }));
+    stub
+}
+
+fn page_path(query: &str) -> String {
+    format!("/web/task/{}{query}", attempt(1).uid)
+}
+
+#[actix::test]
+async fn the_page_of_a_task_shows_the_end_of_its_log_and_searches_it() {
+    let stub = page_of(finished(1), "one <b>\n\u{1b}[31mno disk\u{1b}[0m\n");
+    let page = stub.get(&page_path("")).await.text;
+    let pre = page.split_once("<pre class=\"log\"").unwrap().1.split_once("</pre>").unwrap().0;
+    assert!(pre.ends_with(">one &#60;b&#62;\n<span class=\"f1\">no disk</span>\n"), "{pre}");
+    assert!(!page.contains("data-follow") && !page.contains('\u{1b}'), "{page}");
+    assert!(page.contains(&format!("href=\"/api/v1/tasks/{}/log\">As text", attempt(1).uid)));
+    assert_strict(&page);
+    let found = stub.get(&page_path("?log_q=NO+DISK")).await.text;
+    assert!(found.contains("1 line<") && found.contains("no disk</span>") && !found.contains("one &#60;"), "{found}");
+    assert!(found.contains("value=\"NO DISK\"") && found.contains("All lines"));
+    assert!(stub.get(&page_path("?log_q=zzz")).await.text.contains("No line of the log has this."));
+    stub.read_log(|_| Ok(None));
+    assert!(!stub.get(&page_path("")).await.text.contains("id=\"log\""));
+    stub.read_log(|_| Err(Error::new(Code::Busy, "much to do")));
+    assert!(stub.get(&page_path("")).await.text.contains("the log can&#39;t be shown now: much to do"));
+}
+
+#[actix::test]
+async fn while_a_task_runs_its_page_follows_the_log() {
+    let stub = page_of(leased(1), "one\n\u{1b}[32mtwo\n");
+    let page = stub.get(&page_path("")).await.text;
+    let stream = page_path("/log?after=13");
+    assert!(page.contains(&format!("data-follow=\"{stream}\"")), "{page}");
+    assert!(!stub.get(&page_path("?log_q=one")).await.text.contains("data-follow"), "a search stays as it is");
+    let context = stub.context();
+    let mut follower = Follower::at(&context, &page_path("/log?after=4"), "").await;
+    assert_eq!(follower.next().await, "id: 13\ndata: <span class=\"f2\">two\ndata: </span>\n\n");
+    let mut again = Follower::at(&context, &page_path("/log?after=0"), "4").await;
+    assert!(again.next().await.contains("two"), "a browser says how far it came");
+    assert_eq!(stub.get(&page_path("/log?after=x")).await.code(), "invalid_request");
+    // One that was never leased has no log to ask for.
+    let stub = page_of(attempt(1), "");
+    stub.read_log(|_| panic!("nobody may ask"));
+    assert!(!stub.get(&page_path("")).await.text.contains("id=\"log\""));
+}
+
+#[actix::test]
+async fn a_page_with_a_large_log_stays_small() {
+    let line = format!("{}\u{1b}[33m<warning>\u{1b}[0m \"quoted\"\n", "x".repeat(40));
+    let page = page_of(finished(1), &line.repeat(4_000)).get(&page_path("")).await.text;
+    assert!((60_000..150_000).contains(&page.len()) && page.contains("This is the end."), "{}", page.len());
+}
+
+#[actix::test]
+async fn a_task_leads_to_what_its_worker_and_its_operator_name() {
+    let task =
+        Attempt { msg: "see https://h/a?b=1&c=2".to_owned(), meta: "out=http://o/x&n=1".to_owned(), ..finished(1) };
+    let stub = page_of(task, "");
+    let link = |name, template| TaskLink::parse(name, template).unwrap();
+    let links = vec![link("grafana", "https://g/?uid={uid}&from={started_ms}"), link("worker", "https://w/{worker}")];
+    let context = WebContext::new(Config { links, ..config() }, stub.deps(), crate::routes::table());
+    let page = send(actix_web::web::Data::new(context), TestRequest::get().uri(&page_path(""))).await.text;
+    for link in [
+        "<a href=\"https://h/a?b=1&#38;c=2\" rel=\"noopener noreferrer nofollow\">",
+        "<a href=\"http://o/x\" rel=\"noopener noreferrer nofollow\">",
+        "<a href=\"https://g/?uid=064c0953867001&#38;from=1772452802000\" rel=\"noopener noreferrer nofollow\">grafana</a>",
+        "href=\"https://w/w1\"",
+    ] {
+        assert!(page.contains(link), "{link}: {page}");
+    }
 }

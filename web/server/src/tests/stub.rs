@@ -238,6 +238,7 @@ pub(crate) fn config() -> Config {
         limits: WebLimits { connections: 100, long_polls: 10 },
         tls: None,
         metrics: MetricsWriter(Arc::new(|| "counted 1\n".to_owned())),
+        links: Vec::new(),
         cluster: ClusterState::default(),
     }
 }
