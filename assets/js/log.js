@@ -7,15 +7,25 @@ const MOST_CHARACTERS = 400_000;
 const NEAR = 40;
 
 let source = null;
-const seen = new WeakSet();
+/// Whether the end is shown, whatever comes: people look for how it ended, until they scroll back.
+let isAtEnd = true;
 
 export function logs() {
   if (!window.EventSource) return;
   follow();
   document.addEventListener("swapped", follow);
+  document.addEventListener("scroll", ({ target }) => target.matches?.("pre.log") && look(target), true);
   // A hidden page takes no place; it is made anew on return.
   document.addEventListener("visibilitychange", () => document.hidden && stop());
   addEventListener("pagehide", stop);
+}
+
+function look(log) {
+  isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
+}
+
+function showEnd(log) {
+  if (isAtEnd) log.scrollTop = log.scrollHeight;
 }
 
 function stop() {
@@ -25,24 +35,19 @@ function stop() {
 
 function follow() {
   stop();
-  const log = document.querySelector("[data-follow]");
-  const all = document.querySelector("pre.log");
-  if (all && !seen.has(all)) {
-    // People look for how it ended.
-    seen.add(all);
-    all.scrollTop = all.scrollHeight;
-  }
-  if (!log || document.hidden) return;
+  const log = document.querySelector("pre.log");
+  if (!log) return;
+  showEnd(log);
+  if (!log.dataset.follow || document.hidden) return;
   source = new EventSource(log.dataset.follow);
   source.addEventListener("message", ({ data }) => add(log, data));
   source.addEventListener("end", stop);
 }
 
 function add(log, markup) {
-  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
   log.insertAdjacentHTML("beforeend", markup);
   while (log.textContent.length > MOST_CHARACTERS && log.firstChild !== log.lastChild) log.firstChild.remove();
   const nothing = log.nextElementSibling;
   if (nothing?.classList.contains("empty")) nothing.remove();
-  if (isAtEnd) log.scrollTop = log.scrollHeight;
+  showEnd(log);
 }

@@ -149,6 +149,14 @@ class Service:
             body["meta"] = meta
         self.post(f"/api/v1/lease/{leased['lease']}/result", body)
 
+    def write(self, leased, offset, text):
+        """Appends to the log of a task; answers where it goes on."""
+        headers = {"Content-Type": "text/plain", "Upload-Offset": str(offset)}
+        path = f"{self.url}/api/v1/lease/{leased['lease']}/log"
+        request = urllib.request.Request(path, text.encode(), headers, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)["offset"]
+
     def until(self, what, condition, seconds=30):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -157,6 +165,13 @@ class Service:
                 return found
             time.sleep(0.1)
         raise AssertionError(f"never: {what}")
+
+
+# All colours that a log may have, on the usual ground and on one of its own, bright, bold and dim.
+LOG = "".join(
+    f"\x1b[{code}mtext in colour {code}\x1b[0m and plain <text> \x1b[{code};4{code % 10}mon a ground\x1b[0m\n"
+    for code in [1, 2, 3, 4, *range(30, 38), *range(90, 98)]
+)
 
 
 def today():
@@ -172,6 +187,7 @@ def seed(service):
         service.end(leased, result, msg)
     # An extract that ends well starts its chain; one that fails is tried again.
     first = service.until("a slot started", lambda: service.lease("extract:orders"))[0]
+    service.write(first, 0, LOG)
     service.end(first, "complete", "1200 rows", "file=s3://demo/orders.json.gz&rows=1200")
     load = service.until("its child", lambda: service.lease("load:orders"))[0]
     service.end(load, "complete", "loaded")
