@@ -7,9 +7,14 @@ use flowlord_domain::duration;
 use flowlord_domain::escalation::{
     Acknowledgement, EscalationRoute, EscalationState, IncidentNotification, OpenIncident, check_route as ladder_step,
 };
-use flowlord_domain::summary::{SummaryItem, SummaryLine, count_by_line, report_url, summarize_alerts};
-use flowlord_messages::alerts::{AcknowledgeAlerts, AdvanceEscalation, EscalationInput, IncidentRecord, StepRecord};
+use flowlord_domain::summary::{SummaryItem, SummaryLine, count_by_line, log_url, report_url, summarize_alerts};
+use flowlord_messages::alerts::{
+    AcknowledgeAlerts, AdvanceEscalation, EscalationInput, IncidentRecord, StepRecord, StoredAlert,
+};
 use flowlord_messages::outbox::{IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage};
+
+/// Of the message of a task in a summary.
+const MAX_MESSAGE_CHARACTERS: usize = 200;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteCheck<'a> {
@@ -116,16 +121,31 @@ impl RouteCheck<'_> {
         let escalating = matches!(told, IncidentNotification::Summary { escalating: true, .. });
         let stage = if escalating { IncidentStage::Escalating } else { IncidentStage::Steady };
         let mut incident = self.incident_ref(told, next, stage);
-        incident.details = line_texts(&lines);
-        let day = self.input.untold.last().map_or(self.now, |alert| alert.at);
+        let texts: Vec<String> = line_texts(&lines).into_iter().chain(self.only_message()).collect();
+        incident.details.clone_from(&texts);
         MessagePayload {
             headline: count_headline(&lines),
-            lines: line_texts(&lines),
-            link: Some(report_url(self.public_url, day.date_naive())),
+            lines: texts,
+            link: Some(self.summary_link()),
             footer: next_update(next),
             colour: MessageColour::Red,
             incident: Some(incident),
         }
+    }
+
+    /// Where a summary leads: to the log of the one task that it is about, else to the alerts of the day.
+    fn summary_link(&self) -> String {
+        match &self.input.untold[..] {
+            [StoredAlert { uid: Some(uid), .. }] => log_url(self.public_url, *uid),
+            alerts => report_url(self.public_url, alerts.last().map_or(self.now, |alert| alert.at).date_naive()),
+        }
+    }
+
+    /// The last line that the one task wrote which a summary is about.
+    fn only_message(&self) -> Option<String> {
+        let [StoredAlert { uid: Some(_), msg, .. }] = &self.input.untold[..] else { return None };
+        let line = msg.lines().rfind(|line| !line.trim().is_empty())?;
+        Some(line.chars().take(MAX_MESSAGE_CHARACTERS).collect())
     }
 
     fn update_payload(&self, told: &IncidentNotification, next: &EscalationState) -> MessagePayload {

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
-use flowlord_domain::AlertKind;
 use flowlord_domain::alert::AlertMatcher;
 use flowlord_domain::escalation::{EscalationPolicy, QuietHours};
+use flowlord_domain::{AlertKind, Uid};
 use flowlord_kernel::{Clock as _, Ping, Port, WorkCounter};
 use flowlord_messages::alerts::StoredAlert;
 use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
@@ -271,6 +271,26 @@ async fn a_summary_links_to_the_day_of_its_alerts() {
     bench.raise("a", "");
     bench.pass(5).await;
     assert_eq!(bench.last().link.as_deref(), Some("http://flow/web/alert?date=2026-03-02"));
+}
+
+#[actix::test]
+async fn a_summary_of_one_failure_links_to_its_log_and_has_its_last_line() {
+    let bench = Bench::start(Stub::default(), noon()).await;
+    let fail = |uid, msg: &str| {
+        bench.raise("a", "");
+        let mut rows = bench.rows.0.lock().unwrap();
+        let alert = rows.alerts.last_mut().unwrap();
+        (alert.uid, alert.msg) = (Some(Uid(uid)), msg.to_owned());
+    };
+    fail(1, "Traceback\n\nno disk\n");
+    bench.pass(5).await;
+    assert_eq!(bench.last().link.as_deref(), Some("http://flow/web/task/00000000000001#log"));
+    assert_eq!(bench.last().lines[1..], ["no disk"]);
+    fail(2, "one");
+    fail(3, "another");
+    bench.pass(10).await;
+    assert_eq!(bench.last().link.as_deref(), Some("http://flow/web/alert?date=2026-03-02"));
+    assert_eq!(bench.last().lines.len(), 1);
 }
 
 #[actix::test]

@@ -6,6 +6,7 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use crate::Uid;
 use crate::alert::NewAlert;
 use crate::dates::print_dates;
 use crate::escalation::NewAlerts;
@@ -102,6 +103,11 @@ pub fn summary_text(lines: &[SummaryLine]) -> String {
 /// The page that lists the alerts of a day, for people to click.
 pub fn report_url(base: &str, day: NaiveDate) -> String {
     format!("{}/web/alert?date={}", base.trim_end_matches('/'), day.format("%Y-%m-%d"))
+}
+
+/// The page with the log of a task.
+pub fn log_url(base: &str, uid: Uid) -> String {
+    format!("{}/web/task/{uid}#log", base.trim_end_matches('/'))
 }
 
 /// The whole message in plain text: where the report is, then the lines.
