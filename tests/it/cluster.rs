@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use flowlord_kernel::{Clock as _, SystemClock};
 use flowlord_testkit::{FakeSlack, FakeStore};
+use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -124,7 +125,10 @@ async fn a_standby_answers_for_the_leader_and_takes_over_when_it_is_killed() {
         let path = format!("/api/v1/tasks/{}", created["uid"].as_str().unwrap());
         assert_eq!(second.api.get(&path).await.ok()["info"], json!(n.to_string()), "its own write");
         let leased = second.api.lease("load").await.unwrap();
+        let log = format!("/api/v1/lease/{}/log", leased.lease);
+        second.api.send(Method::POST, &log, "text/plain", "written\n").await.unwrap().ok();
         second.api.complete(&leased.lease, "").await;
+        assert_eq!(second.api.get(&format!("{path}/log")).await.json, "written\n", "the leader has it");
         assert_eq!(second.api.get(&path).await.ok()["state"], "done");
     }
     until_caught_up(&first.api, &second.api).await;

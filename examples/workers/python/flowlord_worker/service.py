@@ -34,6 +34,14 @@ class Away(Exception):
         self.pause = pause
 
 
+class LogMoved(Exception):
+    """The log of a task goes on at another offset."""
+
+    def __init__(self, why: object, offset: int) -> None:
+        super().__init__(str(why))
+        self.offset = offset
+
+
 class Service:
     """Requests to one service, each on a connection of its own."""
 
@@ -45,7 +53,15 @@ class Service:
 
     def post(self, path: str, body: Mapping[str, Any], timeout: float = 30) -> dict[str, Any]:
         """Posts once."""
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), self.headers)
+        return self._answer(urllib.request.Request(self.url + path, json.dumps(body).encode(), self.headers), timeout)
+
+    def append(self, path: str, offset: int, piece: bytes) -> int:
+        """Appends to the log of a task; answers where it goes on."""
+        headers = {**self.headers, "Content-Type": "text/plain", "Upload-Offset": str(offset)}
+        answer = self._answer(urllib.request.Request(self.url + path, piece, headers), 10)
+        return int(answer.get("offset", offset + len(piece)))
+
+    def _answer(self, request: urllib.request.Request, timeout: float) -> dict[str, Any]:
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 answer = json.loads(response.read(MAX_ANSWER_BYTES))
@@ -77,7 +93,9 @@ def error_of(error: urllib.error.HTTPError) -> Exception:
     try:
         problem = json.loads(error.read(MAX_ANSWER_BYTES))
         code, detail = problem.get("code"), problem.get("detail") or error.reason
-    except (OSError, ValueError, AttributeError, http.client.HTTPException):
+        if code == "log_offset":
+            return LogMoved(detail, int(problem["offset"]))
+    except (OSError, ValueError, AttributeError, KeyError, http.client.HTTPException):
         code, detail = None, error.reason
     if code in ("lease_lost", "lease_unknown", "already_finished"):
         return LeaseLost(detail)

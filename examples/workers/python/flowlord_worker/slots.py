@@ -6,11 +6,13 @@ import json
 import logging
 import threading
 import time
+import traceback
 import urllib.parse
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional
 
 from .service import Away, LeaseLost, Refused, Service, backoff
+from .task_log import TaskLog
 
 log = logging.getLogger("flowlord_worker")
 
@@ -41,6 +43,7 @@ class Task:
     meta: dict[str, str]
     progress: Optional[float] = None
     msg: str = ""
+    _log: Optional[TaskLog] = field(default=None, repr=False)
     _gone: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @classmethod
@@ -58,6 +61,11 @@ class Task:
     def wait(self, seconds: float) -> bool:
         """Sleeps, and returns at once with true when the task is cancelled."""
         return self._gone.wait(seconds)
+
+    def log(self, text: str) -> None:
+        """Writes a line to the task's log, which its page shows while it runs."""
+        if self._log:
+            self._log.write(text + "\n")
 
     def report(self, progress: Optional[float] = None, msg: Optional[str] = None) -> None:
         """Says how far the task is, from 0 to 1, and what it does: sent with the next heartbeat, `msg` with the result."""
@@ -90,7 +98,9 @@ class Attempt:
 
     def work(self) -> None:
         threading.Thread(target=self.send_heartbeats, daemon=True).start()
+        self.task._log = TaskLog(self.service, self.path)
         outcome = result_of(self.job.handler, self.task)
+        self.task._log.end()
         if self.task.is_cancelled:
             outcome = {"result": "warn", "msg": "stopped, as it was cancelled"}
         try:
@@ -141,7 +151,7 @@ def result_of(handler: Handler, task: Task) -> dict[str, Any]:
     except Alert as error:
         return {"result": "alert", "msg": str(error)[:MAX_MSG_CHARS]}
     except (Exception, SystemExit) as error:  # whatever goes wrong is the task's result
-        log.debug("event=task_raised uid=%s", task.uid, exc_info=True)
+        task.log(traceback.format_exc().rstrip())
         return {"result": "error", "msg": f"{type(error).__name__}: {error}"[:MAX_MSG_CHARS]}
 
 

@@ -67,7 +67,8 @@ class FakeService(http.server.ThreadingHTTPServer):
 
 class FakeAnswers(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = body.decode() if self.path.endswith("/log") else json.loads(body)
         status, answer = self.server.hear(self.path, body, dict(self.headers))
         text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
@@ -185,6 +186,40 @@ class Working(unittest.TestCase):
             pool.start()
             self.assertTrue(pool.wait(PATIENCE))
         self.assertEqual(pool.refusal, "401 what to change")
+
+    def offsets(self, service):
+        return [headers["Upload-Offset"] for end, _, headers in service.heard if end == "log"]
+
+    def test_a_log_is_sent_before_the_result_and_has_what_a_function_raised(self):
+        def handler(task):
+            task.log("3 rows")
+            raise ValueError("no disk")
+
+        moved = (409, {**problem("log_offset"), "offset": 90})
+        with FakeService({}, answers={"log": [moved]}) as service:
+            self.run_one(handler, service)
+            text = service.bodies("log")[-1]
+            self.assertEqual(self.offsets(service), ["0", "90"], "an earlier worker wrote before")
+            self.assertEqual([end for end, *_ in service.heard if end in ("log", "result")], ["log", "log", "result"])
+        self.assertTrue(text.startswith("3 rows\nTraceback") and text.endswith("ValueError: no disk\n"), text)
+
+    def test_a_log_goes_on_while_a_function_runs_also_when_the_service_was_away(self):
+        answers = {"log": [(503, problem("busy")), (200, {"offset": 4})]}
+        with FakeService({}, answers=answers) as service:
+
+            def handler(task):
+                task.log("one")
+                service.until("log", 2)
+                task.log("two")
+
+            self.run_one(handler, service)
+            self.assertEqual(service.bodies("log"), ["one\n", "one\n", "two\n"])
+            self.assertEqual(self.offsets(service), ["0", "0", "4"])
+
+    def test_a_service_without_logs_costs_a_task_nothing(self):
+        with FakeService({}, answers={"log": [(404, problem("not_found"))]}) as service:
+            (result,) = self.run_one(lambda task: task.log("text"), service)
+        self.assertEqual((result["result"], len(service.bodies("log"))), ("complete", 1))
 
     def test_tasks_in_hand_are_released(self):
         with FakeService({}) as service:
