@@ -268,8 +268,7 @@ impl Stub {
             ReadAlerts, ReadAttempts, ReadChain, ReadChainStart, CheckBackload, CountNotifications, ReadDayTotals, FindTasks,
             FindKnownTasks, ReadLastSlots, FindLaterAttempts, ListAlerts, ListAuditRecords, ListFileEvents, ListIncidents, ListSilences,
             MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadHourCounts, ReadPaused,
-            ReadSlots, ReadTokens, ReadWaitingJoins, ReadWorkerLeases, ReadWorkflow,
-            ReadSlots, ReadTokens, ReadWorkerLeases, ReadWorkflow, ReadLeaseStanding,
+            ReadSlots, ReadTokens, ReadWaitingJoins, ReadWorkerLeases, ReadWorkflow, ReadLeaseStanding,
         );
         Deps {
             kit: environment.kit("web"),
