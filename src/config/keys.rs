@@ -62,14 +62,14 @@ pub const KEYS: &[ConfigKey] = &[
     key("backup.keep", "7", Number, "How many snapshots are kept"),
     key("cluster.node", "", Text, "The name of this node in a cluster; empty for no cluster"),
     key("cluster.url", "", Text, "Where the other nodes reach this one, like http://10.0.0.5:8080"),
-    ConfigKey {
-        name: "cluster.log",
-        default: "place",
-        kind: Text,
-        // It may hold a password.
-        secret: true,
-        help: "Where the cluster keeps its log: place for that of backup.path, or NATS servers, nats://a,b,c",
-    },
+    key(
+        "cluster.log",
+        "place",
+        Text,
+        "Where the cluster keeps its log: place for that of backup.path, or nats://a,b,c",
+    ),
+    secret("cluster.credentials", "For the NATS servers of cluster.log: user:password, or a token"),
+    key("cluster.credentials_file", "", Text, "A file that holds the credentials"),
     key("cluster.monitor", "", Text, "Where a NATS server of cluster.log tells about itself, like http://nats:8222"),
     secret("notify.url", "Slack: an incoming webhook"),
     key("notify.url_file", "", Text, "A file that holds the webhook"),

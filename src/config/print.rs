@@ -49,6 +49,9 @@ fn value_text(key: &ConfigKey, config: &Config, reader: &ValueReader) -> String 
     match key.name {
         "notify.url" => masked(config.notify.url.as_ref()),
         "notify.token" => masked(config.notify.token.as_ref()),
+        "cluster.credentials" => {
+            masked(config.cluster.as_ref().and_then(|cluster| cluster.log.as_ref()?.credentials.as_ref()))
+        }
         "notify.app_token" => masked(config.notify.app_token.as_ref()),
         "notify.signing_secret" => masked(config.notify.signing_secret.as_ref()),
         "store.s3.secret_key" => config.store.s3.secret_key.as_ref().map_or("", |_| "***").to_owned(),

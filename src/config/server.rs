@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use flowlord_messages::cluster::NodeAddress;
-use flowlord_replica::StreamConfig;
+use flowlord_replica::{StreamConfig, StreamServers};
 use flowlord_web_core::context::TlsFiles;
 
 use super::read::ValueReader;
@@ -77,8 +77,10 @@ fn cluster_log(from: &mut ValueReader) -> Option<StreamConfig> {
     if monitor.as_ref().is_some_and(|url| !is_http(url)) {
         from.error("cluster.monitor", "the address of a NATS server's monitoring is needed, as in http://nats:8222");
     }
+    let credentials = from.secret("cluster.credentials");
     let log = from.optional("cluster.log").filter(|log| log != "place")?;
-    StreamConfig::parse(&log, monitor).map_err(|err| from.error("cluster.log", &err)).ok()
+    let servers = StreamServers::parse(&log).map_err(|err| from.error("cluster.log", &err)).ok()?;
+    Some(StreamConfig { servers, credentials, monitor })
 }
 
 /// It is a part of the name of a file.

@@ -478,7 +478,9 @@ fn a_node_of_a_cluster_has_a_name_an_address_and_a_place() {
         ("url = \"http://a\"\n", "cluster.node: a node of a cluster needs a name"),
         ("node = \"a/b\"\nurl = \"http://a\"\n", "letters, digits, dots, dashes and underscores"),
         ("node = \"a\"\nurl = \"a:8080\"\n", "begins with http:// or https://"),
-        ("log = \"nats://a\"\n", "write place"),
+        ("log = \"http://a\"\n", "write `place`, or servers as in nats://"),
+        ("log = \"nats://me:planted@a\"\n", "cluster.credentials"),
+        ("monitor = \"nats:8222\"\n", "as in http://nats:8222"),
     ] {
         let said = error(&node(cluster), &[], &[]);
         assert!(said.contains(expected), "{said}");

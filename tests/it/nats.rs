@@ -176,3 +176,22 @@ async fn a_stream_that_is_lost_stops_writes_until_somebody_says_how_to_go_on() {
     let infos: Vec<_> = node.api.tasks("").await.iter().map(|task| task["info"].clone()).collect();
     assert!(infos.contains(&json!("before")) && infos.contains(&json!("after")), "{infos:?}");
 }
+
+#[actix::test]
+async fn a_stream_keeps_what_two_snapshots_need_and_an_empty_node_starts_from_them() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let (cluster, nats) = (tempfile::tempdir().unwrap(), NatsServers::start(1));
+    let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &nats));
+    let node = a.start().await;
+    until_leads(&node.api).await;
+    for n in 0..4 {
+        assert_eq!(create(&node.api, &n.to_string()).await, 201);
+        node.api.post("/api/v1/snapshots", &json!({})).await.ok();
+    }
+    until("a shorter stream", async || nats.first_of("flowlord").is_some_and(|first| first > 1)).await;
+    assert_eq!(create(&node.api, "after").await, 201);
+    let follower = b.start().await;
+    until("a follower that has all", async || follower.api.tasks("").await.len() == 5).await;
+}

@@ -347,7 +347,7 @@ impl Follower {
         let own = &self.config.own.address.node;
         let is_called = leader.bye.as_ref().is_some_and(|to| to.as_ref().is_none_or(|to| to == own));
         // It led, and was started anew: nobody else has its data folder.
-        let is_own = leader.id == self.config.own.id;
+        let is_own = leader.id == self.config.own.id && leader.bye.is_none();
         self.problem.is_none() && (is_called || is_own || self.heard_at.elapsed() >= self.config.silence)
     }
 

@@ -33,6 +33,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Beats are of no use once they are old: so many stay, which is some ten minutes.
 const KEPT_BEATS: usize = 256;
 
+/// From so many snapshots a follower can go on.
+const KEPT_SNAPSHOTS: usize = 2;
+
 const MAX_QUEUED: usize = 64;
 
 /// A node that was seen so lately, and is behind by no more, can take over.
@@ -90,8 +93,8 @@ pub struct Leader {
     /// When all that there was had been sent last.
     sent_at: Instant,
     snapshot_asked_at: Option<DateTime<Utc>>,
-    /// The number of the entry that names the newest snapshot.
-    snapshot_entry: Option<u64>,
+    /// The numbers of the entries that name the newest snapshots.
+    snapshot_entries: VecDeque<u64>,
     /// The numbers of beats that aren't removed yet.
     beats: VecDeque<u64>,
     registered_at: Option<DateTime<Utc>>,
@@ -111,7 +114,7 @@ impl Leader {
             through: None,
             sent_at: Instant::now(),
             snapshot_asked_at: None,
-            snapshot_entry: None,
+            snapshot_entries: VecDeque::new(),
             beats: VecDeque::new(),
             registered_at: None,
             problem: None,
@@ -274,9 +277,14 @@ impl Leader {
         self.follow(ctx, pause, move |this, (), ctx| this.try_append(entry, rows, begun, ctx));
     }
 
-    /// Who needs a snapshot takes the newest, or the one before where that can't be read.
+    /// Who needs a snapshot takes the newest, or the one before where that can't be read, and goes on from when it was
+    /// begun: after the one before was there.
     fn trim_log(&mut self, ctx: &mut Context<Self>) {
-        let Some(before) = self.snapshot_entry.replace(self.tail) else { return };
+        self.snapshot_entries.push_back(self.tail);
+        if self.snapshot_entries.len() <= KEPT_SNAPSHOTS {
+            return;
+        }
+        let Some(before) = self.snapshot_entries.pop_front() else { return };
         let log = self.log.clone();
         let trimmed = async move { log.trim(before).await };
         self.follow(ctx, trimmed, |_, trimmed, _| log_failure("entries_not_removed", &trimmed));

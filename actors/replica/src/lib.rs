@@ -35,4 +35,4 @@ pub use node_file::NodeFile;
 pub use place_log::PlaceLog;
 pub use role_switch::{RoleChange, RoleSwitch};
 pub use stand_in::StandIn;
-pub use stream_log::{ServerAddress, StreamConfig, StreamLog};
+pub use stream_log::{StreamConfig, StreamLog, StreamServers};

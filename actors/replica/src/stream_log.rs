@@ -12,6 +12,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, LastRawMessageE
 use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use bytes::Bytes;
+use flowlord_domain::Secret;
 use flowlord_storage::{Error, Result};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Deserialize;
@@ -31,26 +32,29 @@ const REPLICAS: usize = 3;
 /// What a message has besides its rows, at most.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Where a stream is.
+/// Where a stream is, and who may read and write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamConfig {
-    /// The servers' addresses, which may hold a password.
-    pub servers: Vec<ServerAddress>,
-    pub stream: String,
+    pub servers: StreamServers,
+    /// `user:password`, or a token.
+    pub credentials: Option<Secret>,
     /// The HTTP address at which a server tells about itself.
     pub monitor: Option<String>,
 }
 
-/// The address of a server.
+/// The servers, and the name of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerAddress(ServerAddr);
+pub struct StreamServers {
+    addresses: Vec<ServerAddr>,
+    stream: String,
+}
 
-impl StreamConfig {
+impl StreamServers {
     /// Reads `nats://a:4222,b:4222/STREAM`; the port is 4222 and the stream `flowlord` where they are left out.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &str, monitor: Option<String>) -> std::result::Result<Self, String> {
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let (scheme, rest) = text
             .split_once("://")
             .filter(|(scheme, _)| matches!(*scheme, "nats" | "tls"))
@@ -61,21 +65,39 @@ impl StreamConfig {
         if !stream.chars().all(is_plain) {
             return Err(format!("the stream's name {stream:?} may have letters, digits, dashes and underscores only"));
         }
-        let servers = hosts.split(',').map(|host| {
-            if host.is_empty() {
-                return Err("one of the servers has no name".to_owned());
+        // Errors show no address: it may hold a password.
+        let addresses = hosts.split(',').map(|host| match host.parse::<ServerAddr>() {
+            _ if host.contains('@') => Err("write user:password into cluster.credentials".to_owned()),
+            _ if host.is_empty() => Err("one of the servers has no name".to_owned()),
+            Ok(_) => {
+                format!("{scheme}://{host}").parse().map_err(|_| "one of the servers has no valid address".to_owned())
             }
-            let address = format!("{scheme}://{host}").parse::<ServerAddr>();
-            // Not the text: it may hold a password.
-            address.map(ServerAddress).map_err(|err| format!("one of the servers has no valid address: {err}"))
+            Err(_) => Err("one of the servers has no valid address".to_owned()),
         });
-        Ok(Self { servers: servers.collect::<std::result::Result<_, _>>()?, stream: stream.to_owned(), monitor })
+        Ok(Self { addresses: addresses.collect::<std::result::Result<_, _>>()?, stream: stream.to_owned() })
     }
 
     fn location(&self) -> String {
         let hosts: Vec<_> =
-            self.servers.iter().map(|server| format!("{}:{}", server.0.host(), server.0.port())).collect();
+            self.addresses.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect();
         format!("nats://{}/{}", hosts.join(","), self.stream)
+    }
+}
+
+impl StreamConfig {
+    fn location(&self) -> String {
+        self.servers.location()
+    }
+
+    fn connect_options(&self) -> ConnectOptions {
+        let options = ConnectOptions::new();
+        match self.credentials.as_ref().map(Secret::expose) {
+            None => options,
+            Some(credentials) => match credentials.split_once(':') {
+                Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+                None => options.token(credentials.to_owned()),
+            },
+        }
     }
 }
 
@@ -109,14 +131,16 @@ impl StreamLog {
     /// # Errors
     /// None can be reached, or they are too old.
     pub async fn connect(config: &StreamConfig) -> Result<Self> {
-        let addresses: Vec<_> = config.servers.iter().map(|server| server.0.clone()).collect();
-        let options = ConnectOptions::new()
+        let options = config
+            .connect_options()
             .name("flowlord")
             .connection_timeout(REQUEST_TIMEOUT)
             .ping_interval(Duration::from_secs(5))
+            // Those that the configuration names, and no others.
+            .ignore_discovered_servers()
             .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(10) as u64));
         let away = |err: &dyn std::fmt::Display| unreachable_stream(config, err);
-        let client = options.connect(addresses).await.map_err(|err| away(&err))?;
+        let client = options.connect(&config.servers.addresses[..]).await.map_err(|err| away(&err))?;
         let version = client.server_info().version;
         if is_too_old(&version) {
             let needed = OLDEST_SERVER.map(|part| part.to_string()).join(".");
@@ -137,7 +161,7 @@ impl StreamLog {
     }
 
     fn subject(&self, kind: &str) -> String {
-        format!("{}.{kind}", self.0.config.stream)
+        format!("{}.{kind}", self.0.config.servers.stream)
     }
 
     /// How many bytes of rows an entry can carry.
@@ -146,7 +170,7 @@ impl StreamLog {
     }
 
     async fn info(&self) -> Result<Option<Info>> {
-        match self.0.context.get_stream(&self.0.config.stream).await {
+        match self.0.context.get_stream(&self.0.config.servers.stream).await {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(err) => match err.kind() {
                 GetStreamErrorKind::JetStream(err) if err.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
@@ -156,7 +180,7 @@ impl StreamLog {
     }
 
     async fn stream(&self) -> Result<Stream<()>> {
-        let name = &self.0.config.stream;
+        let name = &self.0.config.servers.stream;
         self.0.context.get_stream_no_info(name).await.map_err(|err| self.away(&err))
     }
 
@@ -185,7 +209,7 @@ impl StreamLog {
         num_replicas: usize,
     ) -> std::result::Result<(), async_nats::jetstream::context::CreateStreamError> {
         let config = Config {
-            name: self.0.config.stream.clone(),
+            name: self.0.config.servers.stream.clone(),
             description: Some(
                 "The log of a flowlord cluster: flowlord alone writes and removes its messages".to_owned(),
             ),
@@ -301,7 +325,7 @@ impl StreamLog {
         if replicas < REPLICAS {
             warnings.push(format!(
                 "the stream {} is kept by {replicas} server, and lost with its disk: run NATS with three servers",
-                self.0.config.stream
+                self.0.config.servers.stream
             ));
         }
         if let Some(monitor) = &self.0.config.monitor {
@@ -320,7 +344,7 @@ impl AppendOnce for StreamLog {
         let message = PublishMessage::build()
             .payload(payload.into())
             .expected_last_sequence(number - 1)
-            .expected_stream(&self.0.config.stream);
+            .expected_stream(&self.0.config.servers.stream);
         let sent = self.0.context.send_publish(self.subject(kind), message).await;
         let stored = match sent {
             Ok(sent) => sent.await,
@@ -418,9 +442,10 @@ mod tests {
             }
         });
         let refused = |text: String| async move {
-            StreamLog::connect(&StreamConfig::parse(&text, None).unwrap()).await.unwrap_err().to_string()
+            let (servers, credentials) = (StreamServers::parse(&text).unwrap(), Some(Secret::new("me:secret")));
+            StreamLog::connect(&StreamConfig { servers, credentials, monitor: None }).await.unwrap_err().to_string()
         };
-        let said = refused(format!("nats://me:secret@{address}")).await;
+        let said = refused(format!("nats://{address}")).await;
         assert!(said.contains("version 2.9.10, and 2.10.23 or newer is needed") && !said.contains("secret"), "{said}");
         old.abort();
         let said = refused("nats://127.0.0.1:1".to_owned()).await;
@@ -429,12 +454,15 @@ mod tests {
 
     #[test]
     fn servers_a_port_and_a_stream_are_read() {
-        let parsed = |text| StreamConfig::parse(text, None).map(|config| config.location());
+        let parsed = |text| StreamServers::parse(text).map(|servers| servers.location());
         assert_eq!(parsed("nats://a,b:5222").unwrap(), "nats://a:4222,b:5222/flowlord");
-        assert_eq!(parsed("tls://me:secret@a/etl-2").unwrap(), "nats://a:4222/etl-2");
-        for (wrong, said) in
-            [("http://a", "nats://a:4222,b:4222,c:4222"), ("nats://a/x.y", "letters"), ("nats://a,", "no name")]
-        {
+        assert_eq!(parsed("tls://a/etl-2").unwrap(), "nats://a:4222/etl-2");
+        for (wrong, said) in [
+            ("http://a", "nats://a:4222,b:4222,c:4222"),
+            ("nats://a/x.y", "letters"),
+            ("nats://a,", "no name"),
+            ("nats://me:secret@a", "cluster.credentials"),
+        ] {
             let err = parsed(wrong).unwrap_err();
             assert!(err.contains(said), "{wrong}: {err}");
         }

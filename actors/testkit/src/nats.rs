@@ -144,6 +144,13 @@ impl NatsServers {
         })
     }
 
+    /// The number of the oldest message of a stream; none while no server tells.
+    #[must_use]
+    pub fn first_of(&self, stream: &str) -> Option<u64> {
+        let mut reports = (0..self.servers.len()).filter_map(|nth| self.stream_report(nth, stream));
+        reports.find_map(|report| report.pointer("/state/first_seq")?.as_u64())
+    }
+
     fn stream_report(&self, nth: usize, stream: &str) -> Option<Value> {
         let mut connection = TcpStream::connect(("127.0.0.1", self.servers[nth].monitor_port)).ok()?;
         connection.set_read_timeout(Some(Duration::from_secs(2))).ok()?;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::Instant;
 
+use super::link::NetworkLink;
 use super::{MAX_TAKEOVER, PATIENCE};
 use crate::client::HttpClient;
 use crate::crash::list_tasks;
@@ -61,6 +62,8 @@ pub(super) struct TakeoverView {
 struct FleetNode {
     address: String,
     data: PathBuf,
+    /// To the NATS servers, where they keep the log.
+    link: Option<NetworkLink>,
     /// None while it is down.
     process: Option<ServiceProcess>,
 }
@@ -92,7 +95,11 @@ impl NodeFleet {
             // Free again right away: nobody else takes ports of this machine meanwhile.
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
             let data = fleet.folder.path().join(format!("node{nth}"));
-            fleet.nodes.push(FleetNode { address, data, process: None });
+            let link = match &fleet.nats {
+                Some(nats) => Some(NetworkLink::open(&nats.urls()).await?),
+                None => None,
+            };
+            fleet.nodes.push(FleetNode { address, data, link, process: None });
         }
         for nth in 0..fleet.nodes.len() {
             fleet.spawn(nth)?;
@@ -117,8 +124,8 @@ impl NodeFleet {
                 command.arg("--backup-path").arg(self.folder.path().join("place"));
             }
         }
-        if let Some(nats) = &self.nats {
-            command.args(["--cluster-log", &nats.urls()]);
+        if let Some(link) = &node.link {
+            command.args(["--cluster-log", &link.urls]);
         }
         node.process = Some(ServiceProcess::spawn_command(command)?);
         Ok(())
@@ -176,6 +183,12 @@ impl NodeFleet {
     async fn stream_leader(&self) -> anyhow::Result<usize> {
         let nats = self.nats.as_ref().context("no NATS")?;
         wait_for("a leader of the stream", PATIENCE, async || nats.leader_of("flowlord")).await
+    }
+
+    /// Cuts a node off from the log, or connects it again.
+    pub(super) fn set_link(&self, nth: usize, is_cut: bool) {
+        let link = self.nodes.get(nth).and_then(|node| node.link.as_ref());
+        link.inspect(|link| if is_cut { link.cut() } else { link.heal() });
     }
 
     pub(super) async fn kill_stream_leader(&mut self) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 
 mod clients;
 mod fleet;
+mod link;
 mod oracle;
 
 use std::io::Write as _;
@@ -77,16 +78,19 @@ enum LeaderChange {
     KillStream,
     /// Both leaders are killed.
     KillBoth,
+    /// The leader alone is cut off from NATS, until another node leads.
+    CutOff,
     /// Two of three NATS servers are killed, and start again after ten seconds.
     KillMajority,
 }
 
 impl LeaderChange {
     fn draw(place: PlaceKind, rng: &mut StdRng) -> Self {
-        if place == PlaceKind::Nats && rng.random_bool(0.3) {
-            return match rng.random_range(0..3) {
+        if place == PlaceKind::Nats && rng.random_bool(0.5) {
+            return match rng.random_range(0..5) {
                 0 => Self::KillStream,
                 1 => Self::KillBoth,
+                2 | 3 => Self::CutOff,
                 _ => Self::KillMajority,
             };
         }
@@ -196,6 +200,10 @@ async fn run_round(
         fleet.wake(leader)?;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    if change == LeaderChange::CutOff {
+        fleet.set_link(leader, false);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     clients.shutdown().await;
     fleet.restart_log();
     fleet.restart_if_gone(leader).await?;
@@ -224,6 +232,7 @@ async fn change_leader(fleet: &mut NodeFleet, leader: usize, change: LeaderChang
         LeaderChange::Kill => fleet.kill(leader).await?,
         LeaderChange::Stop => fleet.pause(leader)?,
         LeaderChange::CleanStop | LeaderChange::HandOver => fleet.stop(leader).await?,
+        LeaderChange::CutOff => fleet.set_link(leader, true),
         LeaderChange::KillStream => fleet.kill_stream_leader().await?,
         LeaderChange::KillBoth => {
             fleet.kill_stream_leader().await?;

@@ -167,16 +167,17 @@ impl DatabaseOwner {
                 self.end_commit(open.commands, open.effects, Some(entry), ctx);
                 self.end_silence();
             }
-            // The log never holds it: this node leads no more, and restarts.
-            Err(error) if error.code == Code::NotLeader => {
+            // The log never holds it: this node leads no more, and restarts; or it was never sent.
+            Err(error) if matches!(error.code, Code::NotLeader | Code::Busy) => {
                 let Some(open) = self.frames.as_mut().and_then(|frames| frames.open.take()) else { return };
                 self.undo_transaction();
                 self.refuse_all(open.commands, &error);
             }
-            // It may hold it. The transaction stays open until the service ends, which whoever lost the answer sees to.
+            // It may hold it, and nobody here will hear: only a start finds out.
             Err(error) => {
                 log::error!("event=commit_unknown error={error:?}");
                 self.answer_unknown(self.frames.as_ref().map_or(0, |frames| frames.sent));
+                self.kit.give_up();
             }
         }
         self.go_on(ctx);
