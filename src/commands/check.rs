@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
+use flowlord_domain::calendar::{Calendars, ending_calendars, with_calendars};
 use flowlord_domain::check::{check_workflows, has_errors};
 use flowlord_domain::row_keys::MissingKeys;
 use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflows};
+use flowlord_kernel::{Clock as _, SystemClock};
+use flowlord_library::calendars::read_calendars;
 use flowlord_library::files::{FileContent, FoundFiles};
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_library::source;
@@ -119,12 +122,20 @@ fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
             Err(why) => findings.push(Finding::of_file(path, Severity::Error, why)),
         }
     }
-    let workflows = Workflows::new(parsed);
+    let (workflows, calendars) = read_with_calendars(meta_files, Workflows::new(parsed));
     findings.extend(check_workflows(&workflows));
+    findings.extend(ending_calendars(&workflows, &calendars, SystemClock.now().date_naive()));
     findings.extend(workflows.phases().filter_map(|phase| check_rows(phase, meta_files)));
     // By file and line, as people go through them.
     findings.sort();
     findings
+}
+
+/// The workflows with their days off.
+pub(super) fn read_with_calendars(meta_files: &MetaFiles, workflows: Workflows) -> (Workflows, Calendars) {
+    let known = Calendars::new();
+    let calendars = actix_rt::System::new().block_on(read_calendars(meta_files, &workflows, &known));
+    (with_calendars(workflows, &calendars), calendars)
 }
 
 /// What is wrong with the meta file of a phase, as far as it can be read here: whole paths and stores are open to the

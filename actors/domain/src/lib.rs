@@ -12,6 +12,7 @@ pub mod alert;
 pub mod backload;
 pub mod batch;
 pub mod bom;
+pub mod calendar;
 pub mod check;
 pub mod cron;
 pub mod dates;

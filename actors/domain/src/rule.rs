@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::cron::CronSchedule;
+use crate::cron::{CronSchedule, DaysOff};
 use crate::duration;
 use crate::finding::{Severity, what_to_write};
 use crate::glob::Glob;
@@ -15,11 +15,12 @@ use crate::retry::RetryDelay;
 use crate::rows::zip_lists;
 use crate::template::meta_keys;
 
+mod days;
 mod join;
 pub use join::{JoinNeed, JoinRule, LateJoinRule};
 
 /// All keys of a rule.
-pub const RULE_KEYS: [&str; 22] = [
+pub const RULE_KEYS: [&str; 25] = [
     "cron",
     "offset",
     "job",
@@ -42,6 +43,9 @@ pub const RULE_KEYS: [&str; 22] = [
     "join_by",
     "join_by_then",
     "again",
+    "calendar",
+    "on",
+    "not_on",
 ];
 
 /// As many files one task may be about.
@@ -104,6 +108,10 @@ pub struct Rule {
     pub done_by: Option<TimeDelta>,
     /// So long its task should be at work at most.
     pub max_run: Option<TimeDelta>,
+    /// The calendar whose days are off.
+    pub calendar: Option<String>,
+    /// The days on which it has no slots, as far as they are known.
+    pub off_days: DaysOff,
     /// What it says of a join.
     pub join: JoinRule,
     /// Everything that was written, also keys that no field is for.
@@ -181,6 +189,7 @@ impl Rule {
             rule.add_blocker("", "the rule has a control character: remove it or write it as %0A".to_owned());
         }
         rule.read_schedule(zone);
+        rule.read_days_off();
         rule.read_trigger();
         rule.read_batch();
         rule.read_failure();

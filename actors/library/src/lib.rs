@@ -3,6 +3,7 @@
 //! It scans the files at its start, every `refresh`, when asked, and soon after a local one changed. A file that
 //! doesn't load keeps its last good version, also over a restart: both are rows. So do all while a storage is away.
 
+pub mod calendars;
 mod catalog;
 pub mod files;
 mod findings;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use flowlord_domain::calendar::{Calendars, with_calendars};
 use flowlord_domain::template::MetaRow;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
@@ -30,7 +32,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use crate::catalog::WorkflowCatalog;
 use crate::metafiles::MetaFiles;
 use crate::row_problems::{RowProblems, with_row_problems};
-use crate::scan::{ScanOutcome, scan_files};
+use crate::scan::{KnownFiles, ScanOutcome, scan_files};
 
 /// After a failed scan, when to try again.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
@@ -76,6 +78,7 @@ pub struct Library {
     first_callers: Vec<oneshot::Sender<Result<LoadedWorkflows>>>,
     catalog: Option<WorkflowCatalog>,
     row_problems: RowProblems,
+    calendars: Calendars,
     is_scanning: bool,
     /// Callers of a reload while a scan was under way: they wait for the next one.
     reload_callers: ReloadCallers,
@@ -99,6 +102,7 @@ impl Library {
             first_callers: Vec::new(),
             catalog: None,
             row_problems: RowProblems::new(),
+            calendars: Calendars::new(),
             is_scanning: false,
             reload_callers: Vec::new(),
             next_scan: None,
@@ -115,7 +119,8 @@ impl Library {
         self.changed = None;
         // It goes along to a thread that may block: to watch anew means to walk the folders.
         let (watch, changes) = (self.watch.take(), Arc::clone(&self.changes));
-        let scan = scan_files(self.config.clone(), self.deps.clone(), self.catalog.clone(), watch, changes);
+        let known = KnownFiles { catalog: self.catalog.clone(), calendars: self.calendars.clone() };
+        let scan = scan_files(self.config.clone(), self.deps.clone(), known, watch, changes);
         self.ask(ctx, scan, |this, outcome, ctx| this.end_scan(outcome, callers, ctx));
     }
 
@@ -148,17 +153,18 @@ impl Library {
     }
 
     fn replace_catalog(&mut self, outcome: ScanOutcome, now: DateTime<Utc>, next_scan: DateTime<Utc>) -> ReloadReport {
-        let ScanOutcome { catalog, reloaded, row_problems, watch, .. } = outcome;
+        let ScanOutcome { catalog, reloaded, row_problems, calendars, watch, .. } = outcome;
         self.watch = watch;
         let ReloadReport { added, changed, removed, broken } = &reloaded;
         let has_same_files = added.is_empty() && changed.is_empty() && removed.is_empty();
-        let is_same = has_same_files && self.row_problems == row_problems;
+        let is_same = has_same_files && self.row_problems == row_problems && self.calendars == calendars;
         // An actor that holds the same workflows may keep what it made of them. After a scan that failed, or a restart,
         // what was loaded isn't what was compared with.
         let workflows = match self.current.take() {
             Some(current) if is_same && self.catalog.is_some() => current.workflows,
             _ => {
-                let workflows = Arc::new(with_row_problems(catalog.workflows(), &row_problems));
+                let workflows = with_row_problems(catalog.workflows(), &row_problems);
+                let workflows = Arc::new(with_calendars(workflows, &calendars));
                 let (files, phases) = (workflows.files().len(), workflows.phases().count());
                 log::info!(
                     "event=workflows_loaded files={files} phases={phases} added={} changed={changed:?} \
@@ -183,6 +189,7 @@ impl Library {
         self.current = Some(current);
         self.catalog = Some(catalog);
         self.row_problems = row_problems;
+        self.calendars = calendars;
         reloaded
     }
 

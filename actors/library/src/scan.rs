@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use flowlord_domain::calendar::Calendars;
 use flowlord_kernel::Result;
 use flowlord_messages::workflows::{ReadWorkflows, ReloadReport};
 use flowlord_storage::FolderWatch;
 use tokio::sync::Notify;
 
+use crate::calendars::{is_named_as_calendar, read_calendars};
 use crate::catalog::{CatalogChange, WorkflowCatalog};
 use crate::files::{self, FoundFiles, run_blocking};
 use crate::row_problems::{RowProblems, find_row_problems};
@@ -23,9 +25,17 @@ pub(crate) struct ScanOutcome {
     pub(crate) catalog: WorkflowCatalog,
     pub(crate) reloaded: ReloadReport,
     pub(crate) row_problems: RowProblems,
+    pub(crate) calendars: Calendars,
     /// The place couldn't be read: what was there before stays.
     pub(crate) is_away: bool,
     pub(crate) watch: Option<FolderWatch>,
+}
+
+/// What the scan before knew.
+#[derive(Debug)]
+pub(crate) struct KnownFiles {
+    pub(crate) catalog: Option<WorkflowCatalog>,
+    pub(crate) calendars: Calendars,
 }
 
 /// The files that were read; else why not.
@@ -35,11 +45,11 @@ type FilesRead = std::result::Result<FoundFiles<ScannedFile>, String>;
 pub(crate) async fn scan_files(
     config: Config,
     deps: Deps,
-    catalog: Option<WorkflowCatalog>,
+    known: KnownFiles,
     watch: Option<FolderWatch>,
     changes: Arc<Notify>,
 ) -> Result<ScanOutcome> {
-    let catalog = match catalog {
+    let catalog = match known.catalog {
         Some(catalog) => catalog,
         // The first scan of this process: what an earlier one knew is in rows.
         None => WorkflowCatalog::from_records(deps.reader.call(ReadWorkflows).await?, config.zone),
@@ -69,8 +79,10 @@ pub(crate) async fn scan_files(
         // Before it counts: after a crash the same versions must be in use, and no alert may be raised twice.
         deps.writer.call(save).await?;
     }
-    let row_problems = find_row_problems(&config.files, &catalog.workflows()).await;
-    Ok(ScanOutcome { catalog, reloaded, row_problems, is_away, watch })
+    let workflows = catalog.workflows();
+    let row_problems = find_row_problems(&config.files, &workflows).await;
+    let calendars = read_calendars(&config.files, &workflows, &known.calendars).await;
+    Ok(ScanOutcome { catalog, reloaded, row_problems, calendars, is_away, watch })
 }
 
 fn read_local(path: &Path) -> FilesRead {
@@ -93,6 +105,7 @@ fn watch_folder(root: &Path, watch: Option<FolderWatch>, changes: &Arc<Notify>) 
         return Some(watch);
     }
     let changes = Arc::clone(changes);
-    let watch = FolderWatch::start(root, files::is_named_as_workflow, move || changes.notify_one());
+    let is_read = |path: &Path| files::is_named_as_workflow(path) || is_named_as_calendar(path);
+    let watch = FolderWatch::start(root, is_read, move || changes.notify_one());
     watch.map_err(|err| log::warn!("event=not_watched error={:?}", err.to_string())).ok()
 }

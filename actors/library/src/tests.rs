@@ -1,5 +1,6 @@
 //! The actor, on a virtual clock, a folder of files, and a database that is a list.
 
+mod calendars;
 mod row_problems;
 
 use std::collections::{BTreeMap, VecDeque};

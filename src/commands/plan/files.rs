@@ -54,7 +54,8 @@ impl PlanFiles {
             anyhow::bail!("{}", complaint(&findings, &root));
         }
         let meta_files = MetaFiles { root, allowed: how.allowed.clone(), stores: how.stores.clone() };
-        Ok(Self { workflows: Workflows::new(files), meta_files, rows: RefCell::default() })
+        let workflows = check::read_with_calendars(&meta_files, Workflows::new(files)).0;
+        Ok(Self { workflows, meta_files, rows: RefCell::default() })
     }
 
     fn rows_of(&self, path: &str) -> Result<Vec<MetaRow>, String> {

@@ -583,3 +583,30 @@ fn a_join_may_name_the_keys_of_its_parents() {
     }
     assert!(template("z.file")[0].contains("`{meta:z.file}` stays as it is"));
 }
+
+#[test]
+fn days_off_where_there_are_no_slots_or_no_days() {
+    for (rule, said) in [
+        ("cron=0 3 * * *&not_on=sat,sun&on=next", ""),
+        ("files=/in/*&calendar=x&on=y", ""),
+        (
+            "cron=0 3 * * *&on=next",
+            "3:24: `on` says what happens to slots on days off, and there are none: add calendar= or not_on= (warning)",
+        ),
+        (
+            "cron=@every 3h&not_on=sat",
+            "3:24: `not_on` doesn't apply to `@every`: write a cron with five fields (warning)",
+        ),
+        (
+            "cron=0 3 * * *&not_on=saturn",
+            "3:31: not_on `saturn` is unknown: write days like sat,sun, 2024-12-24 or 12-24",
+        ),
+    ] {
+        let found = findings(&format!("[[phase]]\ntask = \"a\"\nrule = \"{rule}\"\n"));
+        let said: Vec<_> =
+            Some(said).filter(|said| !said.is_empty()).map(|said| format!("w.toml:{said}")).into_iter().collect();
+        assert_eq!(found, said, "{rule}");
+    }
+    let child = "[[phase]]\ntask = \"a\"\ndependsOn = \"a:b\"\nrule = \"not_on=sat\"\n";
+    assert!(findings(child).iter().any(|line| line.contains("`not_on` applies to slots of cron, which is missing")));
+}

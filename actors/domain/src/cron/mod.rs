@@ -1,5 +1,6 @@
 //! When something starts: cron in the dialect of robfig/cron v3, with daylight saving as people expect it.
 
+mod days_off;
 mod fields;
 mod steps;
 pub(crate) mod words;
@@ -9,6 +10,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 
 use crate::duration;
+pub use days_off::{DaysOff, OffDayRule};
 use fields::CronFields;
 pub(crate) use zone::{first_instant, offset_from_utc};
 
@@ -50,6 +52,7 @@ impl CronError {
 pub struct CronSchedule {
     zone: Tz,
     kind: ScheduleKind,
+    days: Option<DaysOff>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,7 @@ impl CronSchedule {
             Some(name) => parse_descriptor(name)?,
             None => ScheduleKind::CronFields(CronFields::parse(spec)?),
         };
-        Ok(Self { zone, kind })
+        Ok(Self { zone, kind, days: None })
     }
 
     /// Where its fields count.
@@ -84,6 +87,14 @@ impl CronSchedule {
 
     /// The first slot after `after`; none when there is none within some years.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match &self.days {
+            Some(days) => self.next_working(days, after),
+            None => self.next_unfiltered(after),
+        }
+    }
+
+    /// The first slot after `after`, also on days off.
+    fn next_unfiltered(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.kind {
             ScheduleKind::Every(step) => {
                 let whole = after.with_nanosecond(0)?; // slots are whole seconds, whenever the service began

@@ -350,3 +350,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_join_waits_for_no_day_off() {
+    let text = phase("x", "rule = \"cron=0 3 * * *&not_on=sat,sun,01-15&on=next\"")
+        + &phase("week", "dependsOn = \"x\"\nrule = \"over=week\"");
+    let workflows = workflows(Tz::UTC, &[("w.toml", &text)]);
+    let (period, count) = count_at(&workflows, "week", "2024-01-17T03:00:00Z");
+    assert_eq!((period.to_string().as_str(), count.count_expected()), ("2024-W03", 4));
+    let progress = count.progress(["w.toml#x@2024-01-16T03", "w.toml#x@2024-01-17T03"]);
+    assert_eq!(progress.to_words(), "2 of 4: waits for 01-18, 01-19");
+}

@@ -51,6 +51,10 @@ named_enum! {
 
 impl Rule {
     pub(super) fn read_join(&mut self, zone: Tz) {
+        // A file's tasks may use any key.
+        if self.files.is_some() {
+            return;
+        }
         self.join.zone = Some(zone);
         self.join.is_written = JOIN_KEYS.iter().any(|key| self.filled_text(key).is_some());
         self.read_need();

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::Phase;
-use crate::cron::CronSchedule;
 use crate::cron::words::whole_unit;
+use crate::cron::{CronSchedule, OffDayRule};
 use crate::duration;
 use crate::rule::{BatchStep, JoinNeed, LateJoinRule, Rule};
 
@@ -14,7 +14,8 @@ impl Phase {
         let mut parts = Vec::new();
         if let Some(cron) = &self.rule.cron {
             let when = self.rule.schedule.as_ref().map(CronSchedule::to_words);
-            parts.push(when.unwrap_or_else(|| format!("never: `{cron}` is invalid")) + &words_of_time(&self.rule));
+            let when = when.unwrap_or_else(|| format!("never: `{cron}` is invalid"));
+            parts.push(when + &words_of_days_off(&self.rule) + &words_of_time(&self.rule));
         }
         if let Some(files) = &self.rule.files {
             parts.push(match self.rule.count {
@@ -69,6 +70,22 @@ fn words_of_time(rule: &Rule) -> String {
     }
 }
 
+/// The days on which it has no slots: `, not on days off of us-market or Sat but on the next working day`.
+fn words_of_days_off(rule: &Rule) -> String {
+    let days = &rule.off_days;
+    let calendar = rule.calendar.iter().map(|name| format!("days off of {name}"));
+    let weekdays = days.weekdays.iter().map(ToString::to_string);
+    let dates = days.own_dates.iter().map(ToString::to_string);
+    let yearly = days.yearly.iter().map(|(month, day)| format!("{month:02}-{day:02}"));
+    let all: Vec<String> = calendar.chain(weekdays).chain(dates).chain(yearly).collect();
+    let instead = match days.rule {
+        OffDayRule::Skip => "",
+        OffDayRule::Next => " but on the next working day",
+        OffDayRule::Previous => " but on the working day before",
+    };
+    if all.is_empty() { String::new() } else { format!(", not on {}{instead}", all.join(" or ")) }
+}
+
 /// How far a time is from the slot: `the hour before`, `2 days after`.
 fn words_of_distance(offset: TimeDelta) -> String {
     let side = if offset < TimeDelta::zero() { "before" } else { "after" };
@@ -121,6 +138,11 @@ mod tests {
             ),
             ("cron=@daily&meta=k:a,b,c", "every day at 00:00, one task for each of 3 rows"),
             ("cron=@daily&meta-file=r.csv", "every day at 00:00, one task for each row of r.csv"),
+            ("cron=0 3 * * *&not_on=sat,12-24", "every day at 03:00, not on Sat or 12-24"),
+            (
+                "cron=0 3 * * *&offset=-24h&calendar=us&on=previous",
+                "every day at 03:00, not on days off of us but on the working day before, for the day before",
+            ),
             ("cron=61 * * * *", "never: `61 * * * *` is invalid"),
             ("files=s3://b/*.gz", "when a file matching s3://b/*.gz arrives"),
             ("files=s3://b/*.gz&count=24", "when 24 files matching s3://b/*.gz have arrived"),

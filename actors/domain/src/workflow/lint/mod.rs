@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use chrono::DateTime;
 
 use super::Phase;
+use crate::cron::CronSchedule;
 use crate::finding::Severity;
 use crate::query::Query;
 use crate::rule;
@@ -135,6 +136,15 @@ impl RulePair {
             "missed" | "missed_window" if rule.cron.is_none() => {
                 format!("`{key}` applies to slots of cron, which is missing: remove it")
             }
+            "calendar" | "on" | "not_on" if rule.cron.is_none() && rule.files.is_none() => {
+                format!("`{key}` applies to slots of cron, which is missing: remove it")
+            }
+            "calendar" | "on" | "not_on" if rule.schedule.as_ref().is_some_and(CronSchedule::is_interval) => {
+                format!("`{key}` doesn't apply to `@every`: write a cron with five fields")
+            }
+            "on" if rule.cron.is_some() && rule.calendar.is_none() && rule.query.first_any_case("not_on").is_none() => {
+                "`on` says what happens to slots on days off, and there are none: add calendar= or not_on=".to_owned()
+            }
             "count" if rule.files.is_none() && rule.count > 0 => {
                 "`count` counts files, and there is no `files`: add it, or remove `count`".to_owned()
             }
@@ -145,7 +155,7 @@ impl RulePair {
                 "`require` checks what a parent left, and there is none: add dependsOn, or take `require` out"
                     .to_owned()
             }
-            "join" | "over" | "join_by" | "join_by_then" | "again" if !phase.is_join => {
+            "join" | "over" | "join_by" | "join_by_then" | "again" if !phase.is_join && rule.files.is_none() => {
                 let remedy = if phase.has_parent() { "add join=all or over=day" } else { "add dependsOn" };
                 format!(
                     "`{key}` says how a phase waits for its parents, and this one doesn't wait: {remedy}, or remove it"
