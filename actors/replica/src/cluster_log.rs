@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use flowlord_storage::{Error, FileStorage, Result};
+use flowlord_messages::changelog::LogPoint;
+use flowlord_storage::{FileStorage, Result};
 
+use crate::append::{AppendOnce as _, AppendOutcome, FetchedEntry, settle_append};
 use crate::entry::{EntryContent, LogEntry};
-use crate::join::OwnDatabase;
 use crate::place_log::{PlaceLog, read_place_batch};
 use crate::stream_log::StreamLog;
 
@@ -27,61 +28,6 @@ pub struct ClusterLog {
 enum LogEngine {
     Place(PlaceLog),
     Stream(StreamLog),
-}
-
-/// What an append came to, once that is certain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum AppendOutcome {
-    Done,
-    /// The number is another entry's, for good.
-    Taken(LogEntry),
-}
-
-/// What a log said to one try.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TryOutcome {
-    Stored,
-    /// It didn't store it, for this reason; it may hold it nevertheless, by a try before this one.
-    Refused(String),
-}
-
-/// An entry with what it names or carries.
-#[derive(Debug)]
-pub(crate) struct FetchedEntry {
-    pub(crate) number: u64,
-    pub(crate) entry: LogEntry,
-    pub(crate) changes: Option<Bytes>,
-}
-
-/// One try of an append, and a read of what is stored for good.
-pub(crate) trait AppendOnce {
-    async fn try_append(&self, number: u64, entry: &LogEntry, rows: &Bytes) -> Result<TryOutcome>;
-
-    /// None while nothing is known to be stored: something may be on its way.
-    async fn read_stored(&self, number: u64) -> Result<Option<LogEntry>>;
-}
-
-/// Appends, and finds out what became of it. A refusal is no proof that the entry isn't there: an engine of several
-/// servers refuses also because of what it hasn't stored yet, or after an answer that was lost. Only an entry that is
-/// there decides. After an error nobody knows, and the same entry must be appended again.
-pub(crate) async fn settle_append(
-    log: &impl AppendOnce,
-    number: u64,
-    entry: &LogEntry,
-    rows: &Bytes,
-) -> Result<AppendOutcome> {
-    let tried = log.try_append(number, entry, rows).await;
-    if let Ok(TryOutcome::Stored) = tried {
-        return Ok(AppendOutcome::Done);
-    }
-    match log.read_stored(number).await? {
-        Some(found) if found == *entry => Ok(AppendOutcome::Done),
-        Some(found) => Ok(AppendOutcome::Taken(found)),
-        None => match tried? {
-            TryOutcome::Refused(why) => Err(Error::Location(why)),
-            TryOutcome::Stored => Ok(AppendOutcome::Done),
-        },
-    }
 }
 
 impl ClusterLog {
@@ -171,16 +117,17 @@ impl ClusterLog {
         }
     }
 
-    /// Whether a database has everything that the log names; one that was put back to an earlier time hasn't.
-    pub(crate) async fn is_held_by(&self, database: &OwnDatabase) -> Result<bool> {
+    /// Whether a database that holds the log up to an entry, and its own change log up to a point, has everything that
+    /// the log names; one that was put back to an earlier time hasn't.
+    pub(crate) async fn is_held_by(&self, applied: u64, point: Option<LogPoint>) -> Result<bool> {
         match &self.engine {
             LogEngine::Place(log) => {
                 // Without a database it is restored, with the log.
-                let Some(point) = database.point else { return Ok(true) };
-                let segments = log.named_segments(database.applied).await?;
+                let Some(point) = point else { return Ok(true) };
+                let segments = log.named_segments(applied).await?;
                 Ok(segments.iter().all(|segment| segment.is_within(point)))
             }
-            LogEngine::Stream(log) => Ok(log.last_rows().await?.is_none_or(|last| last <= database.applied)),
+            LogEngine::Stream(log) => Ok(log.last_rows().await?.is_none_or(|last| last <= applied)),
         }
     }
 

@@ -15,7 +15,8 @@ use flowlord_messages::cluster::{
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, ready};
 
-use crate::cluster_log::{AppendOutcome, ClusterLog, FetchedEntry};
+use crate::append::{AppendOutcome, FetchedEntry};
+use crate::cluster_log::ClusterLog;
 use crate::entry::{EntryContent, FormerLead, LogEntry};
 use crate::join::{LastEntry, NodeIdentity};
 use crate::leader::{away, log_failure};

@@ -8,7 +8,8 @@ use flowlord_kernel::time_since_boot;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::cluster::{NodeAddress, Takeover};
 
-use crate::cluster_log::{AppendOutcome, ClusterLog};
+use crate::append::AppendOutcome;
+use crate::cluster_log::ClusterLog;
 use crate::entry::{EntryContent, FormerLead, LogEntry};
 
 /// Which node this is.
@@ -151,7 +152,7 @@ impl NodeIdentity {
         if last.node != self.address.node {
             return Err(JoinError::Copied { node: last.node.clone() });
         }
-        let has_all = log.is_held_by(database).await?;
+        let has_all = log.is_held_by(database.applied, database.point).await?;
         Ok(has_all.then(|| self.term_entry(last.term + 1, now, untold_takeover(last))))
     }
 }

@@ -16,7 +16,8 @@ use flowlord_messages::cluster::{
 use flowlord_messages::snapshots::TakeBackup;
 use tokio::sync::oneshot;
 
-use crate::cluster_log::{AppendOutcome, ClusterLog};
+use crate::append::AppendOutcome;
+use crate::cluster_log::ClusterLog;
 use crate::entry::{EntryContent, LogEntry, content_of};
 use crate::join::{Lead, NodeIdentity};
 use crate::registry::{REGISTER_INTERVAL, list_nodes, register};

@@ -9,6 +9,7 @@
 //!
 //! [`TAKEOVER_SILENCE`]: flowlord_messages::cluster::TAKEOVER_SILENCE
 
+mod append;
 mod cluster_log;
 mod entry;
 mod follower;

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cluster_log::AppendOutcome;
+use crate::append::AppendOutcome;
 use crate::entry::{EntryContent, LogEntry};
 use crate::tests::{beat, folder_log, holding, now, own};
 

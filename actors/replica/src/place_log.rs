@@ -8,7 +8,7 @@ use flowlord_messages::changelog::{LogPoint, chain_hex};
 use flowlord_storage::{Error, FileStorage, MAX_OBJECTS, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::cluster_log::{AppendOnce, FetchedEntry, TryOutcome};
+use crate::append::{AppendOnce, FetchedEntry, TryOutcome};
 use crate::entry::{EntryContent, LogEntry};
 
 const ENTRIES: &str = "cluster/log";

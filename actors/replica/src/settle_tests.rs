@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flowlord_storage::{Error, Result};
 use proptest::prelude::*;
 
-use crate::cluster_log::{AppendOnce, AppendOutcome, TryOutcome, settle_append};
+use crate::append::{AppendOnce, AppendOutcome, TryOutcome, settle_append};
 use crate::entry::LogEntry;
 use crate::tests::{beat, own};
 

@@ -18,7 +18,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::cluster_log::{AppendOnce, FetchedEntry, TryOutcome};
+use crate::append::{AppendOnce, FetchedEntry, TryOutcome};
 use crate::entry::{EntryContent, LogEntry};
 
 /// How long the servers may take to answer.

@@ -17,7 +17,7 @@ use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections,
 use flowlord_testkit::{ACCESS_KEY, FakeStore};
 
 use super::*;
-use crate::cluster_log::AppendOutcome;
+use crate::append::AppendOutcome;
 use crate::entry::{EntryContent, LogEntry};
 use crate::leader::BEAT_INTERVAL;
 use crate::registry::register;

@@ -4,7 +4,8 @@ use actix_web::http::header::{ACCEPT_RANGES, ByteRangeSpec, ContentRange, Conten
 use actix_web::web::Bytes;
 use flowlord_web_core::extract::text_body;
 use flowlord_web_core::log_stream::{FollowRequest, answer_followed, last_event_id};
-use flowlord_web_core::use_cases::logs::{append_log, end_of, read_log};
+use flowlord_web_core::log_text::end_of;
+use flowlord_web_core::use_cases::logs::{append_log, read_log};
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 
 use crate::lease::{lease_token, leased_route};
@@ -33,7 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
             )
             .path("uid", "the attempt", "064c0953867001")
             .query("follow", "go on while the task runs", json!({"type": "boolean"}))
-            .query("tail", "only so many bytes of the end", whole_number)
+            .query("tail", "only this many bytes, from the end", whole_number)
             .header("Range", "a part of it, as `bytes=0-999`", json!({"type": "string"}))
             .header("Last-Event-ID", "with `follow`: where to go on", json!({"type": "string"}))
             .answers_text(200, "the log", &["text/plain", "text/event-stream"], EXAMPLE_LOG)

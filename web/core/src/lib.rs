@@ -18,6 +18,7 @@ pub mod hosts;
 pub mod limits;
 pub mod live_events;
 pub mod log_stream;
+pub mod log_text;
 pub mod long_poll_limit;
 pub mod openapi;
 pub mod own_writes;

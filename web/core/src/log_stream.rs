@@ -18,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::answer::event_stream;
 use crate::context::ContextRef;
 use crate::hang_up::HangUp;
+use crate::log_text::end_of;
 use crate::problem::{Answer, Problem};
-use crate::use_cases::logs::end_of;
 
 /// Each of them reads once a second.
 pub const MAX_FOLLOWERS: usize = 64;

@@ -6,7 +6,7 @@ use askama::filters::HtmlSafe;
 use flowlord_domain::TaskState;
 use flowlord_messages::logs::{LogText, ReadLog};
 use flowlord_web_core::log_stream::{FollowRequest, answer_followed, last_event_id};
-use flowlord_web_core::use_cases::logs::end_of;
+use flowlord_web_core::log_text::end_of;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 
 use crate::PageLayout;
