@@ -7,7 +7,7 @@ use crate::ids::IdSource;
 use crate::query::Query;
 use crate::schedule::{CreateError, RowSource, StartingSlot};
 use crate::task::NewTask;
-use crate::template::{expand_meta, meta_keys};
+use crate::template::{expand_meta, expand_meta_tokens};
 use crate::workflow::Phase;
 
 /// How many tasks one run may start.
@@ -93,7 +93,7 @@ impl PhaseRun<'_> {
             _ => slot.override_rows(self.meta),
         }
         // A slot would start with a gap in its info; a person can be asked.
-        match meta_keys(&self.phase.template).into_iter().find(|key| !is_given(key) && !slot.has_value(key)) {
+        match self.phase.template_keys().into_iter().find(|key| !is_given(key) && !slot.has_value(key)) {
             Some(key) => Err(PhaseRunError::NoValue(key)),
             None => Ok(slot),
         }
@@ -105,7 +105,11 @@ impl PhaseRun<'_> {
         }
         // Of rows they are filled in already, and a value that looks like a token stays as it is.
         if !has_rows {
-            task.info = expand_meta(&task.info, |key| self.meta.first_value(key).map(str::to_owned)).0;
+            let given = |key: &str| self.meta.first_value(key).map(str::to_owned);
+            task.info = match self.phase.is_join {
+                true => expand_meta_tokens(&task.info, |key| given(key).unwrap_or_default()),
+                false => expand_meta(&task.info, given).0,
+            };
         }
         let mut meta = Query::parse_lenient(&task.meta);
         // Set, not added: readers take the first value of a key.
@@ -155,6 +159,20 @@ mod tests {
         let about = run("cron=5 3 * * *&offset=-4h", Some("2024-01-11T05:30:00Z"), "k=1");
         assert_eq!(about.unwrap(), [expected], "the time that is given is the one that the tasks are about");
         assert_eq!(run("", None, "k=1").unwrap().len(), 1, "what starts by nothing runs by hand");
+    }
+
+    #[test]
+    fn a_join_runs_with_what_its_parents_would_have_left() {
+        let text = "[[phase]]\ntask = \"c\"\ndependsOn = [\"a\", \"b\"]\ntemplate = \"{meta:a.file} {meta:files}\"";
+        let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();
+        let run = |meta: &str| {
+            let meta = Query::parse_lenient(meta);
+            let run = PhaseRun { phase: &file.phases[0], time: None, meta: &meta };
+            let tasks = run.tasks("2024-01-15T10:37:00Z".parse().unwrap(), "h", &mut FixedIds::default(), &NoFiles);
+            tasks.map(|tasks| tasks[0].info.clone())
+        };
+        assert_eq!(run("a.file=x&files=x,y").unwrap(), "x x,y");
+        assert_eq!(run("files=x,y"), Err(PhaseRunError::NoValue("a.file".to_owned())));
     }
 
     #[test]

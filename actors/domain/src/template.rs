@@ -61,6 +61,16 @@ pub(crate) fn expand_meta_tokens(text: &str, mut value: impl FnMut(&str) -> Stri
     replace_tokens(text, |token| token.strip_prefix("meta:").map(&mut value))
 }
 
+/// The keys of all `{meta:…}` of a text, also those that name a parent.
+pub(crate) fn meta_token_keys(text: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    expand_meta_tokens(text, |key| {
+        keys.push(key.to_owned());
+        String::new()
+    });
+    keys
+}
+
 /// The keys of all `{meta:key}` of a text.
 pub fn meta_keys(text: &str) -> Vec<String> {
     expand_meta(text, |_| None).1

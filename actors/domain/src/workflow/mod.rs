@@ -14,6 +14,7 @@ use chrono_tz::Tz;
 
 pub use crate::finding::{Finding, Severity};
 use crate::rule::Rule;
+use crate::template::{meta_keys, meta_token_keys};
 
 pub use index::Workflows;
 
@@ -122,6 +123,11 @@ impl Phase {
     /// Whether other tasks start it.
     pub fn has_parent(&self) -> bool {
         self.depends_on.is_some() || !self.parents.is_empty()
+    }
+
+    /// The keys of the meta that its template names; those of a join may be of one parent.
+    pub fn template_keys(&self) -> Vec<String> {
+        if self.is_join { meta_token_keys(&self.template) } else { meta_keys(&self.template) }
     }
 
     /// Line and column of its name.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use flowlord_domain::template::meta_keys;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::workflows::LoadedWorkflows;
 
@@ -117,7 +116,7 @@ impl PhaseRow {
 
 /// What the template names, each once.
 fn asked_keys(phase: &Phase) -> Vec<String> {
-    let keys: BTreeSet<String> = meta_keys(&phase.template).into_iter().collect();
+    let keys: BTreeSet<String> = phase.template_keys().into_iter().collect();
     keys.into_iter().take(MAX_KEYS).collect()
 }
 
