@@ -30,6 +30,7 @@ pub(super) fn join_findings(workflows: &Workflows) -> Vec<Finding> {
         } else if phase.is_join && is_known && compared < MOST_COMPARED {
             compared += 1;
             findings.extend(impossible_join(workflows, phase));
+            findings.extend(indistinct_parents(workflows, phase));
         }
     }
     findings
@@ -100,6 +101,29 @@ fn impossible_join(workflows: &Workflows, phase: &Phase) -> Option<Finding> {
             format!("join={need} is more than a {} has of {parents}, which is {most}: write less", over.as_str());
         finding(phase, place_of_parents(phase), Severity::Warning, message)
     })
+}
+
+/// Parents with several tasks about one hour, which only their infos tell apart.
+fn indistinct_parents(workflows: &Workflows, phase: &Phase) -> Option<Finding> {
+    let over = phase.rule.join.over.unwrap_or(BatchStep::Hour);
+    let start = DateTime::from_timestamp(SAMPLE.0, 0)?;
+    let counts = sample_counts(workflows, phase, over, &(start..start + TimeDelta::days(SAMPLE.1)));
+    if !counts.iter().any(JoinCount::has_shared_hour) {
+        return None;
+    }
+    phase.parents.iter().find_map(|parent| {
+        let random = workflows.meant_by(phase, parent).into_iter().find(|it| has_random_token(&it.template))?;
+        let message = format!(
+            "several tasks of {} are about the same hour, and its template has {{uuid}}: a backload counts as more of \
+             them, and the join starts early; leave {{uuid}} out",
+            random.task
+        );
+        Some(finding(phase, parent.place(), Severity::Error, message))
+    })
+}
+
+fn has_random_token(template: &str) -> bool {
+    ["{uuid}", "{UUID}"].iter().any(|token| template.contains(token))
 }
 
 /// What the join waits for in some periods of a sample.

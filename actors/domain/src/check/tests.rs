@@ -610,3 +610,14 @@ fn days_off_where_there_are_no_slots_or_no_days() {
     let child = "[[phase]]\ntask = \"a\"\ndependsOn = \"a:b\"\nrule = \"not_on=sat\"\n";
     assert!(findings(child).iter().any(|line| line.contains("`not_on` applies to slots of cron, which is missing")));
 }
+
+#[test]
+fn tasks_of_one_hour_that_nothing_tells_apart() {
+    for (template, found) in [("{meta:r}", 0), ("{meta:r}-{uuid}", 1)] {
+        let parent =
+            format!("[[phase]]\ntask = \"a\"\nrule = \"cron=0 3 * * *&meta=r:eu,us\"\ntemplate = \"{template}\"\n");
+        let findings = findings(&(parent + &child("dependsOn = \"a\"\nrule = \"over=day\"")));
+        assert_eq!(findings.len(), found, "{findings:?}");
+        assert!(findings.iter().all(|it| it.starts_with("w.toml:7:13: several tasks of a are about the same hour")));
+    }
+}

@@ -152,6 +152,11 @@ impl JoinCount {
         self.unknown.is_none() && self.is_scheduled
     }
 
+    /// Whether several tasks of one parent are about the same hour.
+    pub(crate) fn has_shared_hour(&self) -> bool {
+        self.slots.iter().any(|slot| slot.count > 1)
+    }
+
     /// How many tasks are expected.
     pub fn count_expected(&self) -> usize {
         self.slots.iter().map(|slot| slot.count).sum()

@@ -361,3 +361,42 @@ fn a_join_waits_for_no_day_off() {
     let progress = count.progress(["w.toml#x@2024-01-16T03", "w.toml#x@2024-01-17T03"]);
     assert_eq!(progress.to_words(), "2 of 4: waits for 01-18, 01-19");
 }
+
+#[test]
+fn a_child_of_another_file_starts_each_time_and_belongs_to_its_own() {
+    let child = phase("c", "dependsOn = \"w.toml#x:j\"\nrule = \"require={meta:file}\"\ntemplate = \"{meta:file}\"");
+    let workflows = workflows(Tz::UTC, &[("other.toml", &child), ("w.toml", &phase("x:j", HOURLY))]);
+    let decide = |workflow: &str, left: &str| {
+        let base = NewTask::of_new_chain(("x", "j"), workflow, at("2024-01-15T03:00:00Z"), &mut FixedIds::default());
+        let outcome = WorkerOutcome {
+            result: TaskResult::Complete,
+            msg: String::new(),
+            meta: left.to_owned(),
+            started: None,
+            ended: None,
+        };
+        decide_result(
+            &workflows,
+            &base.into_attempt(),
+            &outcome,
+            at("2024-01-15T03:00:00Z"),
+            "h",
+            &mut FixedIds::default(),
+        )
+    };
+    let [started] = &decide("w.toml", "file=f").children[..] else { panic!("one child") };
+    assert_eq!((started.topic.as_str(), started.workflow.as_str(), started.info.as_str()), ("c", "other.toml", "f"));
+    assert_eq!(started.meta, "workflow=other.toml");
+    assert!(decide("w.toml", "").children.is_empty(), "its parent left no file");
+    assert!(decide("other.toml", "file=f").children.is_empty(), "that is another task");
+    assert!(decide("w.toml", "file=f").arrivals.is_empty(), "it is no join");
+}
+
+#[test]
+fn a_parent_counts_only_with_what_is_required() {
+    let text = phase("x", HOURLY) + &phase("sum", "dependsOn = \"x\"\nrule = \"over=day&require={meta:file}\"");
+    let with = workflows(Tz::UTC, &[("w.toml", &text)]);
+    assert_eq!(arrivals(&with, ("w.toml", "x"), "2024-01-15T03:00:00Z", "").len(), 1);
+    let without = workflows(Tz::UTC, &[("w.toml", &text.replace("{meta:file}", "{meta:rows}"))]);
+    assert!(arrivals(&without, ("w.toml", "x"), "2024-01-15T03:00:00Z", "").is_empty());
+}
