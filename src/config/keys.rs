@@ -139,6 +139,7 @@ pub const ROUTE_KEYS: &[ConfigKey] = &[
     key("type", "", Text, "Which alerts: a pattern of the type"),
     key("job", "", Text, "A pattern of the job"),
     key("workflow", "", Text, "A pattern of the workflow file"),
+    key("owner", "", Text, "A pattern of the owner of the phase"),
     secret("url", "An incoming webhook"),
     key("url_file", "", Text, "A file that holds the URL"),
     key("channel", "", Text, "Instead: a channel, for the bot of notify.token"),

@@ -39,6 +39,7 @@ impl RouteConfig {
                 topic: from.optional(&format!("{section}.type")),
                 job: from.optional(&format!("{section}.job")),
                 workflow: from.optional(&format!("{section}.workflow")),
+                owner: from.optional(&format!("{section}.owner")),
             },
             url: from.secret_url(&format!("{section}.url")),
             channel: from.optional(&format!("{section}.channel")),
@@ -60,7 +61,7 @@ impl RouteConfig {
         self.judge_place(notify, &section, reader);
         // Routes are tried by name, so this may take what another one is for.
         if self.matcher.is_all() {
-            reader.warn(&section, "it matches all alerts: restrict it by type, job or workflow");
+            reader.warn(&section, "it matches all alerts: restrict it by type, job, workflow or owner");
         }
         judge_fallback(reader, &format!("{section}.fallback"), &self.fallback, &self.name, notify);
     }

@@ -1,8 +1,10 @@
 //! The notification of a step of an escalation, and the command that stores both.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::alert::contact_line;
 use flowlord_domain::duration;
 use flowlord_domain::escalation::{
     Acknowledgement, EscalationRoute, EscalationState, IncidentNotification, OpenIncident, check_route as ladder_step,
@@ -15,6 +17,9 @@ use flowlord_messages::outbox::{IncidentRef, IncidentStage, MessageColour, Messa
 
 /// Of the message of a task in a summary.
 const MAX_MESSAGE_CHARACTERS: usize = 200;
+
+/// A message says no more of them.
+const MAX_CONTACTS: usize = 3;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteCheck<'a> {
@@ -35,12 +40,15 @@ impl RouteCheck<'_> {
     pub(crate) fn step(&self) -> (EscalationState, Option<AdvanceEscalation>) {
         let (policy, now, state) = (self.route.policy, self.now, self.current_state());
         let hold = self.route.quiet.and_then(|quiet| quiet.end_of_hold(now));
-        let (next, told) = ladder_step(policy, &state, now, &count_by_line(new_items(self.input)), hold);
+        let (mut next, told) = ladder_step(policy, &state, now, &count_by_line(new_items(self.input)), hold);
         let Some(told) = told else {
             // A check that was planned anew is stored, or the next one would plan it anew again, and so for ever.
             let changed = next != state || self.stored.is_none();
             return (next.clone(), changed.then(|| self.advance_to(&next)));
         };
+        if let Some(incident) = &mut next.incident {
+            self.add_contacts(&mut incident.contacts);
+        }
         // What a notification left out stays untold, for the next one.
         let until = if takes_all(&told) { self.input.newest } else { 0 };
         let mut advance = AdvanceEscalation { told_until: until, ..self.advance_to(&next) };
@@ -59,7 +67,7 @@ impl RouteCheck<'_> {
             until: acknowledge.until,
             by: acknowledge.by.clone(),
             note: acknowledge.note.clone(),
-            lines: std::collections::BTreeSet::new(),
+            lines: BTreeSet::new(),
         };
         let (next, lines, told) =
             state.acknowledged(&acknowledge.matcher, by, &count_by_line(new_items(self.input)))?;
@@ -69,6 +77,16 @@ impl RouteCheck<'_> {
             add_acknowledgement(&mut advance, acknowledge);
         }
         Some((next, advance, lines.into_iter().collect()))
+    }
+
+    /// Also updates say whom to ask, so they stay with the incident.
+    fn add_contacts(&self, contacts: &mut BTreeSet<String>) {
+        let lines = self.input.untold.iter().map(|alert| contact_line(&alert.owner, &alert.runbook));
+        for line in lines.filter(|line| !line.is_empty()) {
+            if contacts.len() < MAX_CONTACTS {
+                contacts.insert(line);
+            }
+        }
     }
 
     fn advance_to(&self, next: &EscalationState) -> AdvanceEscalation {
@@ -266,7 +284,10 @@ fn count_headline(lines: &[SummaryLine]) -> String {
 }
 
 fn next_update(next: &EscalationState) -> String {
-    format!("next update at {} UTC, if there are new alerts", next.next_check.format("%H:%M"))
+    let next_check = next.next_check.format("%H:%M");
+    let contacts = next.incident.iter().flat_map(|incident| &incident.contacts);
+    let contacts: String = contacts.map(|line| format!("\n{line}")).collect();
+    format!("next update at {next_check} UTC, if there are new alerts{contacts}")
 }
 
 fn count_of(count: u64, noun: &str) -> String {

@@ -160,6 +160,8 @@ impl Bench {
             at_once: false,
             route: DEFAULT_ROUTE.to_owned(),
             silence: None,
+            owner: String::new(),
+            runbook: String::new(),
         });
         drop(rows);
         self.raised.hint(AlertsRaised);

@@ -69,6 +69,10 @@ pub struct NewAlert {
     pub msg: String,
     /// The time that the task is about.
     pub task_time: Option<DateTime<Utc>>,
+    /// The owner of its phase; empty for none.
+    pub owner: String,
+    /// What its phase says to do, an address; empty for none.
+    pub runbook: String,
     /// The text of a message of its own that is sent at once, ahead of the escalation policy.
     pub at_once: Option<String>,
 }
@@ -86,6 +90,8 @@ impl NewAlert {
             workflow: String::new(),
             msg,
             task_time: None,
+            owner: String::new(),
+            runbook: String::new(),
             at_once: None,
         }
     }
@@ -118,13 +124,21 @@ pub struct AlertMatcher {
     /// The workflow file, relative to the workflow root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
+    /// The owner of the phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl AlertMatcher {
-    /// Whether an alert of this topic, job and workflow file is meant.
-    pub fn matches(&self, topic: &str, job: &str, workflow: &str) -> bool {
-        let fields = [(&self.topic, topic), (&self.job, job), (&self.workflow, workflow)];
-        fields.iter().all(|(pattern, text)| pattern.as_deref().is_none_or(|pattern| matches_wildcards(pattern, text)))
+    /// Whether an alert of this topic, job, workflow file and owner is meant.
+    pub fn matches(&self, texts: [&str; 4]) -> bool {
+        let mut fields = self.fields().into_iter().zip(texts);
+        fields.all(|((_, pattern), text)| pattern.as_deref().is_none_or(|pattern| matches_wildcards(pattern, text)))
+    }
+
+    /// Its patterns, by the names that people write.
+    pub fn fields(&self) -> [(&'static str, &Option<String>); 4] {
+        [("type", &self.topic), ("job", &self.job), ("workflow", &self.workflow), ("owner", &self.owner)]
     }
 
     /// Whether it matches everything.
@@ -135,12 +149,18 @@ impl AlertMatcher {
 
 impl fmt::Display for AlertMatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = [("type", &self.topic), ("job", &self.job), ("workflow", &self.workflow)];
+        let fields = self.fields();
         let mut written = fields.iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
         let Some((name, text)) = written.next() else { return f.write_str("everything") };
         write!(f, "{name}={text}")?;
         written.try_for_each(|(name, text)| write!(f, " {name}={text}"))
     }
+}
+
+/// Whom to ask and what to read, as a line of a notification; empty where nobody said.
+pub fn contact_line(owner: &str, runbook: &str) -> String {
+    let parts = [("owner: ", owner), ("runbook: ", runbook)].into_iter().filter(|(_, text)| !text.is_empty());
+    parts.map(|(name, text)| format!("{name}{text}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a text is of the pattern's form: `*` is any text, `?` any one character, all else itself.
@@ -180,7 +200,7 @@ mod tests {
 
     fn matcher(topic: Option<&str>, job: Option<&str>, workflow: Option<&str>) -> AlertMatcher {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        AlertMatcher { topic: text(topic), job: text(job), workflow: text(workflow) }
+        AlertMatcher { topic: text(topic), job: text(job), workflow: text(workflow), owner: None }
     }
 
     #[test]
@@ -209,12 +229,17 @@ mod tests {
 
     #[test]
     fn what_is_not_said_matches_all() {
-        assert!(AlertMatcher::default().matches("load", "", "w.toml"));
+        assert!(AlertMatcher::default().matches(["load", "", "w.toml", ""]));
         let etl = matcher(Some("load"), None, Some("etl/*"));
-        assert!(etl.matches("load", "hourly", "etl/a.toml"));
-        assert!(!etl.matches("load", "hourly", "a.toml"));
-        assert!(!matcher(None, Some(""), None).matches("load", "hourly", ""));
-        assert!(matcher(None, Some(""), None).matches("load", "", ""));
+        assert!(etl.matches(["load", "hourly", "etl/a.toml", ""]));
+        assert!(!etl.matches(["load", "hourly", "a.toml", ""]));
+        assert!(!matcher(None, Some(""), None).matches(["load", "hourly", "", ""]));
+        assert!(matcher(None, Some(""), None).matches(["load", "", "", ""]));
+        let owned = AlertMatcher { owner: Some("data*".to_owned()), ..etl.clone() };
+        assert!(
+            owned.matches(["load", "", "etl/a.toml", "data-eng"]) && !owned.matches(["load", "", "etl/a.toml", ""])
+        );
+        assert_eq!(owned.to_string(), "type=load workflow=etl/* owner=data*");
         assert_eq!(etl.to_string(), "type=load workflow=etl/*");
         assert_eq!(
             (AlertMatcher::default().to_string(), AlertMatcher::default().is_all()),
@@ -266,6 +291,8 @@ mod tests {
             workflow: "w.toml".to_owned(),
             msg: "slow".to_owned(),
             task_time: Some("2024-01-14T05:00:00Z".parse().unwrap()),
+            owner: String::new(),
+            runbook: String::new(),
             at_once: None,
         };
         assert_eq!(NewAlert::about(&task.into_attempt(), AlertKind::RunsLong, "slow".to_owned(), now), expected);
@@ -276,8 +303,8 @@ mod tests {
         for some in [matcher(Some("a"), None, None), matcher(None, Some(""), None), matcher(None, None, Some("w"))] {
             assert!(!some.is_all(), "{some}");
         }
-        assert!(!matcher(Some("load"), Some("daily"), None).matches("load", "hourly", ""));
-        assert!(!matcher(Some("load"), None, None).matches("report", "", ""));
+        assert!(!matcher(Some("load"), Some("daily"), None).matches(["load", "hourly", "", ""]));
+        assert!(!matcher(Some("load"), None, None).matches(["report", "", "", ""]));
     }
 
     proptest! {

@@ -233,6 +233,7 @@ impl<'a> SlotDeadline<'a> {
             task_time: Some(about),
             ..NewAlert::without_task(kind, &late.line.task.topic, msg, now)
         }
+        .with_contact_of(late.line)
     }
 }
 
@@ -247,7 +248,7 @@ pub fn check_max_run(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) 
         started.format(TIME),
         task.worker
     );
-    let alert = NewAlert::about(task, AlertKind::RunsLong, msg, now);
+    let alert = NewAlert::about(task, AlertKind::RunsLong, msg, now).with_contact_of(phase);
     Some((format!("max_run/{}", task.uid), alert))
 }
 

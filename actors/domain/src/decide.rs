@@ -427,16 +427,18 @@ impl<'a> DecisionDraft<'a> {
             // It is about the child, which has no attempt of its own.
             alert.topic.clone_from(&phase.task.topic);
             alert.job.clone_from(&phase.task.job);
+            *alert = alert.clone().with_contact_of(phase);
         }
     }
 
     fn add_alert(&mut self, kind: AlertKind, msg: String) {
-        self.decision.alerts.push(NewAlert {
+        let alert = NewAlert {
             job: self.job.clone(),
             workflow: self.workflow.clone(),
             task_time: self.decision.task_time,
             ..NewAlert::about(self.task, kind, msg, self.now)
-        });
+        };
+        self.decision.alerts.push(alert.with_contact(self.workflows));
     }
 }
 

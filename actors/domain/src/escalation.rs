@@ -72,6 +72,9 @@ pub struct OpenIncident {
     /// The workflow files that they come from, per `task:job`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub workflows: BTreeMap<String, BTreeSet<String>>,
+    /// Whom to ask about it, as lines of a notification.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub contacts: BTreeSet<String>,
     /// When its last summary was sent; none for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<DateTime<Utc>>,

@@ -22,6 +22,9 @@ pub struct RecordedAlert {
     /// The workflow file; empty for none.
     #[serde(default)]
     pub workflow: String,
+    /// The owner of its phase; empty for none.
+    #[serde(default)]
+    pub owner: String,
 }
 
 /// How long people waited for something: once, and then again.
@@ -90,7 +93,8 @@ pub fn replay_alerts(
     for alert in alerts.iter().filter(|alert| alert.at >= from && alert.at < to) {
         let mut takers = ladders.iter().zip(&mut own);
         // Only the first that matches takes it, as when it was raised.
-        let taker = takers.find(|(it, _)| it.matcher.matches(&alert.topic, &alert.job, &alert.workflow));
+        let taker =
+            takers.find(|(it, _)| it.matcher.matches([&alert.topic, &alert.job, &alert.workflow, &alert.owner]));
         if let Some((_, own)) = taker {
             own.push(alert);
         }
@@ -201,7 +205,7 @@ mod tests {
     }
 
     fn alert(at: DateTime<Utc>, topic: &str) -> RecordedAlert {
-        RecordedAlert { at, topic: topic.to_owned(), job: String::new(), workflow: String::new() }
+        RecordedAlert { at, topic: topic.to_owned(), job: String::new(), workflow: String::new(), owner: String::new() }
     }
 
     fn all(min: i64, max: i64) -> EscalationRoute {
@@ -311,7 +315,7 @@ mod tests {
         let alert =
             read(r#"{"at":"2026-03-02T12:00:00Z","type":"load","job":"x","workflow":"w.toml","kind":"result"}"#);
         let (topic, job, workflow) = ("load".to_owned(), "x".to_owned(), "w.toml".to_owned());
-        assert_eq!(alert.unwrap(), RecordedAlert { at: noon(), topic, job, workflow });
+        assert_eq!(alert.unwrap(), RecordedAlert { at: noon(), topic, job, workflow, owner: String::new() });
         let bare = read(r#"{"at":"2026-03-02T12:00:00Z","type":"snapshot"}"#).unwrap();
         assert_eq!((bare.job.as_str(), bare.workflow.as_str()), ("", ""));
         assert!(read(r#"{"at":"2026-03-02T12:00:00Z","topic":"load"}"#).is_err());

@@ -96,14 +96,14 @@ impl FileRecorder {
             Ok(FileEffect::Waits) => FileMatchEffect::WaitsAlready,
             Err(err) => {
                 let why = err.to_string();
-                let alert = Box::new(NewAlert {
+                let alert = NewAlert {
                     topic: found.phase.task.topic.clone(),
                     job: found.phase.task.job.clone(),
                     workflow: found.phase.workflow.clone(),
                     task_time: file.time_of_path(),
                     ..file_alert(format!("the file {} starts nothing: {why}", file.path), now)
-                });
-                FileMatchEffect::Fail { why, alert }
+                };
+                FileMatchEffect::Fail { why, alert: Box::new(alert.with_contact_of(found.phase)) }
             }
         };
         NewFileMatch {

@@ -77,6 +77,10 @@ pub struct StoredAlert {
     pub route: String,
     /// The silence that keeps it from being told.
     pub silence: Option<i64>,
+    /// The owner of its phase; empty for none.
+    pub owner: String,
+    /// What its phase says to do, an address; empty for none.
+    pub runbook: String,
 }
 
 /// What a ladder needs to decide.

@@ -28,6 +28,7 @@ pub(crate) fn phase_alert(
         task_time: Some(slot.checked_add_signed(phase.rule.offset).unwrap_or(slot)),
         ..NewAlert::without_task(kind, &phase.task.topic, msg, now)
     }
+    .with_contact_of(phase)
 }
 
 /// A slot as people read it in alerts and logs.

@@ -41,7 +41,7 @@ pub(crate) enum SlotWrite {
 pub(crate) struct MissedSlots {
     pub(crate) name: Arc<SlotName>,
     pub(crate) slots: Vec<SlotKey>,
-    pub(crate) alert: Option<NewAlert>,
+    pub(crate) alert: Option<Box<NewAlert>>,
 }
 
 impl SlotWrite {
@@ -88,7 +88,7 @@ impl SlotGap {
         writes
     }
 
-    fn write_missed(&self, slots: Vec<SlotKey>, alert: &mut Option<NewAlert>) -> Option<SlotWrite> {
+    fn write_missed(&self, slots: Vec<SlotKey>, alert: &mut Option<Box<NewAlert>>) -> Option<SlotWrite> {
         let name = Arc::clone(&self.name);
         // The alert goes with the first slots that are recorded: in one transaction with them, and once.
         (!slots.is_empty()).then(|| SlotWrite::Missed(MissedSlots { name, slots, alert: alert.take() }))
@@ -119,7 +119,7 @@ impl UnstartedSlots {
     }
 
     /// One alert for all phases of the name.
-    fn make_alert(all: &[Self], now: DateTime<Utc>) -> Option<NewAlert> {
+    fn make_alert(all: &[Self], now: DateTime<Utc>) -> Option<Box<NewAlert>> {
         let first = all.iter().map(|left| left.first).min()?;
         let latest = all.iter().max_by_key(|left| left.last)?;
         let count: usize = all.iter().map(|left| left.count).sum();
@@ -137,7 +137,7 @@ impl UnstartedSlots {
             String::new()
         };
         let msg = format!("{what}{recorded}; missed=latest or missed=all in the rule would start such slots");
-        Some(phase_alert(&latest.phase, AlertKind::MissedSlot, msg, latest.last, now))
+        Some(Box::new(phase_alert(&latest.phase, AlertKind::MissedSlot, msg, latest.last, now)))
     }
 }
 

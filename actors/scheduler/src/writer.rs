@@ -41,7 +41,7 @@ impl SlotWriter {
         match write {
             SlotWrite::Start(slot) => self.start_slot(slot, now).await,
             SlotWrite::Missed(missed) => {
-                let alerts = missed.alert.clone().into_iter().collect();
+                let alerts = missed.alert.as_deref().cloned().into_iter().collect();
                 let record = RecordMissed { slots: missed.slots.clone(), alerts, now };
                 self.writer.call(record).await.map(|()| 0)
             }

@@ -54,8 +54,8 @@ fn read_offline(database: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> anyh
 
 fn ladder_alert(alert: StoredAlert) -> Option<RecordedAlert> {
     // What was told at once, or silenced, is no ladder's.
-    let StoredAlert { at, topic, job, workflow, .. } = alert;
-    (!alert.at_once && alert.silence.is_none()).then_some(RecordedAlert { at, topic, job, workflow })
+    let StoredAlert { at, topic, job, workflow, owner, .. } = alert;
+    (!alert.at_once && alert.silence.is_none()).then_some(RecordedAlert { at, topic, job, workflow, owner })
 }
 
 fn check_count(alerts: &[RecordedAlert]) -> anyhow::Result<()> {

@@ -93,6 +93,7 @@ mod tests {
             topic: "a".to_owned(),
             job: String::new(),
             workflow: String::new(),
+            owner: String::new(),
         };
         let policy = EscalationPolicy::new(TimeDelta::minutes(minutes), TimeDelta::minutes(16 * minutes));
         let route = "default".to_owned();

@@ -3,7 +3,7 @@
 use flowlord_domain::AlertKind;
 use flowlord_messages::alerts::{AcknowledgeAlerts, AlertFilter, ListAlerts};
 use flowlord_web_core::values::BodyDuration;
-use flowlord_web_core::values::matching::{HOLDS, MatchDoc, MatchText, by, note, until};
+use flowlord_web_core::values::matching::{AcknowledgedMatchDoc, HOLDS, MatchText, by, note, until};
 use flowlord_web_core::view::alert::{AcknowledgedView, AlertView, TakenView};
 
 use crate::prelude::*;
@@ -71,7 +71,7 @@ fn filter(params: &QueryParams) -> Result<AlertFilter, Problem> {
 #[schema(as = Acknowledge)]
 pub(crate) struct AcknowledgeBody {
     #[serde(rename = "match", default)]
-    #[schema(value_type = MatchDoc)]
+    #[schema(value_type = AcknowledgedMatchDoc)]
     matching: MatchText,
     #[schema(schema_with = limits::hold_time)]
     r#for: Option<BodyDuration>,
@@ -88,10 +88,14 @@ async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload
     let wanted: AcknowledgeBody = strict_body(&request, payload, EXAMPLE).await?;
     let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
+    let matcher = wanted.matching.checked()?;
+    if matcher.owner.is_some() {
+        return Err(Problem::invalid("an acknowledgement can't name an owner: match by type, job or workflow"));
+    }
     let said = AcknowledgeAlerts {
         // The body names none: alerts that match are meant wherever they are sent.
         route: None,
-        matcher: wanted.matching.checked()?,
+        matcher,
         until,
         by: by(wanted.by, &request)?,
         note: note("note", wanted.note)?.unwrap_or_default(),

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::deadlines::{
     SlotDeadline, check_max_run, longest_limit, missed_deadlines, passed_deadlines, shortest_max_run,
 };
+use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{AlertKind, Attempt, NewAlert};
 use flowlord_kernel::Result;
 use flowlord_messages::clients::DatabaseReader;
@@ -28,7 +29,7 @@ pub(crate) async fn find_breaches(deps: &WorkflowDeps, config: &Config, now: Dat
     let input = deps.reader.call(ReadDeadlineInput { unfinished_before, running_since, paused_after }).await?;
     // After a clock was set back there is nothing to go back to.
     let after = input.looked_until.unwrap_or(now).clamp(now - LOOK_BACK, now);
-    let mut breaches: Vec<_> = input.unfinished.iter().map(|task| unfinished_breach(task, now)).collect();
+    let mut breaches: Vec<_> = input.unfinished.iter().map(|task| unfinished_breach(&workflows, task, now)).collect();
     let due = passed_deadlines(&workflows, &input.pauses, after, now);
     let late = find_late_slots(&deps.reader, due, now).await?;
     breaches.extend(late.into_iter().map(|(key, alert)| DeadlineBreach { key, alert }));
@@ -65,8 +66,8 @@ fn with_chains(due: SlotDeadline<'_>, found: SlotTasks) -> Option<(SlotDeadline<
     Some((due, found.chains?))
 }
 
-fn unfinished_breach(task: &Attempt, now: DateTime<Utc>) -> DeadlineBreach {
+fn unfinished_breach(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> DeadlineBreach {
     let msg = "INCOMPLETE: unfinished task detected".to_owned();
-    let alert = NewAlert::about(task, AlertKind::Unfinished, msg, now);
+    let alert = NewAlert::about(task, AlertKind::Unfinished, msg, now).with_contact(workflows);
     DeadlineBreach { key: format!("unfinished/{}", task.uid), alert: Some(alert) }
 }

@@ -55,7 +55,7 @@ impl DeadlineChecker {
         let (deps, dispatch, config) = (self.deps.clone(), self.dispatch.clone(), self.config.clone());
         let checked = async move {
             let mut found = breaches::find_breaches(&deps, &config, now).await?;
-            found.breaches.extend(missing::find_missing_workers(&deps.reader, &dispatch, config.no_workers, now).await);
+            found.breaches.extend(missing::find_missing_workers(&deps, &dispatch, config.no_workers, now).await);
             deps.writer.call(found).await
         };
         self.ask(ctx, checked, move |this, checked: Result<()>, ctx| {

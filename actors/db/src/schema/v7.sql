@@ -31,3 +31,9 @@ CREATE TABLE join_past (
     last INTEGER NOT NULL,
     PRIMARY KEY (phase, over, first)
 ) STRICT, WITHOUT ROWID;
+
+-- Owners. Whom to ask about an alert, and where it is written what to do: name.id each; none where nobody said so.
+ALTER TABLE alert ADD COLUMN owner INTEGER;
+ALTER TABLE alert ADD COLUMN runbook INTEGER;
+ALTER TABLE route ADD COLUMN owner TEXT;
+ALTER TABLE silence ADD COLUMN owner TEXT;

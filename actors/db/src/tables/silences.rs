@@ -16,11 +16,11 @@ impl WriteCommand for AddSilence {
             );
             return Err(CommandError::refused(Code::TooManySilences, detail));
         }
-        let AlertMatcher { topic, job, workflow } = &self.matcher;
+        let AlertMatcher { topic, job, workflow, owner } = &self.matcher;
         let id = context.insert_row(
-            "INSERT INTO silence (since, until, topic, job, workflow, by, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![micros(self.now), micros(self.until), topic, job, workflow, self.by, self.reason],
+            "INSERT INTO silence (since, until, topic, job, workflow, by, reason, owner)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![micros(self.now), micros(self.until), topic, job, workflow, self.by, self.reason, owner],
         )?;
         context.silence_untold(id, &self.matcher)?;
         Ok(Silence {
@@ -38,7 +38,7 @@ impl WriteCommand for RemoveSilence {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
         let ended = context.find_row(
             "UPDATE silence SET until = ?2 WHERE id = ?1 AND until > ?2
-             RETURNING id, since, until, topic, job, workflow, by, reason",
+             RETURNING id, since, until, topic, job, workflow, owner, by, reason",
             params![self.id, micros(self.now)],
             read_silence,
         )?;
@@ -51,29 +51,30 @@ impl WriteCommand for RemoveSilence {
 
 impl WriteContext<'_> {
     pub(super) fn find_silence(&self, alert: &NewAlert) -> rusqlite::Result<Option<i64>> {
-        let holding = "SELECT topic, job, workflow, id FROM silence INDEXED BY silence_until
+        let holding = "SELECT topic, job, workflow, owner, id FROM silence INDEXED BY silence_until
              WHERE until > ?1 ORDER BY id";
         find_match(self.connection, holding, [micros(alert.at)], alert)
     }
 
     fn silence_untold(&self, id: i64, matcher: &AlertMatcher) -> rusqlite::Result<()> {
         // Those without a notification so far, too: who makes a silence knows of them.
-        for (alert, topic, job, workflow) in self.untold_alerts()? {
-            if matcher.matches(&topic, &job, &workflow) {
+        for (alert, texts) in self.untold_alerts()? {
+            if matcher.matches(texts.each_ref().map(String::as_str)) {
                 self.run_sql("UPDATE alert SET told = 1, silence = ?2 WHERE id = ?1", [alert, id])?;
             }
         }
         Ok(())
     }
 
-    /// All alerts that are still to be told: id, topic, job, workflow file.
-    pub(super) fn untold_alerts(&self) -> rusqlite::Result<Vec<(i64, String, String, String)>> {
+    /// All alerts that are still to be told: id; topic, job, workflow file, owner.
+    pub(super) fn untold_alerts(&self) -> rusqlite::Result<Vec<(i64, [String; 4])>> {
         self.read_rows(
-            "SELECT alert.id, topic, job, coalesce(name.text, '') FROM alert INDEXED BY alert_untold
+            "SELECT alert.id, topic, job, coalesce(name.text, ''), coalesce(owner.text, '') FROM alert INDEXED BY alert_untold
              JOIN queue ON queue.id = alert.queue LEFT JOIN name ON name.id = alert.workflow
+             LEFT JOIN name AS owner ON owner.id = alert.owner
              WHERE told = 0",
             [],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?])),
         )
     }
 }
@@ -84,14 +85,14 @@ impl ReadQuery for ListSilences {
         match self.at {
             // There are only so many that hold.
             Some(at) => connection.read_rows(
-                "SELECT id, since, until, topic, job, workflow, by, reason
+                "SELECT id, since, until, topic, job, workflow, owner, by, reason
                  FROM silence INDEXED BY silence_until
                  WHERE until > ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
                 params![micros(at), after, self.limit],
                 read_silence,
             ),
             None => connection.read_rows(
-                "SELECT id, since, until, topic, job, workflow, by, reason FROM silence
+                "SELECT id, since, until, topic, job, workflow, owner, by, reason FROM silence
                  WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
                 params![after, self.limit],
                 read_silence,
@@ -106,7 +107,7 @@ fn read_silence(row: &Row<'_>) -> rusqlite::Result<Silence> {
         from: row.time(1)?,
         until: row.time(2)?,
         matcher: read_matcher(row, 3)?,
-        by: row.get(6)?,
-        reason: row.get(7)?,
+        by: row.get(7)?,
+        reason: row.get(8)?,
     })
 }

@@ -21,6 +21,8 @@ pub(super) fn alert(kind: AlertKind, at_once: Option<&str>) -> NewAlert {
         workflow: "w.toml".to_owned(),
         msg: "broke".to_owned(),
         task_time: Some(noon()),
+        owner: String::new(),
+        runbook: String::new(),
         at_once: at_once.map(str::to_owned),
     }
 }

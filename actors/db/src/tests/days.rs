@@ -27,6 +27,8 @@ async fn each_day_says_what_it_has() {
         workflow: String::new(),
         msg: String::new(),
         task_time: None,
+        owner: String::new(),
+        runbook: String::new(),
         at_once: None,
     };
     db.write(RaiseAlerts { alerts: vec![alert] }).await.unwrap();

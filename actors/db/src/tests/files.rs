@@ -106,6 +106,8 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
         workflow: "w.toml".to_owned(),
         msg: why.clone(),
         task_time: None,
+        owner: String::new(),
+        runbook: String::new(),
         at_once: None,
     };
     let failed =

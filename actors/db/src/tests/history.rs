@@ -64,6 +64,8 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
         workflow: String::new(),
         msg: "broke".to_owned(),
         task_time: None,
+        owner: String::new(),
+        runbook: String::new(),
         at_once: None,
     };
     db.write(RaiseAlerts { alerts: vec![alert; 3] }).await.unwrap();

@@ -114,6 +114,8 @@ async fn alerts_carry_the_beginning_of_their_message() {
         workflow: String::new(),
         msg,
         task_time: None,
+        owner: String::new(),
+        runbook: String::new(),
         at_once: None,
     };
     db.write(RaiseAlerts { alerts: vec![alert(long()), alert("short".to_owned())] }).await.unwrap();

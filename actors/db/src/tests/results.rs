@@ -221,6 +221,8 @@ async fn a_task_of_elsewhere_is_recorded_with_all_that_follows_once() {
         workflow: "w.toml".to_owned(),
         msg: "said".to_owned(),
         task_time: None,
+        owner: String::new(),
+        runbook: String::new(),
         at_once: Some("{\"type\":\"f\",\"info\":\"i\",\"uid\":\"1\"}".to_owned()),
     };
     let outcome = TaskDecision { children: vec![kid], alerts: vec![told], ..decision(TaskResult::Complete) };

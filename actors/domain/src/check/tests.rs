@@ -75,7 +75,10 @@ fn what_is_no_toml() {
 fn unknown_keys() {
     let phase = |line: &str| of_line(&format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\n{line}\n"), 4);
     assert_eq!(phase("retries = 3"), "1: `retries` is unknown: did you mean `retry`? (warning)");
-    assert_eq!(phase("on = 1"), "1: `on` is unknown: write one of task, dependsOn, rule, retry, template (warning)");
+    assert_eq!(
+        phase("on = 1"),
+        "1: `on` is unknown: write one of task, dependsOn, rule, retry, template, owner, runbook, doc (warning)"
+    );
     assert_eq!(
         finding("[[phases]]\ntask = \"a\"\n"),
         "w.toml:1:3: `phases` is unknown: did you mean `phase`? (warning)"

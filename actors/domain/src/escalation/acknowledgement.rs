@@ -82,7 +82,7 @@ impl EscalationState {
 fn matches_line(matcher: &AlertMatcher, line: &str, workflows: &BTreeSet<String>) -> bool {
     let (topic, job) = line.split_once(':').unwrap_or((line, ""));
     if workflows.is_empty() {
-        return matcher.matches(topic, job, ""); // alerts about no task may have no workflow
+        return matcher.matches([topic, job, "", ""]); // alerts about no task may have no workflow
     }
-    workflows.iter().any(|workflow| matcher.matches(topic, job, workflow))
+    workflows.iter().any(|workflow| matcher.matches([topic, job, workflow, ""]))
 }

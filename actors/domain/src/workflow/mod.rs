@@ -1,6 +1,7 @@
 //! Workflow files: phases, and which of them follows which.
 
 mod check;
+mod contact;
 mod followers;
 mod graph;
 mod index;
@@ -16,6 +17,7 @@ pub use crate::finding::{Finding, Severity};
 use crate::rule::Rule;
 use crate::template::{meta_keys, meta_token_keys};
 
+pub use contact::PhaseContact;
 pub use index::Workflows;
 
 /// A topic and a job: what a phase is called, and what it depends on.
@@ -95,6 +97,8 @@ pub struct Phase {
     pub retry: u32,
     /// The template of the tasks' info.
     pub template: String,
+    /// Whom to ask about it.
+    pub contact: PhaseContact,
     /// Where it begins in its file.
     pub line: usize,
     /// Where it begins in its line.

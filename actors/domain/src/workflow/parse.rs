@@ -7,11 +7,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::lint::{PlaceInPhase, lints_of_phase, place_in_rule};
-use super::{Finding, ParentName, Phase, PhasePlaces, Severity, TaskName, split_file};
+use super::{Finding, ParentName, Phase, PhaseContact, PhasePlaces, Severity, TaskName, split_file};
 use crate::finding::{nearest_word, what_to_write};
 use crate::rule::Rule;
 
-const KEYS: [&str; 5] = ["task", "dependsOn", "rule", "retry", "template"];
+const KEYS: [&str; 8] = ["task", "dependsOn", "rule", "retry", "template", "owner", "runbook", "doc"];
 
 /// Reads the phases of a file. A file with a value of the wrong type is not read at all, so that its last good
 /// version stays.
@@ -77,17 +77,33 @@ impl PhaseReader<'_> {
     /// `[[phase]]` and `[[Phase]]` in one file are one list.
     fn read_groups(&mut self, table: DeTable<'_>) -> Vec<(usize, Phase)> {
         let mut phases = Vec::new();
+        let mut contact = PhaseContact::default();
         for (key, value) in table {
             let place = key.span();
             let name = key.into_inner();
             if name.eq_ignore_ascii_case("phase") {
                 self.read_group(&name, place, value.into_inner(), &mut phases);
+            } else if let Some(key) = contact_key(&name) {
+                self.read_contact(&mut contact, key, value);
             } else if nearest_word(&name, ["phase"]).is_some() {
                 // Other keys may be notes of the author.
                 self.add_warning(&place, format!("`{name}` is unknown: did you mean `phase`?"));
             }
         }
+        phases.iter_mut().for_each(|(_, phase)| phase.contact.fill_from(&contact));
         phases
+    }
+
+    /// What is no text may be a note of the author: it is left out, and the file is read.
+    fn read_contact(&mut self, contact: &mut PhaseContact, key: &str, value: Spanned<DeValue<'_>>) {
+        let place = value.span();
+        let read = match value.into_inner() {
+            DeValue::String(text) => contact.set_field(key, text.into_owned()),
+            other => Err(format!("`{key}` is {} and is ignored: write a text in quotes", kind_of_value(&other))),
+        };
+        if let Err(why) = read {
+            self.add_warning(&place, why);
+        }
     }
 
     fn read_group(&mut self, name: &str, place: ByteRange, value: DeValue<'_>, phases: &mut Vec<(usize, Phase)>) {
@@ -133,7 +149,12 @@ impl PhaseReader<'_> {
                     continue;
                 }
                 _ => {
-                    self.add_warning(&key_place, format!("`{name}` is unknown{}", what_to_write(&name, &KEYS)));
+                    match contact_key(&name) {
+                        Some(key) => self.read_contact(&mut fields.contact, key, value),
+                        None => {
+                            self.add_warning(&key_place, format!("`{name}` is unknown{}", what_to_write(&name, &KEYS)));
+                        }
+                    }
                     continue;
                 }
             };
@@ -230,6 +251,7 @@ impl PhaseReader<'_> {
             rule_text,
             retry: fields.retry,
             template,
+            contact: fields.contact.clone(),
             line,
             column,
             problems: Vec::new(),
@@ -312,6 +334,7 @@ struct PhaseFields {
     rule: PhaseField,
     template: PhaseField,
     retry: u32,
+    contact: PhaseContact,
 }
 
 impl PhaseFields {
@@ -319,6 +342,11 @@ impl PhaseFields {
     fn place_of<'a>(&'a self, field: &'a PhaseField) -> &'a ByteRange {
         field.as_ref().map_or(&self.all, |(_, place)| place)
     }
+}
+
+/// The key of a contact that is written so, in any case.
+fn contact_key(name: &str) -> Option<&'static str> {
+    PhaseContact::KEYS.into_iter().find(|key| key.eq_ignore_ascii_case(name))
 }
 
 fn written_text(field: &PhaseField) -> String {

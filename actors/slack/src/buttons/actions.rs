@@ -112,7 +112,11 @@ impl ClickActions {
             let (topic, job) = task.split_once(':').unwrap_or((task, ""));
             let silence = AddSilence {
                 now,
-                matcher: AlertMatcher { topic: Some(topic.to_owned()), job: Some(job.to_owned()), workflow: None },
+                matcher: AlertMatcher {
+                    topic: Some(topic.to_owned()),
+                    job: Some(job.to_owned()),
+                    ..AlertMatcher::default()
+                },
                 until,
                 by: click.by.clone(),
                 reason: "by a click in Slack".to_owned(),

@@ -30,13 +30,29 @@ pub struct MatchDoc {
     job: Option<String>,
     #[schema(schema_with = alert_pattern)]
     workflow: Option<String>,
+    /// Of the phase.
+    #[schema(schema_with = alert_pattern)]
+    owner: Option<String>,
+}
+
+/// The same for an acknowledgement, which knows no owners.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AcknowledgedMatch)]
+#[expect(dead_code, reason = "the document of what `Matcher` reads; the domain knows no OpenAPI")]
+pub struct AcknowledgedMatchDoc {
+    #[schema(schema_with = alert_pattern)]
+    r#type: Option<String>,
+    #[schema(schema_with = alert_pattern)]
+    job: Option<String>,
+    #[schema(schema_with = alert_pattern)]
+    workflow: Option<String>,
 }
 
 impl MatchText {
     pub fn checked(self) -> Result<AlertMatcher, Problem> {
         let Self(matcher) = self;
-        let fields = [("type", &matcher.topic), ("job", &matcher.job), ("workflow", &matcher.workflow)];
-        for (name, pattern) in fields.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
+        for (name, pattern) in matcher.fields().into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
             if pattern.chars().count() > MAX_PATTERN_CHARACTERS || pattern.chars().any(char::is_control) {
                 return Err(Problem::invalid(format!(
                     "`match.{name}` must be a line of up to {MAX_PATTERN_CHARACTERS} characters; `*` stands for any text, `?` \

@@ -46,6 +46,12 @@ pub struct AlertView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     silence: Option<i64>,
+    /// The owner of its phase.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    owner: &'a str,
+    /// What its phase says to do: an address.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    runbook: &'a str,
 }
 
 impl<'a> From<&'a StoredAlert> for AlertView<'a> {
@@ -65,6 +71,8 @@ impl<'a> From<&'a StoredAlert> for AlertView<'a> {
             at_once: alert.at_once,
             route: &alert.route,
             silence: alert.silence,
+            owner: &alert.owner,
+            runbook: &alert.runbook,
         }
     }
 }

@@ -52,6 +52,15 @@ pub struct PhaseView<'a> {
     rule: &'a str,
     retry: u32,
     template: &'a str,
+    /// Whom to ask about it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    owner: &'a str,
+    /// Where it is written what to do when it fails.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    runbook: &'a str,
+    /// What it is for.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    doc: &'a str,
     line: usize,
     /// `ok`, `paused`, or what keeps it from starting.
     status: String,
@@ -186,6 +195,9 @@ fn phase_view<'a>(current: &LoadedWorkflows, phase: &'a Phase, times: &NextPhase
         rule: &phase.rule_text,
         retry: phase.retry,
         template: &phase.template,
+        owner: &phase.contact.owner,
+        runbook: &phase.contact.runbook,
+        doc: &phase.contact.doc,
         line: phase.line,
         status: phase_status(phase, paused.is_some()),
         paused: paused.is_some(),

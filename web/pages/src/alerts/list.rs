@@ -91,6 +91,8 @@ mod tests {
             at_once: false,
             route: String::new(),
             silence: None,
+            owner: String::new(),
+            runbook: String::new(),
         }
     }
 

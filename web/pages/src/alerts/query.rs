@@ -28,7 +28,8 @@ impl AlertForm {
 
     pub(super) fn matcher(&self) -> Result<AlertMatcher, Problem> {
         let (topic, job) = (self.text("type"), self.text("job"));
-        MatchText(AlertMatcher { topic, job, workflow: self.text("workflow") }).checked()
+        let (workflow, owner) = (self.text("workflow"), self.text("owner"));
+        MatchText(AlertMatcher { topic, job, workflow, owner }).checked()
     }
 }
 

@@ -5,8 +5,10 @@ mod graph;
 mod log;
 
 use flowlord_domain::task_time::task_time;
+use flowlord_domain::workflow::PhaseContact;
 use flowlord_domain::{TaskLane, TaskResult, TaskState};
 use flowlord_messages::tasks::{ChainStart, ReadChainStart};
+use flowlord_messages::workflows::ReadLoadedWorkflows;
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
 use flowlord_web_core::use_cases::waiting::explain_tasks;
@@ -53,6 +55,7 @@ struct TaskPage {
     meta: Vec<(String, String)>,
     links: Vec<(String, String)>,
     workflow_link: String,
+    contact: PhaseContact,
     chain_link: String,
     day: NaiveDate,
     log: Option<ShownLog>,
@@ -114,6 +117,9 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         more = more.saturating_sub(1);
     }
     let log = read_shown(context, &mut layout, &task, params.one("log_q")?.unwrap_or_default()).await?;
+    let workflows = layout.read("the workflows", context.deps.library.call(ReadLoadedWorkflows).await)?;
+    let phase = workflows.iter().find_map(|read| read.workflows.phase_for(&task.workflow, &task.topic, &task.job));
+    let contact = phase.map(|phase| phase.contact.clone()).unwrap_or_default();
     let now = context.deps.kit.now();
     let scale = TimeScale::of_chain(&chain, now);
     let day = task.uid.created_at().date_naive();
@@ -125,6 +131,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         meta: Query::parse_lenient(&task.meta).pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         links: links(context, &task, now),
         workflow_link: PageLink::to("/web/workflow").with("file", &task.workflow).href(),
+        contact,
         chain_link: PageLink::to("/web/task").with("date", &day).with("id", &task.id).href(),
         day,
         log,

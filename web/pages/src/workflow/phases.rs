@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flowlord_domain::workflow::Phase;
+use flowlord_domain::workflow::{Phase, PhaseContact};
 use flowlord_messages::workflows::LoadedWorkflows;
 
 use super::query::{WorkflowQuery, is_shown};
@@ -66,6 +66,7 @@ pub(super) struct PhaseRow {
     pub(super) rule: LongText,
     pub(super) retry: u32,
     pub(super) template: LongText,
+    pub(super) contact: PhaseContact,
     /// What keeps it from starting; empty when it is well.
     pub(super) problem: String,
     pub(super) next: Option<ShownTime>,
@@ -99,6 +100,7 @@ impl PhaseRow {
             rule: LongText::from(phase.rule_text.clone()),
             retry: phase.retry,
             template: LongText::from(phase.template.clone()),
+            contact: phase.contact.clone(),
             problem: phase.problems_text(),
             next: times.and_then(|times| times.next).map(ShownTime::date_and_time),
             previous: times

@@ -444,6 +444,8 @@ pub(crate) fn alert(row: i64) -> StoredAlert {
         at_once: false,
         route: "default".to_owned(),
         silence: None,
+        owner: String::new(),
+        runbook: String::new(),
     }
 }
 

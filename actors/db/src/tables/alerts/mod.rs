@@ -5,6 +5,7 @@ mod incidents;
 pub(crate) mod routes;
 
 use flowlord_domain::NewAlert;
+use flowlord_domain::alert::contact_line;
 use flowlord_messages::alerts::{DEFAULT_ROUTE, ListAlerts, RaiseAlerts, ReadAlerts, StoredAlert};
 use flowlord_messages::outbox::{MessageColour, MessagePayload, NewMessage};
 use serde::Serialize;
@@ -27,21 +28,21 @@ impl WriteContext<'_> {
 
     pub(crate) fn insert_alert(&mut self, alert: &NewAlert, told: bool) -> CommandResult<()> {
         let queue = self.queue_id(&alert.topic, &alert.job)?;
-        let workflow = self.name_id(&alert.workflow)?;
+        let [workflow, owner, runbook] = [&alert.workflow, &alert.owner, &alert.runbook].map(|text| self.name_id(text));
         let silence = self.find_silence(alert)?;
         let route = self.find_route(alert)?;
         let route_id = self.route_id(&route)?;
         let at_once = alert.at_once.as_ref().filter(|_| silence.is_none());
         let row = self.insert_row(
             "INSERT INTO alert (kind, at, uid, queue, workflow, told, at_once, task_time, chain, msg, route,
-                 silence)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 silence, owner, runbook)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 alert.kind.to_column(),
                 micros(alert.at),
                 alert.uid.map(|uid| uid.0),
                 queue,
-                workflow,
+                workflow?,
                 // A silenced alert counts as told: no later check may pick it up when the silence ends.
                 told || silence.is_some(),
                 at_once.is_some(),
@@ -50,6 +51,8 @@ impl WriteContext<'_> {
                 alert.msg,
                 route_id,
                 silence,
+                owner?,
+                runbook?,
             ],
         )?;
         self.effects.has_alerts = true;
@@ -66,7 +69,7 @@ fn at_once_message(alert: &NewAlert, text: &str, route: String, row: i64) -> New
         headline: format!("{task}: {}", if alert.msg.is_empty() { "alert" } else { &alert.msg }),
         lines: text.lines().map(str::to_owned).collect(),
         link: None,
-        footer: String::new(),
+        footer: contact_line(&alert.owner, &alert.runbook),
         colour: MessageColour::Red,
         incident: None,
     };
@@ -83,10 +86,12 @@ macro_rules! ALERT_COLUMNS {
     () => {
         "SELECT alert.id, kind, at, alert.uid, chain, topic, job, workflow.text,
              iif(octet_length(msg) > 2048, NULL, msg), task_time, at_once,
-             route.text, silence
+             route.text, silence, owner.text, runbook.text
          FROM alert JOIN queue ON queue.id = alert.queue
          LEFT JOIN name AS workflow ON workflow.id = alert.workflow
-         LEFT JOIN name AS route ON route.id = alert.route"
+         LEFT JOIN name AS route ON route.id = alert.route
+         LEFT JOIN name AS owner ON owner.id = alert.owner
+         LEFT JOIN name AS runbook ON runbook.id = alert.runbook"
     };
 }
 
@@ -110,6 +115,8 @@ fn stored_alert(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Stor
         at_once: row.get(10)?,
         route: row.get::<_, Option<String>>(11)?.unwrap_or_else(|| DEFAULT_ROUTE.to_owned()),
         silence: row.get(12)?,
+        owner: row.text_or_empty(13)?,
+        runbook: row.text_or_empty(14)?,
     })
 }
 

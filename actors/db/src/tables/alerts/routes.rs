@@ -14,8 +14,8 @@ impl WriteCommand for SetRoutes {
         context.run_sql("DELETE FROM route", [])?;
         for (position, RouteRule { name, matcher }) in self.routes.iter().enumerate() {
             context.run_sql(
-                "INSERT INTO route (name, position, topic, job, workflow) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![name, position, matcher.topic, matcher.job, matcher.workflow],
+                "INSERT INTO route (name, position, topic, job, workflow, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![name, position, matcher.topic, matcher.job, matcher.workflow, matcher.owner],
             )?;
         }
         context.close_incidents_elsewhere(&self.routes, self.now)?;
@@ -25,7 +25,7 @@ impl WriteCommand for SetRoutes {
 
 impl WriteContext<'_> {
     pub(super) fn find_route(&self, alert: &NewAlert) -> rusqlite::Result<String> {
-        let routes = "SELECT topic, job, workflow, name FROM route ORDER BY position";
+        let routes = "SELECT topic, job, workflow, owner, name FROM route ORDER BY position";
         let found = find_match(self.connection, routes, [], alert)?;
         Ok(found.unwrap_or_else(|| DEFAULT_ROUTE.to_owned()))
     }
@@ -36,8 +36,9 @@ impl WriteContext<'_> {
     }
 
     fn reroute_untold(&mut self, routes: &[RouteRule]) -> CommandResult<()> {
-        for (alert, topic, job, workflow) in self.untold_alerts()? {
-            let route = routes.iter().find(|route| route.matcher.matches(&topic, &job, &workflow));
+        for (alert, texts) in self.untold_alerts()? {
+            let texts = texts.each_ref().map(String::as_str);
+            let route = routes.iter().find(|route| route.matcher.matches(texts));
             let route = route.map_or(DEFAULT_ROUTE, |route| &route.name);
             let route = self.route_id(route)?;
             self.run_sql("UPDATE alert SET route = ?2 WHERE id = ?1", params![alert, route])?;
@@ -68,12 +69,13 @@ impl WriteContext<'_> {
     }
 }
 
-/// The columns topic, job, workflow from the one with this number on: what isn't there matches all.
+/// The columns topic, job, workflow, owner from the one with this number on: what isn't there matches all.
 pub(crate) fn read_matcher(row: &Row<'_>, first: usize) -> rusqlite::Result<AlertMatcher> {
-    Ok(AlertMatcher { topic: row.get(first)?, job: row.get(first + 1)?, workflow: row.get(first + 2)? })
+    let [topic, job, workflow, owner] = [0, 1, 2, 3].map(|nth| row.get(first + nth));
+    Ok(AlertMatcher { topic: topic?, job: job?, workflow: workflow?, owner: owner? })
 }
 
-/// The fourth column of the first row whose matcher, the first three, takes an alert.
+/// The fifth column of the first row whose matcher, the first four, takes an alert.
 pub(crate) fn find_match<T: FromSql>(
     connection: &Connection,
     sql: &str,
@@ -83,8 +85,8 @@ pub(crate) fn find_match<T: FromSql>(
     let mut candidates = connection.prepare_cached(sql)?;
     let mut rows = candidates.query(values)?;
     while let Some(row) = rows.next()? {
-        if read_matcher(row, 0)?.matches(&alert.topic, &alert.job, &alert.workflow) {
-            return row.get(3).map(Some);
+        if read_matcher(row, 0)?.matches([&alert.topic, &alert.job, &alert.workflow, &alert.owner]) {
+            return row.get(4).map(Some);
         }
     }
     Ok(None)
