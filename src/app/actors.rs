@@ -49,7 +49,7 @@ impl AppWiring<'_> {
             kit: self.environment.kit("library"),
             writer: self.writer(database),
             reader: self.reader(&database.readers),
-            changed: vec![hints.ingest.clone(), hints.scheduler.clone()],
+            changed: vec![hints.ingest.clone(), hints.dispatch.clone(), hints.scheduler.clone()],
         };
         Library::start(on, config, deps)
     }
@@ -64,12 +64,19 @@ impl AppWiring<'_> {
         Ingest::start(on, flowlord_ingest::Config { host: host_name() }, deps)
     }
 
-    pub(super) fn dispatch(&self, on: &ArbiterHandle, database: &Database, ingest: &Addr<Ingest>) -> Addr<Dispatch> {
+    pub(super) fn dispatch(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        library: &Addr<Library>,
+        ingest: &Addr<Ingest>,
+    ) -> Addr<Dispatch> {
         let deps = flowlord_dispatch::Deps {
             kit: self.environment.kit("dispatch"),
             writer: self.writer(database),
             reader: self.reader(&database.readers),
             ingest: IngestClient::connect("ingest", ingest, self.environment),
+            library: self.library_client(library),
         };
         Dispatch::start(on, flowlord_dispatch::Config { lease: self.config.tasks.lease }, deps)
     }

@@ -58,6 +58,7 @@ pub(super) struct WiredService {
 pub(super) struct HintPorts {
     pub(super) database: CommitHints,
     pub(super) ingest: LatePort<WorkflowsChanged>,
+    pub(super) dispatch: LatePort<WorkflowsChanged>,
     pub(super) scheduler: LatePort<WorkflowsChanged>,
     pub(super) snapshots: LatePort<SnapshotsChanged>,
     pub(super) cluster: LatePort<ClusterChanged>,
@@ -181,7 +182,7 @@ impl AppWiring<'_> {
         let cluster = replica.as_ref().map(|replica| self.cluster_client(replica));
         let library = self.library(calm, &database, hints);
         let ingest = self.ingest(hot, &database, &library);
-        let dispatch = self.dispatch(hot, &database, &ingest);
+        let dispatch = self.dispatch(hot, &database, &library, &ingest);
         let scheduler = self.scheduler(calm, &database, &library);
         let alerts = self.alerts(calm, &database, address);
         let watch = self.watch(calm, &database, &library, &dispatch);
@@ -211,6 +212,7 @@ impl AppWiring<'_> {
 
     fn connect_hints(&self, hints: &HintPorts, actors: &ActorAddresses) {
         hints.ingest.set(self.environment.port("ingest", &actors.ingest));
+        hints.dispatch.set(self.environment.port("dispatch", &actors.dispatch));
         hints.scheduler.set(self.environment.port("scheduler", &actors.scheduler));
         hints.database.ready.set(self.environment.port("dispatch", &actors.dispatch));
         hints.database.delayed.set(self.environment.port("scheduler", &actors.scheduler));

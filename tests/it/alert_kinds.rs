@@ -55,6 +55,11 @@ rule = "join_by=10m"
 template = "x"
 
 [[phase]]
+task = "stuck"
+rule = "timeout=1m"
+template = "x"
+
+[[phase]]
 task = "missed"
 rule = "cron=0 20 * * *"
 template = "x"
@@ -89,6 +94,8 @@ async fn failures(app: &TestApp) {
         create(app, topic).await;
         end(app, topic, result).await;
     }
+    create(app, "stuck").await;
+    app.api.lease_for("stuck", "4h").await.unwrap();
     std::fs::write(app.workflow_path("broken.toml"), "[[phase]]\ntask = ").unwrap();
     app.api.post("/api/v1/workflows/refresh", &json!({})).await.ok();
 }

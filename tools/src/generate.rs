@@ -218,6 +218,7 @@ impl HistoryGenerator {
             worker: format!("worker-{:02}", self.rng.random_range(0..40)),
             cancelled: false,
             lease_expires: None,
+            times_out: None,
             progress: None,
             result: Some(result),
             msg: msg.to_owned(),

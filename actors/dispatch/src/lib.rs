@@ -14,16 +14,19 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::WorkerOutcome;
+use flowlord_domain::duration::print_duration;
+use flowlord_domain::limits::LimitTable;
+use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{IdSource as _, TaskResult};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
-use flowlord_messages::LeaseToken;
-use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient, LibraryClient};
 use flowlord_messages::events::TasksReady;
 use flowlord_messages::leases::{
     ExtendLease, GrantLeases, LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked, ReadNextExpiry, ReadWorkers,
     ReapLeases, ReapedLeases, ReleaseLease, ReleaseTask, RequestLeases, SeenWorker, SendHeartbeat, StopLeasing,
 };
 use flowlord_messages::results::{RememberGrants, ResultClaim, SubmitResults};
+use flowlord_messages::workflows::{ReadLoadedWorkflows, WorkflowsChanged};
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::roster::WorkerRoster;
@@ -49,6 +52,7 @@ pub struct Deps {
     pub writer: DatabaseWriter,
     pub reader: DatabaseReader,
     pub ingest: IngestClient,
+    pub library: LibraryClient,
 }
 
 #[derive(Debug)]
@@ -57,11 +61,17 @@ pub struct Dispatch {
     deps: Deps,
     waiting: WaitingWorkers,
     roster: WorkerRoster,
+    /// None until the library answered: workers wait so long, or tasks would be leased that must wait.
+    limits: Option<Arc<LimitTable>>,
+    /// The workflows that they are of.
+    workflows: Option<Arc<Workflows>>,
     /// Workers for whom the database wasn't asked yet.
     new: Vec<u64>,
     /// At the earlier of the next end of a wait and the next end of a lease.
     timer: Timer,
     next_expiry: Option<DateTime<Utc>>,
+    /// When the library is asked again.
+    limits_due: Option<DateTime<Utc>>,
     reaping: bool,
     stopping: bool,
     /// How long workers waited that got a task.
@@ -82,13 +92,21 @@ impl Dispatch {
             roster: WorkerRoster::new(deps.kit.now()),
             deps,
             waiting: WaitingWorkers::default(),
+            limits: None,
+            workflows: None,
             new: Vec::new(),
             next_expiry: None,
+            limits_due: None,
             reaping: false,
             stopping: false,
             waits: histogram!("flowlord_lease_wait_seconds"),
             expired: counter!("flowlord_leases_expired_total"),
         })
+    }
+
+    fn read_stored(&mut self, ctx: &mut Context<Self>) {
+        self.read_workflows(ctx);
+        self.read_next_expiry(ctx);
     }
 
     fn read_next_expiry(&mut self, ctx: &mut Context<Self>) {
@@ -101,13 +119,45 @@ impl Dispatch {
         });
     }
 
+    fn read_workflows(&mut self, ctx: &mut Context<Self>) {
+        self.ask(ctx, self.deps.library.call(ReadLoadedWorkflows), |this, read, ctx| match read {
+            // Those of a hint that came meanwhile are newer.
+            Ok(read) if this.limits.is_none() => this.set_limits(read.workflows, ctx),
+            Ok(_) => {}
+            Err(err) => {
+                log::warn!("event=workflows_unread actor=dispatch error={err:?}");
+                this.limits_due = Some(this.now() + RETRY_DELAY);
+                this.set_timer(ctx);
+            }
+        });
+    }
+
+    fn replace_workflows(&mut self, changed: WorkflowsChanged, ctx: &mut Context<Self>) {
+        self.set_limits(changed.workflows, ctx);
+    }
+
+    fn set_limits(&mut self, workflows: Arc<Workflows>, ctx: &mut Context<Self>) {
+        // Told after each scan, also when nothing changed.
+        if self.workflows.as_ref().is_some_and(|known| Arc::ptr_eq(known, &workflows)) {
+            return;
+        }
+        self.limits_due = None;
+        let is_first = self.limits.replace(Arc::new(LimitTable::new(&workflows))).is_none();
+        self.workflows = Some(workflows);
+        if is_first {
+            self.request_tasks(self.waiting.ids(), ctx);
+        }
+    }
+
     fn request_tasks(&mut self, ids: Vec<u64>, ctx: &mut Context<Self>) {
+        // Asked again for all once they are there.
+        let Some(limits) = &self.limits else { return };
         let mut secrets = self.deps.kit.ids();
         let (ids, wanted) = self.waiting.begin_asking(ids, || secrets.random_bits());
         if ids.is_empty() {
             return;
         }
-        let granted = self.deps.writer.call(GrantLeases { now: self.now(), wanted });
+        let granted = self.deps.writer.call(GrantLeases { now: self.now(), wanted, limits: Arc::clone(limits) });
         self.ask(ctx, granted, move |this, granted, ctx| this.note_granted(&ids, granted, ctx));
     }
 
@@ -194,7 +244,7 @@ impl Dispatch {
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
         // Those that are being ended stay due until the answer says what is next: no second round for them.
         let expiry = if self.reaping { None } else { self.next_expiry };
-        let at = self.waiting.next_deadline().into_iter().chain(expiry).min();
+        let at = self.waiting.next_deadline().into_iter().chain(expiry).chain(self.limits_due).min();
         self.wake_at(at, ctx);
     }
 
@@ -212,14 +262,22 @@ impl Dispatch {
 
     fn note_reaped(&mut self, reaped: Result<ReapedLeases>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         match reaped {
-            Ok(ReapedLeases { requeued, exhausted, next }) => {
-                log::debug!("event=leases_expired requeued={requeued} exhausted={}", exhausted.len());
-                self.expired.increment(u64::try_from(requeued + exhausted.len()).unwrap_or(u64::MAX));
+            Ok(ReapedLeases { requeued, exhausted, timed_out, next }) => {
+                let ended = exhausted.len() + timed_out.len();
+                log::debug!("event=leases_expired requeued={requeued} ended={ended}");
+                self.expired.increment(u64::try_from(requeued + ended).unwrap_or(u64::MAX));
                 self.next_expiry = next;
-                if exhausted.is_empty() {
+                let exhausted = exhausted.into_iter().map(|lease| {
+                    (ResultClaim::Lease(lease), error_of(format!("lease expired {MAX_DELIVERIES} times")))
+                });
+                let timed_out = timed_out.into_iter().map(|(lease, after)| {
+                    (ResultClaim::TimedOut(lease), error_of(format!("timed out after {}", print_duration(after))))
+                });
+                let results: Vec<_> = exhausted.chain(timed_out).collect();
+                if results.is_empty() {
                     self.end_reaping(ctx);
                 } else {
-                    self.end_exhausted(exhausted, now, ctx);
+                    self.end_tasks(results, now, ctx);
                 }
             }
             Err(err) => {
@@ -230,15 +288,7 @@ impl Dispatch {
         }
     }
 
-    fn end_exhausted(&mut self, exhausted: Vec<LeaseToken>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        let outcome = WorkerOutcome {
-            result: TaskResult::Error,
-            msg: format!("lease expired {MAX_DELIVERIES} times"),
-            meta: String::new(),
-            started: None,
-            ended: None,
-        };
-        let results = exhausted.into_iter().map(|lease| (ResultClaim::Lease(lease), outcome.clone())).collect();
+    fn end_tasks(&mut self, results: Vec<(ResultClaim, WorkerOutcome)>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         // Like every other result: retries and alerts follow from it in the same way.
         let submitted = self.deps.ingest.call(SubmitResults { results });
         self.ask(ctx, submitted, move |this, submitted, ctx| {
@@ -337,6 +387,9 @@ impl Dispatch {
 
     fn end_due(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.end_waits(now);
+        if self.limits_due.take_if(|at| *at <= now).is_some() {
+            self.read_workflows(ctx);
+        }
         if !self.reaping && self.next_expiry.is_some_and(|at| at <= now) {
             self.reap_leases(now, ctx);
         }
@@ -344,7 +397,13 @@ impl Dispatch {
     }
 }
 
+/// The result of a task whose worker can't be waited for.
+fn error_of(msg: String) -> WorkerOutcome {
+    WorkerOutcome { result: TaskResult::Error, msg, meta: String::new(), started: None, ended: None }
+}
+
 handlers!(Dispatch {
+    WorkflowsChanged => replace_workflows,
     RequestLeases => add_waiting,
     AskForNew => ask_for_new,
     TasksReady => offer_ready,
@@ -355,4 +414,4 @@ handlers!(Dispatch {
     ReadLastAsked => tell_last_asked,
 });
 
-actor!(Dispatch { kit: deps.kit, mailbox: 4096, start: read_next_expiry, restart: forget_waiting, wake: end_due(now) });
+actor!(Dispatch { kit: deps.kit, mailbox: 4096, start: read_stored, restart: forget_waiting, wake: end_due(now) });

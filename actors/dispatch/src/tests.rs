@@ -7,9 +7,11 @@ use std::rc::Rc;
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::Uid;
 use flowlord_kernel::{Clock as _, Port, WorkCounter};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::DispatchClient;
 use flowlord_messages::leases::TopicFilter;
 use flowlord_messages::results::AppliedResult;
+use flowlord_messages::workflows::LoadedWorkflows;
 use flowlord_testkit::{VirtualClock, leased};
 use tokio::sync::oneshot;
 
@@ -29,6 +31,11 @@ struct World {
     remembered: Vec<LeaseToken>,
     /// Leases whose tasks were handed out too often.
     exhausted: Vec<LeaseToken>,
+    timed_out: Vec<(LeaseToken, TimeDelta)>,
+    /// What the phases are, once the library answers.
+    workflows: Option<Workflows>,
+    /// The time-outs that grants of `load` came with.
+    timeouts: Vec<Option<TimeDelta>>,
     reaped_at: Vec<DateTime<Utc>>,
     submitted: Vec<(ResultClaim, WorkerOutcome)>,
 }
@@ -53,6 +60,7 @@ impl Handler<GrantLeases> for Others {
     fn handle(&mut self, grant: GrantLeases, _: &mut Self::Context) -> Self::Result {
         let mut world = self.0.borrow_mut();
         world.questions.push(grant.wanted.len());
+        world.timeouts.push(grant.limits.timeout_of("load", "", "w.toml"));
         if world.is_broken {
             return Err(Error::new(Code::Storage, "the disk is full"));
         }
@@ -75,7 +83,23 @@ impl Handler<ReapLeases> for Others {
     fn handle(&mut self, reap: ReapLeases, _: &mut Self::Context) -> Self::Result {
         let mut world = self.0.borrow_mut();
         world.reaped_at.push(reap.now);
-        Ok(ReapedLeases { requeued: 0, exhausted: std::mem::take(&mut world.exhausted), next: None })
+        let World { exhausted, timed_out, .. } = &mut *world;
+        Ok(ReapedLeases {
+            exhausted: std::mem::take(exhausted),
+            timed_out: std::mem::take(timed_out),
+            ..ReapedLeases::default()
+        })
+    }
+}
+
+impl Handler<ReadLoadedWorkflows> for Others {
+    type Result = Result<LoadedWorkflows>;
+
+    fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
+        let workflows = self.0.borrow().workflows.clone();
+        let workflows = workflows.ok_or_else(|| Error::new(Code::Busy, "still loading"))?.into();
+        let (scanned_at, next_scan) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
+        Ok(LoadedWorkflows { workflows, scanned_at, next_scan, broken: Arc::default() })
     }
 }
 
@@ -102,14 +126,19 @@ struct Scene {
     clock: VirtualClock,
     client: DispatchClient,
     hints: Port<TasksReady>,
+    changed: Port<WorkflowsChanged>,
     stop: Port<StopLeasing>,
 }
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(Some(Workflows::default())).await
+    }
+
+    async fn with(workflows: Option<Workflows>) -> Self {
         let clock = VirtualClock::new(DateTime::UNIX_EPOCH, WorkCounter::default());
         let environment = clock.environment();
-        let world = Rc::<RefCell<World>>::default();
+        let world = Rc::new(RefCell::new(World { workflows, ..World::default() }));
         let others = Others(Rc::clone(&world)).start();
         let deps = Deps {
             kit: environment.kit("dispatch"),
@@ -121,13 +150,15 @@ impl Scene {
             ingest: IngestClient::unconnected()
                 .with::<RememberGrants>(environment.port("ingest", &others))
                 .with::<SubmitResults>(environment.port("ingest", &others)),
+            library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("library", &others)),
         };
         let dispatch = Dispatch::start(&Arbiter::current(), Config { lease: TimeDelta::seconds(60) }, deps);
         let client = DispatchClient::connect("dispatch", &dispatch, &environment);
         // Started, with a mailbox that has room for many.
         clock.settle().await;
         let (hints, stop) = (environment.port("dispatch", &dispatch), environment.port("dispatch", &dispatch));
-        Self { world, clock, client, hints, stop }
+        let changed = environment.port("dispatch", &dispatch);
+        Self { world, clock, client, hints, changed, stop }
     }
 
     /// A worker that asks for tasks of the topic `load`.
@@ -247,6 +278,40 @@ async fn a_lease_that_ran_out_too_often_ends_with_an_error() {
     let [(claim, outcome)] = &world.submitted[..] else { panic!("{:?}", world.submitted) };
     assert_eq!((claim, outcome.result), (&ResultClaim::Lease(lease), TaskResult::Error));
     assert_eq!(outcome.msg, "lease expired 5 times");
+}
+
+#[actix::test]
+async fn a_task_past_its_time_out_ends_with_an_error_that_says_so() {
+    let scene = Scene::new().await;
+    let lease = scene.grant_next(1);
+    scene.wait(TimeDelta::zero()).await.await.unwrap().unwrap();
+    scene.world.borrow_mut().timed_out.push((lease, TimeDelta::hours(2)));
+    scene.clock.advance(TimeDelta::seconds(60)).await;
+    let world = scene.world.borrow();
+    let [(claim, outcome)] = &world.submitted[..] else { panic!("{:?}", world.submitted) };
+    assert_eq!((claim, outcome.result), (&ResultClaim::TimedOut(lease), TaskResult::Error));
+    assert_eq!(outcome.msg, "timed out after 2h");
+}
+
+fn workflows(rule: &str) -> Workflows {
+    let text = format!("[[phase]]\ntask = \"load\"\nrule = \"cron=@daily&{rule}\"\n");
+    let file = flowlord_domain::workflow::WorkflowFile::parse("w.toml", &text, "", "UTC".parse().ok().unwrap());
+    Workflows::new([file.unwrap().into()])
+}
+
+#[actix::test]
+async fn nothing_is_leased_before_the_limits_are_known_and_each_change_of_them_counts() {
+    let scene = Scene::with(None).await;
+    let lease = scene.grant_next(1);
+    let answer = scene.wait(TimeDelta::seconds(30)).await;
+    scene.clock.settle().await;
+    assert!(scene.world.borrow().questions.is_empty());
+    scene.world.borrow_mut().workflows = Some(workflows("timeout=1h"));
+    scene.clock.advance(RETRY_DELAY).await;
+    assert_eq!(answer.await.unwrap().unwrap()[0].lease, lease, "it waited");
+    assert!(scene.changed.hint(WorkflowsChanged { workflows: workflows("timeout=2h").into() }));
+    scene.wait(TimeDelta::zero()).await.await.unwrap().unwrap();
+    assert_eq!(scene.world.borrow().timeouts, [TimeDelta::hours(1), TimeDelta::hours(2)].map(Some));
 }
 
 #[actix::test]

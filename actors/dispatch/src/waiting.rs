@@ -36,6 +36,11 @@ impl WaitingWorkers {
         self.waiters.len()
     }
 
+    /// All of them, those that waited longest first.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.waiters.keys().copied().collect()
+    }
+
     /// The names of those whose side is open.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let open = self.waiters.values().filter(|waiter| !waiter.reply.is_closed());

@@ -45,6 +45,8 @@ named_enum! {
         NoWorkers = "no_workers",
         /// A join didn't have all that it waits for in time (`join_by`).
         JoinLate = "join_late",
+        /// A task failed by its time-out, and its retries are used up (`timeout`).
+        TimedOut = "timed_out",
     }
 }
 

@@ -80,6 +80,15 @@ impl TaskDecision {
         cancelled
     }
 
+    /// The same of an attempt that was taken from its worker: an alert says so.
+    #[must_use]
+    pub fn as_timed_out(mut self) -> Self {
+        for alert in self.alerts.iter_mut().filter(|alert| alert.kind == AlertKind::Exhausted) {
+            alert.kind = AlertKind::TimedOut;
+        }
+        self
+    }
+
     /// The same about an attempt that has another id by now.
     #[must_use]
     pub fn with_uid(&self, uid: Uid) -> Self {

@@ -30,6 +30,7 @@ pub mod hex;
 pub mod ids;
 mod info_path;
 pub mod join;
+pub mod limits;
 pub mod mark_complete;
 pub mod phase_run;
 pub mod plan;

@@ -10,6 +10,7 @@ use crate::cron::{CronSchedule, DaysOff};
 use crate::duration;
 use crate::finding::{Severity, what_to_write};
 use crate::glob::Glob;
+use crate::limits::RunLimits;
 use crate::query::Query;
 use crate::retry::RetryDelay;
 use crate::rows::zip_lists;
@@ -20,7 +21,7 @@ mod join;
 pub use join::{JoinNeed, JoinRule, LateJoinRule};
 
 /// All keys of a rule.
-pub const RULE_KEYS: [&str; 25] = [
+pub const RULE_KEYS: [&str; 26] = [
     "cron",
     "offset",
     "job",
@@ -46,6 +47,7 @@ pub const RULE_KEYS: [&str; 25] = [
     "calendar",
     "on",
     "not_on",
+    "timeout",
 ];
 
 /// As many files one task may be about.
@@ -114,6 +116,8 @@ pub struct Rule {
     pub off_days: DaysOff,
     /// What it says of a join.
     pub join: JoinRule,
+    /// What holds its tasks back once they are there.
+    pub limits: RunLimits,
     /// Everything that was written, also keys that no field is for.
     pub query: Query,
     /// What is wrong with it, in the order of reading.
@@ -196,6 +200,7 @@ impl Rule {
         rule.read_missed();
         rule.read_deadlines();
         rule.read_join(zone);
+        rule.limits = RunLimits::read_from(&mut rule);
         rule.read_unknown_keys();
         rule
     }
@@ -377,7 +382,7 @@ impl Rule {
     }
 
     /// A time that is longer than none; none where there is none, or it can't be read.
-    fn limit_of(&mut self, key: &str) -> Option<TimeDelta> {
+    pub(crate) fn limit_of(&mut self, key: &str) -> Option<TimeDelta> {
         let text = self.filled_text(key)?;
         let what = match duration::parse_duration(&text) {
             Ok(span) if span <= TimeDelta::zero() => {

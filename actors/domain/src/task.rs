@@ -218,6 +218,7 @@ impl NewTask {
             worker: String::new(),
             cancelled: false,
             lease_expires: None,
+            times_out: None,
             progress: None,
             result: None,
             msg: String::new(),
@@ -263,6 +264,8 @@ pub struct Attempt {
     pub cancelled: bool,
     /// When its lease ends, while leased.
     pub lease_expires: Option<DateTime<Utc>>,
+    /// When its worker has had it for too long, while leased: the `timeout` of its phase.
+    pub times_out: Option<DateTime<Utc>>,
     /// What the last heartbeat said, 0 to 1.
     pub progress: Option<f64>,
     /// How it ended; none until it is done.

@@ -190,6 +190,7 @@ mod tests {
             worker: "w".to_owned(),
             cancelled: false,
             lease_expires: None,
+            times_out: None,
             progress: None,
             result,
             msg: text.to_owned(),

@@ -176,7 +176,10 @@ impl Ingest {
         let mut outcomes = Vec::with_capacity(round.attempts.len());
         for ((claim, outcome), attempt) in round.results().zip(&round.attempts) {
             let decision = match attempt {
-                Some(attempt) => self.decide_one(attempt, outcome, &round.rows, now),
+                Some(attempt) => self.decide_one(attempt, outcome, &round.rows, now).map(|decision| match claim {
+                    ResultClaim::TimedOut(_) => decision.as_timed_out(),
+                    _ => decision,
+                }),
                 None => Err(unknown_claim(claim)),
             };
             // Kept for the answers: only what could be decided is stored, and answered by the writer.
@@ -242,7 +245,9 @@ impl Ingest {
 
 fn unknown_claim(claim: &ResultClaim) -> Error {
     match claim {
-        ResultClaim::Lease(_) => Error::new(Code::LeaseUnknown, "there was never such a lease"),
+        ResultClaim::Lease(_) | ResultClaim::TimedOut(_) => {
+            Error::new(Code::LeaseUnknown, "there was never such a lease")
+        }
         ResultClaim::Task(_) | ResultClaim::Foreign(_) | ResultClaim::Person { .. } => {
             let detail = format!("there is no task {}; create it first", claim.uid());
             Error::new(Code::TaskUnknown, detail)

@@ -29,7 +29,7 @@ impl ResultRound {
     pub(crate) fn with_known_attempts(submitted: Vec<SubmittedResults>, grants: &mut RecentGrants) -> Self {
         let mut round = Self { submitted, ..Self::default() };
         let attempts = round.results().map(|(claim, _)| match claim {
-            ResultClaim::Lease(lease) => grants.take(*lease),
+            ResultClaim::Lease(lease) | ResultClaim::TimedOut(lease) => grants.take(*lease),
             ResultClaim::Task(_) | ResultClaim::Person { .. } => None,
             ResultClaim::Foreign(task) => Some(Arc::new(task.to_attempt())),
         });

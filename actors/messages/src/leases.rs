@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::limits::LimitTable;
 use flowlord_domain::{Attempt, Uid};
 use tokio::sync::oneshot;
 
@@ -60,6 +61,8 @@ pub struct GrantLeases {
     pub now: DateTime<Utc>,
     /// The workers, those that waited longest first.
     pub wanted: Vec<LeaseRequest>,
+    /// What the phases allow.
+    pub limits: Arc<LimitTable>,
 }
 
 /// A task handed out.
@@ -142,12 +145,14 @@ pub struct ReapLeases {
 }
 
 /// What [`ReapLeases`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReapedLeases {
     /// How many became ready again.
     pub requeued: usize,
     /// Leases of tasks that were handed out too often: to be ended with an error.
     pub exhausted: Vec<LeaseToken>,
+    /// Leases of tasks past their time-out, and how long that is: to be ended with an error.
+    pub timed_out: Vec<(LeaseToken, TimeDelta)>,
     /// When the next lease ends.
     pub next: Option<DateTime<Utc>>,
 }

@@ -16,6 +16,8 @@ use flowlord_kernel::Result;
 pub enum ResultClaim {
     /// Under the lease that its worker holds.
     Lease(LeaseToken),
+    /// In place of a worker that held this lease for longer than its phase allows.
+    TimedOut(LeaseToken),
     /// As a done task in Task JSON, without one.
     Task(Uid),
     /// As a done task that nobody created here: it is recorded with its result.
@@ -34,7 +36,7 @@ impl ResultClaim {
     #[must_use]
     pub fn uid(&self) -> Uid {
         match self {
-            Self::Lease(lease) => lease.uid,
+            Self::Lease(lease) | Self::TimedOut(lease) => lease.uid,
             Self::Task(uid) | Self::Person { uid, .. } => *uid,
             Self::Foreign(task) => task.first_uid(),
         }

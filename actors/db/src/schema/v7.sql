@@ -37,3 +37,6 @@ ALTER TABLE alert ADD COLUMN owner INTEGER;
 ALTER TABLE alert ADD COLUMN runbook INTEGER;
 ALTER TABLE route ADD COLUMN owner TEXT;
 ALTER TABLE silence ADD COLUMN owner TEXT;
+
+-- Time-outs. When the worker of a task has had it for too long; none without a limit.
+ALTER TABLE task ADD COLUMN deadline INTEGER;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use flowlord_domain::Attempt;
+use flowlord_domain::limits::{LimitTable, lease_end};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
     ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, LeaseStanding, ReadLeaseStanding,
@@ -18,13 +20,18 @@ const REAPED_AT_ONCE: usize = 500;
 
 impl WriteCommand for GrantLeases {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
-        self.wanted.iter().map(|wanted| context.grant_leases(wanted, self.now)).collect()
+        self.wanted.iter().map(|wanted| context.grant_leases(wanted, &self.limits, self.now)).collect()
     }
 }
 
 impl WriteContext<'_> {
     /// Takes one task of each topic in turn, live ones first, until there are enough or none is left.
-    fn grant_leases(&mut self, wanted: &LeaseRequest, now: DateTime<Utc>) -> CommandResult<Vec<LeaseGrant>> {
+    fn grant_leases(
+        &mut self,
+        wanted: &LeaseRequest,
+        limits: &LimitTable,
+        now: DateTime<Utc>,
+    ) -> CommandResult<Vec<LeaseGrant>> {
         let mut granted = Vec::new();
         let queues: Vec<_> =
             wanted.topics.iter().map(|topic| self.queues_of(topic)).collect::<rusqlite::Result<_>>()?;
@@ -38,7 +45,8 @@ impl WriteContext<'_> {
                         break;
                     }
                     let Some(uid) = self.oldest_ready(&queues[topic], lane)? else { continue };
-                    granted.push(self.grant_lease(uid, wanted, granted.len(), now)?);
+                    let grant = self.grant_lease(uid, wanted, granted.len(), now)?;
+                    granted.push(self.limit_lease(grant, wanted.lease, limits, now)?);
                     left.push(topic);
                 }
                 topics = left;
@@ -81,11 +89,30 @@ impl WriteContext<'_> {
         let secret = split_mix64(wanted.seed.wrapping_add(index as u64));
         self.run_sql(
             "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
-                 progress = NULL, started = ?5, lease_micros = ?6 WHERE uid = ?1 AND state = 0",
+                 progress = NULL, started = ?5, lease_micros = ?6, deadline = NULL WHERE uid = ?1 AND state = 0",
             params![uid, micros(expires), to_signed(secret), worker, micros(now), wanted.lease.num_microseconds()],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
         Ok(LeaseGrant { lease: LeaseToken { uid: Uid(uid), secret }, expires, task: Arc::new(task) })
+    }
+
+    /// Gives a lease its deadline, where the phase of its task has a time-out.
+    fn limit_lease(
+        &mut self,
+        grant: LeaseGrant,
+        length: TimeDelta,
+        limits: &LimitTable,
+        now: DateTime<Utc>,
+    ) -> rusqlite::Result<LeaseGrant> {
+        let Attempt { topic, job, workflow, .. } = &*grant.task;
+        let Some(timeout) = limits.timeout_of(topic, job, workflow) else { return Ok(grant) };
+        let task = Attempt::clone(&grant.task).with_timeout(timeout, length, now);
+        let expires = task.lease_expires.unwrap_or(grant.expires);
+        self.run_sql(
+            "UPDATE task SET deadline = ?2, due = ?3 WHERE uid = ?1",
+            params![task.uid.0, task.times_out.map(micros), micros(expires)],
+        )?;
+        Ok(LeaseGrant { task: Arc::new(task), expires, ..grant })
     }
 
     /// The task whose lease is still `lease`, or why it isn't.
@@ -106,7 +133,8 @@ impl WriteContext<'_> {
     /// What decides about a task's next step; none when there is no such task.
     pub(crate) fn find_task(&self, uid: Uid) -> rusqlite::Result<Option<HeldTask>> {
         self.find_row(
-            "SELECT state, queue, lease, delivery, started, cancelled, lease_micros, backload FROM task WHERE uid = ?1",
+            "SELECT state, queue, lease, delivery, started, cancelled, lease_micros, backload, deadline
+             FROM task WHERE uid = ?1",
             [uid.0],
             |row| {
                 Ok(HeldTask {
@@ -118,6 +146,7 @@ impl WriteContext<'_> {
                     cancelled: row.get(5)?,
                     length: row.get::<_, Option<i64>>(6)?.map(TimeDelta::microseconds),
                     backload: row.get(7)?,
+                    deadline: row.optional_time(8)?,
                 })
             },
         )
@@ -135,6 +164,8 @@ pub(crate) struct HeldTask {
     lease: Option<u64>,
     /// How long the lease lasts that was asked for last.
     length: Option<TimeDelta>,
+    /// When its worker has had it for too long.
+    deadline: Option<DateTime<Utc>>,
     delivery: i64,
 }
 
@@ -154,13 +185,14 @@ impl WriteCommand for ExtendLease {
         // Also a lease that ran out, while its task wasn't handed out again: its worker is still at work.
         let held = context.require_lease(self.lease)?.require_unfinished()?;
         let length = self.by.or(held.length).unwrap_or(self.default);
-        let expires = self.now + length;
+        let expires = lease_end(self.now, length, held.deadline);
         context.run_sql(
             "UPDATE task SET state = 2, due = ?2, progress = coalesce(?3, progress), msg = coalesce(?4, msg),
                  lease_micros = ?5 WHERE uid = ?1",
             params![self.lease.uid.0, micros(expires), self.progress, self.msg, length.num_microseconds()],
         )?;
-        Ok(LeaseExtension { expires, cancel: held.cancelled })
+        let is_over = held.deadline.is_some_and(|deadline| deadline <= self.now);
+        Ok(LeaseExtension { expires, cancel: held.cancelled || is_over })
     }
 }
 
@@ -201,18 +233,17 @@ impl WriteContext<'_> {
 
 impl WriteCommand for ReapLeases {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<ReapedLeases> {
-        let expired: Vec<(i64, i64, u32, bool)> = context.read_rows(
-            "SELECT uid, lease, expired, cancelled FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
-            params![micros(self.now), REAPED_AT_ONCE],
-            |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or(0), row.get(2)?, row.get(3)?)),
-        )?;
-        let mut reaped = ReapedLeases { requeued: 0, exhausted: Vec::new(), next: None };
-        for (uid, secret, before, cancelled) in expired {
+        let mut reaped = ReapedLeases::default();
+        for ExpiredLease { uid, secret, before, cancelled, timeout } in context.expired_leases(self.now)? {
             if cancelled && let Some(held) = context.find_task(Uid(uid))? {
                 context.end_cancelled(Uid(uid), &held, None, self.now)?;
                 continue;
             }
             // Left leased: ingest ends it with a result, in one transaction with its retry and its alert.
+            if let Some(timeout) = timeout {
+                reaped.timed_out.push((LeaseToken { uid: Uid(uid), secret: to_unsigned(secret) }, timeout));
+                continue;
+            }
             if before + 1 >= self.max_deliveries {
                 reaped.exhausted.push(LeaseToken { uid: Uid(uid), secret: to_unsigned(secret) });
                 continue;
@@ -227,6 +258,37 @@ impl WriteCommand for ReapLeases {
         }
         reaped.next = next_expiry(context.connection)?;
         Ok(reaped)
+    }
+}
+
+/// A lease that ran out.
+struct ExpiredLease {
+    uid: i64,
+    secret: i64,
+    /// How often one of its task did before.
+    before: u32,
+    cancelled: bool,
+    /// How long its worker might have had the task, where that is why.
+    timeout: Option<TimeDelta>,
+}
+
+impl WriteContext<'_> {
+    fn expired_leases(&self, now: DateTime<Utc>) -> rusqlite::Result<Vec<ExpiredLease>> {
+        self.read_rows(
+            // A lease that ended before its deadline just ran out, however late that is seen.
+            "SELECT uid, coalesce(lease, 0), expired, cancelled, iif(deadline <= due, deadline - started, NULL)
+             FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
+            params![micros(now), REAPED_AT_ONCE],
+            |row| {
+                Ok(ExpiredLease {
+                    uid: row.get(0)?,
+                    secret: row.get(1)?,
+                    before: row.get(2)?,
+                    cancelled: row.get(3)?,
+                    timeout: row.get::<_, Option<i64>>(4)?.map(TimeDelta::microseconds),
+                })
+            },
+        )
     }
 }
 

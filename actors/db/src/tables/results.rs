@@ -27,7 +27,7 @@ impl WriteContext<'_> {
     ) -> CommandResult<AppliedResult> {
         let uid = claim.uid();
         let row = match claim {
-            ResultClaim::Lease(lease) => self.require_lease(*lease)?,
+            ResultClaim::Lease(lease) | ResultClaim::TimedOut(lease) => self.require_lease(*lease)?,
             ResultClaim::Task(uid) => self.require_task(*uid)?,
             ResultClaim::Foreign(task) => return self.adopt_task(task, decision, now),
             ResultClaim::Person { uid, seen } => return self.complete_by_person(*uid, *seen, decision, now),

@@ -44,7 +44,12 @@ async fn a_heartbeat_extends_by_what_was_asked_for_last_until_it_asks_for_anothe
     let db = Db::new();
     db.create(vec![task("a", "")]).await;
     let lease = LeaseRequest { lease: seconds(600), ..wanted(&["a"], 1) };
-    let granted = db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
+    let granted = db
+        .write(GrantLeases { now: noon(), wanted: vec![lease], limits: Arc::default() })
+        .await
+        .unwrap()
+        .remove(0)
+        .remove(0);
     let beat = |after, by| ExtendLease { by, ..extend(granted.lease, noon() + seconds(after)) };
     let ends = |extended: LeaseExtension| (extended.expires - noon()).num_seconds();
     assert_eq!(ends(db.write(beat(200, None)).await.unwrap()), 800, "as leased");
@@ -60,7 +65,12 @@ async fn a_length_ends_with_its_hand_out() {
     let db = Db::new();
     db.create(vec![task("a", "")]).await;
     let lease = LeaseRequest { lease: seconds(600), ..wanted(&["a"], 1) };
-    let first = db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
+    let first = db
+        .write(GrantLeases { now: noon(), wanted: vec![lease], limits: Arc::default() })
+        .await
+        .unwrap()
+        .remove(0)
+        .remove(0);
     db.write(release(first.lease, 0)).await.unwrap();
     let second = db.lease(&["a"], noon()).await.unwrap();
     let beat = ExtendLease { by: None, ..extend(second.lease, noon() + seconds(1)) };
@@ -106,7 +116,7 @@ async fn leases_that_never_were_differ_from_those_that_are_lost() {
     assert_eq!(code(db.write(extend(made_up, noon())).await), Code::LeaseUnknown);
     let no_task = LeaseToken { uid: Uid(1), ..granted.lease };
     assert_eq!(code(db.write(extend(no_task, noon())).await), Code::LeaseUnknown);
-    assert_eq!(reap(&db, 60).await, ReapedLeases { requeued: 1, exhausted: vec![], next: None });
+    assert_eq!(reap(&db, 60).await, ReapedLeases { requeued: 1, ..ReapedLeases::default() });
     db.lease(&["a"], noon() + seconds(60)).await.unwrap();
     assert_eq!(code(db.write(extend(granted.lease, noon())).await), Code::LeaseLost);
     assert_eq!(code(db.write(release(granted.lease, 0)).await), Code::LeaseLost);

@@ -15,6 +15,7 @@ mod isolation;
 mod joins;
 mod lead;
 mod leasing;
+mod limits;
 mod listing;
 mod outbox;
 mod pausing;
@@ -140,7 +141,7 @@ impl Db {
     async fn lease_many(&self, topics: &[&str], max: usize, now: DateTime<Utc>) -> Vec<LeaseGrant> {
         let seed = now.timestamp_micros().cast_unsigned();
         let wanted = vec![LeaseRequest { seed, ..wanted(topics, max) }];
-        self.write(GrantLeases { now, wanted }).await.unwrap().remove(0)
+        self.write(GrantLeases { now, wanted, limits: Arc::default() }).await.unwrap().remove(0)
     }
 
     async fn finish(&self, claim: ResultClaim, decision: TaskDecision) -> Result<bool> {

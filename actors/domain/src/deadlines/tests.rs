@@ -58,6 +58,7 @@ fn attempt(task: &str, state: TaskState, (started, ended): (&str, &str), result:
         worker: "w1".to_owned(),
         cancelled: false,
         lease_expires: None,
+        times_out: None,
         progress: None,
         result,
         msg: String::new(),

@@ -58,6 +58,7 @@ fn attempt(topic: &str, job: &str, meta: &str) -> Attempt {
         worker: "w1".to_owned(),
         cancelled: false,
         lease_expires: None,
+        times_out: None,
         progress: None,
         result: None,
         msg: String::new(),

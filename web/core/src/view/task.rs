@@ -109,6 +109,10 @@ struct TaskFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = limits::time)]
     lease_expires: Option<DateTime<Utc>>,
+    /// When its worker has had it for too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    times_out: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     progress: Option<f64>,
@@ -162,6 +166,7 @@ impl<'a> From<TaskView<'a>> for TaskFields<'a> {
             cancelled: task.cancelled,
             worker: &task.worker,
             lease_expires: task.lease_expires,
+            times_out: task.times_out,
             progress: task.progress,
             parent: task.parent,
             waiting: None,

@@ -58,7 +58,8 @@ impl AlertOrder {
 }
 
 pub(super) fn is_failure(alert: &StoredAlert) -> bool {
-    alert.uid.is_some() && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result)
+    use AlertKind::{Exhausted, Result, TimedOut, UnknownPhase};
+    alert.uid.is_some() && matches!(alert.kind, Exhausted | TimedOut | UnknownPhase | Result)
 }
 
 /// The end of the chain's id, as far as it tells chains apart.
@@ -138,7 +139,8 @@ mod tests {
     #[test]
     fn only_what_a_task_failed_by_is_a_failure() {
         for kind in AlertKind::ALL {
-            let failed = [AlertKind::Exhausted, AlertKind::Result, AlertKind::UnknownPhase].contains(&kind);
+            let failed =
+                [AlertKind::Exhausted, AlertKind::Result, AlertKind::UnknownPhase, AlertKind::TimedOut].contains(&kind);
             assert_eq!(is_failure(&alert(1, kind, "a")), failed, "{kind:?}");
         }
         assert!(!is_failure(&StoredAlert { uid: None, ..alert(1, AlertKind::Result, "a") }));

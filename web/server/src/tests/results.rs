@@ -25,7 +25,9 @@ fn taking(refused: &'static str) -> Stub {
     let stub = Stub::default();
     stub.submit(move |submit| {
         let answer = |claim: &ResultClaim| match claim {
-            ResultClaim::Lease(_) | ResultClaim::Foreign(_) => Ok(AppliedResult { duplicate: false }),
+            ResultClaim::Lease(_) | ResultClaim::TimedOut(_) | ResultClaim::Foreign(_) => {
+                Ok(AppliedResult { duplicate: false })
+            }
             ResultClaim::Task(uid) if uid.to_string() == refused => Err(Error::new(Code::AlreadyFinished, "no")),
             ResultClaim::Task(_) | ResultClaim::Person { .. } => Ok(AppliedResult { duplicate: true }),
         };

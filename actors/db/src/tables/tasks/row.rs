@@ -10,7 +10,7 @@ use crate::tables::prelude::*;
 macro_rules! ATTEMPT_COLUMNS {
     () => {
         "SELECT task.uid, topic, job, chain, info, meta, workflow.text, parent, retry, lane, state, delivery, due,
-             worker.text, progress, result, msg, started, ended, cancelled
+             worker.text, progress, result, msg, started, ended, cancelled, deadline
          FROM task JOIN queue ON queue.id = task.queue
          LEFT JOIN name AS workflow ON workflow.id = task.workflow
          LEFT JOIN name AS worker ON worker.id = task.worker"
@@ -24,7 +24,7 @@ macro_rules! LISTED_COLUMNS {
     () => {
         "SELECT task.uid, topic, job, chain, iif(octet_length(info) > 2048, NULL, info),
              iif(octet_length(meta) > 2048, NULL, meta), workflow.text, parent, retry, lane, state, delivery, due,
-             worker.text, progress, result, iif(octet_length(msg) > 2048, NULL, msg), started, ended, cancelled
+             worker.text, progress, result, iif(octet_length(msg) > 2048, NULL, msg), started, ended, cancelled, deadline
          FROM task JOIN queue ON queue.id = task.queue
          LEFT JOIN name AS workflow ON workflow.id = task.workflow
          LEFT JOIN name AS worker ON worker.id = task.worker"
@@ -88,6 +88,7 @@ fn build_attempt(row: &Row<'_>, info: String, meta: String, msg: String) -> rusq
         worker: row.text_or_empty(13)?,
         cancelled: row.get(19)?,
         lease_expires: (state == LEASED).then_some(due),
+        times_out: row.optional_time(20)?.filter(|_| state == LEASED),
         progress: row.get(14)?,
         result: row.optional_result(15)?,
         msg,
