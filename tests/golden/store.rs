@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::{Arbiter, Message, System};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_db::{CommitHints, Database, OwnLead};
+use flowlord_domain::limits::OverlapRule;
 use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
 use flowlord_kernel::{ActorEnvironment, PortTo, Result};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
@@ -88,7 +89,14 @@ impl Store {
             not_before: None,
             lane: TaskLane::Live,
         };
-        let create = CreateTasks { now, tasks: vec![task], slot: None, idempotency: None, alerts: Vec::new() };
+        let create = CreateTasks {
+            now,
+            tasks: vec![task],
+            slot: None,
+            overlap: OverlapRule::Run,
+            idempotency: None,
+            alerts: Vec::new(),
+        };
         self.write(create).await.expect("a stored task");
     }
 

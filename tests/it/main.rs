@@ -30,6 +30,7 @@ mod long_texts;
 mod metrics;
 mod nats;
 mod operations;
+mod overlap;
 mod owners;
 mod panics;
 mod pauses;

@@ -219,6 +219,7 @@ impl HistoryGenerator {
             cancelled: false,
             lease_expires: None,
             times_out: None,
+            waits_for_slot: false,
             progress: None,
             result: Some(result),
             msg: msg.to_owned(),

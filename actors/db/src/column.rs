@@ -28,6 +28,9 @@ pub(crate) fn to_unsigned(value: i64) -> u64 {
 /// The due time of a delayed task that is kept until its phase goes on.
 pub(crate) const HELD: i64 = 253_402_300_799_000_000;
 
+/// The due time of a delayed task whose slot waits for the slots before it.
+pub(crate) const QUEUED: i64 = HELD - 1;
+
 pub(crate) const READY: i64 = 0;
 pub(crate) const DELAYED: i64 = 1;
 pub(crate) const LEASED: i64 = 2;

@@ -1,4 +1,4 @@
-//! What holds tasks back once they are there: for how long a worker may have one.
+//! What holds slots and tasks back: the slot before, a spread of starts, and for how long a worker may have a task.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::rule::Rule;
 use crate::task::Attempt;
-use crate::workflow::Workflows;
+use crate::workflow::{Phase, WorkflowFile, Workflows};
 
 /// A worker hears that its time is over, and has as long as this to stop.
 const MAX_GRACE: TimeDelta = TimeDelta::seconds(60);
@@ -16,12 +16,75 @@ const MAX_GRACE: TimeDelta = TimeDelta::seconds(60);
 pub struct RunLimits {
     /// So long after its lease began a task is taken back.
     pub timeout: Option<TimeDelta>,
+    /// What becomes of a slot whose predecessor hasn't ended.
+    pub overlap: OverlapRule,
+    /// Its slots start up to so much later.
+    pub jitter: Option<TimeDelta>,
 }
+
+named_enum! {
+    /// What becomes of a slot when a slot of the same phase before it hasn't ended.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum OverlapRule {
+        /// It starts beside it.
+        #[default]
+        Run = "run",
+        /// It starts once all before it ended.
+        Queue = "queue",
+        /// It starts nothing.
+        Skip = "skip",
+        /// It waits, and takes the place of one that waits already.
+        Latest = "latest",
+    }
+}
+
+/// How a slot is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotPlacement {
+    /// Its tasks start.
+    Start,
+    /// Its tasks wait until the slots before it ended.
+    Wait,
+    /// The same, and those that wait now are dropped.
+    Replace,
+    /// It is recorded without a task.
+    Skip,
+}
+
+impl OverlapRule {
+    /// How a slot is stored that comes due while one before it hasn't ended, or has.
+    pub fn place_slot(self, is_open: bool) -> SlotPlacement {
+        match self {
+            _ if !is_open => SlotPlacement::Start,
+            Self::Run => SlotPlacement::Start,
+            Self::Queue => SlotPlacement::Wait,
+            Self::Latest => SlotPlacement::Replace,
+            Self::Skip => SlotPlacement::Skip,
+        }
+    }
+}
+
+/// The longest jitter: more would lead into other days.
+const MAX_JITTER: TimeDelta = TimeDelta::days(1);
 
 impl RunLimits {
     /// Reads them; what can't be read is a problem of the rule.
     pub(crate) fn read_from(rule: &mut Rule) -> Self {
-        Self { timeout: rule.limit_of("timeout") }
+        let overlap = rule.filled_text("overlap").map(|text| {
+            OverlapRule::from_name(&text.to_ascii_lowercase()).unwrap_or_else(|| {
+                let message = format!("overlap `{text}` is unknown, run is used: write run, queue, skip or latest");
+                rule.add_error("overlap", message);
+                OverlapRule::Run
+            })
+        });
+        let jitter = rule.limit_of("jitter").filter(|jitter| {
+            let is_short = *jitter <= MAX_JITTER;
+            if !is_short {
+                rule.add_error("jitter", "jitter is longer than a day: write 1d or less".to_owned());
+            }
+            is_short
+        });
+        Self { timeout: rule.limit_of("timeout"), overlap: overlap.unwrap_or_default(), jitter }
     }
 }
 
@@ -82,6 +145,25 @@ impl LimitTable {
     }
 }
 
+impl WorkflowFile {
+    /// How much later than its slots a phase starts. All phases of a name share their slots, so the first one says it.
+    pub fn start_shift(&self, phase: &Phase) -> TimeDelta {
+        let first = self.first_phase(&phase.task.topic, &phase.task.job).unwrap_or(phase);
+        let seconds = first.rule.limits.jitter.map_or(0, |jitter| jitter.num_seconds().unsigned_abs());
+        let shift = name_hash(&self.path, &phase.task_name()).checked_rem(seconds).unwrap_or(0);
+        TimeDelta::seconds(i64::try_from(shift).unwrap_or(0))
+    }
+}
+
+/// FNV-1a of a phase's file and name: the same on every machine and in every version, so that no restart moves a start.
+fn name_hash(workflow: &str, task: &str) -> u64 {
+    let bytes = workflow.bytes().chain([0]).chain(task.bytes());
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    // The low bits of the plain hash are much alike for names that are.
+    hash ^ (hash >> 32)
+}
+
 /// When a lease of this length ends that is asked for now, of a task with this deadline: a heartbeat can't move it further.
 pub fn lease_end(now: DateTime<Utc>, length: TimeDelta, deadline: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let last = deadline.map(|deadline| deadline + length.min(MAX_GRACE));
@@ -138,6 +220,54 @@ mod tests {
             assert_eq!(rule.problems[0].message, says);
             assert_eq!(rule.limits, RunLimits::default());
         }
+    }
+
+    #[test]
+    fn a_slot_starts_unless_one_before_it_is_open_and_its_rule_says_otherwise() {
+        use SlotPlacement::{Replace, Skip, Start, Wait};
+        for (text, placed) in [
+            ("", Start),
+            ("overlap=run", Start),
+            ("overlap=Queue", Wait),
+            ("overlap=skip", Skip),
+            ("overlap=latest", Replace),
+        ] {
+            let rule = Rule::parse(&format!("cron=@daily&{text}"), Tz::UTC);
+            assert_eq!(rule.problems, []);
+            assert_eq!(rule.limits.overlap.place_slot(true), placed, "{text}");
+            assert_eq!(rule.limits.overlap.place_slot(false), Start, "{text}");
+        }
+        for (text, says) in [
+            ("overlap=wait", "overlap `wait` is unknown, run is used: write run, queue, skip or latest"),
+            ("jitter=2d", "jitter is longer than a day: write 1d or less"),
+            ("jitter=-1m", "jitter `-1m` is not positive: write a duration like 1h"),
+        ] {
+            let rule = Rule::parse(&format!("cron=@daily&{text}"), Tz::UTC);
+            assert_eq!((rule.problems[0].message.as_str(), rule.limits), (says, RunLimits::default()));
+        }
+    }
+
+    #[test]
+    fn starts_are_spread_over_the_jitter_the_same_each_time() {
+        let text = |jitter: &str| -> String {
+            let phase = |n: usize| format!("[[phase]]\ntask = \"a:j{n}\"\nrule = \"cron=@daily{jitter}\"\n");
+            (0..200).map(phase).collect()
+        };
+        let shifts = |jitter: &str, path: &str| -> Vec<i64> {
+            let file = WorkflowFile::parse(path, &text(jitter), "", Tz::UTC).unwrap();
+            file.phases.iter().map(|phase| file.start_shift(phase).num_seconds()).collect()
+        };
+        let spread = shifts("&jitter=2m", "w.toml");
+        assert_eq!(spread, shifts("&jitter=2m", "w.toml"));
+        assert_ne!(spread, shifts("&jitter=2m", "v.toml"));
+        assert!(spread.iter().all(|shift| (0..120).contains(shift)), "{spread:?}");
+        for quarter in 0..4 {
+            let count = spread.iter().filter(|shift| **shift / 30 == quarter).count();
+            assert!((25..=75).contains(&count), "{count} of 200 in quarter {quarter}");
+        }
+        // What plans and people have seen stays so.
+        assert_eq!(spread[..3], [36, 91, 86]);
+        assert!(shifts("", "w.toml").iter().all(|shift| *shift == 0) && shifts("&jitter=1s", "w.toml")[0] == 0);
     }
 
     proptest! {

@@ -18,7 +18,7 @@ use crate::rule::BatchStep;
 use crate::schedule::{RowSource, StartingSlot};
 use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use crate::template::meta_keys;
-use crate::workflow::{Phase, TaskName, Workflows};
+use crate::workflow::{Phase, TaskName, WorkflowFile, Workflows};
 
 /// What stands in the place of the machine's name.
 const HOST: &str = "{host}";
@@ -45,7 +45,7 @@ pub struct SlotPlan<'a> {
     joins: Option<HashMap<JoinKey, PlannedJoin>>,
     limits: PlanLimits,
     /// By workflow and task, which is the order in which slots of one instant start.
-    crons: Vec<(&'a Phase, &'a CronSchedule)>,
+    crons: Vec<PhaseCron<'a>>,
     due: BinaryHeap<Reverse<(DateTime<Utc>, usize)>>,
     current: Option<CurrentSlot<'a>>,
 }
@@ -57,7 +57,16 @@ struct PlannedJoin {
     has_started: bool,
 }
 
+#[derive(Clone, Copy)]
+struct PhaseCron<'a> {
+    phase: &'a Phase,
+    schedule: &'a CronSchedule,
+    /// How much later than its slots it starts.
+    shift: TimeDelta,
+}
+
 struct CurrentSlot<'a> {
+    /// When it starts.
     at: DateTime<Utc>,
     phase: &'a Phase,
     slot: StartingSlot<'a>,
@@ -67,7 +76,7 @@ struct CurrentSlot<'a> {
 /// One line of a plan: a task that starts, or why none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedSlot<'a> {
-    /// The time of the slot.
+    /// When it starts: the time of the slot, shifted by the phase's jitter.
     pub at: DateTime<Utc>,
     /// The phase that has the slot.
     pub phase: &'a Phase,
@@ -114,16 +123,20 @@ impl<'a> SlotPlan<'a> {
         until: DateTime<Utc>,
         limits: PlanLimits,
     ) -> Self {
-        let mut crons: Vec<_> =
-            workflows.phases().filter_map(|phase| Some((phase, phase.rule.schedule.as_ref()?))).collect();
+        let of_file = |file: &'a WorkflowFile| {
+            file.phases.iter().filter_map(move |phase| {
+                Some(PhaseCron { phase, schedule: phase.rule.schedule.as_ref()?, shift: file.start_shift(phase) })
+            })
+        };
+        let mut crons: Vec<_> = workflows.files().iter().flat_map(|file| of_file(file)).collect();
         // Slots of the same instant come in this order, so that a plan reads the same each time.
-        crons.sort_by_cached_key(|(phase, _)| (phase.workflow.clone(), phase.task_name()));
+        crons.sort_by_cached_key(|cron| (cron.phase.workflow.clone(), cron.phase.task_name()));
         let look_back = look_back(workflows);
         let begin = from.checked_sub_signed(look_back.unwrap_or_default()).unwrap_or(from);
-        let firsts = crons.iter().enumerate().filter_map(|(n, (_, schedule))| {
+        let firsts = crons.iter().enumerate().filter_map(|(n, cron)| {
             // An interval begins with the plan.
-            let first = schedule.first_from(if schedule.is_interval() { from } else { begin })?;
-            Some(Reverse((first, n)))
+            let begin = if cron.schedule.is_interval() { from } else { begin };
+            Some(Reverse((cron.schedule.first_from(begin - cron.shift)? + cron.shift, n)))
         });
         let (due, joins) = (firsts.collect(), look_back.map(|_| HashMap::new()));
         Self { workflows, files, from, until, joins, limits, due, crons, current: None }
@@ -161,10 +174,11 @@ impl<'a> SlotPlan<'a> {
     }
 
     fn begin_slot(&mut self, at: DateTime<Utc>, n: usize) -> Option<PlannedSlot<'a>> {
-        let (phase, schedule) = self.crons[n];
+        let PhaseCron { phase, schedule, shift } = self.crons[n];
+        let slot = at - shift;
         // A slot comes after the one before it, always.
-        self.due.extend(schedule.next_after(at).map(|next| Reverse((next, n))));
-        match StartingSlot::new(phase, at, self.files) {
+        self.due.extend(schedule.next_after(slot).map(|next| Reverse((next + shift, n))));
+        match StartingSlot::new(phase, slot, self.files) {
             Ok(slot) => self.next_of(CurrentSlot { at, phase, slot, next: 0 }),
             Err(e) => Some(PlannedSlot { at, phase, what: PlannedOutcome::Problem(e.to_string()) }),
         }

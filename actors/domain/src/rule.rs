@@ -21,7 +21,7 @@ mod join;
 pub use join::{JoinNeed, JoinRule, LateJoinRule};
 
 /// All keys of a rule.
-pub const RULE_KEYS: [&str; 26] = [
+pub const RULE_KEYS: [&str; 28] = [
     "cron",
     "offset",
     "job",
@@ -48,6 +48,8 @@ pub const RULE_KEYS: [&str; 26] = [
     "on",
     "not_on",
     "timeout",
+    "overlap",
+    "jitter",
 ];
 
 /// As many files one task may be about.
@@ -248,7 +250,7 @@ impl Rule {
         self.query.first_any_case(key).map(str::to_owned)
     }
 
-    fn filled_text(&self, key: &str) -> Option<String> {
+    pub(crate) fn filled_text(&self, key: &str) -> Option<String> {
         self.text_of(key).filter(|text| !text.is_empty())
     }
 
@@ -418,7 +420,7 @@ impl Rule {
         self.add_problem(Severity::Error, key, message, true);
     }
 
-    fn add_error(&mut self, key: &str, message: String) {
+    pub(crate) fn add_error(&mut self, key: &str, message: String) {
         self.add_problem(Severity::Error, key, message, false);
     }
 

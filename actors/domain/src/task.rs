@@ -219,6 +219,7 @@ impl NewTask {
             cancelled: false,
             lease_expires: None,
             times_out: None,
+            waits_for_slot: false,
             progress: None,
             result: None,
             msg: String::new(),
@@ -258,6 +259,8 @@ pub struct Attempt {
     pub delivery: u32,
     /// When it may be handed out, while delayed.
     pub not_before: Option<DateTime<Utc>>,
+    /// Whether it waits until the slots before its own ended, while delayed.
+    pub waits_for_slot: bool,
     /// Who holds or held it.
     pub worker: String,
     /// Whether somebody cancelled it: nothing follows from it.

@@ -191,6 +191,7 @@ mod tests {
             cancelled: false,
             lease_expires: None,
             times_out: None,
+            waits_for_slot: false,
             progress: None,
             result,
             msg: text.to_owned(),

@@ -20,7 +20,7 @@ named_enum! {
         NotBefore = "not_before",
         /// Its phase is paused.
         Paused = "paused",
-        /// All workers of its topic have tasks.
+        /// All workers of its topic have tasks, or the slot before its own hasn't ended.
         Queue = "queue",
     }
 }
@@ -96,7 +96,11 @@ pub fn explain_waiting(
     let cause = |reason, since, text: String| Some(WaitingCause { reason, since, text });
     match (task.state, task.not_before) {
         (TaskState::Leased | TaskState::Done, _) => None,
-        // Only a pause delays a task without a time.
+        (TaskState::Delayed, None) if task.waits_for_slot => {
+            let text = "Waits until the slots of its phase before it have ended".to_owned();
+            cause(WaitingReason::Queue, created, text)
+        }
+        // Only a pause delays other tasks without a time.
         (TaskState::Delayed, None) => {
             let since = paused_since.unwrap_or(created);
             cause(WaitingReason::Paused, since, format!("Its phase is paused since {}", clock_text(since, now)))
@@ -161,6 +165,7 @@ mod tests {
         use WaitingReason::{NoWorker, NotBefore, Paused, Queue, Retry};
         let ready = task(TaskState::Ready);
         let held = task(TaskState::Delayed);
+        let queued = Attempt { waits_for_slot: true, ..held.clone() };
         let delayed = Attempt { not_before: Some(at("13:30:00")), ..held.clone() };
         let retry = Attempt { retry: 2, ..delayed.clone() };
         let released = Attempt { retry: 2, delivery: 1, ..delayed.clone() };
@@ -202,6 +207,7 @@ mod tests {
                 "Waits for a free worker: 7 tasks of this topic and job are at work",
             ),
             (&ready, None, None, Queue, created, "Waits for a worker"),
+            (&queued, None, None, Queue, created, "Waits until the slots of its phase before it have ended"),
             (&held, None, Some(known), Paused, known, "Its phase is paused since 05:12 UTC"),
             (&held, None, None, Paused, created, "Its phase is paused since 12:00 UTC"),
             (&delayed, None, None, NotBefore, created, "Starts no earlier than 13:30 UTC"),

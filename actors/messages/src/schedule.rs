@@ -175,6 +175,8 @@ pub struct SlotOutcome {
     pub started: Option<Uid>,
     /// How many tasks it started; none when it was missed.
     pub tasks: Option<u64>,
+    /// Whether it started none since a slot before it hadn't ended.
+    pub is_skipped: bool,
     /// How those of them ended that were looked at: each counts once, by its last attempt.
     pub counts: ResultCounts,
     /// Its first tasks, as many as were asked for.

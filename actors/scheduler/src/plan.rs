@@ -36,6 +36,8 @@ struct PlannedCron {
 #[derive(Debug, Default)]
 struct PlannedSlots {
     crons: Vec<PlannedCron>,
+    /// How much later than its slots the name starts.
+    shift: TimeDelta,
 }
 
 #[derive(Debug, Default)]
@@ -59,9 +61,12 @@ impl SchedulePlan {
                 let next = known.map_or_else(|| schedule.next_after(now), |known| known.next);
                 let previous = known.and_then(|known| known.previous);
                 let since = known.map_or(now, |known| known.since);
+                let shift = file.start_shift(phase);
                 let phase = PlannedPhase { file: Arc::clone(file), index };
                 let cron = PlannedCron { phase, schedule: schedule.clone(), next, previous, since };
-                self.entries.entry(name).or_default().add_cron(cron);
+                let entry = self.entries.entry(name).or_default();
+                entry.shift = shift;
+                entry.add_cron(cron);
             }
         }
         self.sort_by_time();
@@ -92,7 +97,7 @@ impl SchedulePlan {
                 cron.next = cron.schedule.next_after(last.map_or(*since, |last| last.max(*since)));
             }
             // What a paused phase left out is dealt with when it is resumed.
-            if !self.paused.contains(&**name) && entry.next_slot().is_some_and(|next| next < until) {
+            if !self.paused.contains(&**name) && entry.next_start().is_some_and(|next| next < until) {
                 gaps.push(entry.skip_slots(Arc::clone(name), until));
             }
         }
@@ -113,10 +118,12 @@ impl SchedulePlan {
     /// Plans again from `now`, where that is earlier.
     pub(crate) fn follow_clock_back(&mut self, now: DateTime<Utc>) {
         // Slots that started before the clock was set back come again: the database refuses them.
-        for cron in self.entries.values_mut().flat_map(|entry| &mut entry.crons) {
-            // One that is paused may stand before that.
-            let next = cron.schedule.next_after(now);
-            cron.next = cron.next.into_iter().chain(next).min();
+        for entry in self.entries.values_mut() {
+            for cron in &mut entry.crons {
+                // One that is paused may stand before that.
+                let next = cron.schedule.next_after(now - entry.shift);
+                cron.next = cron.next.into_iter().chain(next).min();
+            }
         }
         self.sort_by_time();
     }
@@ -138,7 +145,7 @@ impl SchedulePlan {
         let (name, _) = self.entries.get_key_value(name)?;
         let name = Arc::clone(name);
         let entry = self.entries.get_mut(&name)?;
-        let fell_into = entry.next_slot().is_some_and(|next| next < now);
+        let fell_into = entry.next_start().is_some_and(|next| next < now);
         let gap = fell_into.then(|| SlotGap { is_paused: true, ..entry.skip_slots(name, now) });
         self.sort_by_time();
         gap
@@ -146,7 +153,7 @@ impl SchedulePlan {
 
     fn sort_by_time(&mut self) {
         let running = self.entries.iter().filter(|(name, _)| !self.paused.contains(&***name));
-        self.by_time = running.filter_map(|(name, entry)| Some((entry.next_slot()?, Arc::clone(name)))).collect();
+        self.by_time = running.filter_map(|(name, entry)| Some((entry.next_start()?, Arc::clone(name)))).collect();
     }
 
     /// Takes what is due, in the order of time.
@@ -162,9 +169,9 @@ impl SchedulePlan {
             due.push(if at < in_time {
                 DueWork::Gap(entry.skip_slots(Arc::clone(&name), in_time))
             } else {
-                DueWork::Slot(entry.take_slot(Arc::clone(&name), at))
+                DueWork::Slot(entry.take_slot(Arc::clone(&name), at - entry.shift))
             });
-            self.by_time.extend(entry.next_slot().map(|next| (next, name)));
+            self.by_time.extend(entry.next_start().map(|next| (next, name)));
         }
         due
     }
@@ -175,13 +182,14 @@ impl SchedulePlan {
 
     /// Every phase's times, by file and task.
     pub(crate) fn phase_times(&self) -> Vec<PhaseTimes> {
-        let mut times: Vec<_> = self
-            .all_crons()
-            .map(|(name, cron)| PhaseTimes {
+        let starts =
+            self.entries.iter().flat_map(|(name, entry)| entry.crons.iter().map(move |cron| (name, entry, cron)));
+        let mut times: Vec<_> = starts
+            .map(|(name, entry, cron)| PhaseTimes {
                 workflow: name.workflow.clone(),
                 task: name.task.clone(),
                 cron: cron.cron_key(name).cron,
-                next: cron.next.filter(|_| !self.is_paused(name)),
+                next: cron.next.map(|next| next + entry.shift).filter(|_| !self.is_paused(name)),
                 previous: cron.previous,
             })
             .collect();
@@ -210,8 +218,9 @@ impl PlannedSlots {
         self.crons.iter().find(|cron| cron.schedule == *schedule)
     }
 
-    fn next_slot(&self) -> Option<DateTime<Utc>> {
-        self.crons.iter().filter_map(|cron| cron.next).min()
+    /// When the next slot starts.
+    fn next_start(&self) -> Option<DateTime<Utc>> {
+        self.crons.iter().filter_map(|cron| cron.next).min().map(|slot| slot + self.shift)
     }
 
     /// The slot at `at`, with all phases that have it; each moves on.
@@ -225,7 +234,9 @@ impl PlannedSlots {
         DueSlot { name, at, phases }
     }
 
+    /// All that were to start before `until`.
     fn skip_slots(&mut self, name: Arc<SlotName>, until: DateTime<Utc>) -> SlotGap {
+        let until = until - self.shift;
         let mut crons = Vec::new();
         for cron in &mut self.crons {
             let Some(first) = cron.next.filter(|next| *next < until) else { continue };
@@ -343,6 +354,32 @@ pub(crate) mod tests {
         let due = seen(&plan.take_due(at("15:00:20")));
         assert_eq!(due, ["a 12:00:30..14:59:20", "b 13:00:00..14:59:20", "a 14:59:30", "a 15:00:00", "b 15:00:00"]);
         assert_eq!(seen(&plan.take_due(at("15:00:30"))), ["a 15:00:30"]);
+    }
+
+    #[test]
+    fn jitter_moves_the_start_of_a_slot_and_not_its_time() {
+        let start = |rule: &str| plan(&[("a", rule)], at("11:30:00")).next_due().unwrap();
+        let shift = start("cron=0 * * * *&jitter=30m") - at("12:00:00");
+        assert!(shift > TimeDelta::minutes(1) && shift < TimeDelta::minutes(30), "{shift}");
+        let mut plan = plan(&[("a", "cron=0 * * * *&jitter=30m")], at("11:30:00"));
+        assert_eq!(plan.phase_times()[0].next, Some(at("12:00:00") + shift));
+        assert!(plan.take_due(at("12:00:00") + shift - INSTANT).is_empty());
+        assert_eq!(seen(&plan.take_due(at("12:00:00") + shift)), ["a 12:00:00"]);
+        assert_eq!(plan.next_due(), Some(at("13:00:00") + shift));
+        // Late by more than a minute: the slot whose start fell into it is a gap, and no other.
+        let due = plan.take_due(at("14:00:00") + shift);
+        assert_eq!(due.len(), 2);
+        let DueWork::Gap(gap) = &due[0] else { panic!("{:?}", seen(&due)) };
+        assert_eq!((gap.first_slot(), gap.until), (Some(at("13:00:00")), at("13:59:00")));
+        assert_eq!(seen(&due)[1], "a 14:00:00");
+        plan.follow_clock_back(at("13:00:00"));
+        assert_eq!(plan.next_due(), Some(at("13:00:00") + shift));
+        let paused = SlotName { workflow: "w.toml".to_owned(), task: "a".to_owned() };
+        plan.pause_phase(paused.clone());
+        assert!(plan.resume_phase(&paused, at("13:00:00") + shift).is_none(), "it starts only now");
+        plan.pause_phase(paused.clone());
+        let gap = plan.resume_phase(&paused, at("13:00:00") + shift + INSTANT).unwrap();
+        assert_eq!(gap.first_slot(), Some(at("13:00:00")));
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl SlotWriter {
             }
         }
         let key = slot.name.slot_key(slot.at);
-        let create = CreateTasks { now, tasks, slot: Some(key), idempotency: None, alerts };
+        // All phases of a name share its slots: the first one says what becomes of them.
+        let overlap = slot.phases.first().map(|phase| phase.rule.limits.overlap).unwrap_or_default();
+        let create = CreateTasks { now, tasks, slot: Some(key), overlap, idempotency: None, alerts };
         self.writer.call(create).await.map(|created| created.uids.len())
     }
 

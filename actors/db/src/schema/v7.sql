@@ -40,3 +40,10 @@ ALTER TABLE silence ADD COLUMN owner TEXT;
 
 -- Time-outs. When the worker of a task has had it for too long; none without a limit.
 ALTER TABLE task ADD COLUMN deadline INTEGER;
+
+-- Overlap. The phase and the slot that a task is of, where slots of the phase must not run beside each other: its later
+-- attempts have them, too. And slots that started nothing since one before them hadn't ended.
+ALTER TABLE task ADD COLUMN slot_phase INTEGER;
+ALTER TABLE task ADD COLUMN slot_at INTEGER;
+CREATE INDEX task_slot ON task (slot_phase) WHERE slot_phase IS NOT NULL AND state < 3;
+ALTER TABLE slot ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;

@@ -10,6 +10,7 @@ use flowlord_messages::backloads::{
     StoredBackload,
 };
 
+use crate::tables::overlap::TaskOrigin;
 use crate::tables::prelude::*;
 
 const KEPT_BACKLOADS: usize = 1_000;
@@ -46,7 +47,8 @@ impl WriteCommand for StoreBackloadChunk {
             return Err(CommandError::refused(Code::BackloadState, detail));
         }
         context.store_failures(self.id, &self.failed)?;
-        let uids = self.tasks.iter().map(|task| context.insert_task_of(task, Some(self.id), self.now));
+        let origin = TaskOrigin { backload: Some(self.id), slot: None };
+        let uids = self.tasks.iter().map(|task| context.insert_task_of(task, origin, self.now));
         Ok(uids.collect::<Result<_, _>>()?)
     }
 }

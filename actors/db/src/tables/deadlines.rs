@@ -141,14 +141,16 @@ fn read_slot_tasks(connection: &Connection, slot: &SlotKey, cron: &str) -> rusql
          WHERE workflow = ?1 AND task = ?2 AND text = ?3",
         params![slot.workflow, slot.task, cron],
     )?;
-    let started: Option<(i64, usize)> = connection.find_row(
+    let started: Option<(Option<i64>, usize)> = connection.find_row(
         "SELECT started, coalesce(tasks, 1) FROM slot JOIN phase ON phase.id = slot.phase
-         WHERE workflow = ?1 AND task = ?2 AND at = ?3 AND started IS NOT NULL",
+         WHERE workflow = ?1 AND task = ?2 AND at = ?3 AND (started IS NOT NULL OR skipped)",
         params![slot.workflow, slot.task, micros(slot.at)],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let chains = match started {
-        Some(started) => read_chains(connection, &slot.task, started)?,
+        Some((Some(started), tasks)) => read_chains(connection, &slot.task, (started, tasks))?,
+        // Skipped on purpose: nothing of it can be late.
+        Some((None, _)) => None,
         None => Some(Vec::new()),
     };
     Ok(SlotTasks { since: since.map(from_micros), chains })

@@ -13,6 +13,7 @@ use flowlord_messages::leases::{
 use rusqlite::OptionalExtension as _;
 
 use crate::column::{DELAYED, DONE, READY};
+use crate::tables::overlap::TaskOrigin;
 use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
 
@@ -133,7 +134,8 @@ impl WriteContext<'_> {
     /// What decides about a task's next step; none when there is no such task.
     pub(crate) fn find_task(&self, uid: Uid) -> rusqlite::Result<Option<HeldTask>> {
         self.find_row(
-            "SELECT state, queue, lease, delivery, started, cancelled, lease_micros, backload, deadline
+            "SELECT state, queue, lease, delivery, started, cancelled, lease_micros, backload, deadline,
+                 slot_phase, slot_at
              FROM task WHERE uid = ?1",
             [uid.0],
             |row| {
@@ -145,7 +147,7 @@ impl WriteContext<'_> {
                     started: row.get(4)?,
                     cancelled: row.get(5)?,
                     length: row.get::<_, Option<i64>>(6)?.map(TimeDelta::microseconds),
-                    backload: row.get(7)?,
+                    origin: TaskOrigin { backload: row.get(7)?, slot: row.get::<_, Option<i64>>(9)?.zip(row.get(10)?) },
                     deadline: row.optional_time(8)?,
                 })
             },
@@ -159,8 +161,7 @@ pub(crate) struct HeldTask {
     pub(crate) queue: i64,
     pub(crate) started: Option<i64>,
     pub(crate) cancelled: bool,
-    /// The backload that it is of.
-    pub(crate) backload: Option<i64>,
+    pub(crate) origin: TaskOrigin,
     lease: Option<u64>,
     /// How long the lease lasts that was asked for last.
     length: Option<TimeDelta>,

@@ -11,6 +11,7 @@ mod history;
 mod joins;
 pub(crate) mod leases;
 mod outbox;
+pub(crate) mod overlap;
 mod prelude;
 mod results;
 mod schedule;

@@ -5,6 +5,7 @@ use flowlord_domain::{NewTask, TaskDecision, TaskResult};
 use flowlord_messages::results::{AppliedResult, ApplyOutcomes, ResultClaim};
 
 use crate::column::DONE;
+use crate::tables::overlap::TaskOrigin;
 use crate::tables::prelude::*;
 use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded};
 use crate::tables::tasks::later_attempt;
@@ -50,9 +51,10 @@ impl WriteContext<'_> {
         self.totals.add_ended(uid, row.queue, decision.result, run_millis);
         // One that is tried again isn't over.
         if decision.retry.is_none() {
-            self.count_at_backload(row.backload, None, Some(decision.result))?;
+            self.count_at_backload(row.origin.backload, None, Some(decision.result))?;
         }
-        self.store_followers(uid, decision, row.backload, now)?;
+        self.store_followers(uid, decision, row.origin, now)?;
+        self.start_waiting_slot(row.origin, now)?;
         Ok(AppliedResult { duplicate: false })
     }
 
@@ -85,8 +87,9 @@ impl WriteContext<'_> {
                 self.totals.add_ended(uid, row.queue, decision.result, run_millis);
             }
         }
-        self.count_at_backload(row.backload, result, Some(decision.result))?;
-        self.store_followers(uid, decision, row.backload, now)?;
+        self.count_at_backload(row.origin.backload, result, Some(decision.result))?;
+        self.store_followers(uid, decision, row.origin, now)?;
+        self.start_waiting_slot(row.origin, now)?;
         Ok(AppliedResult { duplicate: false })
     }
 
@@ -125,9 +128,9 @@ impl WriteContext<'_> {
         };
         // Its children and retry name it as their parent: under another id they follow it there.
         if uid == task.first_uid() {
-            self.store_followers(uid, decision, None, now)
+            self.store_followers(uid, decision, TaskOrigin::default(), now)
         } else {
-            self.store_followers(uid, &decision.with_uid(uid), None, now)
+            self.store_followers(uid, &decision.with_uid(uid), TaskOrigin::default(), now)
         }?;
         Ok(AppliedResult { duplicate: false })
     }
@@ -136,7 +139,7 @@ impl WriteContext<'_> {
         &mut self,
         uid: Uid,
         decision: &TaskDecision,
-        backload: Option<i64>,
+        origin: TaskOrigin,
         now: DateTime<Utc>,
     ) -> CommandResult<()> {
         let mut children = Vec::with_capacity(decision.children.len());
@@ -154,7 +157,7 @@ impl WriteContext<'_> {
         }
         if let Some(retry) = &decision.retry {
             // A pause starts nothing new, but tasks that were created before it continue with their retries.
-            self.insert_task_of(retry, backload, now)?;
+            self.insert_task_of(retry, origin, now)?;
         }
         self.insert_alerts(&decision.alerts)
     }

@@ -18,6 +18,7 @@ mod leasing;
 mod limits;
 mod listing;
 mod outbox;
+mod overlap;
 mod pausing;
 mod plans;
 mod rerunning;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use actix::{Arbiter, Handler, Message};
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::limits::OverlapRule;
 use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
 use flowlord_kernel::{ActorEnvironment, Code, Error, Port, PortLimits, Result, SharedClock, SystemClock, WorkCounter};
 use flowlord_messages::cluster::LeaderLease;
@@ -176,7 +178,7 @@ fn task(topic: &str, job: &str) -> NewTask {
 }
 
 fn creation(tasks: Vec<NewTask>) -> CreateTasks {
-    CreateTasks { now: noon(), tasks, slot: None, idempotency: None, alerts: Vec::new() }
+    CreateTasks { now: noon(), tasks, slot: None, overlap: OverlapRule::Run, idempotency: None, alerts: Vec::new() }
 }
 
 fn wanted(topics: &[&str], max: usize) -> LeaseRequest {

@@ -59,6 +59,7 @@ fn attempt(task: &str, state: TaskState, (started, ended): (&str, &str), result:
         cancelled: false,
         lease_expires: None,
         times_out: None,
+        waits_for_slot: false,
         progress: None,
         result,
         msg: String::new(),

@@ -59,6 +59,7 @@ fn attempt(topic: &str, job: &str, meta: &str) -> Attempt {
         cancelled: false,
         lease_expires: None,
         times_out: None,
+        waits_for_slot: false,
         progress: None,
         result: None,
         msg: String::new(),

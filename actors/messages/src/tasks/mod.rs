@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::limits::OverlapRule;
 use flowlord_domain::{Attempt, NewAlert, NewTask, Uid};
 
 use crate::schedule::SlotKey;
@@ -95,6 +96,8 @@ pub struct CreateTasks {
     pub tasks: Vec<NewTask>,
     /// The slot that they are for: refused with `slot_taken` when it was started before.
     pub slot: Option<SlotKey>,
+    /// What becomes of the slot while one before it hasn't ended.
+    pub overlap: OverlapRule,
     /// Answers the tasks of the first time when the same request comes again.
     pub idempotency: Option<IdempotencyKey>,
     /// Alerts that go with them (a task of the slot that could not be created).

@@ -3,6 +3,7 @@
 use std::slice;
 
 use chrono::{DateTime, Utc};
+use flowlord_domain::limits::OverlapRule;
 use flowlord_domain::mark_complete::marked_outcome;
 use flowlord_domain::rerun::{self, Downstream};
 use flowlord_domain::{Attempt, NewTask, TaskResult, Uid};
@@ -47,7 +48,7 @@ pub async fn create_tasks(
 ) -> Result<Vec<Attempt>, Problem> {
     // What is stored is nearly always what was sent, which is answered without reading it back.
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
-    let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
+    let create = CreateTasks { now, tasks, slot: None, overlap: OverlapRule::Run, idempotency, alerts: Vec::new() };
     let stored = context.deps.writer.call(create).await?;
     // Not so after a repeated request, and where the writer had to take the next free uid.
     if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {

@@ -27,13 +27,15 @@ pub(crate) enum SlotState {
     Started,
     /// It started nothing: its list had no rows.
     Empty,
+    /// It started nothing: a slot before it hadn't ended.
+    Skipped,
     Complete,
     Due,
 }
 
 impl SlotState {
     /// All, in the order in which they are explained.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Complete,
         Self::Running,
         Self::Warned,
@@ -43,6 +45,7 @@ impl SlotState {
         Self::Paused,
         Self::Started,
         Self::Empty,
+        Self::Skipped,
         Self::Due,
     ];
 
@@ -57,6 +60,7 @@ impl SlotState {
             Self::Paused => ("paused", "‖", "paused"),
             Self::Started => ("started", "•", "started"),
             Self::Empty => ("nothing", "0", "nothing to start"),
+            Self::Skipped => ("nothing", "»", "skipped: the slot before it had not ended"),
             Self::Complete => ("complete", "✓", "complete"),
             Self::Due => ("due", "", "upcoming"),
         }
@@ -114,6 +118,7 @@ pub(crate) fn state_of(counts: &ResultCounts) -> SlotState {
 
 fn recorded_slot(outcome: &SlotOutcome) -> ShownSlot {
     let state = match (outcome.started, outcome.tasks) {
+        _ if outcome.is_skipped => SlotState::Skipped,
         // A slot that was passed over has no number of tasks; one whose list was empty has zero.
         (None, None) => SlotState::Missed,
         (None, Some(_)) => SlotState::Empty,
@@ -179,7 +184,7 @@ mod tests {
 
     fn outcome(time: &str, tasks: Option<u64>, counts: ResultCounts) -> SlotOutcome {
         let started = tasks.filter(|tasks| *tasks > 0).map(|_| Uid(1));
-        SlotOutcome { at: at(time), started, tasks, counts, named: Vec::new() }
+        SlotOutcome { at: at(time), started, tasks, is_skipped: false, counts, named: Vec::new() }
     }
 
     fn told(crons: &[&str], read: &PhaseSlots, paused: Option<&str>) -> Vec<String> {
@@ -201,6 +206,7 @@ mod tests {
                 outcome("10:00", Some(1), ResultCounts { error: 1, ..one }),
                 outcome("08:00", Some(1), ResultCounts { complete: 1, ..one }),
                 outcome("07:00", Some(0), ResultCounts::default()),
+                SlotOutcome { is_skipped: true, ..outcome("06:00", Some(0), ResultCounts::default()) },
                 outcome("05:00", Some(1), ResultCounts::default()),
             ],
             crons: vec![("0 * * * *".to_owned(), at("06:00"))],
@@ -211,7 +217,7 @@ mod tests {
             seen,
             [
                 "05:00 started",
-                "06:00 absent",
+                "06:00 nothing",
                 "07:00 nothing",
                 "08:00 complete",
                 "09:00 absent",

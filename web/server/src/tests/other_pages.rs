@@ -49,7 +49,14 @@ fn current() -> LoadedWorkflows {
 fn slot(hour: i64, counts: ResultCounts) -> SlotOutcome {
     let at = noon() + chrono::TimeDelta::minutes(hour * 60 - 12 * 60 + 5);
     let started = (counts.total > 0).then(|| attempt(hour).uid);
-    SlotOutcome { at, started, tasks: started.map(|_| counts.total), counts, named: started.into_iter().collect() }
+    SlotOutcome {
+        at,
+        started,
+        tasks: started.map(|_| counts.total),
+        is_skipped: false,
+        counts,
+        named: started.into_iter().collect(),
+    }
 }
 
 fn slots(ask: &ReadSlots) -> Vec<PhaseSlots> {

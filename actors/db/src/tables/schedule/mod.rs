@@ -8,7 +8,7 @@ use flowlord_messages::schedule::{
     SaveCrons, ScheduleInput, SlotKey,
 };
 
-use crate::column::HELD;
+use crate::column::QUEUED;
 use crate::tables::prelude::*;
 
 /// How many delayed tasks one command moves, so that a flood of them doesn't hold up the others.
@@ -67,11 +67,11 @@ impl WriteCommand for PromoteDue {
     }
 }
 
-/// When the earliest delayed task is due; what a pause keeps isn't.
+/// When the earliest delayed task is due; what a pause or an earlier slot keeps isn't.
 fn next_due(connection: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
     // The state is written out: a partial index is used only where its condition is seen to hold.
     let earliest = "SELECT min(due) FROM task WHERE state = 1 AND due < ?1";
-    connection.read_row(earliest, [HELD], |row| row.optional_time(0))
+    connection.read_row(earliest, [QUEUED], |row| row.optional_time(0))
 }
 
 impl ReadQuery for ReadSchedule {
@@ -108,7 +108,7 @@ impl ReadQuery for ReadLastSlots {
         // From the end of each phase's slots, so that none costs more than the slots that it missed since it started.
         connection.read_rows(
             "SELECT workflow, task,
-                 (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2
+                 (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2 AND skipped = 0
                   ORDER BY at DESC LIMIT 1) AS last,
                  (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2
                  AND started IS NOT NULL

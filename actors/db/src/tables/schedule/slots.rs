@@ -60,7 +60,7 @@ impl SlotReader<'_> {
 
     fn read_slots(&self, phase: i64, range: &Range<i64>) -> rusqlite::Result<Vec<SlotOutcome>> {
         self.connection.read_rows(
-            "SELECT at, started, tasks FROM slot
+            "SELECT at, started, tasks, skipped FROM slot
              WHERE phase = ?1 AND at >= ?2 AND at < ?3 ORDER BY at DESC LIMIT ?4",
             params![phase, range.start, range.end, self.slots],
             |row| {
@@ -71,6 +71,7 @@ impl SlotReader<'_> {
                     started,
                     // Of a slot of before it isn't known: one at least.
                     tasks: tasks.map(i64::unsigned_abs).or(started.map(|_| 1)),
+                    is_skipped: row.get(3)?,
                     counts: ResultCounts::default(),
                     named: Vec::new(),
                 })

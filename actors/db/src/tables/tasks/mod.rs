@@ -5,6 +5,7 @@ pub(crate) mod row;
 
 use chrono::TimeDelta;
 use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::limits::OverlapRule;
 use flowlord_domain::{Attempt, NewTask, TaskResult};
 use flowlord_messages::tasks::{
     CancelTasks, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, IdempotencyKey, KnownTask,
@@ -13,6 +14,7 @@ use flowlord_messages::tasks::{
 
 use crate::column::{DELAYED, DONE, HELD, LEASED, READY};
 use crate::tables::leases::HeldTask;
+use crate::tables::overlap::TaskOrigin;
 use crate::tables::prelude::*;
 use crate::tables::tasks::elsewhere::{foreign_digest, is_recorded};
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, read_attempt, read_listed};
@@ -27,12 +29,18 @@ impl WriteCommand for CreateTasks {
         {
             return Ok(CreatedTasks { uids, repeated: true });
         }
-        let uids = self.tasks.iter().map(|task| context.insert_task(task, self.now));
-        let uids = uids.collect::<Result<Vec<_>, _>>()?;
-        // After the tasks, since it names the first of them; a slot that is taken undoes them.
-        if let Some(slot) = &self.slot {
-            context.take_slot(slot, &uids)?;
-        }
+        let uids = match &self.slot {
+            Some(slot) if self.overlap != OverlapRule::Run => context.place_slot(self, slot)?,
+            slot => {
+                let uids = self.tasks.iter().map(|task| context.insert_task(task, self.now));
+                let uids = uids.collect::<Result<Vec<_>, _>>()?;
+                // After the tasks, since it names the first of them; a slot that is taken undoes them.
+                if let Some(slot) = slot {
+                    context.take_slot(slot, &uids)?;
+                }
+                uids
+            }
+        };
         if let Some(key) = &self.idempotency {
             context.save_key(key, self.now, &uids)?;
         }
@@ -65,14 +73,14 @@ impl WriteContext<'_> {
 
     /// Stores a task under the first free id at or after its own.
     pub(crate) fn insert_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<Uid> {
-        self.insert_task_of(task, None, now)
+        self.insert_task_of(task, TaskOrigin::default(), now)
     }
 
-    /// The same for a task that may be of a backload.
+    /// The same for a task that may be of a backload or of a slot.
     pub(crate) fn insert_task_of(
         &mut self,
         task: &NewTask,
-        backload: Option<i64>,
+        origin: TaskOrigin,
         now: DateTime<Utc>,
     ) -> rusqlite::Result<Uid> {
         let queue = self.queue_id(&task.topic, &task.job)?;
@@ -102,7 +110,7 @@ impl WriteContext<'_> {
                 task.id,
                 task.info,
                 task.meta,
-                backload,
+                origin.backload,
             ])?;
             if stored == 1 {
                 break;
@@ -110,6 +118,9 @@ impl WriteContext<'_> {
             uid.0 += 1;
         }
         drop(insert);
+        if let Some((phase, at)) = origin.slot {
+            self.run_sql("UPDATE task SET slot_phase = ?2, slot_at = ?3 WHERE uid = ?1", [uid.0, phase, at])?;
+        }
         self.totals.add_created(uid, queue);
         match delayed {
             Some(at) => self.effects.note_delayed(at),
@@ -156,8 +167,8 @@ impl WriteContext<'_> {
             return Err(CommandError::refused(Code::TaskUnfinished, detail));
         }
         let result = self.result_of(later.unwrap_or(before))?;
-        self.count_at_backload(held.backload, result, None)?;
-        let uid = self.insert_task_of(task, held.backload, now)?;
+        self.count_at_backload(held.origin.backload, result, None)?;
+        let uid = self.insert_task_of(task, held.origin, now)?;
         // No dead letter any more: people took it up.
         self.run_sql("UPDATE task SET given_up = 0 WHERE uid = ?1", [before.0])?;
         Ok(uid)
@@ -198,10 +209,10 @@ impl WriteContext<'_> {
                  msg = coalesce(?4, iif(msg = '', 'cancelled', 'cancelled: ' || msg)) WHERE uid = ?1",
             params![uid.0, micros(now), TaskResult::Warn.to_column(), msg],
         )?;
-        self.count_at_backload(task.backload, None, Some(TaskResult::Warn))?;
+        self.count_at_backload(task.origin.backload, None, Some(TaskResult::Warn))?;
         let run_millis = task.started.map_or(0, |started| (micros(now) - started).max(0) / 1_000);
         self.totals.add_ended(uid, task.queue, TaskResult::Warn, run_millis);
-        Ok(())
+        self.start_waiting_slot(task.origin, now)
     }
 }
 

@@ -3,7 +3,7 @@
 use flowlord_domain::{Attempt, CutTexts, LISTED_BYTES, TaskState};
 use rusqlite::MAIN_DB;
 
-use crate::column::{DELAYED, HELD, LEASED};
+use crate::column::{DELAYED, LEASED, QUEUED};
 use crate::tables::prelude::*;
 
 /// The start of every query for attempts; the columns that [`read_attempt`] reads.
@@ -84,7 +84,8 @@ fn build_attempt(row: &Row<'_>, info: String, meta: String, msg: String) -> rusq
         state: TaskState::from_column(state),
         delivery: row.get(11)?,
         // One that is held waits for a person, not for a time.
-        not_before: (state == DELAYED && due != from_micros(HELD)).then_some(due),
+        not_before: (state == DELAYED && due < from_micros(QUEUED)).then_some(due),
+        waits_for_slot: state == DELAYED && due == from_micros(QUEUED),
         worker: row.text_or_empty(13)?,
         cancelled: row.get(19)?,
         lease_expires: (state == LEASED).then_some(due),

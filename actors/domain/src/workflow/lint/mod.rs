@@ -133,7 +133,7 @@ impl RulePair {
             "by" if rule.query.first_any_case("for").is_none() => {
                 "`by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by`".to_owned()
             }
-            "missed" | "missed_window" if rule.cron.is_none() => {
+            "missed" | "missed_window" | "overlap" | "jitter" if rule.cron.is_none() => {
                 format!("`{key}` applies to slots of cron, which is missing: remove it")
             }
             "calendar" | "on" | "not_on" if rule.cron.is_none() && rule.files.is_none() => {
@@ -150,6 +150,9 @@ impl RulePair {
             }
             "offset" | "for" | "by" | "meta" | "meta-file" if rule.files.is_some() && rule.cron.is_none() => {
                 format!("`{key}` doesn't apply to files, only to cron: remove it")
+            }
+            "jitter" if rule.limits.jitter >= rule.start_by && rule.start_by.is_some() => {
+                "`jitter` may start it later than `start_by` allows: make it shorter, or `start_by` longer".to_owned()
             }
             "require" if !phase.has_parent() => {
                 "`require` checks what a parent left, and there is none: add dependsOn, or take `require` out"
