@@ -78,7 +78,11 @@ impl AppWiring<'_> {
             ingest: IngestClient::connect("ingest", ingest, self.environment),
             library: self.library_client(library),
         };
-        Dispatch::start(on, flowlord_dispatch::Config { lease: self.config.tasks.lease }, deps)
+        Dispatch::start(
+            on,
+            flowlord_dispatch::Config { lease: self.config.tasks.lease, groups: self.config.groups.clone() },
+            deps,
+        )
     }
 
     pub(super) fn scheduler(

@@ -1,12 +1,13 @@
 //! `flowlord check`: what is wrong with workflow files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
 use flowlord_domain::calendar::{Calendars, ending_calendars, with_calendars};
 use flowlord_domain::check::{check_workflows, has_errors};
+use flowlord_domain::limits::groups_without_limit;
 use flowlord_domain::row_keys::MissingKeys;
 use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflows};
 use flowlord_kernel::{Clock as _, SystemClock};
@@ -34,6 +35,9 @@ One line per finding, `file:line:column: message`. The exit code is 1 when any f
 pub(crate) struct Args {
     /// A workflow file, or a folder of them; also s3:// or gs://, reached as ./flowlord.toml and the environment say
     path: String,
+    /// The configuration file with the limits of groups [env: FLOWLORD_CONFIG=] [default: ./flowlord.toml if it is there]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How findings are written
     #[arg(long, value_enum, default_value = "text")]
     format: OutputFormat,
@@ -41,7 +45,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (found, meta_files) = read_files(&args.path).map_err(UsageError)?;
-    let findings = find_all(&found, &meta_files);
+    let findings = find_all(&found, &meta_files, args.config.as_deref())?;
     out::text(&match args.format {
         OutputFormat::Text => findings.iter().map(finding_line).collect(),
         OutputFormat::Json => format!("{}\n", serde_json::to_string_pretty(&findings)?),
@@ -97,7 +101,11 @@ pub(super) fn read_contents(
 }
 
 /// All findings: of what is skipped, of the files that don't parse, and of the others together.
-fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Finding> {
+fn find_all(
+    found: &FoundFiles<FileContent>,
+    meta_files: &MetaFiles,
+    config: Option<&Path>,
+) -> anyhow::Result<Vec<Finding>> {
     let skipped = found.skipped.entries.iter();
     let mut findings: Vec<_> = skipped
         .map(|entry| Finding::of_file(&entry.path, Severity::Warning, format!("this entry is skipped: {}", entry.why)))
@@ -126,9 +134,14 @@ fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
     findings.extend(check_workflows(&workflows));
     findings.extend(ending_calendars(&workflows, &calendars, SystemClock.now().date_naive()));
     findings.extend(workflows.phases().filter_map(|phase| check_rows(phase, meta_files)));
+    // Without groups no configuration is needed, and none is read.
+    if workflows.phases().any(|phase| phase.rule.limits.group.is_some()) {
+        let flags = ConfigFlags::only(config.map(Path::to_path_buf), Vec::new());
+        findings.extend(groups_without_limit(&workflows, &flags.load(&[])?.config.groups));
+    }
     // By file and line, as people go through them.
     findings.sort();
-    findings
+    Ok(findings)
 }
 
 /// The workflows with their days off.
@@ -183,7 +196,7 @@ mod tests {
         write("deep/a.TOML", "phase = 1");
         let (files, meta_files) = read_files(&folder.path().display().to_string()).unwrap();
         assert_eq!(files.files.len(), 2);
-        let findings = find_all(&files, &meta_files);
+        let findings = find_all(&files, &meta_files, None).unwrap();
         assert!(has_errors(&findings));
         assert_eq!(findings.len(), 2, "{findings:?}");
         let first = finding_line(&findings[0]);
@@ -212,7 +225,7 @@ mod tests {
             );
             write("w.toml", &phase);
             let (files, meta_files) = read_files(&folder.path().display().to_string()).unwrap();
-            find_all(&files, &meta_files).iter().map(finding_line).collect()
+            find_all(&files, &meta_files, None).unwrap().iter().map(finding_line).collect()
         };
         let wrong = found("cron=@daily&meta-file=rows.csv", "");
         assert_eq!(wrong.len(), 1, "{wrong:?}");
@@ -237,10 +250,25 @@ mod tests {
         std::fs::write(folder.path().join("empty.toml"), "# to do\n").unwrap();
         std::fs::write(folder.path().join("Icon\r"), "").unwrap();
         let (found, meta_files) = read_files(&folder.path().display().to_string()).unwrap();
-        let findings = find_all(&found, &meta_files);
+        let findings = find_all(&found, &meta_files, None).unwrap();
         assert!(!has_errors(&findings));
         let lines: String = findings.iter().map(finding_line).collect();
         assert!(lines.contains("/Icon\\r:1:1: warning: this entry is skipped: its name has a control"), "{lines}");
         assert!(lines.contains("/empty.toml:1:1: warning: the file has no phases"), "{lines}");
+    }
+
+    #[test]
+    fn a_group_has_its_limit_in_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&group=lake\"\ntemplate = \"x\"\n";
+        std::fs::write(folder.path().join("w.toml"), text).unwrap();
+        let (files, meta_files) = read_files(&folder.path().to_string_lossy()).unwrap();
+        let config = folder.path().join("flowlord.conf");
+        for (groups, count) in [("lake = 1", 0), ("pond = 1", 1)] {
+            std::fs::write(&config, format!("[groups]\n{groups}\n")).unwrap();
+            let findings = find_all(&files, &meta_files, Some(&config)).unwrap();
+            assert_eq!(findings.len(), count, "{findings:?}");
+            assert!(findings.iter().all(|finding| finding.message.starts_with("group `lake` has no limit")));
+        }
     }
 }

@@ -153,12 +153,21 @@ pub const ROUTE_KEYS: &[ConfigKey] = &[
     key("quiet_zone", "", Text, "The time zone of the quiet hours"),
 ];
 
+/// `[groups]`, whose keys are the names of groups.
+pub(super) const GROUPS: &str = "groups";
+
+pub(super) const GROUP_KEY: ConfigKey =
+    key("groups.NAME", "", Number, "As many tasks of this group of phases may be at work at a time");
+
 /// The name of a route, and what is meant of it: a key, or nothing for the section itself.
 fn in_route(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix(ROUTES)?.strip_prefix('.')?;
     Some(rest.split_once('.').unwrap_or((rest, "")))
 }
 pub fn find(name: &str) -> Option<&'static ConfigKey> {
+    if name.strip_prefix(GROUPS).is_some_and(|rest| rest.starts_with('.') && rest.len() > 1) {
+        return Some(&GROUP_KEY);
+    }
     let is_link =
         name.strip_prefix(LINKS).and_then(|rest| rest.strip_prefix('.')).is_some_and(|name| !name.contains('.'));
     match in_route(name) {
@@ -170,7 +179,7 @@ pub fn find(name: &str) -> Option<&'static ConfigKey> {
 
 /// Whether `name` is a section: the beginning of a key, up to a dot.
 pub(super) fn is_section(name: &str) -> bool {
-    let is_dynamic = name == ROUTES || name == LINKS || in_route(name).is_some_and(|(_, key)| key.is_empty());
+    let is_dynamic = [ROUTES, LINKS, GROUPS].contains(&name) || in_route(name).is_some_and(|(_, key)| key.is_empty());
     is_dynamic || KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 

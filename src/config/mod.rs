@@ -15,6 +15,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -60,6 +61,8 @@ pub struct Config {
     /// `[tls]`; none for plain HTTP.
     pub tls: Option<TlsFiles>,
     pub limits: LimitConfig,
+    /// As many tasks of each group of phases may be at work at a time.
+    pub groups: BTreeMap<String, u32>,
     pub deadman: DeadmanConfig,
     pub files: FilesConfig,
     pub store: StorageConfig,
@@ -288,6 +291,7 @@ impl Config {
             },
             tls: server::tls(from),
             limits: server::limits(from),
+            groups: server::groups(from),
             deadman: server::deadman(from),
             files: FilesConfig {
                 folders: from.locations("files.folders"),

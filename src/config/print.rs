@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use flowlord_domain::duration;
 
-use super::keys::{ConfigKey, KEYS, KeyKind};
+use super::keys::{ConfigKey, GROUP_KEY, GROUPS, KEYS, KeyKind};
 use super::read::ValueReader;
 use super::{Config, Secret, links};
 
@@ -34,6 +34,11 @@ pub(super) fn effective_values(config: &Config, reader: &ValueReader) -> Vec<Eff
     values.extend(config.notify.routes.iter().flat_map(|route| route.effective_values(reader)));
     values.extend(after.iter().map(|key| effective_value(key, config, reader)));
     values.extend(links::effective_values(&config.links, reader));
+    values.extend(config.groups.keys().map(|name| {
+        let name = format!("{GROUPS}.{name}");
+        let (value, source) = (reader.text(&name), reader.source(&name));
+        EffectiveValue::new(&GROUP_KEY, name, value, source)
+    }));
     values
 }
 

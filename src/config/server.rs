@@ -1,13 +1,16 @@
-//! `[tls]`, `[limits]`, `[deadman]`, `[cluster]`: how the service is reached, how much at once, who is told that it
+//! `[tls]`, `[limits]`, `[groups]`, `[deadman]`, `[cluster]`: how the service is reached, how much at once, who is told that it
 //! lives, and which node of a cluster it is.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
+use flowlord_domain::limits::is_group_name;
 use flowlord_messages::cluster::NodeAddress;
 use flowlord_replica::{StreamConfig, StreamServers};
 use flowlord_web_core::context::TlsFiles;
 
+use super::keys::GROUPS;
 use super::read::ValueReader;
 use super::{ClusterConfig, DAY, Secret};
 
@@ -94,6 +97,19 @@ pub(super) fn limits(from: &mut ValueReader) -> LimitConfig {
         connections: from.number("limits.connections", 10, 1_000_000),
         long_polls: from.number("limits.long_polls", 1, 1_000_000),
     }
+}
+
+/// `[groups]`: a name that no rule can have is an error, so that a slip is seen.
+pub(super) fn groups(from: &mut ValueReader) -> BTreeMap<String, u32> {
+    let mut groups = BTreeMap::new();
+    for name in from.names_in(GROUPS) {
+        let key = format!("{GROUPS}.{name}");
+        if !is_group_name(&name) {
+            from.error(&key, "the name of a group has letters, digits, dashes and underscores, at most 100");
+        }
+        groups.insert(name, from.number(&key, 1, 1_000_000));
+    }
+    groups
 }
 
 pub(super) fn deadman(from: &mut ValueReader) -> DeadmanConfig {

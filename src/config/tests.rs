@@ -520,3 +520,19 @@ fn links_have_any_name_and_a_template_that_can_be_filled() {
     assert!(wrong.starts_with("links.log in ") && wrong.contains("there is no {info}"), "{wrong}");
     assert!(error("[links.log]\nurl = \"https://h\"\n", &[], &[]).contains("links.log"));
 }
+
+#[test]
+fn groups_have_limits_and_names_that_rules_can_have() {
+    let file = "[groups]\nwarehouse = 4\n";
+    let loaded = load(file, &[("FLOWLORD_GROUPS__LAKE", "2")], &[]).unwrap();
+    let groups: Vec<_> = loaded.config.groups.iter().map(|(name, max)| (name.as_str(), *max)).collect();
+    assert_eq!(groups, [("lake", 2), ("warehouse", 4)]);
+    for (file, says) in [
+        ("[groups]\na = 0\n", "groups.a"),
+        ("[groups]\n\"a b\" = 1\n", "the name of a group has letters, digits, dashes and underscores"),
+        ("groups = 4\n", "is a section: write [groups]"),
+    ] {
+        let error = error(file, &[], &[]);
+        assert!(error.contains(says), "{error}");
+    }
+}

@@ -25,6 +25,7 @@ mod kept;
 mod language;
 mod leases;
 mod library;
+mod limits;
 mod logs;
 mod long_texts;
 mod metrics;

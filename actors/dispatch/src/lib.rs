@@ -4,31 +4,35 @@
 //! waits and when the next lease ends; both are gone with it and come back: workers ask again, and the earliest
 //! expiry is read from the database.
 
+mod blocks;
 mod roster;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::WorkerOutcome;
 use flowlord_domain::duration::print_duration;
-use flowlord_domain::limits::LimitTable;
+use flowlord_domain::limits::{LimitTable, groups_without_limit};
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{IdSource as _, TaskResult};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient, LibraryClient};
 use flowlord_messages::events::TasksReady;
 use flowlord_messages::leases::{
-    ExtendLease, GrantLeases, LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked, ReadNextExpiry, ReadWorkers,
-    ReapLeases, ReapedLeases, ReleaseLease, ReleaseTask, RequestLeases, SeenWorker, SendHeartbeat, StopLeasing,
+    ExtendLease, GrantLeases, GrantedLeases, KeepLimits, LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked,
+    ReadNextExpiry, ReadWorkers, ReapLeases, ReapedLeases, ReleaseLease, ReleaseTask, RequestLeases, SeenWorker,
+    SendHeartbeat, StopLeasing,
 };
 use flowlord_messages::results::{RememberGrants, ResultClaim, SubmitResults};
 use flowlord_messages::workflows::{ReadLoadedWorkflows, WorkflowsChanged};
 use metrics::{Counter, Histogram, counter, histogram};
 
+use crate::blocks::LimitBlocks;
 use crate::roster::WorkerRoster;
 use crate::waiting::{ASKED_AT_ONCE, WaitingWorkers};
 
@@ -44,6 +48,8 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 pub struct Config {
     /// The lease of a heartbeat for a task whose worker never asked for a length.
     pub lease: TimeDelta,
+    /// As many tasks of each group of phases may be at work at a time.
+    pub groups: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +67,7 @@ pub struct Dispatch {
     deps: Deps,
     waiting: WaitingWorkers,
     roster: WorkerRoster,
+    blocks: LimitBlocks,
     /// None until the library answered: workers wait so long, or tasks would be leased that must wait.
     limits: Option<Arc<LimitTable>>,
     /// The workflows that they are of.
@@ -92,6 +99,7 @@ impl Dispatch {
             roster: WorkerRoster::new(deps.kit.now()),
             deps,
             waiting: WaitingWorkers::default(),
+            blocks: LimitBlocks::default(),
             limits: None,
             workflows: None,
             new: Vec::new(),
@@ -122,7 +130,7 @@ impl Dispatch {
     fn read_workflows(&mut self, ctx: &mut Context<Self>) {
         self.ask(ctx, self.deps.library.call(ReadLoadedWorkflows), |this, read, ctx| match read {
             // Those of a hint that came meanwhile are newer.
-            Ok(read) if this.limits.is_none() => this.set_limits(read.workflows, ctx),
+            Ok(read) if this.workflows.is_none() => this.set_limits(read.workflows, ctx),
             Ok(_) => {}
             Err(err) => {
                 log::warn!("event=workflows_unread actor=dispatch error={err:?}");
@@ -142,11 +150,32 @@ impl Dispatch {
             return;
         }
         self.limits_due = None;
-        let is_first = self.limits.replace(Arc::new(LimitTable::new(&workflows))).is_none();
+        for finding in groups_without_limit(&workflows, &self.config.groups) {
+            log::warn!("event=group_without_limit finding={:?}", finding.to_string());
+        }
+        let limits = Arc::new(LimitTable::new(&workflows, &self.config.groups));
         self.workflows = Some(workflows);
+        self.keep_limits(&limits, ctx);
+        let is_first = self.limits.replace(limits).is_none();
         if is_first {
             self.request_tasks(self.waiting.ids(), ctx);
         }
+    }
+
+    /// Has tasks that are at work counted by new limits, ahead of any lease by them.
+    fn keep_limits(&self, limits: &Arc<LimitTable>, ctx: &mut Context<Self>) {
+        if !limits.has_limited() || self.limits.as_ref() == Some(limits) {
+            return;
+        }
+        let kept = self.deps.writer.call(KeepLimits { limits: Arc::clone(limits) });
+        self.ask(ctx, kept, |this, kept, ctx| {
+            if let Err(err) = kept {
+                log::warn!("event=limits_not_kept error={err:?}");
+                (this.limits, this.workflows) = (None, None);
+                this.limits_due = Some(this.now() + RETRY_DELAY);
+                this.set_timer(ctx);
+            }
+        });
     }
 
     fn request_tasks(&mut self, ids: Vec<u64>, ctx: &mut Context<Self>) {
@@ -161,9 +190,10 @@ impl Dispatch {
         self.ask(ctx, granted, move |this, granted, ctx| this.note_granted(&ids, granted, ctx));
     }
 
-    fn note_granted(&mut self, ids: &[u64], granted: Result<Vec<Vec<LeaseGrant>>>, ctx: &mut Context<Self>) {
+    fn note_granted(&mut self, ids: &[u64], granted: Result<GrantedLeases>, ctx: &mut Context<Self>) {
         match granted {
-            Ok(granted) => {
+            Ok(GrantedLeases { granted, blocked }) => {
+                self.blocks.note_grants(&granted, blocked, self.now());
                 self.remember_grants(&granted);
                 let all_got_some = granted.iter().all(|tasks| !tasks.is_empty());
                 let mut topics = Vec::new();
@@ -244,7 +274,8 @@ impl Dispatch {
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
         // Those that are being ended stay due until the answer says what is next: no second round for them.
         let expiry = if self.reaping { None } else { self.next_expiry };
-        let at = self.waiting.next_deadline().into_iter().chain(expiry).chain(self.limits_due).min();
+        let own = [expiry, self.limits_due, self.blocks.next_start()].into_iter().flatten();
+        let at = self.waiting.next_deadline().into_iter().chain(own).min();
         self.wake_at(at, ctx);
     }
 
@@ -333,7 +364,10 @@ impl Dispatch {
     }
 
     fn offer_ready(&mut self, hint: TasksReady, ctx: &mut Context<Self>) {
-        let TasksReady { topics } = hint;
+        let TasksReady { mut topics, has_freed_limits } = hint;
+        if has_freed_limits {
+            topics.extend(self.blocks.take_all());
+        }
         let ids = topics.iter().flat_map(|(topic, job)| self.waiting.longest_waiting(topic, job)).collect();
         self.request_tasks(ids, ctx);
     }
@@ -360,11 +394,12 @@ impl Dispatch {
 
     fn tell_last_asked(&mut self, ReadLastAsked { queues }: ReadLastAsked, _: &mut Context<Self>) -> Result<LastAsked> {
         let now = self.now();
+        let blocks = queues.iter().map(|queue| self.blocks.find_block(queue)).collect();
         let last_asked = |(topic, job): &(String, String)| match self.waiting.has_worker_for(topic, job) {
             true => Some(now),
             false => self.roster.last_asked(topic, job),
         };
-        Ok(LastAsked { known_since: self.roster.known_since, asked: queues.iter().map(last_asked).collect() })
+        Ok(LastAsked { known_since: self.roster.known_since, asked: queues.iter().map(last_asked).collect(), blocks })
     }
 
     fn stop_leasing(&mut self, _: StopLeasing, ctx: &mut Context<Self>) -> Result<()> {
@@ -381,6 +416,7 @@ impl Dispatch {
         // Workers that waited get an error and ask again.
         self.waiting = WaitingWorkers::default();
         self.new.clear();
+        self.blocks = LimitBlocks::default();
         self.next_expiry = None;
         self.reaping = false;
     }
@@ -389,6 +425,10 @@ impl Dispatch {
         self.end_waits(now);
         if self.limits_due.take_if(|at| *at <= now).is_some() {
             self.read_workflows(ctx);
+        }
+        let startable = self.blocks.take_startable(now);
+        if !startable.is_empty() {
+            self.offer_ready(TasksReady { topics: startable, has_freed_limits: false }, ctx);
         }
         if !self.reaping && self.next_expiry.is_some_and(|at| at <= now) {
             self.reap_leases(now, ctx);

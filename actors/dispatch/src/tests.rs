@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::Uid;
+use flowlord_domain::limits::LimitBlock;
 use flowlord_kernel::{Clock as _, Port, WorkCounter};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::DispatchClient;
-use flowlord_messages::leases::TopicFilter;
+use flowlord_messages::leases::{BlockedQueue, TopicFilter};
 use flowlord_messages::results::AppliedResult;
 use flowlord_messages::workflows::LoadedWorkflows;
 use flowlord_testkit::{VirtualClock, leased};
@@ -32,6 +33,10 @@ struct World {
     /// Leases whose tasks were handed out too often.
     exhausted: Vec<LeaseToken>,
     timed_out: Vec<(LeaseToken, TimeDelta)>,
+    /// What the next grants meet.
+    blocked: Vec<BlockedQueue>,
+    /// Whether limits could not be kept, and how often it was tried.
+    kept: Vec<bool>,
     /// What the phases are, once the library answers.
     workflows: Option<Workflows>,
     /// The time-outs that grants of `load` came with.
@@ -55,7 +60,7 @@ impl Handler<ReadNextExpiry> for Others {
 }
 
 impl Handler<GrantLeases> for Others {
-    type Result = Result<Vec<Vec<LeaseGrant>>>;
+    type Result = Result<GrantedLeases>;
 
     fn handle(&mut self, grant: GrantLeases, _: &mut Self::Context) -> Self::Result {
         let mut world = self.0.borrow_mut();
@@ -64,7 +69,19 @@ impl Handler<GrantLeases> for Others {
         if world.is_broken {
             return Err(Error::new(Code::Storage, "the disk is full"));
         }
-        Ok(grant.wanted.iter().map(|_| world.grants.pop_front().unwrap_or_default()).collect())
+        let granted = grant.wanted.iter().map(|_| world.grants.pop_front().unwrap_or_default()).collect();
+        Ok(GrantedLeases { granted, blocked: std::mem::take(&mut world.blocked) })
+    }
+}
+
+impl Handler<KeepLimits> for Others {
+    type Result = Result<()>;
+
+    fn handle(&mut self, _: KeepLimits, _: &mut Self::Context) -> Self::Result {
+        let mut world = self.0.borrow_mut();
+        let is_broken = world.is_broken;
+        world.kept.push(!is_broken);
+        if is_broken { Err(Error::new(Code::Storage, "the disk is full")) } else { Ok(()) }
     }
 }
 
@@ -144,6 +161,7 @@ impl Scene {
             kit: environment.kit("dispatch"),
             writer: DatabaseWriter::unconnected()
                 .with::<GrantLeases>(environment.port("db", &others))
+                .with::<KeepLimits>(environment.port("db", &others))
                 .with::<ReleaseLease>(environment.port("db", &others))
                 .with::<ReapLeases>(environment.port("db", &others)),
             reader: DatabaseReader::unconnected().with::<ReadNextExpiry>(environment.port("db", &others)),
@@ -152,7 +170,11 @@ impl Scene {
                 .with::<SubmitResults>(environment.port("ingest", &others)),
             library: LibraryClient::unconnected().with::<ReadLoadedWorkflows>(environment.port("library", &others)),
         };
-        let dispatch = Dispatch::start(&Arbiter::current(), Config { lease: TimeDelta::seconds(60) }, deps);
+        let dispatch = Dispatch::start(
+            &Arbiter::current(),
+            Config { lease: TimeDelta::seconds(60), groups: BTreeMap::new() },
+            deps,
+        );
         let client = DispatchClient::connect("dispatch", &dispatch, &environment);
         // Started, with a mailbox that has room for many.
         clock.settle().await;
@@ -186,7 +208,9 @@ impl Scene {
     }
 
     fn hint_ready(&self) {
-        assert!(self.hints.hint(TasksReady { topics: vec![("load".to_owned(), String::new())] }));
+        assert!(
+            self.hints.hint(TasksReady { topics: vec![("load".to_owned(), String::new())], has_freed_limits: false })
+        );
     }
 }
 
@@ -315,6 +339,49 @@ async fn nothing_is_leased_before_the_limits_are_known_and_each_change_of_them_c
 }
 
 #[actix::test]
+async fn what_a_limit_holds_back_is_offered_when_others_end_or_its_time_comes() {
+    let scene = Scene::new().await;
+    let block = |block: LimitBlock| BlockedQueue { topic: "load".to_owned(), job: String::new(), block };
+    let queue = vec![("load".to_owned(), String::new())];
+    scene.world.borrow_mut().blocked.push(block(LimitBlock::Active { max: 2 }));
+    let first = scene.wait(TimeDelta::seconds(90)).await;
+    scene.clock.settle().await;
+    let last = scene.client.call(ReadLastAsked { queues: queue.clone() }).await.unwrap();
+    assert_eq!(last.blocks, [Some((DateTime::UNIX_EPOCH, LimitBlock::Active { max: 2 }))]);
+    // A rate takes its place: nobody need say when its time has come.
+    let next = scene.clock.now() + TimeDelta::seconds(30);
+    scene.world.borrow_mut().blocked.push(block(LimitBlock::Rate { next }));
+    assert!(scene.hints.hint(TasksReady { topics: Vec::new(), has_freed_limits: true }));
+    scene.clock.settle().await;
+    assert_eq!(scene.world.borrow().questions, [1, 1]);
+    let lease = scene.grant_next(1);
+    scene.clock.advance(TimeDelta::seconds(30)).await;
+    assert_eq!(first.await.unwrap().unwrap()[0].lease, lease);
+    let last = scene.client.call(ReadLastAsked { queues: queue }).await.unwrap();
+    assert_eq!(last.blocks, [None]);
+}
+
+#[actix::test]
+async fn limits_are_kept_before_the_first_lease_by_them_and_until_they_are() {
+    let scene = Scene::with(Some(workflows("max_active=2"))).await;
+    assert_eq!(scene.world.borrow().kept, [true]);
+    assert!(scene.changed.hint(WorkflowsChanged { workflows: workflows("max_active=2&retry_delay=1s").into() }));
+    scene.clock.settle().await;
+    assert_eq!(scene.world.borrow().kept, [true], "the same limits");
+    scene.world.borrow_mut().is_broken = true;
+    let changed = workflows("max_active=3");
+    scene.world.borrow_mut().workflows = Some(changed.clone());
+    assert!(scene.changed.hint(WorkflowsChanged { workflows: changed.into() }));
+    scene.clock.settle().await;
+    let answer = scene.wait(TimeDelta::seconds(30)).await;
+    scene.world.borrow_mut().is_broken = false;
+    let lease = scene.grant_next(1);
+    scene.clock.advance(RETRY_DELAY).await;
+    assert_eq!(scene.world.borrow().kept, [true, false, true]);
+    assert_eq!(answer.await.unwrap().unwrap()[0].lease, lease);
+}
+
+#[actix::test]
 async fn it_knows_who_asks_and_which_topics_nobody_asks_for() {
     let scene = Scene::new().await;
     let queues = ["load", "other"].map(|topic| (topic.to_owned(), "daily".to_owned())).to_vec();
@@ -324,7 +391,8 @@ async fn it_knows_who_asks_and_which_topics_nobody_asks_for() {
     let now = scene.clock.now();
     let last = scene.client.call(ReadLastAsked { queues: queues.clone() }).await.unwrap();
     let known_since = DateTime::UNIX_EPOCH;
-    assert_eq!(last, LastAsked { known_since, asked: vec![Some(now), None] }, "it waits still");
+    let expected = LastAsked { known_since, asked: vec![Some(now), None], blocks: vec![None, None] };
+    assert_eq!(last, expected, "it waits still");
     scene.clock.advance(TimeDelta::seconds(20)).await;
     let last = scene.client.call(ReadLastAsked { queues }).await.unwrap();
     assert_eq!(last.asked, [Some(known_since), None]);

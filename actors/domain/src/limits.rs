@@ -1,9 +1,12 @@
-//! What holds slots and tasks back: the slot before, a spread of starts, and for how long a worker may have a task.
+//! What holds slots and tasks back: the slot before, a spread of starts, how many may be at work or start, and for how long a
+//! worker may have a task.
 
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::backload::CreationRate;
+use crate::finding::{Finding, Severity};
 use crate::rule::Rule;
 use crate::task::Attempt;
 use crate::workflow::{Phase, WorkflowFile, Workflows};
@@ -20,6 +23,28 @@ pub struct RunLimits {
     pub overlap: OverlapRule,
     /// Its slots start up to so much later.
     pub jitter: Option<TimeDelta>,
+    /// As many of its tasks may be at work at a time.
+    pub max_active: Option<u32>,
+    /// The group of phases that share a limit.
+    pub group: Option<String>,
+    /// As many of its tasks may start in so long a time.
+    pub rate: Option<CreationRate>,
+}
+
+/// A limit that its author meant: one that can't be read is an error, and there is none.
+fn read_limit<T>(rule: &mut Rule, key: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let text = rule.filled_text(key)?;
+    let limit = parse(&text);
+    if limit.is_none() {
+        rule.add_error(key, format!("{key} `{text}` is no limit: write {expected}"));
+    }
+    limit
+}
+
+/// Whether a group can be called so, here and in the configuration.
+pub fn is_group_name(name: &str) -> bool {
+    let is_short = (1..=100).contains(&name.len());
+    is_short && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
 named_enum! {
@@ -84,7 +109,18 @@ impl RunLimits {
             }
             is_short
         });
-        Self { timeout: rule.limit_of("timeout"), overlap: overlap.unwrap_or_default(), jitter }
+        Self {
+            timeout: rule.limit_of("timeout"),
+            overlap: overlap.unwrap_or_default(),
+            jitter,
+            max_active: read_limit(rule, "max_active", "a whole number of 1 or more", |text| {
+                text.parse().ok().filter(|max| *max > 0)
+            }),
+            group: read_limit(rule, "group", "letters, digits, dashes and underscores, at most 100", |text| {
+                is_group_name(text).then(|| text.to_owned())
+            }),
+            rate: read_limit(rule, "rate", "a number and a time from 1s to 1d, like 60/1m", CreationRate::parse),
+        }
     }
 }
 
@@ -98,7 +134,7 @@ impl RunLimits {
 ///
 /// let text = "[[phase]]\ntask = \"load:orders\"\nrule = \"cron=@daily&timeout=2h\"\n";
 /// let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();
-/// let table = LimitTable::new(&Workflows::new([file.into()]));
+/// let table = LimitTable::new(&Workflows::new([file.into()]), &Default::default());
 /// assert_eq!(table.timeout_of("load", "orders", "w.toml"), Some(TimeDelta::hours(2)));
 /// assert_eq!(table.timeout_of("load", "other", "w.toml"), None);
 /// ```
@@ -108,28 +144,44 @@ pub struct LimitTable {
     queues: HashMap<String, HashMap<String, QueueLimits>>,
 }
 
-/// The limits of the phases of one topic and job.
+/// The limits of the phases of one topic and job. All tasks of these count, wherever they come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct QueueLimits {
+pub struct QueueLimits {
     /// Of each file that has such a phase, by its path.
     timeouts: BTreeMap<String, Option<TimeDelta>>,
+    /// As many may be at work at a time: the smallest of what its phases say.
+    pub max_active: Option<u32>,
+    /// The group whose limit they share, and as many of the group may be at work.
+    pub group: Option<(String, u32)>,
+    /// As many may start in so long a time: the slowest of what its phases say.
+    pub rate: Option<CreationRate>,
 }
 
 impl QueueLimits {
     fn is_none(&self) -> bool {
-        self.timeouts.values().all(Option::is_none)
+        self.timeouts.values().all(Option::is_none) && !self.is_limited() && self.rate.is_none()
+    }
+
+    /// Whether only so many may be at work.
+    pub fn is_limited(&self) -> bool {
+        self.max_active.is_some() || self.group.is_some()
     }
 }
 
 impl LimitTable {
-    /// The limits of these workflows.
-    pub fn new(workflows: &Workflows) -> Self {
+    /// The limits of these workflows, with the limit of each group.
+    pub fn new(workflows: &Workflows, groups: &BTreeMap<String, u32>) -> Self {
         let mut queues: HashMap<String, HashMap<String, QueueLimits>> = HashMap::new();
         for phase in workflows.phases() {
             let jobs = queues.entry(phase.task.topic.clone()).or_default();
             let limits = jobs.entry(phase.task.job.clone()).or_default();
             // Of several phases of a name in one file the first one counts, as for retries.
-            limits.timeouts.entry(phase.workflow.clone()).or_insert(phase.rule.limits.timeout);
+            let own = &phase.rule.limits;
+            limits.timeouts.entry(phase.workflow.clone()).or_insert(own.timeout);
+            limits.max_active = limits.max_active.into_iter().chain(own.max_active).min();
+            limits.rate = limits.rate.into_iter().chain(own.rate).max_by_key(|rate| token_interval(*rate));
+            let group = own.group.iter().filter_map(|name| Some((name.clone(), *groups.get(name)?))).next();
+            limits.group = limits.group.take().or(group);
         }
         queues.retain(|_, jobs| {
             jobs.retain(|_, limits| !limits.is_none());
@@ -138,11 +190,73 @@ impl LimitTable {
         Self { queues }
     }
 
+    /// What holds for all tasks of a topic and job; none where nothing does.
+    pub fn limits_of(&self, topic: &str, job: &str) -> Option<&QueueLimits> {
+        self.queues.get(topic)?.get(job)
+    }
+
+    /// Whether only so many tasks of some phase may be at work.
+    pub fn has_limited(&self) -> bool {
+        self.queues.values().flat_map(HashMap::values).any(QueueLimits::is_limited)
+    }
+
     /// How long a worker may have a task: as its own workflow says, else the first that knows it.
     pub fn timeout_of(&self, topic: &str, job: &str, workflow: &str) -> Option<TimeDelta> {
         let timeouts = &self.queues.get(topic)?.get(job)?.timeouts;
         *timeouts.get(workflow).or_else(|| timeouts.values().next())?
     }
+}
+
+/// Why no task of a topic and job may start now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LimitBlock {
+    /// As many as may are at work.
+    Active {
+        /// So many.
+        max: u32,
+    },
+    /// As many of its group as may are at work.
+    Group {
+        /// The name of the group.
+        name: String,
+        /// So many.
+        max: u32,
+    },
+    /// As many as may have started.
+    Rate {
+        /// When the next one may.
+        next: DateTime<Utc>,
+    },
+}
+
+/// Takes a token from a bucket that is full with as many as the rate has, and is refilled by the rate; empty at `full_at` less
+/// its duration. Answers when it is full again, or when the next token comes.
+pub fn take_token(
+    rate: CreationRate,
+    full_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, DateTime<Utc>> {
+    let step = token_interval(rate);
+    // After a clock was set back it is empty, no more than that.
+    let full_at = full_at.unwrap_or(now).clamp(now, now + rate.per);
+    let next = full_at + step;
+    if next <= now + rate.per { Ok(next) } else { Err(next - rate.per) }
+}
+
+/// After so long a bucket has one token more.
+fn token_interval(rate: CreationRate) -> TimeDelta {
+    let tasks = i64::try_from(rate.tasks).unwrap_or(i64::MAX);
+    TimeDelta::microseconds(rate.per.num_microseconds().unwrap_or(i64::MAX) / tasks)
+}
+
+/// Groups of phases for which the configuration has no limit.
+pub fn groups_without_limit(workflows: &Workflows, groups: &BTreeMap<String, u32>) -> Vec<Finding> {
+    let unlimited = workflows.phases().filter_map(|phase| {
+        let group = phase.rule.limits.group.as_ref().filter(|group| !groups.contains_key(*group))?;
+        let message = format!("group `{group}` has no limit: write {group} = 4 below [groups] in the configuration");
+        Some(Finding::new(&phase.workflow, phase.name_place(), Severity::Warning, message))
+    });
+    unlimited.collect()
 }
 
 impl WorkflowFile {
@@ -192,7 +306,7 @@ mod tests {
             let text = format!("[[phase]]\ntask = \"a:x\"\nrule = \"cron=@daily&{rule}\"\n");
             WorkflowFile::parse(path, &text, "", Tz::UTC).unwrap().into()
         };
-        LimitTable::new(&Workflows::new(files.iter().map(file)))
+        LimitTable::new(&Workflows::new(files.iter().map(file)), &BTreeMap::from([("g".to_owned(), 4)]))
     }
 
     #[test]
@@ -202,6 +316,45 @@ mod tests {
         let found = ["a.toml", "b.toml", "c.toml", "", "gone.toml"].map(minutes);
         assert_eq!(found, [Some(90), Some(120), None, Some(90), Some(90)]);
         assert_eq!((table.timeout_of("a", "", "a.toml"), table.timeout_of("b", "x", "a.toml")), (None, None));
+    }
+
+    #[test]
+    fn of_several_phases_of_a_name_the_strictest_limit_counts() {
+        let table = table(&[
+            ("a.toml", "max_active=3&rate=60/1m"),
+            ("b.toml", "max_active=2&group=g&rate=10/1s"),
+            ("c.toml", "group=h&rate=1000/1h"),
+        ]);
+        let limits = table.limits_of("a", "x").unwrap();
+        assert_eq!((limits.max_active, limits.group.clone()), (Some(2), Some(("g".to_owned(), 4))));
+        assert_eq!(limits.rate, CreationRate::parse("1000/1h"));
+        assert!(table.has_limited() && limits.is_limited() && table.limits_of("a", "").is_none());
+    }
+
+    #[test]
+    fn a_limit_that_can_not_be_read_is_an_error_and_none() {
+        for (text, says) in [
+            ("max_active=0", "max_active `0` is no limit: write a whole number of 1 or more"),
+            ("max_active=two", "max_active `two` is no limit: write a whole number of 1 or more"),
+            ("group=a b", "group `a b` is no limit: write letters, digits, dashes and underscores, at most 100"),
+            ("rate=60", "rate `60` is no limit: write a number and a time from 1s to 1d, like 60/1m"),
+        ] {
+            let rule = Rule::parse(&format!("cron=@daily&{text}"), Tz::UTC);
+            assert_eq!((rule.problems[0].message.as_str(), rule.limits), (says, RunLimits::default()));
+        }
+    }
+
+    #[test]
+    fn a_group_without_a_limit_is_found() {
+        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&group=warehose\"\n";
+        let workflows = Workflows::new([WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap().into()]);
+        let found = |groups: &[&str]| -> Vec<String> {
+            let groups = groups.iter().map(|name| ((*name).to_owned(), 1)).collect();
+            groups_without_limit(&workflows, &groups).iter().map(ToString::to_string).collect()
+        };
+        let says = "w.toml:2:8: group `warehose` has no limit: write warehose = 4 below [groups] in the configuration (warning)";
+        assert_eq!(found(&["warehouse"]), [says.strip_suffix(" (warning)").unwrap()]);
+        assert!(found(&["warehose"]).is_empty());
     }
 
     #[test]
@@ -271,6 +424,38 @@ mod tests {
     }
 
     proptest! {
+        /// In no stretch of time more start than the bucket holds and is refilled with, and it never stays empty.
+        #[test]
+        fn no_more_start_than_the_rate_allows(
+            tasks in 1_usize..20, seconds in 1_i64..100,
+            waits in proptest::collection::vec(0_i64..20_000, 1..100),
+        ) {
+            let rate = CreationRate { tasks, per: TimeDelta::seconds(seconds) };
+            let (mut now, mut full_at, mut starts) = (DateTime::UNIX_EPOCH, None, Vec::new());
+            for wait in waits {
+                now += TimeDelta::milliseconds(wait);
+                match take_token(rate, full_at, now) {
+                    Ok(next) => {
+                        full_at = Some(next);
+                        starts.push(now);
+                    }
+                    Err(next) => {
+                        prop_assert!(next > now && next <= now + token_interval(rate));
+                        prop_assert!(take_token(rate, full_at, next).is_ok());
+                    }
+                }
+            }
+            for (n, first) in starts.iter().enumerate() {
+                for (more, last) in starts[n..].iter().enumerate() {
+                    let step = token_interval(rate).num_microseconds().unwrap();
+                    let refilled = (*last - *first).num_microseconds().unwrap() / step;
+                    prop_assert!(i64::try_from(more).unwrap() <= i64::try_from(tasks).unwrap() + refilled);
+                }
+            }
+            let set_back = take_token(rate, full_at, DateTime::UNIX_EPOCH - TimeDelta::days(1));
+            prop_assert!(set_back.map_or_else(|next| next, |_| DateTime::UNIX_EPOCH) <= DateTime::UNIX_EPOCH);
+        }
+
         #[test]
         fn no_heartbeat_moves_a_lease_past_its_deadline_and_a_minute(
             beats in proptest::collection::vec((0_i64..10_000, 1_i64..5_000), 1..20),

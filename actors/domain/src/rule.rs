@@ -21,7 +21,7 @@ mod join;
 pub use join::{JoinNeed, JoinRule, LateJoinRule};
 
 /// All keys of a rule.
-pub const RULE_KEYS: [&str; 28] = [
+pub const RULE_KEYS: [&str; 31] = [
     "cron",
     "offset",
     "job",
@@ -50,6 +50,9 @@ pub const RULE_KEYS: [&str; 28] = [
     "timeout",
     "overlap",
     "jitter",
+    "max_active",
+    "group",
+    "rate",
 ];
 
 /// As many files one task may be about.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::limits::LimitBlock;
 use crate::summary::line_key;
 use crate::task::{Attempt, TaskState};
 
@@ -14,6 +15,10 @@ named_enum! {
     pub enum WaitingReason {
         /// No worker asks for its topic.
         NoWorker = "no_worker",
+        /// As many tasks of its phase or group as may are at work.
+        Limit = "limit",
+        /// As many tasks of its phase as may have started.
+        Rate = "rate",
         /// It is a retry whose delay isn't over.
         Retry = "retry",
         /// It was created for later, or released with a delay.
@@ -37,7 +42,7 @@ pub struct WaitingCause {
 }
 
 /// What is known of the workers of a topic and job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueWorkers {
     /// Nothing is known of the time before.
     pub known_since: DateTime<Utc>,
@@ -45,6 +50,8 @@ pub struct QueueWorkers {
     pub asked: Option<DateTime<Utc>>,
     /// How many of its tasks workers hold.
     pub leased: u64,
+    /// The limit that its tasks met when a worker last asked, and since when.
+    pub block: Option<(DateTime<Utc>, LimitBlock)>,
 }
 
 impl QueueWorkers {
@@ -79,7 +86,7 @@ impl QueueWorkers {
 ///     uid: Uid::at(created), topic: "load".into(), job: "daily".into(), id: "c".into(), info: "i".into(),
 ///     meta: String::new(), workflow: String::new(), parent: None, retry: 0, not_before: None, lane: TaskLane::Live,
 /// };
-/// let workers = QueueWorkers { known_since: created, asked: None, leased: 0 };
+/// let workers = QueueWorkers { known_since: created, asked: None, leased: 0, block: None };
 /// let later = created + TimeDelta::minutes(10);
 /// let cause = explain_waiting(&task.into_attempt(), Some(&workers), None, later).unwrap();
 /// assert_eq!(cause.reason, WaitingReason::NoWorker);
@@ -120,8 +127,31 @@ pub fn explain_waiting(
                     // A task can't wait for longer than it exists.
                     cause(WaitingReason::NoWorker, since.max(created), words.replacen("no", "No", 1))
                 }
-                None => cause(WaitingReason::Queue, created, words_of_queue(workers)),
+                None => match workers.and_then(|workers| workers.block.as_ref()) {
+                    Some((since, block)) => {
+                        let (reason, text) = words_of_block(block, now);
+                        cause(reason, (*since).max(created), text)
+                    }
+                    None => cause(WaitingReason::Queue, created, words_of_queue(workers)),
+                },
             }
+        }
+    }
+}
+
+fn words_of_block(block: &LimitBlock, now: DateTime<Utc>) -> (WaitingReason, String) {
+    let at_work = |max: u32| if max == 1 { "1 task is".to_owned() } else { format!("{max} tasks are") };
+    match block {
+        LimitBlock::Active { max } => {
+            let text = format!("Waits for its limit (max_active): {} at work, as many as may be", at_work(*max));
+            (WaitingReason::Limit, text)
+        }
+        LimitBlock::Group { name, max } => {
+            let text = format!("Waits for group `{name}`: {} at work, as many as may be", at_work(*max));
+            (WaitingReason::Limit, text)
+        }
+        LimitBlock::Rate { next } => {
+            (WaitingReason::Rate, format!("Waits for its rate: the next task may start at {}", clock_text(*next, now)))
         }
     }
 }
@@ -157,7 +187,7 @@ mod tests {
     }
 
     fn workers(asked: Option<DateTime<Utc>>, leased: u64) -> Option<QueueWorkers> {
-        Some(QueueWorkers { known_since: at("05:12:00"), asked, leased })
+        Some(QueueWorkers { known_since: at("05:12:00"), asked, leased, block: None })
     }
 
     #[test]
@@ -221,6 +251,33 @@ mod tests {
         for state in [TaskState::Leased, TaskState::Done] {
             assert_eq!(explain_waiting(&task(state), None, None, at("13:00:00")), None);
         }
+    }
+
+    #[test]
+    fn a_limit_says_which_and_a_missing_worker_comes_first() {
+        let since = at("12:30:00");
+        let told = |block: LimitBlock, asked| {
+            let workers = QueueWorkers { block: Some((since, block)), ..workers(Some(at(asked)), 0).unwrap() };
+            let cause = explain_waiting(&task(TaskState::Ready), Some(&workers), None, at("13:00:00")).unwrap();
+            (cause.reason.as_str(), cause.since, cause.text)
+        };
+        let group = LimitBlock::Group { name: "warehouse".to_owned(), max: 4 };
+        for (block, reason, text) in [
+            (
+                LimitBlock::Active { max: 1 },
+                "limit",
+                "Waits for its limit (max_active): 1 task is at work, as many as may be",
+            ),
+            (group.clone(), "limit", "Waits for group `warehouse`: 4 tasks are at work, as many as may be"),
+            (
+                LimitBlock::Rate { next: at("13:01:00") },
+                "rate",
+                "Waits for its rate: the next task may start at 13:01 UTC",
+            ),
+        ] {
+            assert_eq!(told(block, "12:59:59"), (reason, since, text.to_owned()));
+        }
+        assert_eq!(told(group, "12:30:00").0, "no_worker");
     }
 
     #[test]

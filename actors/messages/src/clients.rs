@@ -58,8 +58,8 @@ use crate::files::{
 use crate::history::{RemoveHistory, RemoveOldHistory};
 use crate::joins::{ReadJoins, ReadWaitingJoins};
 use crate::leases::{
-    ExtendLease, GrantLeases, ReadLastAsked, ReadLeaseStanding, ReadNextExpiry, ReadWorkerLeases, ReadWorkers,
-    ReapLeases, ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat,
+    ExtendLease, GrantLeases, KeepLimits, ReadLastAsked, ReadLeaseStanding, ReadNextExpiry, ReadWorkerLeases,
+    ReadWorkers, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat,
 };
 use crate::logs::{AppendLog, ReadLog};
 use crate::outbox::{
@@ -97,6 +97,7 @@ clients! {
         extend_lease: ExtendLease,
         forget_changes: ForgetChanges,
         grant_leases: GrantLeases,
+        keep_limits: KeepLimits,
         keep_places: KeepWatchedPlaces,
         mark_notified: RecordDelivery,
         promote_due: PromoteDue,

@@ -15,6 +15,8 @@ use flowlord_kernel::Result;
 pub struct TasksReady {
     /// `(topic, job)`, each once.
     pub topics: Vec<(String, String)>,
+    /// Whether tasks that counted for a limit are at work no more, so that others may start.
+    pub has_freed_limits: bool,
 }
 
 /// A delayed task was stored.

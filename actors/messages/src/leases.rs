@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::limits::LimitTable;
+use flowlord_domain::limits::{LimitBlock, LimitTable};
 use flowlord_domain::{Attempt, Uid};
 use tokio::sync::oneshot;
 
@@ -55,12 +55,40 @@ pub struct LeaseRequest {
 
 /// Hands ready tasks to workers.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Vec<LeaseGrant>>>")]
+#[rtype(result = "Result<GrantedLeases>")]
 pub struct GrantLeases {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// The workers, those that waited longest first.
     pub wanted: Vec<LeaseRequest>,
+    /// What the phases allow.
+    pub limits: Arc<LimitTable>,
+}
+
+/// What [`GrantLeases`] answers.
+#[derive(Debug, Default)]
+pub struct GrantedLeases {
+    /// For each worker its tasks.
+    pub granted: Vec<Vec<LeaseGrant>>,
+    /// What was wanted and ready, and may not start.
+    pub blocked: Vec<BlockedQueue>,
+}
+
+/// A topic and job whose tasks a limit holds back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockedQueue {
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// The limit.
+    pub block: LimitBlock,
+}
+
+/// Counts leased tasks by these limits, where those changed.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct KeepLimits {
     /// What the phases allow.
     pub limits: Arc<LimitTable>,
 }
@@ -236,6 +264,8 @@ pub struct LastAsked {
     pub known_since: DateTime<Utc>,
     /// For each queue; now while a worker waits, none when nobody asked.
     pub asked: Vec<Option<DateTime<Utc>>>,
+    /// For each queue the limit that its tasks met when a worker last asked, and since when.
+    pub blocks: Vec<Option<(DateTime<Utc>, LimitBlock)>>,
 }
 
 /// How many tasks workers hold, by worker, topic and job. Asked of the DB readers.

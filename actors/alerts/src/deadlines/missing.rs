@@ -46,7 +46,7 @@ async fn find_unasked(
     let workflows = deps.library.call(ReadLoadedWorkflows).await?.workflows;
     let known_since = last.known_since;
     let judged = queues.iter().zip(last.asked).map(|(queue, asked)| {
-        let workers = QueueWorkers { known_since, asked, leased: queue.leased };
+        let workers = QueueWorkers { known_since, asked, leased: queue.leased, block: None };
         workers.missing_since(now, patience).map(|_| missing_workers(queue, &workers, &workflows, now))
     });
     Ok(judged.flatten().collect())

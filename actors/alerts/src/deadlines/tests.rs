@@ -119,7 +119,8 @@ impl Handler<ReadLastAsked> for Stub {
 
     fn handle(&mut self, ask: ReadLastAsked, _: &mut Self::Context) -> Self::Result {
         let asked = vec![self.0.lock().unwrap().asked; ask.queues.len()];
-        Ok(LastAsked { known_since: noon(), asked })
+        let blocks = vec![None; ask.queues.len()];
+        Ok(LastAsked { known_since: noon(), asked, blocks })
     }
 }
 

@@ -47,3 +47,15 @@ ALTER TABLE task ADD COLUMN slot_phase INTEGER;
 ALTER TABLE task ADD COLUMN slot_at INTEGER;
 CREATE INDEX task_slot ON task (slot_phase) WHERE slot_phase IS NOT NULL AND state < 3;
 ALTER TABLE slot ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+
+-- Limits. While leased: that the tasks of its topic and job have a limit, and the group whose limit it counts for (name.id).
+ALTER TABLE task ADD COLUMN limited INTEGER;
+ALTER TABLE task ADD COLUMN active_group INTEGER;
+CREATE INDEX task_active ON task (queue) WHERE limited IS NOT NULL AND state = 2;
+CREATE INDEX task_active_group ON task (active_group) WHERE active_group IS NOT NULL AND state = 2;
+
+-- When the bucket of tokens of a topic and job is full again, by which its tasks start at a rate.
+CREATE TABLE start_rate (
+    queue INTEGER PRIMARY KEY REFERENCES queue (id),
+    full_at INTEGER NOT NULL
+) STRICT;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use flowlord_domain::Attempt;
-use flowlord_domain::limits::{LimitTable, lease_end};
+use flowlord_domain::limits::lease_end;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
     ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, LeaseStanding, ReadLeaseStanding,
@@ -12,7 +12,8 @@ use flowlord_messages::leases::{
 };
 use rusqlite::OptionalExtension as _;
 
-use crate::column::{DELAYED, DONE, READY};
+use crate::column::{DELAYED, DONE, LEASED, READY};
+use crate::tables::limits::{GrantRound, WantedQueue};
 use crate::tables::overlap::TaskOrigin;
 use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
@@ -21,21 +22,19 @@ const REAPED_AT_ONCE: usize = 500;
 
 impl WriteCommand for GrantLeases {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
-        self.wanted.iter().map(|wanted| context.grant_leases(wanted, &self.limits, self.now)).collect()
+        let mut round = GrantRound::new(&self.limits, self.now);
+        let granted = self.wanted.iter().map(|wanted| context.grant_leases(wanted, &mut round));
+        let granted = granted.collect::<CommandResult<_>>()?;
+        Ok(round.end(granted))
     }
 }
 
 impl WriteContext<'_> {
     /// Takes one task of each topic in turn, live ones first, until there are enough or none is left.
-    fn grant_leases(
-        &mut self,
-        wanted: &LeaseRequest,
-        limits: &LimitTable,
-        now: DateTime<Utc>,
-    ) -> CommandResult<Vec<LeaseGrant>> {
+    fn grant_leases(&mut self, wanted: &LeaseRequest, round: &mut GrantRound<'_>) -> CommandResult<Vec<LeaseGrant>> {
         let mut granted = Vec::new();
         let queues: Vec<_> =
-            wanted.topics.iter().map(|topic| self.queues_of(topic)).collect::<rusqlite::Result<_>>()?;
+            wanted.topics.iter().map(|topic| self.queues_of(topic, round)).collect::<rusqlite::Result<_>>()?;
         // All live tasks before any of a backload: history must not hold up what is due now.
         for lane in [0, 1] {
             let mut topics: Vec<_> = (0..queues.len()).collect();
@@ -45,9 +44,10 @@ impl WriteContext<'_> {
                     if granted.len() == wanted.max {
                         break;
                     }
-                    let Some(uid) = self.oldest_ready(&queues[topic], lane)? else { continue };
-                    let grant = self.grant_lease(uid, wanted, granted.len(), now)?;
-                    granted.push(self.limit_lease(grant, wanted.lease, limits, now)?);
+                    let Some((uid, queue)) = self.oldest_ready(&queues[topic], lane, round)? else { continue };
+                    let grant = self.grant_lease(uid, wanted, granted.len(), round.now)?;
+                    round.note_start(self, queue, grant.lease.uid)?;
+                    granted.push(self.limit_lease(grant, wanted.lease, round)?);
                     left.push(topic);
                 }
                 topics = left;
@@ -56,25 +56,46 @@ impl WriteContext<'_> {
         Ok(granted)
     }
 
-    fn queues_of(&mut self, filter: &TopicFilter) -> rusqlite::Result<Vec<i64>> {
+    fn queues_of<'a>(
+        &mut self,
+        filter: &TopicFilter,
+        round: &GrantRound<'a>,
+    ) -> rusqlite::Result<Vec<WantedQueue<'a>>> {
+        let topic = &filter.topic;
         match &filter.job {
             // Looked up, not made: workers may ask for topics that never come.
-            Some(job) => Ok(self.known_queue(&filter.topic, job)?.into_iter().collect()),
-            None => self.read_rows("SELECT id FROM queue WHERE topic = ?1", [&filter.topic], |row| row.get(0)),
+            Some(job) => {
+                let known = self.known_queue(topic, job)?;
+                Ok(known.map(|id| round.wanted_queue(id, topic, job.clone())).into_iter().collect())
+            }
+            None => self.read_rows("SELECT id, job FROM queue WHERE topic = ?1", [topic], |row| {
+                Ok(round.wanted_queue(row.get(0)?, topic, row.get(1)?))
+            }),
         }
     }
 
-    fn oldest_ready(&self, queues: &[i64], lane: i64) -> rusqlite::Result<Option<i64>> {
+    /// The oldest ready task of those that may start, and what it is of.
+    fn oldest_ready<'a, 'b>(
+        &self,
+        queues: &'a [WantedQueue<'b>],
+        lane: i64,
+        round: &mut GrantRound<'_>,
+    ) -> rusqlite::Result<Option<(i64, &'a WantedQueue<'b>)>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT due, uid FROM task WHERE state = 0 AND queue = ?1 AND lane = ?2 ORDER BY due LIMIT 1",
         )?;
         // One look into the index for each queue: over several at once SQLite would sort all that is ready.
-        let mut oldest: Option<(i64, i64)> = None;
+        let mut oldest: Option<((i64, i64), &WantedQueue<'_>)> = None;
         for queue in queues {
-            let first = statement.query_row(params![queue, lane], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-            oldest = oldest.into_iter().chain(first).min();
+            let first: Option<(i64, i64)> =
+                statement.query_row(params![queue.id, lane], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let Some(first) = first.filter(|first| oldest.is_none_or(|(known, _)| *first < known)) else { continue };
+            // Asked last: of what has no task ready, nothing is blocked.
+            if round.may_start(self, queue)? {
+                oldest = Some((first, queue));
+            }
         }
-        Ok(oldest.map(|(_, uid)| uid))
+        Ok(oldest.map(|((_, uid), queue)| (uid, queue)))
     }
 
     fn grant_lease(
@@ -90,7 +111,8 @@ impl WriteContext<'_> {
         let secret = split_mix64(wanted.seed.wrapping_add(index as u64));
         self.run_sql(
             "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
-                 progress = NULL, started = ?5, lease_micros = ?6, deadline = NULL WHERE uid = ?1 AND state = 0",
+                 progress = NULL, started = ?5, lease_micros = ?6, deadline = NULL,
+                 limited = NULL, active_group = NULL WHERE uid = ?1 AND state = 0",
             params![uid, micros(expires), to_signed(secret), worker, micros(now), wanted.lease.num_microseconds()],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
@@ -102,12 +124,11 @@ impl WriteContext<'_> {
         &mut self,
         grant: LeaseGrant,
         length: TimeDelta,
-        limits: &LimitTable,
-        now: DateTime<Utc>,
+        round: &GrantRound<'_>,
     ) -> rusqlite::Result<LeaseGrant> {
         let Attempt { topic, job, workflow, .. } = &*grant.task;
-        let Some(timeout) = limits.timeout_of(topic, job, workflow) else { return Ok(grant) };
-        let task = Attempt::clone(&grant.task).with_timeout(timeout, length, now);
+        let Some(timeout) = round.limits.timeout_of(topic, job, workflow) else { return Ok(grant) };
+        let task = Attempt::clone(&grant.task).with_timeout(timeout, length, round.now);
         let expires = task.lease_expires.unwrap_or(grant.expires);
         self.run_sql(
             "UPDATE task SET deadline = ?2, due = ?3 WHERE uid = ?1",
@@ -135,7 +156,7 @@ impl WriteContext<'_> {
     pub(crate) fn find_task(&self, uid: Uid) -> rusqlite::Result<Option<HeldTask>> {
         self.find_row(
             "SELECT state, queue, lease, delivery, started, cancelled, lease_micros, backload, deadline,
-                 slot_phase, slot_at
+                 slot_phase, slot_at, limited
              FROM task WHERE uid = ?1",
             [uid.0],
             |row| {
@@ -149,6 +170,7 @@ impl WriteContext<'_> {
                     length: row.get::<_, Option<i64>>(6)?.map(TimeDelta::microseconds),
                     origin: TaskOrigin { backload: row.get(7)?, slot: row.get::<_, Option<i64>>(9)?.zip(row.get(10)?) },
                     deadline: row.optional_time(8)?,
+                    is_limited: row.get::<_, Option<i64>>(11)?.is_some(),
                 })
             },
         )
@@ -167,6 +189,8 @@ pub(crate) struct HeldTask {
     length: Option<TimeDelta>,
     /// When its worker has had it for too long.
     deadline: Option<DateTime<Utc>>,
+    /// Its last lease counted for a limit.
+    is_limited: bool,
     delivery: i64,
 }
 
@@ -185,6 +209,11 @@ impl WriteCommand for ExtendLease {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<LeaseExtension> {
         // Also a lease that ran out, while its task wasn't handed out again: its worker is still at work.
         let held = context.require_lease(self.lease)?.require_unfinished()?;
+        if held.state != LEASED && held.is_limited {
+            let detail =
+                "the lease expired, and its place under a limit is free for others; drop the work and lease again";
+            return Err(CommandError::refused(Code::LeaseLost, detail));
+        }
         let length = self.by.or(held.length).unwrap_or(self.default);
         let expires = lease_end(self.now, length, held.deadline);
         context.run_sql(
@@ -211,6 +240,7 @@ impl WriteCommand for ReleaseLease {
                  started = NULL WHERE uid = ?1",
             params![self.lease.uid.0, if delayed { DELAYED } else { READY }, micros(due)],
         )?;
+        context.note_freed(&held);
         if delayed {
             context.effects.note_delayed(due);
         } else {
@@ -221,6 +251,11 @@ impl WriteCommand for ReleaseLease {
 }
 
 impl WriteContext<'_> {
+    /// A task is at work no more: where it counted for a limit, others may start.
+    pub(crate) fn note_freed(&mut self, task: &HeldTask) {
+        self.effects.has_freed_limits |= task.state == LEASED && task.is_limited;
+    }
+
     fn note_requeued(&mut self, uid: i64) -> rusqlite::Result<()> {
         let (topic, job): (String, String) = self.read_row(
             "SELECT topic, job FROM task JOIN queue ON queue.id = task.queue WHERE task.uid = ?1",
@@ -235,7 +270,7 @@ impl WriteContext<'_> {
 impl WriteCommand for ReapLeases {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<ReapedLeases> {
         let mut reaped = ReapedLeases::default();
-        for ExpiredLease { uid, secret, before, cancelled, timeout } in context.expired_leases(self.now)? {
+        for ExpiredLease { uid, secret, before, cancelled, timeout, is_limited } in context.expired_leases(self.now)? {
             if cancelled && let Some(held) = context.find_task(Uid(uid))? {
                 context.end_cancelled(Uid(uid), &held, None, self.now)?;
                 continue;
@@ -254,6 +289,7 @@ impl WriteCommand for ReapLeases {
                 "UPDATE task SET state = 0, due = ?2, expired = expired + 1, progress = NULL WHERE uid = ?1",
                 params![uid, micros(self.now)],
             )?;
+            context.effects.has_freed_limits |= is_limited;
             context.note_requeued(uid)?;
             reaped.requeued += 1;
         }
@@ -271,13 +307,15 @@ struct ExpiredLease {
     cancelled: bool,
     /// How long its worker might have had the task, where that is why.
     timeout: Option<TimeDelta>,
+    is_limited: bool,
 }
 
 impl WriteContext<'_> {
     fn expired_leases(&self, now: DateTime<Utc>) -> rusqlite::Result<Vec<ExpiredLease>> {
         self.read_rows(
             // A lease that ended before its deadline just ran out, however late that is seen.
-            "SELECT uid, coalesce(lease, 0), expired, cancelled, iif(deadline <= due, deadline - started, NULL)
+            "SELECT uid, coalesce(lease, 0), expired, cancelled, iif(deadline <= due, deadline - started, NULL),
+                 limited IS NOT NULL
              FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
             params![micros(now), REAPED_AT_ONCE],
             |row| {
@@ -287,6 +325,7 @@ impl WriteContext<'_> {
                     before: row.get(2)?,
                     cancelled: row.get(3)?,
                     timeout: row.get::<_, Option<i64>>(4)?.map(TimeDelta::microseconds),
+                    is_limited: row.get(5)?,
                 })
             },
         )

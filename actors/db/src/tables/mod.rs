@@ -10,6 +10,7 @@ pub(crate) mod files;
 mod history;
 mod joins;
 pub(crate) mod leases;
+mod limits;
 mod outbox;
 pub(crate) mod overlap;
 mod prelude;

@@ -47,6 +47,7 @@ impl WriteContext<'_> {
         // A worker may send its own start; else the lease's counts, and a task never leased ran no time.
         let started = decision.started.map(micros).or(row.started).unwrap_or(micros(decision.ended));
         self.store_result(uid, decision, started)?;
+        self.note_freed(&row);
         let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
         self.totals.add_ended(uid, row.queue, decision.result, run_millis);
         // One that is tried again isn't over.
@@ -78,6 +79,7 @@ impl WriteContext<'_> {
         self.refuse_tried_again(uid)?;
         let started = decision.started.map(micros).or(row.started).unwrap_or(micros(decision.ended));
         self.store_result(uid, decision, started)?;
+        self.note_freed(&row);
         // Without the lease on the row its worker hears that it is lost, whatever it sends.
         self.run_sql("UPDATE task SET cancelled = 0, lease = NULL WHERE uid = ?1", [uid.0])?;
         match result {

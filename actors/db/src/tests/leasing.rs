@@ -48,6 +48,7 @@ async fn a_heartbeat_extends_by_what_was_asked_for_last_until_it_asks_for_anothe
         .write(GrantLeases { now: noon(), wanted: vec![lease], limits: Arc::default() })
         .await
         .unwrap()
+        .granted
         .remove(0)
         .remove(0);
     let beat = |after, by| ExtendLease { by, ..extend(granted.lease, noon() + seconds(after)) };
@@ -69,6 +70,7 @@ async fn a_length_ends_with_its_hand_out() {
         .write(GrantLeases { now: noon(), wanted: vec![lease], limits: Arc::default() })
         .await
         .unwrap()
+        .granted
         .remove(0)
         .remove(0);
     db.write(release(first.lease, 0)).await.unwrap();

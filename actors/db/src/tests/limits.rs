@@ -1,9 +1,17 @@
-//! What phases allow: for how long a worker may have a task.
+//! What phases allow: for how long a worker may have a task, how many may be at work, how many may start.
 
 use flowlord_domain::TaskState;
+use flowlord_domain::limits::LimitBlock;
 use flowlord_domain::limits::LimitTable;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_messages::leases::{ExtendLease, ReapLeases, ReapedLeases, ReleaseLease};
+use flowlord_messages::LeaseToken;
+use flowlord_messages::leases::{
+    ExtendLease, GrantedLeases, KeepLimits, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease,
+};
+use flowlord_messages::tasks::CancelTasks;
+use proptest::prelude::*;
+
+use std::collections::BTreeMap;
 
 use super::*;
 
@@ -12,14 +20,14 @@ fn limits(phases: &[(&str, &str)]) -> Arc<LimitTable> {
     let text =
         phases.iter().map(|(task, rule)| format!("[[phase]]\ntask = \"{task}\"\nrule = \"cron=@daily&{rule}\"\n"));
     let file = WorkflowFile::parse("w.toml", &text.collect::<String>(), "", "UTC".parse().ok().unwrap()).unwrap();
-    LimitTable::new(&Workflows::new([file.into()])).into()
+    LimitTable::new(&Workflows::new([file.into()]), &BTreeMap::from([("g".to_owned(), 2)])).into()
 }
 
 /// Leases one task for a length, in seconds.
 async fn lease(db: &Db, topic: &str, length: i64, after: i64, limits: &Arc<LimitTable>) -> Option<LeaseGrant> {
     let wanted = vec![LeaseRequest { lease: seconds(length), ..wanted(&[topic], 1) }];
     let now = noon() + seconds(after);
-    db.write(GrantLeases { now, wanted, limits: Arc::clone(limits) }).await.unwrap().remove(0).pop()
+    db.write(GrantLeases { now, wanted, limits: Arc::clone(limits) }).await.unwrap().granted.remove(0).pop()
 }
 
 /// When the lease ends after a beat, in seconds from noon, and whether the worker is to stop.
@@ -87,4 +95,167 @@ async fn a_deadline_ends_with_its_lease_and_tasks_without_one_have_none() {
     }
     let reaped = reap(&db, 36_000).await;
     assert_eq!((reaped.requeued, reaped.timed_out), (2, vec![]));
+}
+
+/// Leases as many tasks of these topics as there may be, for a minute.
+async fn lease_all(db: &Db, topics: &[&str], after: i64, limits: &Arc<LimitTable>) -> GrantedLeases {
+    let now = noon() + seconds(after);
+    let seed = now.timestamp_micros().cast_unsigned();
+    let wanted = vec![LeaseRequest { seed, ..wanted(topics, 100) }];
+    db.write(GrantLeases { now, wanted, limits: Arc::clone(limits) }).await.unwrap()
+}
+
+/// How many it leases of each of the topics, and what holds back more.
+fn told(granted: &GrantedLeases) -> (Vec<&str>, Vec<(&str, &LimitBlock)>) {
+    let mut topics: Vec<_> = granted.granted[0].iter().map(|grant| grant.task.topic.as_str()).collect();
+    topics.sort_unstable();
+    let mut blocked: Vec<_> = granted.blocked.iter().map(|queue| (queue.topic.as_str(), &queue.block)).collect();
+    blocked.sort_by_key(|(topic, _)| *topic);
+    (topics, blocked)
+}
+
+fn tasks(topics: &[&str]) -> Vec<NewTask> {
+    topics.iter().map(|topic| task(topic, "")).collect()
+}
+
+#[actix::test]
+async fn as_many_are_at_work_as_may_be_and_the_others_stay_ready() {
+    let db = Db::new();
+    let limits = limits(&[("a", "max_active=2"), ("b", "group=g"), ("c", "group=g&max_active=1")]);
+    db.create(tasks(&["a", "a", "a", "b", "c", "c", "free"])).await;
+    let first = lease_all(&db, &["a", "b", "c", "free", "other"], 0, &limits).await;
+    let group = LimitBlock::Group { name: "g".to_owned(), max: 2 };
+    let two = LimitBlock::Active { max: 2 };
+    assert_eq!(told(&first).0, ["a", "a", "b", "c", "free"]);
+    assert_eq!(told(&first).1, [("a", &two), ("c", &LimitBlock::Active { max: 1 })]);
+    let db = db.reopen();
+    assert_eq!(told(&lease_all(&db, &["a"], 1, &limits).await), (vec![], vec![("a", &two)]), "over a restart");
+    let of = |topic: &str| first.granted[0].iter().find(|grant| grant.task.topic == topic).unwrap().lease;
+    db.create(tasks(&["b"])).await;
+    assert_eq!(told(&lease_all(&db, &["b"], 1, &limits).await), (vec![], vec![("b", &group)]), "across topics");
+    db.finish(ResultClaim::Lease(of("c")), decision(TaskResult::Complete)).await.unwrap();
+    assert_eq!(told(&lease_all(&db, &["c"], 1, &limits).await).0, ["c"]);
+    db.write(ReleaseLease { now: noon(), lease: of("b"), delay: seconds(60) }).await.unwrap();
+    assert_eq!(told(&lease_all(&db, &["b"], 1, &limits).await).0, ["b"]);
+}
+
+#[actix::test]
+async fn an_expired_lease_frees_its_place_and_can_not_come_back() {
+    let db = Db::new();
+    let limits = limits(&[("a", "max_active=1"), ("b", "timeout=9h")]);
+    db.create(tasks(&["a", "a", "b"])).await;
+    let first = lease_all(&db, &["a", "b"], 0, &limits).await.granted.remove(0);
+    let [of_a, of_b] = ["a", "b"].map(|topic| first.iter().find(|grant| grant.task.topic == topic).unwrap());
+    assert_eq!(reap(&db, 60).await.requeued, 2);
+    assert_eq!(told(&lease_all(&db, &["a"], 60, &limits).await).0, ["a"]);
+    let late = |lease| ExtendLease {
+        now: noon() + seconds(61),
+        lease,
+        by: None,
+        default: seconds(60),
+        progress: None,
+        msg: None,
+    };
+    assert_eq!(code(db.write(late(of_a.lease)).await), Code::LeaseLost);
+    assert!(db.write(late(of_b.lease)).await.is_ok(), "without a limit it may");
+    // Its result still counts, and takes no place.
+    db.finish(ResultClaim::Lease(of_a.lease), decision(TaskResult::Complete)).await.unwrap();
+    assert_eq!(told(&lease_all(&db, &["a"], 62, &limits).await).0, Vec::<&str>::new());
+}
+
+#[actix::test]
+async fn tasks_start_no_faster_than_their_rate_over_restarts() {
+    let db = Db::new();
+    let limits = limits(&[("a", "rate=2/1m")]);
+    db.create(tasks(&["a"; 9])).await;
+    let at = |after: i64| LimitBlock::Rate { next: noon() + seconds(after) };
+    assert_eq!(told(&lease_all(&db, &["a"], 0, &limits).await), (vec!["a", "a"], vec![("a", &at(30))]));
+    let db = db.reopen();
+    assert_eq!(told(&lease_all(&db, &["a"], 29, &limits).await), (vec![], vec![("a", &at(30))]));
+    assert_eq!(told(&lease_all(&db, &["a"], 30, &limits).await), (vec!["a"], vec![("a", &at(60))]));
+    assert_eq!(told(&lease_all(&db, &["a"], 600, &limits).await), (vec!["a", "a"], vec![("a", &at(630))]));
+    // A clock that was set back leaves the bucket empty, no more.
+    assert_eq!(told(&lease_all(&db, &["a"], 0, &limits).await), (vec![], vec![("a", &at(30))]));
+}
+
+#[actix::test]
+async fn a_new_limit_counts_what_is_at_work_already() {
+    let db = Db::new();
+    db.create(tasks(&["a", "a", "a"])).await;
+    let before = lease_all(&db, &["a"], 0, &Arc::default()).await;
+    assert_eq!(told(&before), (vec!["a"; 3], vec![]));
+    db.create(tasks(&["a"])).await;
+    for (rule, free) in [("max_active=3", 0), ("group=g", 0), ("max_active=4", 1)] {
+        let limits = limits(&[("a", rule)]);
+        db.write(KeepLimits { limits: Arc::clone(&limits) }).await.unwrap();
+        assert_eq!(lease_all(&db, &["a"], 1, &limits).await.granted[0].len(), free, "{rule}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever workers, people and crashes do: no limit is ever exceeded, and at the end all places are free.
+    #[test]
+    fn no_limit_is_exceeded_and_none_leaks(steps in proptest::collection::vec((0_u8..8, 0_usize..6), 1..50)) {
+        actix_rt::System::new().block_on(walk(&steps));
+    }
+}
+
+const LIMITED: [(&str, &str); 3] = [("a", "max_active=2"), ("b", "group=g"), ("c", "group=g&max_active=1&timeout=5m")];
+const TOPICS: [&str; 3] = ["a", "b", "c"];
+
+async fn walk(steps: &[(u8, usize)]) {
+    let limits = limits(&LIMITED);
+    let mut db = Db::new();
+    let mut leases: Vec<LeaseToken> = Vec::new();
+    let mut after = 0;
+    for (step, pick) in steps {
+        after += 7;
+        let now = noon() + seconds(after);
+        let lease = leases.get(pick % leases.len().max(1)).copied();
+        match (step, lease) {
+            (0, _) => drop(db.create(tasks(&[TOPICS[pick % 3]; 2])).await),
+            (1 | 2, _) => {
+                let topics = [TOPICS[pick % 3], TOPICS[(pick + 1) % 3]];
+                let granted = lease_all(&db, &topics, after, &limits).await;
+                leases.extend(granted.granted[0].iter().map(|grant| grant.lease));
+            }
+            (3, Some(lease)) => drop(db.finish(ResultClaim::Lease(lease), decision(TaskResult::Complete)).await),
+            (4, Some(lease)) => drop(db.write(ReleaseLease { now, lease, delay: seconds(0) }).await),
+            (5, Some(lease)) => {
+                let beat = ExtendLease { now, lease, by: None, default: seconds(60), progress: None, msg: None };
+                drop(db.write(beat).await);
+            }
+            (6, Some(lease)) => {
+                drop(db.write(CancelTasks { now, uids: vec![lease.uid], msg: String::new() }).await);
+            }
+            (7, _) if pick % 2 == 0 => db = db.reopen(),
+            _ => end_expired(&db, after + 70).await,
+        }
+        check_active(&db).await;
+    }
+    // All leases run out, and the places of all are free.
+    for later in 1..6 {
+        end_expired(&db, after + 1_000 * later).await;
+    }
+    db.create(tasks(&["a", "a", "a", "b", "b", "c", "c"])).await;
+    let last = lease_all(&db, &TOPICS, after + 9_000, &limits).await;
+    let (topics, _) = told(&last);
+    let count = |wanted: &[&str]| topics.iter().filter(|topic| wanted.contains(topic)).count();
+    assert_eq!((count(&["a"]), count(&["b", "c"])), (2, 2), "{topics:?}");
+}
+
+async fn end_expired(db: &Db, after: i64) {
+    for (lease, _) in reap(db, after).await.timed_out {
+        drop(db.finish(ResultClaim::TimedOut(lease), decision(TaskResult::Error)).await);
+    }
+}
+
+async fn check_active(db: &Db) {
+    let leased = db.read(ReadWorkerLeases).await.unwrap();
+    let count = |topics: &[&str]| -> u64 {
+        leased.iter().filter(|held| topics.contains(&held.topic.as_str())).map(|held| held.leased).sum()
+    };
+    assert!(count(&["a"]) <= 2 && count(&["c"]) <= 1 && count(&["b", "c"]) <= 2, "{leased:?}");
 }

@@ -143,7 +143,7 @@ impl Db {
     async fn lease_many(&self, topics: &[&str], max: usize, now: DateTime<Utc>) -> Vec<LeaseGrant> {
         let seed = now.timestamp_micros().cast_unsigned();
         let wanted = vec![LeaseRequest { seed, ..wanted(topics, max) }];
-        self.write(GrantLeases { now, wanted, limits: Arc::default() }).await.unwrap().remove(0)
+        self.write(GrantLeases { now, wanted, limits: Arc::default() }).await.unwrap().granted.remove(0)
     }
 
     async fn finish(&self, claim: ResultClaim, decision: TaskDecision) -> Result<bool> {

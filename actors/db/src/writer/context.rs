@@ -73,6 +73,8 @@ pub(crate) struct AfterCommit {
     pub(crate) ready: BTreeSet<(String, String)>,
     pub(crate) delayed: Option<DateTime<Utc>>,
     pub(crate) has_alerts: bool,
+    /// Tasks that counted for a limit are at work no more.
+    pub(crate) has_freed_limits: bool,
     pub(crate) has_messages: bool,
     /// What changed in tables without row ids.
     pub(crate) changes: DatabaseChanges,
@@ -83,6 +85,7 @@ impl AfterCommit {
         self.ready.extend(other.ready);
         self.delayed = self.delayed.into_iter().chain(other.delayed).min();
         self.has_alerts |= other.has_alerts;
+        self.has_freed_limits |= other.has_freed_limits;
         self.has_messages |= other.has_messages;
         self.changes.add_changes(other.changes);
     }

@@ -296,8 +296,9 @@ impl DatabaseOwner {
     }
 
     fn send_hints(&mut self, effects: AfterCommit) {
-        if !effects.ready.is_empty() {
-            self.hints.ready.hint(TasksReady { topics: effects.ready.into_iter().collect() });
+        if !effects.ready.is_empty() || effects.has_freed_limits {
+            let topics = effects.ready.into_iter().collect();
+            self.hints.ready.hint(TasksReady { topics, has_freed_limits: effects.has_freed_limits });
         }
         if let Some(due) = effects.delayed {
             self.hints.delayed.hint(TasksDelayed { due });

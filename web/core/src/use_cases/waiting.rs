@@ -43,8 +43,8 @@ async fn read_workers(context: &WebContext, tasks: &[Attempt]) -> HashMap<QueueN
     let (Ok(last), Ok(leases)) = (last, leases) else { return HashMap::new() };
     let mut workers: HashMap<_, _> = queues
         .into_iter()
-        .zip(last.asked)
-        .map(|(queue, asked)| (queue, QueueWorkers { known_since: last.known_since, asked, leased: 0 }))
+        .zip(last.asked.into_iter().zip(last.blocks))
+        .map(|(queue, (asked, block))| (queue, QueueWorkers { known_since: last.known_since, asked, leased: 0, block }))
         .collect();
     for held in leases {
         if let Some(workers) = workers.get_mut(&(held.topic, held.job)) {

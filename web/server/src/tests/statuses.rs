@@ -76,7 +76,10 @@ pub(super) fn serving() -> Stub {
     stub.stats(|_| Ok(DayTotals::default()));
     stub.backlog(|_| Ok(QueueBacklog::default()));
     stub.workers(|_| Ok(vec![seen_worker("w1", &["load"])]));
-    stub.last_asked(|ask| Ok(LastAsked { known_since: noon(), asked: vec![None; ask.queues.len()] }));
+    stub.last_asked(|ask| {
+        let count = ask.queues.len();
+        Ok(LastAsked { known_since: noon(), asked: vec![None; count], blocks: vec![None; count] })
+    });
     stub.worker_leases(|_| Ok(Vec::new()));
     stub.worker_results(|_| Ok(Vec::new()));
     stub.paused(|_| Ok(Vec::new()));

@@ -118,8 +118,9 @@ fn waiting_tasks() -> Vec<Attempt> {
 fn with_waiting_tasks() -> Stub {
     let stub = busy();
     stub.last_asked(|ask| {
-        let asked = ask.queues.iter().map(|(topic, _)| (topic == "load").then(noon)).collect();
-        Ok(LastAsked { known_since: noon() - TimeDelta::hours(1), asked })
+        let asked: Vec<_> = ask.queues.iter().map(|(topic, _)| (topic == "load").then(noon)).collect();
+        let blocks = vec![None; asked.len()];
+        Ok(LastAsked { known_since: noon() - TimeDelta::hours(1), asked, blocks })
     });
     let paused = || PausedPhase { workflow: "main.toml".to_owned(), task: "paused".to_owned(), since: noon() };
     stub.paused(move |_| Ok(vec![paused()]));

@@ -212,6 +212,7 @@ impl WriteContext<'_> {
         self.count_at_backload(task.origin.backload, None, Some(TaskResult::Warn))?;
         let run_millis = task.started.map_or(0, |started| (micros(now) - started).max(0) / 1_000);
         self.totals.add_ended(uid, task.queue, TaskResult::Warn, run_millis);
+        self.note_freed(task);
         self.start_waiting_slot(task.origin, now)
     }
 }
