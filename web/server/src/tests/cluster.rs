@@ -101,7 +101,7 @@ async fn a_service_on_its_own_has_no_cluster() {
     stub.ping(|_| Ok(Pong { restarts: 0 }));
     let expected = json!({
         "node": null, "role": "single", "leader": null, "term": 0, "applied": 0, "lag_seconds": 0.0, "nodes": [],
-        "takeover": null, "problem": null,
+        "takeover": null, "problem": null, "warnings": [],
     });
     assert_eq!(stub.get("/api/v1/cluster").await.ok(), expected);
     assert_eq!(stub.get("/readyz").await.ok()["cluster"], json!(null));
