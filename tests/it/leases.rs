@@ -239,3 +239,28 @@ async fn a_worker_that_closes_its_side_takes_no_task_with_it() {
     assert_eq!((&task["delivery"], &task["worker"]), (&json!(1), &json!("w1")));
     app.stop().await;
 }
+
+#[actix::test]
+async fn a_worker_that_stops_at_its_time_out_failed_and_its_retry_comes() {
+    let text = "[[phase]]\ntask = \"slow\"\nretry = 1\nrule = \"cron=@yearly&timeout=10m&retry_delay=1s\"\n";
+    let app = TestApp::with(text).await;
+    app.api.create(&json!({"type": "slow", "info": "x", "meta": "workflow=main.toml"})).await;
+    let first = app.api.lease_for("slow", "1h").await.unwrap();
+    app.clock.advance_to(noon() + TimeDelta::minutes(10)).await;
+    let beat = app.api.post(&format!("/api/v1/lease/{}/heartbeat", first.lease), &json!({})).await.ok();
+    assert_eq!((&beat["cancel"], &beat["expires"]), (&json!(true), &json!("2026-03-02T12:11:00Z")));
+    // As it answers what somebody cancelled, twice since the first answer was lost.
+    for _ in 0..2 {
+        app.api.result(&first.lease, &json!({"result": "warn", "msg": "stopped"})).await.ok();
+    }
+    app.pass(TimeDelta::seconds(3)).await;
+    let second = app.api.lease_for("slow", "1h").await.unwrap();
+    assert_ne!(second.task["uid"], first.task["uid"], "its retry");
+    app.clock.advance_to(noon() + TimeDelta::minutes(22)).await;
+    let ended = app.api.tasks("&type=slow&result=error").await;
+    let said: Vec<_> = ended.iter().map(|task| task["msg"].as_str().unwrap()).collect();
+    assert_eq!(said, ["timed out after 10m: stopped", "timed out after 10m"]);
+    let alerts = app.api.get("/api/v1/alerts").await.ok();
+    assert_eq!(alerts["items"][0]["kind"], "timed_out", "{alerts}");
+    app.stop().await;
+}

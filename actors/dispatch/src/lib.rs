@@ -16,8 +16,7 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::WorkerOutcome;
-use flowlord_domain::duration::print_duration;
-use flowlord_domain::limits::{LimitTable, groups_without_limit};
+use flowlord_domain::limits::{LimitTable, groups_without_limit, timeout_text};
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{IdSource as _, TaskResult};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, WakeUp, actor, handlers};
@@ -301,9 +300,9 @@ impl Dispatch {
                 let exhausted = exhausted.into_iter().map(|lease| {
                     (ResultClaim::Lease(lease), error_of(format!("lease expired {MAX_DELIVERIES} times")))
                 });
-                let timed_out = timed_out.into_iter().map(|(lease, after)| {
-                    (ResultClaim::TimedOut(lease), error_of(format!("timed out after {}", print_duration(after))))
-                });
+                let timed_out = timed_out
+                    .into_iter()
+                    .map(|(lease, after)| (ResultClaim::TimedOut(lease), error_of(timeout_text(after))));
                 let results: Vec<_> = exhausted.chain(timed_out).collect();
                 if results.is_empty() {
                     self.end_reaping(ctx);
@@ -385,7 +384,13 @@ impl Dispatch {
 
     fn release_lease(&mut self, ReleaseTask { lease, delay }: ReleaseTask, _: &mut Context<Self>) -> Reply<Self, ()> {
         let release = ReleaseLease { now: self.now(), lease, delay };
-        self.reply_after(self.deps.writer.call(release), |_, released, _| released)
+        self.reply_after(self.deps.writer.call(release), |this, released, ctx| {
+            // One that came past the deadline of the task ends it: that isn't waited for.
+            if released.as_ref().is_ok_and(|released| released.is_timed_out) {
+                this.expire_no_later_than(Some(this.now()), ctx);
+            }
+            released.map(|_| ())
+        })
     }
 
     fn list_workers(&mut self, _: ReadWorkers, _: &mut Context<Self>) -> Result<Vec<SeenWorker>> {

@@ -10,7 +10,7 @@ use flowlord_domain::limits::LimitBlock;
 use flowlord_kernel::{Clock as _, Port, WorkCounter};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::DispatchClient;
-use flowlord_messages::leases::{BlockedQueue, TopicFilter};
+use flowlord_messages::leases::{BlockedQueue, ReleasedLease, TopicFilter};
 use flowlord_messages::results::AppliedResult;
 use flowlord_messages::workflows::LoadedWorkflows;
 use flowlord_testkit::{VirtualClock, leased};
@@ -86,11 +86,12 @@ impl Handler<KeepLimits> for Others {
 }
 
 impl Handler<ReleaseLease> for Others {
-    type Result = Result<()>;
+    type Result = Result<ReleasedLease>;
 
     fn handle(&mut self, release: ReleaseLease, _: &mut Self::Context) -> Self::Result {
-        self.0.borrow_mut().released.push(release.lease);
-        Ok(())
+        let mut world = self.0.borrow_mut();
+        world.released.push(release.lease);
+        Ok(ReleasedLease { is_timed_out: !world.timed_out.is_empty() })
     }
 }
 
@@ -315,6 +316,17 @@ async fn a_task_past_its_time_out_ends_with_an_error_that_says_so() {
     let [(claim, outcome)] = &world.submitted[..] else { panic!("{:?}", world.submitted) };
     assert_eq!((claim, outcome.result), (&ResultClaim::TimedOut(lease), TaskResult::Error));
     assert_eq!(outcome.msg, "timed out after 2h");
+}
+
+#[actix::test]
+async fn a_release_past_the_deadline_ends_the_task_at_once() {
+    let scene = Scene::new().await;
+    let lease = scene.grant_next(1);
+    scene.wait(TimeDelta::zero()).await.await.unwrap().unwrap();
+    scene.world.borrow_mut().timed_out.push((lease, TimeDelta::hours(2)));
+    scene.client.call(ReleaseTask { lease, delay: TimeDelta::zero() }).await.unwrap();
+    scene.clock.settle().await;
+    assert_eq!(scene.world.borrow().submitted[0].0, ResultClaim::TimedOut(lease));
 }
 
 fn workflows(rule: &str) -> Workflows {

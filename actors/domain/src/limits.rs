@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::backload::CreationRate;
+use crate::decide::WorkerOutcome;
+use crate::duration::print_duration;
 use crate::finding::{Finding, Severity};
 use crate::rule::Rule;
-use crate::task::Attempt;
+use crate::task::{Attempt, TaskResult};
 use crate::workflow::{Phase, WorkflowFile, Workflows};
 
 /// A worker hears that its time is over, and has as long as this to stop.
@@ -278,6 +280,22 @@ fn name_hash(workflow: &str, task: &str) -> u64 {
     hash ^ (hash >> 32)
 }
 
+/// What a worker means that stops since its time is over: it was told to cancel, so it sends a `warn` as for a task that a
+/// person cancelled, and yet the attempt failed. None where it means what it says.
+pub fn late_outcome(task: &Attempt, outcome: &WorkerOutcome, now: DateTime<Utc>) -> Option<WorkerOutcome> {
+    let deadline = task.times_out.filter(|at| *at <= now && !task.cancelled && outcome.result == TaskResult::Warn)?;
+    let mut msg = timeout_text(task.started.map_or_else(TimeDelta::zero, |started| deadline - started));
+    if !outcome.msg.is_empty() {
+        msg = format!("{msg}: {}", outcome.msg);
+    }
+    Some(WorkerOutcome { result: TaskResult::Error, msg, ..outcome.clone() })
+}
+
+/// What the error of an attempt says that took longer than this.
+pub fn timeout_text(timeout: TimeDelta) -> String {
+    format!("timed out after {}", print_duration(timeout))
+}
+
 /// When a lease of this length ends that is asked for now, of a task with this deadline: a heartbeat can't move it further.
 pub fn lease_end(now: DateTime<Utc>, length: TimeDelta, deadline: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let last = deadline.map(|deadline| deadline + length.min(MAX_GRACE));
@@ -360,6 +378,38 @@ mod tests {
     #[test]
     fn phases_without_limits_take_no_room() {
         assert_eq!(table(&[("a.toml", "retry_delay=1s")]), LimitTable::default());
+    }
+
+    #[test]
+    fn a_worker_that_stops_past_its_deadline_failed_and_its_other_results_stand() {
+        let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap();
+        let task = crate::NewTask::of_new_chain(("a", ""), "", at(0), &mut crate::ids::fixed::FixedIds::default());
+        let task = Attempt { started: Some(at(0)), ..task.into_attempt() };
+        let task = task.with_timeout(TimeDelta::hours(2), TimeDelta::hours(9), at(0));
+        assert_eq!(task.lease_expires, Some(at(7_260)));
+        let outcome = |result: TaskResult, msg: &str| WorkerOutcome {
+            result,
+            msg: msg.to_owned(),
+            meta: "rows=5".to_owned(),
+            started: None,
+            ended: None,
+        };
+        let told = |task: &Attempt, result, msg: &str, second| {
+            late_outcome(task, &outcome(result, msg), at(second)).map(|late| (late.result, late.msg, late.meta))
+        };
+        let error = |msg: &str| Some((TaskResult::Error, msg.to_owned(), "rows=5".to_owned()));
+        assert_eq!(told(&task, TaskResult::Warn, "", 7_200), error("timed out after 2h"));
+        assert_eq!(told(&task, TaskResult::Warn, "stopped", 7_300), error("timed out after 2h: stopped"));
+        assert_eq!(told(&task, TaskResult::Warn, "", 7_199), None);
+        for result in [TaskResult::Complete, TaskResult::Error, TaskResult::Alert] {
+            assert_eq!(told(&task, result, "", 7_300), None);
+        }
+        let cancelled = Attempt { cancelled: true, ..task.clone() };
+        let unlimited = Attempt { times_out: None, ..task };
+        assert_eq!(
+            [told(&cancelled, TaskResult::Warn, "", 7_300), told(&unlimited, TaskResult::Warn, "", 7_300)],
+            [None, None]
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::{WorkerOutcome, decide_result_with};
+use flowlord_domain::limits::late_outcome;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, TaskDecision, TaskState, Uid};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, WakeUp, actor, handlers};
@@ -176,10 +177,7 @@ impl Ingest {
         let mut outcomes = Vec::with_capacity(round.attempts.len());
         for ((claim, outcome), attempt) in round.results().zip(&round.attempts) {
             let decision = match attempt {
-                Some(attempt) => self.decide_one(attempt, outcome, &round.rows, now).map(|decision| match claim {
-                    ResultClaim::TimedOut(_) => decision.as_timed_out(),
-                    _ => decision,
-                }),
+                Some(attempt) => self.decide_claim(claim, attempt, outcome, &round.rows, now),
                 None => Err(unknown_claim(claim)),
             };
             // Kept for the answers: only what could be decided is stored, and answered by the writer.
@@ -194,6 +192,23 @@ impl Ingest {
             round.send_answers(decided, applied);
             this.end_round(&round, ctx);
         });
+    }
+
+    fn decide_claim(
+        &self,
+        claim: &ResultClaim,
+        attempt: &Attempt,
+        outcome: &WorkerOutcome,
+        rows: &MetaFileRows,
+        now: DateTime<Utc>,
+    ) -> Result<TaskDecision> {
+        let late = match claim {
+            ResultClaim::Lease(_) => late_outcome(attempt, outcome, now),
+            _ => None,
+        };
+        let decision = self.decide_one(attempt, late.as_ref().unwrap_or(outcome), rows, now)?;
+        let is_timed_out = late.is_some() || matches!(claim, ResultClaim::TimedOut(_));
+        Ok(if is_timed_out { decision.as_timed_out() } else { decision })
     }
 
     fn decide_one(

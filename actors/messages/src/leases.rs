@@ -150,9 +150,9 @@ pub enum LeaseStanding {
     Unknown,
 }
 
-/// Gives a task back; the attempt isn't counted.
+/// Gives a task back; the attempt isn't counted, unless its time is over.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<()>")]
+#[rtype(result = "Result<ReleasedLease>")]
 pub struct ReleaseLease {
     /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
@@ -160,6 +160,13 @@ pub struct ReleaseLease {
     pub lease: LeaseToken,
     /// Ready again after this long.
     pub delay: TimeDelta,
+}
+
+/// What [`ReleaseLease`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReleasedLease {
+    /// Its worker had the task for too long: the lease has ended, and the task with it.
+    pub is_timed_out: bool,
 }
 
 /// Puts tasks back whose leases ran out.

@@ -8,7 +8,7 @@ use flowlord_domain::limits::lease_end;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
     ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, LeaseStanding, ReadLeaseStanding,
-    ReadNextExpiry, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease, TopicFilter, WorkerLeases,
+    ReadNextExpiry, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease, ReleasedLease, TopicFilter, WorkerLeases,
 };
 use rusqlite::OptionalExtension as _;
 
@@ -195,6 +195,10 @@ pub(crate) struct HeldTask {
 }
 
 impl HeldTask {
+    fn is_overdue(&self, now: DateTime<Utc>) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
     /// Refuses what can only be done to a task that isn't finished.
     fn require_unfinished(self) -> CommandResult<Self> {
         if self.state == DONE {
@@ -221,17 +225,21 @@ impl WriteCommand for ExtendLease {
                  lease_micros = ?5 WHERE uid = ?1",
             params![self.lease.uid.0, micros(expires), self.progress, self.msg, length.num_microseconds()],
         )?;
-        let is_over = held.deadline.is_some_and(|deadline| deadline <= self.now);
-        Ok(LeaseExtension { expires, cancel: held.cancelled || is_over })
+        Ok(LeaseExtension { expires, cancel: held.cancelled || held.is_overdue(self.now) })
     }
 }
 
 impl WriteCommand for ReleaseLease {
-    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+    fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<ReleasedLease> {
         let held = context.require_lease(self.lease)?.require_unfinished()?;
         if held.cancelled {
             context.end_cancelled(self.lease.uid, &held, None, self.now)?;
-            return Ok(());
+            return Ok(ReleasedLease::default());
+        }
+        // Or a worker that stops as it is told would have the task again and again, and no retry would be used.
+        if held.state == LEASED && held.is_overdue(self.now) {
+            context.run_sql("UPDATE task SET due = ?2 WHERE uid = ?1", [self.lease.uid.0, micros(self.now)])?;
+            return Ok(ReleasedLease { is_timed_out: true });
         }
         let due = self.now + self.delay;
         let delayed = self.delay > TimeDelta::zero();
@@ -246,7 +254,7 @@ impl WriteCommand for ReleaseLease {
         } else {
             context.note_requeued(self.lease.uid.0)?;
         }
-        Ok(())
+        Ok(ReleasedLease::default())
     }
 }
 

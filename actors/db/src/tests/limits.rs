@@ -63,7 +63,19 @@ async fn a_heartbeat_past_the_time_out_says_cancel_and_extends_no_more() {
     assert_eq!(db.attempt(grant.lease.uid).await.state, TaskState::Leased, "until its error is stored");
     db.finish(ResultClaim::TimedOut(grant.lease), decision(TaskResult::Error)).await.unwrap();
     let ended = db.attempt(grant.lease.uid).await;
-    assert_eq!((ended.state, ended.result, ended.times_out), (TaskState::Done, Some(TaskResult::Error), None));
+    assert_eq!((ended.state, ended.result), (TaskState::Done, Some(TaskResult::Error)));
+}
+
+#[actix::test]
+async fn a_release_past_the_time_out_ends_the_lease_and_not_the_wait() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let limits = limits(&[("a", "timeout=10m")]);
+    let grant = lease(&db, "a", 3_600, 0, &limits).await.unwrap();
+    let release = |after| ReleaseLease { now: noon() + seconds(after), lease: grant.lease, delay: seconds(0) };
+    assert!(db.write(release(601)).await.unwrap().is_timed_out);
+    assert!(lease(&db, "a", 60, 601, &limits).await.is_none(), "nobody has it again");
+    assert_eq!(reap(&db, 601).await.timed_out, [(grant.lease, seconds(600))]);
 }
 
 #[actix::test]

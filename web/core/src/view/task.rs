@@ -166,7 +166,7 @@ impl<'a> From<TaskView<'a>> for TaskFields<'a> {
             cancelled: task.cancelled,
             worker: &task.worker,
             lease_expires: task.lease_expires,
-            times_out: task.times_out,
+            times_out: task.times_out.filter(|_| task.state == TaskState::Leased),
             progress: task.progress,
             parent: task.parent,
             waiting: None,

@@ -182,7 +182,7 @@ fn task_facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, TaskFact
         // Once is what people expect.
         ("Leased", (task.delivery != 1).then(|| TaskFact::Text(times_leased(task.delivery)))),
         ("Lease until", task.lease_expires.filter(|_| task.state == TaskState::Leased).map(TaskFact::full_time)),
-        ("Times out", task.times_out.map(TaskFact::full_time)),
+        ("Times out", task.times_out.filter(|_| task.state == TaskState::Leased).map(TaskFact::full_time)),
         ("Parent", task.parent.map(TaskFact::Task)),
         ("Lane", (task.lane == TaskLane::Backload).then(|| TaskFact::Text("backload".to_owned()))),
     ];

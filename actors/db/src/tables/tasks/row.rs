@@ -3,7 +3,7 @@
 use flowlord_domain::{Attempt, CutTexts, LISTED_BYTES, TaskState};
 use rusqlite::MAIN_DB;
 
-use crate::column::{DELAYED, LEASED, QUEUED};
+use crate::column::{DELAYED, DONE, LEASED, QUEUED};
 use crate::tables::prelude::*;
 
 /// The start of every query for attempts; the columns that [`read_attempt`] reads.
@@ -89,7 +89,8 @@ fn build_attempt(row: &Row<'_>, info: String, meta: String, msg: String) -> rusq
         worker: row.text_or_empty(13)?,
         cancelled: row.get(19)?,
         lease_expires: (state == LEASED).then_some(due),
-        times_out: row.optional_time(20)?.filter(|_| state == LEASED),
+        // Of one that is done, too: the same result that comes again means the same.
+        times_out: row.optional_time(20)?.filter(|_| [LEASED, DONE].contains(&state)),
         progress: row.get(14)?,
         result: row.optional_result(15)?,
         msg,
