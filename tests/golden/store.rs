@@ -116,6 +116,7 @@ impl Store {
             alerts: Vec::new(),
             given_up: false,
             unmarked_meta: None,
+            learned: Vec::new(),
         };
         let outcomes = vec![(ResultClaim::Task(uid), decision)];
         let mut applied = self.write(ApplyOutcomes { now: uid.created_at(), outcomes }).await.expect("a stored result");

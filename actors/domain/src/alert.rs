@@ -47,6 +47,10 @@ named_enum! {
         JoinLate = "join_late",
         /// A task failed by its time-out, and its retries are used up (`timeout`).
         TimedOut = "timed_out",
+        /// A complete task ran for less time than expected (`min_run`).
+        TooShort = "too_short",
+        /// A complete task left other figures than expected (`expect`).
+        Unexpected = "unexpected",
     }
 }
 

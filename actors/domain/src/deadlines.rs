@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::alert::{AlertKind, NewAlert};
 use crate::cron::CronSchedule;
 use crate::duration;
+use crate::expect::LearnedValues;
 use crate::task::{Attempt, TaskResult, TaskState};
 use crate::workflow::{Phase, TaskName, WorkflowFile, Workflows};
 
@@ -238,13 +239,20 @@ impl<'a> SlotDeadline<'a> {
 }
 
 /// A task that is at work for longer than its phase's `max_run`: the key, and its alert.
-pub fn check_max_run(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> Option<(String, NewAlert)> {
+pub fn check_max_run(
+    workflows: &Workflows,
+    learned: &LearnedValues,
+    task: &Attempt,
+    now: DateTime<Utc>,
+) -> Option<(String, NewAlert)> {
     let phase = workflows.phase_for(&task.workflow, &task.topic, &task.job)?;
-    let limit = phase.rule.max_run?;
+    let limit = run_limit(phase, learned)?;
     let started = task.started.filter(|started| now - *started > limit)?;
+    let factor = phase.rule.expectations.max_run_factor;
     let msg = format!(
-        "running for more than {} (max_run) since {} UTC on {}",
+        "running for more than {} (max_run{}) since {} UTC on {}",
         duration::print_duration(limit),
+        factor.map(|factor| format!("={factor}x, times the median")).unwrap_or_default(),
         started.format(TIME),
         task.worker
     );
@@ -259,8 +267,12 @@ pub fn longest_limit(workflows: &Workflows) -> TimeDelta {
 }
 
 /// The shortest `max_run` of all phases.
-pub fn shortest_max_run(workflows: &Workflows) -> Option<TimeDelta> {
-    workflows.phases().filter_map(|phase| phase.rule.max_run).min()
+pub fn shortest_max_run(workflows: &Workflows, learned: &LearnedValues) -> Option<TimeDelta> {
+    workflows.phases().filter_map(|phase| run_limit(phase, learned)).min()
+}
+
+fn run_limit(phase: &Phase, learned: &LearnedValues) -> Option<TimeDelta> {
+    phase.rule.max_run.or_else(|| learned.max_run_of(phase))
 }
 
 fn attempts_of<'b>(task: &TaskName, chain: &'b [Attempt]) -> Vec<&'b Attempt> {

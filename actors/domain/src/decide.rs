@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::alert::{AlertKind, NewAlert};
 use crate::duration;
+use crate::expect::LearnedValue;
 use crate::ids::IdSource;
 use crate::join::{JoinArrival, JoinStart, Joining};
 use crate::query::{Query, merge_meta};
@@ -60,6 +61,8 @@ pub struct TaskDecision {
     pub given_up: bool,
     /// Where `meta` says that it was given up: the meta that doesn't.
     pub unmarked_meta: Option<String>,
+    /// What later expectations learn from it.
+    pub learned: Vec<LearnedValue>,
 }
 
 impl TaskDecision {
@@ -73,6 +76,7 @@ impl TaskDecision {
             (cancelled.children, cancelled.retry, cancelled.alerts) = (Vec::new(), None, Vec::new());
             cancelled.arrivals = Vec::new();
             cancelled.given_up = false;
+            cancelled.learned.clear();
             if let Some(meta) = cancelled.unmarked_meta.take() {
                 cancelled.meta = meta;
             }
@@ -214,6 +218,14 @@ pub fn decide_result_with(
     case.decision
 }
 
+/// The workflow and the job by which the phase of a task is found: its own, else those in its meta.
+pub(crate) fn owning_names<'a>(task: &'a Attempt, meta: &'a Query) -> [&'a str; 2] {
+    [(&task.workflow, "workflow"), (&task.job, "job")].map(|(own, key)| {
+        let own = Some(own.as_str()).filter(|own| !own.is_empty());
+        own.or_else(|| meta.first_value(key)).unwrap_or_default()
+    })
+}
+
 /// One result and what is known about it.
 struct DecisionDraft<'a> {
     workflows: &'a Workflows,
@@ -237,10 +249,7 @@ impl<'a> DecisionDraft<'a> {
     ) -> Self {
         let merged = merge_meta(&task.meta, &outcome.meta);
         let meta = Query::parse_lenient(&merged);
-        let [workflow, job] = [(&task.workflow, "workflow"), (&task.job, "job")].map(|(own, key)| {
-            let found = Some(own.as_str()).filter(|own| !own.is_empty()).or_else(|| meta.first_value(key));
-            found.unwrap_or_default().to_owned()
-        });
+        let [workflow, job] = owning_names(task, &meta).map(str::to_owned);
         let decision = TaskDecision {
             result: outcome.result,
             msg: outcome.msg.clone(),
@@ -255,6 +264,7 @@ impl<'a> DecisionDraft<'a> {
             alerts: Vec::new(),
             given_up: false,
             unmarked_meta: None,
+            learned: Vec::new(),
         };
         let downstream = Downstream::of_meta(&task.meta);
         Self { workflows, task, now, host, meta, workflow, job, downstream, decision }

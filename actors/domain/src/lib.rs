@@ -21,6 +21,7 @@ pub mod decide;
 pub mod duration;
 pub mod envelope;
 pub mod escalation;
+pub mod expect;
 pub mod file_event;
 pub mod file_match;
 pub mod finding;

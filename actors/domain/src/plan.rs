@@ -106,6 +106,8 @@ pub struct PlannedTask {
     pub meta: String,
     /// The keys without which its parent doesn't start it.
     pub needs: Vec<String>,
+    /// What is expected of it, as its rule says it; else what follows doesn't start.
+    pub expects: Vec<String>,
     /// What follows.
     pub children: Vec<PlannedTask>,
     /// Why it isn't created.
@@ -194,7 +196,14 @@ impl<'a> SlotPlan<'a> {
     ) -> PlannedTask {
         let name = TaskName { topic: task.topic.clone(), job: task.job.clone() };
         let (info, meta) = (task.info.clone(), task.meta.clone());
-        let mut step = PlannedTask { task: name.to_string(), info, meta, needs, ..PlannedTask::default() };
+        let mut step = PlannedTask {
+            task: name.to_string(),
+            info,
+            meta,
+            needs,
+            expects: self.expected_of(&task),
+            ..PlannedTask::default()
+        };
         let unknown = self.unknown_keys(&task);
         let meta = unknown.iter().map(|key| (key.clone(), format!("{{meta:{key}}}"))).collect::<Query>().to_text();
         let outcome =
@@ -256,6 +265,11 @@ impl<'a> SlotPlan<'a> {
                 step.children.push(PlannedTask { task, problem: Some(problem), ..PlannedTask::default() });
             }
         }
+    }
+
+    fn expected_of(&self, task: &NewTask) -> Vec<String> {
+        let phase = self.workflows.phase_for(&task.workflow, &task.topic, &task.job);
+        phase.map(|phase| phase.rule.expectations.to_texts()).unwrap_or_default()
     }
 
     /// What the children of a task ask its meta for, and only its worker can put there.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cron::{CronSchedule, DaysOff};
 use crate::duration;
+use crate::expect::Expectations;
 use crate::finding::{Severity, what_to_write};
 use crate::glob::Glob;
 use crate::limits::RunLimits;
@@ -21,7 +22,7 @@ mod join;
 pub use join::{JoinNeed, JoinRule, LateJoinRule};
 
 /// All keys of a rule.
-pub const RULE_KEYS: [&str; 31] = [
+pub const RULE_KEYS: [&str; 34] = [
     "cron",
     "offset",
     "job",
@@ -53,6 +54,9 @@ pub const RULE_KEYS: [&str; 31] = [
     "max_active",
     "group",
     "rate",
+    "min_run",
+    "expect",
+    "expect_else",
 ];
 
 /// As many files one task may be about.
@@ -123,6 +127,8 @@ pub struct Rule {
     pub join: JoinRule,
     /// What holds its tasks back once they are there.
     pub limits: RunLimits,
+    /// What its complete tasks are expected to be.
+    pub expectations: Expectations,
     /// Everything that was written, also keys that no field is for.
     pub query: Query,
     /// What is wrong with it, in the order of reading.
@@ -206,6 +212,7 @@ impl Rule {
         rule.read_deadlines();
         rule.read_join(zone);
         rule.limits = RunLimits::read_from(&mut rule);
+        rule.read_expectations(zone);
         rule.read_unknown_keys();
         rule
     }
@@ -379,7 +386,7 @@ impl Rule {
     fn read_deadlines(&mut self) {
         self.start_by = self.limit_of("start_by");
         self.done_by = self.limit_of("done_by");
-        self.max_run = self.limit_of("max_run");
+        self.max_run = if self.read_max_run_factor() { None } else { self.limit_of("max_run") };
         if let Some((start, done)) = self.start_by.zip(self.done_by).filter(|(start, done)| start > done) {
             let (start, done) = (duration::print_duration(start), duration::print_duration(done));
             self.add_warning("start_by", format!("start_by {start} is after done_by {done}: swap them"));
@@ -427,7 +434,7 @@ impl Rule {
         self.add_problem(Severity::Error, key, message, false);
     }
 
-    fn add_warning(&mut self, key: &str, message: String) {
+    pub(crate) fn add_warning(&mut self, key: &str, message: String) {
         self.add_problem(Severity::Warning, key, message, false);
     }
 }

@@ -14,11 +14,13 @@ use std::sync::Arc;
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::{WorkerOutcome, decide_result_with};
+use flowlord_domain::expect::JudgedResult;
 use flowlord_domain::limits::late_outcome;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, TaskDecision, TaskState, Uid};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, WakeUp, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_messages::learned::ReadLearned;
 use flowlord_messages::results::{
     ApplyOutcomes, ReadWorkerResults, RememberGrants, ResultClaim, SubmitResults, WorkerResults,
 };
@@ -130,7 +132,7 @@ impl Ingest {
             let round = ResultRound::with_known_attempts(submitted, &mut self.grants);
             let uids = round.unread_uids();
             if uids.is_empty() {
-                self.decide_or_wait(round, ctx);
+                self.judge_or_read(round, ctx);
             } else {
                 self.read_attempts(round, uids, ctx);
             }
@@ -139,7 +141,22 @@ impl Ingest {
 
     fn read_attempts(&self, round: ResultRound, uids: Vec<Uid>, ctx: &mut Context<Self>) {
         self.ask(ctx, self.deps.reader.call(ReadAttempts { uids }), |this, read, ctx| match read {
-            Ok(read) => this.decide_or_wait(round.with_read_attempts(read), ctx),
+            Ok(read) => this.judge_or_read(round.with_read_attempts(read), ctx),
+            Err(err) => this.fail_round(round, &err, ctx),
+        });
+    }
+
+    /// Reads what expectations compare with, where a phase has such.
+    fn judge_or_read(&mut self, mut round: ResultRound, ctx: &mut Context<Self>) {
+        let keys = round.learned_keys(self.workflows.as_deref().unwrap_or(&Workflows::default()));
+        if keys.is_empty() {
+            return self.decide_or_wait(round, ctx);
+        }
+        self.ask(ctx, self.deps.reader.call(ReadLearned { keys }), move |this, read, ctx| match read {
+            Ok(learned) => {
+                round.learned = Arc::new(learned);
+                this.decide_or_wait(round, ctx);
+            }
             Err(err) => this.fail_round(round, &err, ctx),
         });
     }
@@ -177,7 +194,7 @@ impl Ingest {
         let mut outcomes = Vec::with_capacity(round.attempts.len());
         for ((claim, outcome), attempt) in round.results().zip(&round.attempts) {
             let decision = match attempt {
-                Some(attempt) => self.decide_claim(claim, attempt, outcome, &round.rows, now),
+                Some(attempt) => self.decide_claim(claim, attempt, outcome, &round, now),
                 None => Err(unknown_claim(claim)),
             };
             // Kept for the answers: only what could be decided is stored, and answered by the writer.
@@ -199,14 +216,14 @@ impl Ingest {
         claim: &ResultClaim,
         attempt: &Attempt,
         outcome: &WorkerOutcome,
-        rows: &MetaFileRows,
+        round: &ResultRound,
         now: DateTime<Utc>,
     ) -> Result<TaskDecision> {
         let late = match claim {
             ResultClaim::Lease(_) => late_outcome(attempt, outcome, now),
             _ => None,
         };
-        let decision = self.decide_one(attempt, late.as_ref().unwrap_or(outcome), rows, now)?;
+        let decision = self.decide_one(attempt, claim, late.as_ref().unwrap_or(outcome), round, now)?;
         let is_timed_out = late.is_some() || matches!(claim, ResultClaim::TimedOut(_));
         Ok(if is_timed_out { decision.as_timed_out() } else { decision })
     }
@@ -214,15 +231,22 @@ impl Ingest {
     fn decide_one(
         &self,
         attempt: &Attempt,
+        claim: &ResultClaim,
         outcome: &WorkerOutcome,
-        rows: &MetaFileRows,
+        round: &ResultRound,
         now: DateTime<Utc>,
     ) -> Result<TaskDecision> {
         let none = Workflows::default();
         let workflows = self.workflows.as_deref().unwrap_or(&none);
-        rows.check_complete(workflows, attempt, outcome)?;
+        round.rows.check_complete(workflows, attempt, outcome)?;
+        let judged = match claim {
+            ResultClaim::Person { .. } => JudgedResult::of_person(workflows, attempt, outcome),
+            _ => JudgedResult::of_worker(workflows, attempt, outcome, &round.learned, now),
+        };
         let (host, ids) = (&self.config.host, &mut self.deps.kit.ids());
-        Ok(decide_result_with(workflows, attempt, outcome, now, host, ids, rows))
+        let mut decision = decide_result_with(workflows, attempt, &judged.outcome, now, host, ids, &round.rows);
+        judged.complete_decision(&mut decision);
+        Ok(decision)
     }
 
     fn count_results(&mut self, round: &ResultRound, now: DateTime<Utc>) {

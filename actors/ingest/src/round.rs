@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flowlord_domain::decide::WorkerOutcome;
+use flowlord_domain::expect::{LearnedKey, LearnedValues, learned_keys};
 use flowlord_domain::mark_complete::markable_attempt;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Uid};
@@ -20,6 +21,8 @@ pub(crate) struct ResultRound {
     pub(crate) submitted: Vec<SubmittedResults>,
     pub(crate) attempts: Vec<Option<Arc<Attempt>>>,
     pub(crate) rows: MetaFileRows,
+    /// By which expectations are judged.
+    pub(crate) learned: Arc<LearnedValues>,
     // Also the mark of a round that counts as waiting.
     pub(crate) meta_files: BTreeSet<String>,
 }
@@ -60,13 +63,26 @@ impl ResultRound {
         self
     }
 
+    /// What must be read to judge its results.
+    pub(crate) fn learned_keys(&self, workflows: &Workflows) -> Vec<LearnedKey> {
+        let known = self.results().zip(&self.attempts);
+        // What a person says isn't judged.
+        let judged = known.filter(|((claim, _), _)| !matches!(claim, ResultClaim::Person { .. }));
+        let known = judged.filter_map(|((_, outcome), attempt)| Some((attempt.as_ref()?, outcome)));
+        let keys: BTreeSet<_> =
+            known.flat_map(|(attempt, outcome)| learned_keys(workflows, attempt, outcome)).collect();
+        keys.into_iter().collect()
+    }
+
     /// Divides it into the messages that need no meta file, and those that do.
     pub(crate) fn split_by_meta_files(self, workflows: &Workflows) -> (Self, Self) {
         let meta_files = list_meta_files(workflows, self.results(), &self.attempts);
         if meta_files.is_empty() {
             return (self, Self::default());
         }
-        let (mut at_once, mut waiting) = (Self::default(), Self { meta_files, ..Self::default() });
+        let learned = self.learned;
+        let mut at_once = Self { learned: Arc::clone(&learned), ..Self::default() };
+        let mut waiting = Self { meta_files, learned, ..Self::default() };
         let mut attempts = self.attempts.into_iter();
         for submitted in self.submitted {
             let its_attempts: Vec<_> = attempts.by_ref().take(submitted.results.len()).collect();

@@ -1,10 +1,11 @@
 //! The actor against a database that knows every attempt, and a library whose meta files take their time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler, ResponseFuture};
 use chrono_tz::Tz;
+use flowlord_domain::expect::{Figure, LearnedValues};
 use flowlord_domain::workflow::WorkflowFile;
 use flowlord_domain::{TaskResult, Uid};
 use flowlord_kernel::{ActorEnvironment, IdGenerator, WorkCounter};
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 
 use super::*;
 
-/// After task 1 comes one that needs a meta file.
+/// After task 1 comes one that needs a meta file; of task 200 as many rows as ever are expected.
 const WORKFLOW: &str = r#"
 [[phase]]
 task = "task-1"
@@ -27,6 +28,10 @@ rule = "cron=@daily"
 task = "child"
 dependsOn = "task-1"
 rule = "meta-file=slow.csv"
+
+[[phase]]
+task = "task-200"
+rule = "cron=@daily&expect=rows:0.5x..2x"
 "#;
 
 /// Both databases, and the library.
@@ -37,6 +42,10 @@ struct Stub {
     asked: watch::Sender<usize>,
     /// Attempts that were read.
     read: Arc<AtomicUsize>,
+    /// Keys of learned values that were read.
+    learned: Arc<AtomicUsize>,
+    /// What was stored.
+    stored: Arc<Mutex<Vec<TaskDecision>>>,
 }
 
 impl Actor for Stub {
@@ -66,6 +75,15 @@ impl Handler<ReadAttempts> for Stub {
     }
 }
 
+impl Handler<ReadLearned> for Stub {
+    type Result = Result<LearnedValues>;
+
+    fn handle(&mut self, asked: ReadLearned, _: &mut Self::Context) -> Self::Result {
+        self.learned.fetch_add(asked.keys.len(), Ordering::Relaxed);
+        Ok(asked.keys.into_iter().map(|key| (key, vec![Figure::parse("10").unwrap(); 3])).collect())
+    }
+}
+
 impl Handler<ReadMetaRows> for Stub {
     type Result = ResponseFuture<Result<Arc<Vec<flowlord_domain::template::MetaRow>>>>;
 
@@ -83,6 +101,7 @@ impl Handler<ApplyOutcomes> for Stub {
     type Result = Result<Vec<Result<AppliedResult>>>;
 
     fn handle(&mut self, apply: ApplyOutcomes, _: &mut Self::Context) -> Self::Result {
+        self.stored.lock().unwrap().extend(apply.outcomes.iter().map(|(_, decision)| decision.clone()));
         Ok(apply.outcomes.iter().map(|_| Ok(AppliedResult { duplicate: false })).collect())
     }
 }
@@ -97,6 +116,8 @@ struct World {
     readable: watch::Sender<bool>,
     asked: watch::Receiver<usize>,
     read: Arc<AtomicUsize>,
+    learned: Arc<AtomicUsize>,
+    stored: Arc<Mutex<Vec<TaskDecision>>>,
 }
 
 impl World {
@@ -111,17 +132,27 @@ impl World {
         let (readable, when) = watch::channel(false);
         let (asking, asked) = watch::channel(0);
         let read = Arc::<AtomicUsize>::default();
-        let stub = Stub { readable: when, asked: asking, read: Arc::clone(&read) }.start();
+        let (learned, stored) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<_>>::default());
+        let stub = Stub {
+            readable: when,
+            asked: asking,
+            read: Arc::clone(&read),
+            learned: Arc::clone(&learned),
+            stored: Arc::clone(&stored),
+        };
+        let stub = stub.start();
         let deps = Deps {
             kit: environment.kit("ingest"),
             writer: DatabaseWriter::unconnected().with::<ApplyOutcomes>(environment.port("stub", &stub)),
-            reader: DatabaseReader::unconnected().with::<ReadAttempts>(environment.port("stub", &stub)),
+            reader: DatabaseReader::unconnected()
+                .with::<ReadAttempts>(environment.port("stub", &stub))
+                .with::<ReadLearned>(environment.port("stub", &stub)),
             library: LibraryClient::unconnected()
                 .with::<ReadLoadedWorkflows>(environment.port("stub", &stub))
                 .with::<ReadMetaRows>(environment.port("stub", &stub)),
         };
         let ingest = Ingest::start(&Arbiter::current(), Config { host: "h".to_owned() }, deps);
-        Self { client: IngestClient::connect("ingest", &ingest, &environment), readable, asked, read }
+        Self { client: IngestClient::connect("ingest", &ingest, &environment), readable, asked, read, learned, stored }
     }
 
     /// A task is complete.
@@ -130,10 +161,14 @@ impl World {
     }
 
     async fn complete_claimed(&self, claim: ResultClaim) -> Result<AppliedResult> {
+        self.complete_with(claim, "").await
+    }
+
+    async fn complete_with(&self, claim: ResultClaim, meta: &str) -> Result<AppliedResult> {
         let outcome = WorkerOutcome {
             result: TaskResult::Complete,
             msg: String::new(),
-            meta: String::new(),
+            meta: meta.to_owned(),
             started: None,
             ended: None,
         };
@@ -198,4 +233,25 @@ async fn only_what_was_not_handed_out_lately_is_read() {
         world.complete_claimed(claim.clone()).await.unwrap();
         assert_eq!(world.read.load(Ordering::Relaxed), read, "{claim:?}");
     }
+}
+
+#[actix::test]
+async fn results_are_judged_where_their_phase_expects_something() {
+    let world = World::new();
+    let last = || world.stored.lock().unwrap().pop().unwrap();
+    world.complete(2).await.unwrap();
+    assert_eq!((last().result, world.learned.load(Ordering::Relaxed)), (TaskResult::Complete, 0), "nothing is read");
+    let claim = ResultClaim::Task(Uid(200));
+    for (meta, result, learned) in [("rows=5", TaskResult::Complete, 1), ("rows=4", TaskResult::Error, 0)] {
+        world.complete_with(claim.clone(), meta).await.unwrap();
+        let decision = last();
+        assert_eq!((decision.result, decision.learned.len()), (result, learned), "{meta}");
+    }
+    assert_eq!(world.learned.load(Ordering::Relaxed), 2);
+    // A person knows better, and nothing is read for that.
+    let person = ResultClaim::Person { uid: Uid(200), seen: None };
+    world.complete_with(person, "rows=4").await.unwrap();
+    let decision = last();
+    assert_eq!((decision.result, decision.learned.len()), (TaskResult::Complete, 1));
+    assert_eq!(world.learned.load(Ordering::Relaxed), 2);
 }

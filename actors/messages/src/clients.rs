@@ -57,6 +57,7 @@ use crate::files::{
 };
 use crate::history::{RemoveHistory, RemoveOldHistory};
 use crate::joins::{ReadJoins, ReadWaitingJoins};
+use crate::learned::ReadLearned;
 use crate::leases::{
     ExtendLease, GrantLeases, KeepLimits, ReadLastAsked, ReadLeaseStanding, ReadNextExpiry, ReadWorkerLeases,
     ReadWorkers, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat,
@@ -161,6 +162,7 @@ clients! {
         read_hours: ReadHourCounts,
         read_joins: ReadJoins,
         read_ladder: ReadEscalation,
+        read_learned: ReadLearned,
         read_message: ReadMessage,
         read_outages: ReadOutages,
         read_paused: ReadPaused,

@@ -20,6 +20,7 @@ pub mod events;
 pub mod files;
 pub mod history;
 pub mod joins;
+pub mod learned;
 pub mod leases;
 pub mod logs;
 pub mod outbox;

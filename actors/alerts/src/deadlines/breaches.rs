@@ -4,12 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::deadlines::{
     SlotDeadline, check_max_run, longest_limit, missed_deadlines, passed_deadlines, shortest_max_run,
 };
+use flowlord_domain::expect::LearnedValues;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{AlertKind, Attempt, NewAlert};
 use flowlord_kernel::Result;
 use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::deps::WorkflowDeps;
+use flowlord_messages::learned::ReadLearned;
 use flowlord_messages::schedule::SlotKey;
 use flowlord_messages::workflows::ReadLoadedWorkflows;
 
@@ -23,7 +25,8 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(1);
 pub(crate) async fn find_breaches(deps: &WorkflowDeps, config: &Config, now: DateTime<Utc>) -> Result<RaiseBreaches> {
     let workflows = deps.library.call(ReadLoadedWorkflows).await?.workflows;
     let unfinished_before = now - config.ttl;
-    let running_since = shortest_max_run(&workflows).map(|limit| now - limit);
+    let learned = read_run_times(&deps.reader, &workflows).await?;
+    let running_since = shortest_max_run(&workflows, &learned).map(|limit| now - limit);
     // A slot's deadline may be as long after it as the longest limit: so far back pauses count.
     let paused_after = now - LOOK_BACK - longest_limit(&workflows);
     let input = deps.reader.call(ReadDeadlineInput { unfinished_before, running_since, paused_after }).await?;
@@ -33,11 +36,17 @@ pub(crate) async fn find_breaches(deps: &WorkflowDeps, config: &Config, now: Dat
     let due = passed_deadlines(&workflows, &input.pauses, after, now);
     let late = find_late_slots(&deps.reader, due, now).await?;
     breaches.extend(late.into_iter().map(|(key, alert)| DeadlineBreach { key, alert }));
-    let long_runs = input.running.iter().filter_map(|task| check_max_run(&workflows, task, now));
+    let long_runs = input.running.iter().filter_map(|task| check_max_run(&workflows, &learned, task, now));
     breaches.extend(long_runs.map(|(key, alert)| DeadlineBreach { key, alert: Some(alert) }));
     breaches.extend(find_late_joins(deps, &workflows, &input.pauses, (after, now)).await?);
     let late_joins = end_waiting_joins(deps, &workflows, &config.host, (input.looked_until, now)).await?;
     Ok(RaiseBreaches { looked_until: now, unfinished_until: input.unfinished_until, breaches, late_joins })
+}
+
+/// What `max_run=3x` counts from; nothing is read where no phase has it.
+async fn read_run_times(reader: &DatabaseReader, workflows: &Workflows) -> Result<LearnedValues> {
+    let keys = LearnedValues::max_run_keys(workflows);
+    if keys.is_empty() { Ok(LearnedValues::default()) } else { reader.call(ReadLearned { keys }).await }
 }
 
 async fn find_late_slots(

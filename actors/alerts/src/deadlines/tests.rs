@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::deadlines::PhasePause;
+use flowlord_domain::expect::{Figure, LearnedValues};
 use flowlord_domain::join::JoinStanding;
 use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
@@ -13,6 +14,7 @@ use flowlord_kernel::{Clock as _, Code, Error, Ping, Port, WorkCounter};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::deadlines::{DeadlineInput, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::joins::ReadJoins;
+use flowlord_messages::learned::ReadLearned;
 use flowlord_messages::leases::{LastAsked, ReadLastAsked};
 use flowlord_messages::stats::{QueueBacklog, QueueLoad, ReadBacklog};
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows, ReadMetaRows};
@@ -72,12 +74,22 @@ impl Handler<ReadLoadedWorkflows> for Stub {
     type Result = Result<LoadedWorkflows>;
 
     fn handle(&mut self, _: ReadLoadedWorkflows, _: &mut Self::Context) -> Self::Result {
-        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *&start_by=10m&max_run=2h\"\ntemplate = \"x\"\n";
+        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *&start_by=10m&max_run=2h\"\ntemplate = \"x\"\n\
+                    [[phase]]\ntask = \"b\"\nrule = \"files=/in/*&max_run=3x\"\ntemplate = \"x\"\n";
         let text = text.to_owned() + &self.0.lock().unwrap().phases;
         let file = WorkflowFile::parse("w.toml", &text, "", chrono_tz::Tz::UTC).unwrap();
         let workflows = Arc::new(Workflows::new([Arc::new(file)]));
         let never = noon();
         Ok(LoadedWorkflows { workflows, scanned_at: never, next_scan: never, broken: Arc::default() })
+    }
+}
+
+impl Handler<ReadLearned> for Stub {
+    type Result = Result<LearnedValues>;
+
+    fn handle(&mut self, read: ReadLearned, _: &mut Self::Context) -> Self::Result {
+        let hour = Figure::parse("3600000").unwrap();
+        Ok(read.keys.into_iter().map(|key| (key, vec![hour; 3])).collect())
     }
 }
 
@@ -174,6 +186,7 @@ impl Bench {
                 .with::<ReadBacklog>(environment.port("db", &db))
                 .with::<ReadDeadlineInput>(environment.port("db", &db))
                 .with::<ReadJoins>(environment.port("db", &db))
+                .with::<ReadLearned>(environment.port("db", &db))
                 .with::<ReadSlotTasks>(environment.port("db", &db)),
             writer: DatabaseWriter::unconnected().with::<RaiseBreaches>(environment.port("db", &db)),
         };
@@ -321,12 +334,15 @@ async fn slots_from_before_their_cron_and_gone_tasks_are_not_told() {
 
 #[actix::test]
 async fn a_task_at_work_for_too_long_is_told_once() {
-    let stub = Stub::default();
-    let task = Attempt { workflow: "w.toml".to_owned(), started: Some(noon()), ..task("a", noon()) };
-    stub.0.lock().unwrap().running = Some(task);
-    let bench = Bench::start(stub, noon()).await;
-    bench.pass(200).await;
-    assert_eq!(bench.raised(), raised(&[(121, "a")]));
+    // The second one by the median of its last runs, an hour.
+    for (topic, minute) in [("a", 121), ("b", 181)] {
+        let stub = Stub::default();
+        let task = Attempt { workflow: "w.toml".to_owned(), started: Some(noon()), ..task(topic, noon()) };
+        stub.0.lock().unwrap().running = Some(task);
+        let bench = Bench::start(stub, noon()).await;
+        bench.pass(200).await;
+        assert_eq!(bench.raised(), raised(&[(minute, topic)]));
+    }
 }
 
 #[actix::test]

@@ -59,3 +59,14 @@ CREATE TABLE start_rate (
     queue INTEGER PRIMARY KEY REFERENCES queue (id),
     full_at INTEGER NOT NULL
 ) STRICT;
+
+-- Expectations. What complete tasks of a phase left, by which the expectations of later ones are judged: the last values of each key.
+-- A key of the meta has those of each hour of the week; the empty key is the run time, in milliseconds, at hour 0.
+CREATE TABLE learned_value (
+    phase INTEGER NOT NULL REFERENCES phase (id),
+    key TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (phase, key, hour, uid)
+) STRICT, WITHOUT ROWID;

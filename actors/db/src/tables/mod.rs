@@ -9,6 +9,7 @@ mod deadlines;
 pub(crate) mod files;
 mod history;
 mod joins;
+mod learned;
 pub(crate) mod leases;
 mod limits;
 mod outbox;

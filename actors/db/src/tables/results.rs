@@ -54,6 +54,7 @@ impl WriteContext<'_> {
         if decision.retry.is_none() {
             self.count_at_backload(row.origin.backload, None, Some(decision.result))?;
         }
+        self.learn_values(uid, &decision.learned)?;
         self.store_followers(uid, decision, row.origin, now)?;
         self.start_waiting_slot(row.origin, now)?;
         Ok(AppliedResult { duplicate: false })
@@ -90,6 +91,7 @@ impl WriteContext<'_> {
             }
         }
         self.count_at_backload(row.origin.backload, result, Some(decision.result))?;
+        self.learn_values(uid, &decision.learned)?;
         self.store_followers(uid, decision, row.origin, now)?;
         self.start_waiting_slot(row.origin, now)?;
         Ok(AppliedResult { duplicate: false })
@@ -128,6 +130,7 @@ impl WriteContext<'_> {
             let detail = "millions of tasks were created in the minute after `created`: there is no id left";
             return Err(CommandError::refused(Code::InvalidRequest, detail));
         };
+        self.learn_values(uid, &decision.learned)?;
         // Its children and retry name it as their parent: under another id they follow it there.
         if uid == task.first_uid() {
             self.store_followers(uid, decision, TaskOrigin::default(), now)

@@ -14,6 +14,7 @@ mod history;
 mod isolation;
 mod joins;
 mod lead;
+mod learning;
 mod leasing;
 mod limits;
 mod listing;
@@ -205,6 +206,7 @@ fn decision(result: TaskResult) -> TaskDecision {
         alerts: Vec::new(),
         given_up: false,
         unmarked_meta: None,
+        learned: Vec::new(),
     }
 }
 

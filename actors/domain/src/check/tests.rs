@@ -312,6 +312,36 @@ fn a_value_with_escapes_is_found_as_a_whole() {
 }
 
 #[test]
+fn expectations_that_nothing_can_meet_are_noted() {
+    let set_by = |owner: &str| {
+        format!("is set by {owner}, and only what a worker leaves is compared: write a key of its result")
+    };
+    assert_eq!(
+        of_rule("cron=@daily&meta=k:1,2&expect=k>0"),
+        format!("32: `k` {} (warning)", set_by("the `meta` of this rule"))
+    );
+    assert_eq!(of_rule("cron=@daily&meta=k:1&expect=retry=0"), format!("30: `retry` {} (warning)", set_by("flowlord")));
+    assert_eq!(
+        of_rule("cron=@daily&meta=k:1&expect_else=warn"),
+        "30: `expect_else` says what follows from an expectation that isn't met, and there is none: add expect or \
+         min_run, or remove it (warning)"
+    );
+    assert!(of_rule("cron=@daily&meta=k:1&expect=rows").starts_with("37: expect `rows` can't be read: write it like"));
+    let child = |keys: &str| {
+        let parent = "[[phase]]\ntask = \"p\"\nrule = \"cron=@daily&expect=rowz>0&expect=files>0\"\n";
+        findings(&format!("{parent}[[phase]]\ntask = \"c\"\ndependsOn = \"p\"\n{keys}\n"))
+    };
+    let hint = "w.toml:2:8: `rowz>0` is expected, and no child takes `rowz`: did you mean `rows`? (warning)";
+    assert_eq!(child("template = \"{meta:rows}\""), [hint]);
+    assert_eq!(child("rule = \"require={meta:rows}\""), [hint]);
+    for keys in
+        ["template = \"{meta:rowz}{meta:rows}\"", "template = \"{meta:file}\"", "template = \"{meta:other}\"", ""]
+    {
+        assert_eq!(child(keys), Vec::<String>::new(), "{keys}");
+    }
+}
+
+#[test]
 fn deadlines_without_slots_are_noted() {
     assert_eq!(
         finding("[[phase]]\ntask = \"a\"\nrule = \"files=/in/*.csv&start_by=10m\"\ntemplate = \"{dd}\"\n"),
@@ -403,6 +433,7 @@ fn one_name_is_for_several_starts_that_fail_alike() {
         (daily, "rule = \"cron=@hourly\"\nretry = 1", true),
         (daily, "rule = \"cron=@hourly&retry_delay=5s\"", true),
         (daily, "rule = \"cron=@hourly&no_alert\"", true),
+        (daily, "rule = \"cron=@hourly&expect=rows>0\"", true),
         (daily, "dependsOn = \"p\"", true),
         ("dependsOn = \"p\"", daily, true),
     ] {

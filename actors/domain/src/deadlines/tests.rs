@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 use super::*;
+use crate::expect::Figure;
 use crate::task::{TaskLane, Uid};
 
 const TEXT: &str = r#"
@@ -226,14 +227,30 @@ fn each_deadline_has_a_key_of_its_own_and_an_alert_is_about_its_slot() {
 #[test]
 fn a_task_at_work_for_too_long_is_told() {
     let workflows = workflows(TEXT);
-    assert_eq!(shortest_max_run(&workflows), Some(TimeDelta::minutes(20)));
+    assert_eq!(shortest_max_run(&workflows, &LearnedValues::default()), Some(TimeDelta::minutes(20)));
     let task = leased("extract:orders", "12:00");
-    assert_eq!(check_max_run(&workflows, &task, at("12:20")), None);
-    let (key, alert) = check_max_run(&workflows, &task, at("12:21")).unwrap();
+    assert_eq!(check_max_run(&workflows, &LearnedValues::default(), &task, at("12:20")), None);
+    let (key, alert) = check_max_run(&workflows, &LearnedValues::default(), &task, at("12:21")).unwrap();
     assert!(key.starts_with("max_run/"), "{key}");
     assert_eq!((alert.kind, alert.topic.as_str()), (AlertKind::RunsLong, "extract"));
     assert_eq!(alert.msg, "running for more than 20m (max_run) since 2026-03-02 12:00:00 UTC on w1");
-    assert_eq!(check_max_run(&workflows, &leased("load", "12:00"), at("23:00")), None);
+    assert_eq!(check_max_run(&workflows, &LearnedValues::default(), &leased("load", "12:00"), at("23:00")), None);
+}
+
+#[test]
+fn a_limit_of_times_the_median_counts_once_enough_is_known() {
+    let workflows = workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&max_run=3x\"\n");
+    let learned = |runs: usize| -> LearnedValues {
+        let minute = Figure::new(60_000.0).unwrap();
+        LearnedValues::max_run_keys(&workflows).into_iter().map(|key| (key, vec![minute; runs])).collect()
+    };
+    let task = leased("a", "12:00");
+    assert_eq!(shortest_max_run(&workflows, &learned(2)), None);
+    assert_eq!(check_max_run(&workflows, &learned(2), &task, at("23:00")), None);
+    assert_eq!(shortest_max_run(&workflows, &learned(3)), Some(TimeDelta::minutes(3)));
+    let (_, alert) = check_max_run(&workflows, &learned(3), &task, at("12:04")).unwrap();
+    let says = "running for more than 3m (max_run=3x, times the median) since 2026-03-02 12:00:00 UTC on w1";
+    assert_eq!((alert.kind, alert.msg.as_str()), (AlertKind::RunsLong, says));
 }
 
 fn pause(task: &str, since: &str, until: &str) -> PhasePause {

@@ -21,8 +21,9 @@ fn workflows(text: &str) -> Workflows {
 fn lines(step: &PlannedTask, depth: usize, out: &mut Vec<String>) {
     let needs = if step.needs.is_empty() { String::new() } else { format!(" if {}", step.needs.join(",")) };
     let problem = step.problem.as_ref().map(|problem| format!(" ! {problem}")).unwrap_or_default();
+    let expects = if step.expects.is_empty() { String::new() } else { format!(" expects {}", step.expects.join(",")) };
     let cut = if step.cut { " ..." } else { "" };
-    out.push(format!("{}{} {}{needs}{problem}{cut}", "  ".repeat(depth), step.task, step.info));
+    out.push(format!("{}{} {}{needs}{expects}{problem}{cut}", "  ".repeat(depth), step.task, step.info));
     step.children.iter().for_each(|child| lines(child, depth + 1, out));
 }
 
@@ -138,4 +139,11 @@ proptest! {
         expected.sort();
         prop_assert_eq!(planned, expected);
     }
+}
+
+#[test]
+fn what_is_expected_of_a_task_is_told_and_keeps_nothing_back() {
+    let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&min_run=3m&expect=rows>0\"\n\
+                [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\nrule = \"expect=rows:0.5x..2x\"\n";
+    assert_eq!(day(text), ["15T00:00:00", "a  expects min_run=3m,rows>0", "  b  expects rows:0.5x..2x"]);
 }

@@ -101,8 +101,8 @@ fn repeated_name(index: usize, phases: &[Phase], graph: &PhaseGraph) -> Option<F
     let phase = &phases[index];
     let first = graph.phases_named(&phase.task.topic, &phase.task.job).first().map(|first| &phases[*first])?;
     let both_start = [first, phase].iter().all(|it| it.rule.cron.is_some() || it.rule.files.is_some());
-    let same = (first.retry, first.rule.retry_delay, first.rule.no_alert)
-        == (phase.retry, phase.rule.retry_delay, phase.rule.no_alert);
+    let same = (first.retry, first.rule.retry_delay, first.rule.no_alert, &first.rule.expectations)
+        == (phase.retry, phase.rule.retry_delay, phase.rule.no_alert, &phase.rule.expectations);
     if std::ptr::eq(first, phase) || phase.task.topic.is_empty() || (both_start && same) {
         return None;
     }

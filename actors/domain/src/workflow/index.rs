@@ -39,6 +39,7 @@ pub struct Workflows {
     /// Topics that a phase with a meta file follows.
     before_meta_files: HashSet<String>,
     followers: FollowerIndex,
+    expect_anything: bool,
 }
 
 impl Workflows {
@@ -61,12 +62,19 @@ impl Workflows {
             }
         }
         let followers = FollowerIndex::new(&files);
-        Self { files, first_named, before_meta_files, followers }
+        let expect_anything =
+            files.iter().flat_map(|file| &file.phases).any(|phase| phase.rule.expectations.need_results());
+        Self { files, first_named, before_meta_files, followers, expect_anything }
     }
 
     /// Whether a phase with a meta file follows tasks of this topic: most results need no other look.
     pub(crate) fn may_need_meta_files(&self, topic: &str) -> bool {
         self.before_meta_files.contains(topic)
+    }
+
+    /// Whether a phase expects anything of results: else they need no other look.
+    pub(crate) fn expect_anything(&self) -> bool {
+        self.expect_anything
     }
 
     /// The files, by path.

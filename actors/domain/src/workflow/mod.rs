@@ -2,6 +2,7 @@
 
 mod check;
 mod contact;
+mod figures;
 mod followers;
 mod graph;
 mod index;
@@ -176,6 +177,8 @@ impl WorkflowFile {
         let mut file = Self { path: path.to_owned(), hash: hash.to_owned(), phases, findings, graph };
         let without_slots = check::without_slots(&file);
         file.findings.extend(without_slots);
+        let unlike_children = figures::unlike_children(&file);
+        file.findings.extend(unlike_children);
         file.findings.sort();
         Ok(file)
     }

@@ -105,7 +105,7 @@ fn unreadable_place(rule: &str) -> Option<usize> {
 fn repeated_keys(pairs: &[RulePair]) -> Vec<PhaseLint> {
     let mut seen = HashSet::new();
     let known = pairs.iter().filter(|pair| rule::RULE_KEYS.contains(&pair.key.as_str()));
-    let single = known.filter(|pair| !["require", "meta"].contains(&pair.key.as_str()));
+    let single = known.filter(|pair| !["require", "meta", "expect"].contains(&pair.key.as_str()));
     let again = single.filter(|pair| !seen.insert(&pair.key));
     again
         .map(|pair| {
@@ -169,6 +169,12 @@ impl RulePair {
             }
             "job" if phase.task_text.contains(':') => {
                 format!("`job` has no effect where the task names one (`{}`): remove one of them", phase.task_text)
+            }
+            "expect" => rule.misplaced_expectation(&self.value)?,
+            "expect_else" if !rule.expectations.judge_results() => {
+                "`expect_else` says what follows from an expectation that isn't met, and there is none: add expect or \
+                 min_run, or remove it"
+                    .to_owned()
             }
             _ => return None,
         };
