@@ -62,6 +62,7 @@ pub(super) fn plan_lines(planned: &PlannedSlot<'_>, zone: Tz) -> Vec<PlanLine> {
     let text = format!("{time}  {}  {}  {rest}", phase.workflow, phase.task);
     let mut lines = vec![PlanLine { depth: 0, text: text.trim_end().to_owned() }];
     if let PlannedOutcome::Task(step) = &planned.what {
+        lines[0].text.push_str(&words_of_expected(step));
         add_followers(step, 1, &mut lines);
     }
     lines
@@ -78,11 +79,19 @@ fn add_followers(step: &PlannedTask, depth: usize, lines: &mut Vec<PlanLine>) {
             None => child.info.clone(),
         };
         let text = format!("{}  {}", child.task, printable(&what));
-        lines.push(PlanLine { depth, text: text.trim_end().to_owned() + &needs });
+        lines.push(PlanLine { depth, text: text.trim_end().to_owned() + &needs + &words_of_expected(child) });
         add_followers(child, depth + 1, lines);
     }
     if step.cut {
         lines.push(PlanLine { depth, text: "... and more: --most shows them".to_owned() });
+    }
+}
+
+fn words_of_expected(step: &PlannedTask) -> String {
+    if step.expects.is_empty() {
+        String::new()
+    } else {
+        format!("  (expects {})", printable(&step.expects.join(" and ")))
     }
 }
 
@@ -123,6 +132,9 @@ fn merge_step(value: &mut Value, step: &PlannedTask) {
             value["info"] = json!(step.info);
             value["meta"] = json!(step.meta);
         }
+    }
+    if !step.expects.is_empty() {
+        value["expects"] = json!(step.expects);
     }
     if !step.needs.is_empty() {
         value["needs"] = json!(step.needs);
