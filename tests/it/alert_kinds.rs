@@ -60,6 +60,16 @@ rule = "timeout=1m"
 template = "x"
 
 [[phase]]
+task = "brief"
+rule = "min_run=5m"
+template = "x"
+
+[[phase]]
+task = "odd"
+rule = "expect=rows>0"
+template = "x"
+
+[[phase]]
 task = "missed"
 rule = "cron=0 20 * * *"
 template = "x"
@@ -89,8 +99,14 @@ async fn deadlines(app: &TestApp) {
 
 /// What ends badly, what can't be created, and a file that doesn't load.
 async fn failures(app: &TestApp) {
-    for (topic, result) in [("exhausted", "error"), ("stranger", "error"), ("urgent", "alert"), ("parent", "complete")]
-    {
+    for (topic, result) in [
+        ("exhausted", "error"),
+        ("stranger", "error"),
+        ("urgent", "alert"),
+        ("parent", "complete"),
+        ("brief", "complete"),
+        ("odd", "complete"),
+    ] {
         create(app, topic).await;
         end(app, topic, result).await;
     }

@@ -17,6 +17,7 @@ mod commands;
 mod damage;
 mod documents;
 mod events;
+mod expectations;
 mod files;
 mod flips;
 mod import;
