@@ -5,7 +5,6 @@
 //! and each of them by its number. However long the range is, nothing is made before it is asked for.
 
 mod order;
-mod rate;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -22,8 +21,8 @@ use crate::rows::ListLengthError;
 use crate::task::{NewTask, TaskLane};
 use crate::template::{MetaRow, meta_keys};
 
+pub use crate::creation_rate::CreationRate;
 pub use order::{BackloadOrder, BackloadRequestError, ResolvedRequest};
-pub use rate::CreationRate;
 pub use request::{BackloadRequest, MetaLists, MetaValues, TaskSelection, parse_time};
 
 /// The largest info and meta of a task together.

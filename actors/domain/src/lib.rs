@@ -14,6 +14,7 @@ pub mod batch;
 pub mod bom;
 pub mod calendar;
 pub mod check;
+mod creation_rate;
 pub mod cron;
 pub mod dates;
 pub mod deadlines;

@@ -8,18 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::cron::{CronSchedule, DaysOff};
 use crate::duration;
-use crate::expect::Expectations;
 use crate::finding::{Severity, what_to_write};
 use crate::glob::Glob;
-use crate::limits::RunLimits;
 use crate::query::Query;
 use crate::retry::RetryDelay;
 use crate::rows::zip_lists;
 use crate::template::meta_keys;
 
 mod days;
+pub(crate) mod expectations;
 mod join;
+pub(crate) mod limits;
+use expectations::Expectations;
 pub use join::{JoinNeed, JoinRule, LateJoinRule};
+use limits::RunLimits;
 
 /// All keys of a rule.
 pub const RULE_KEYS: [&str; 34] = [

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::rate::CreationRate;
 use super::request::{BackloadRequest, KEYS, MetaLists, MetaValues, TaskSelection, parse_time};
 use crate::batch::cut_to_hour;
+use crate::creation_rate::CreationRate;
 use crate::finding::{did_you_mean, what_to_write};
 use crate::query::lost_plus;
 use crate::rule::BatchStep;

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::*;
 use crate::alert::AlertKind;
 use crate::decide::{TaskDecision, WorkerOutcome, decide_result};
 use crate::ids::fixed::FixedIds;
+use crate::rule::Rule;
 use crate::task::{Attempt, NewTask, TaskResult, TaskState};
 use crate::workflow::{WorkflowFile, Workflows};
 
