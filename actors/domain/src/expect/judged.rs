@@ -223,24 +223,35 @@ impl<'a> JudgedResult<'a> {
         let run = outcome.started.or(task.started).map(|started| (ended - started).max(TimeDelta::zero()));
         let meta = Query::parse_lenient(&outcome.meta);
         let failed = complete.find_failed(run, &meta, values);
-        let otherwise = complete.phase.rule.expectations.otherwise;
+        let learned = complete.learn(run, &meta);
         if failed.is_empty() {
-            return Self::as_it_is(outcome, complete.learn(run, &meta));
+            return Self::as_it_is(outcome, learned);
         }
-        let texts: Vec<&str> = failed.iter().map(|(_, text)| text.as_str()).collect();
+        let alert = |(kind, text): &(AlertKind, String)| NewAlert {
+            job: complete.phase.task.job.clone(),
+            workflow: complete.phase.workflow.clone(),
+            ..NewAlert::about(task, *kind, text.clone(), now)
+        };
+        let alerts = failed.iter().map(alert).collect();
+        Self::as_it_counts(outcome, complete.phase.rule.expectations.otherwise, alerts, learned)
+    }
+
+    /// A result that isn't as expected; each of the alerts says why.
+    fn as_it_counts(
+        outcome: &WorkerOutcome,
+        otherwise: ExpectElse,
+        alerts: Vec<NewAlert>,
+        mut learned: Vec<LearnedValue>,
+    ) -> Self {
         let result = match otherwise {
             ExpectElse::Error => TaskResult::Error,
             ExpectElse::Alert => TaskResult::Complete,
             ExpectElse::Warn => TaskResult::Warn,
         };
+        // Medians are of complete tasks.
+        learned.retain(|_| result == TaskResult::Complete);
+        let texts: Vec<&str> = alerts.iter().map(|alert| alert.msg.as_str()).collect();
         let msg = texts.join("; ") + &words_of_worker(&outcome.msg);
-        let learned = if result == TaskResult::Complete { complete.learn(run, &meta) } else { Vec::new() };
-        let alert = |(kind, text)| NewAlert {
-            job: complete.phase.task.job.clone(),
-            workflow: complete.phase.workflow.clone(),
-            ..NewAlert::about(task, kind, text, now)
-        };
-        let alerts = failed.into_iter().map(alert).collect();
         Self { outcome: Cow::Owned(WorkerOutcome { result, msg, ..outcome.clone() }), otherwise, alerts, learned }
     }
 
