@@ -61,10 +61,20 @@
       const range = document.createRange();
       range.selectNodeContents(node);
       for (const rect of range.getClientRects()) {
-        if (rect.width > 0.5) found.push({ node, element, text: node.data, rect: inked(rect), layer: layerOf(element) });
+        if (rect.width > 0.5 && !isScrolledAway(element, rect)) found.push({ node, element, text: node.data, rect: inked(rect), layer: layerOf(element) });
       }
     }
     return found;
+  }
+
+  /// What lies above or below the part of a box that is scrolled to.
+  function isScrolledAway(element, rect) {
+    for (let at = element; at && at !== document.documentElement; at = at.parentElement) {
+      if (at.scrollHeight <= at.clientHeight || !/auto|scroll/.test(styleOf(at).overflowY)) continue;
+      const box = at.getBoundingClientRect();
+      if (rect.top < box.top || rect.bottom > box.bottom) return true;
+    }
+    return false;
   }
 
   function inked({ left, right, top, bottom }) {
