@@ -50,18 +50,8 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 /// let (stored, mut alerts) = tokio::sync::mpsc::unbounded_channel();
 /// let port = environment.port("writer", &Stub(stored).start());
 /// let sender = AlertSender::new(port, &environment);
-/// sender.raise(NewAlert {
-///     kind: AlertKind::Snapshot,
-///     at: environment.clock.now(),
-///     uid: None,
-///     id: String::new(),
-///     topic: "snapshot".to_owned(),
-///     job: String::new(),
-///     workflow: String::new(),
-///     msg: "the backup place is full".to_owned(),
-///     task_time: None,
-///     at_once: None,
-/// });
+/// let msg = "the backup place is full".to_owned();
+/// sender.raise(NewAlert::without_task(AlertKind::Snapshot, "snapshot", msg, environment.clock.now()));
 /// assert_eq!(alerts.recv().await.expect("it is stored").msg, "the backup place is full");
 /// # });
 /// ```
