@@ -371,21 +371,12 @@ mod tests {
     /// The short run of every test run; `cargo run -p flowlord-bench -- cluster` is the long one.
     #[test]
     fn a_leader_that_is_killed_is_followed_and_what_is_missing_is_told() {
-        for place in [PlaceKind::Folder, PlaceKind::S3] {
-            check_prove(place);
+        // One after the other: beside each other they would leave other tests no time.
+        let nats = can_run(&[NATS_SERVER]).then_some(PlaceKind::Nats);
+        for place in [PlaceKind::Folder, PlaceKind::S3].into_iter().chain(nats) {
+            let report = prove(place, 2);
+            assert_eq!(report.rounds, 2);
+            assert!(report.acknowledged > 0 && report.slots > 0, "there was load: {report:?}");
         }
-    }
-
-    #[test]
-    fn a_log_in_nats_loses_nothing_that_was_acknowledged() {
-        if can_run(&[NATS_SERVER]) {
-            check_prove(PlaceKind::Nats);
-        }
-    }
-
-    fn check_prove(place: PlaceKind) {
-        let report = prove(place, 2);
-        assert_eq!(report.rounds, 2);
-        assert!(report.acknowledged > 0 && report.slots > 0, "there was load: {report:?}");
     }
 }
