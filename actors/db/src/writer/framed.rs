@@ -30,8 +30,6 @@ pub(super) struct FrameLog {
     log: Port<AppendRows>,
     packer: FramePacker,
     open: Option<OpenTransaction>,
-    /// Counts the transactions that were sent.
-    sent: u64,
     /// The service stops, and waits for the open transaction.
     closing: Option<oneshot::Sender<()>>,
     silence: Option<LogSilence>,
@@ -64,7 +62,7 @@ struct OpenTransaction {
 
 impl FrameLog {
     pub(super) fn new(log: Port<AppendRows>, packer: FramePacker) -> Self {
-        Self { log, packer, open: None, sent: 0, closing: None, silence: None }
+        Self { log, packer, open: None, closing: None, silence: None }
     }
 
     /// Whether a transaction is open, so that none can begin.
@@ -153,10 +151,19 @@ impl DatabaseOwner {
     ) {
         let Some(frames) = &mut self.frames else { return };
         frames.open = Some(OpenTransaction { commands, effects, is_answered: false });
-        frames.sent += 1;
-        let (sent, appended) = (frames.sent, frames.log.call(frame));
-        self.ask(ctx, appended, Self::settle_commit);
-        self.follow(ctx, tokio::time::sleep(ANSWER_WITHIN), move |this, (), _| this.answer_unknown(sent));
+        let mut appended = Box::pin(frames.log.call(frame));
+        // One wait for both: a timer of each transaction would outlive it, and all of them are polled with the actor.
+        let soon = async move {
+            let answered = tokio::time::timeout(ANSWER_WITHIN, &mut appended).await;
+            answered.map_err(|_| appended)
+        };
+        self.ask(ctx, soon, |this, answered, ctx| match answered {
+            Ok(answer) => this.settle_commit(answer, ctx),
+            Err(appended) => {
+                this.answer_unknown();
+                this.ask(ctx, appended, Self::settle_commit);
+            }
+        });
     }
 
     /// The log has answered.
@@ -176,7 +183,7 @@ impl DatabaseOwner {
             // It may hold it, and nobody here will hear: only a start finds out.
             Err(error) => {
                 log::error!("event=commit_unknown error={error:?}");
-                self.answer_unknown(self.frames.as_ref().map_or(0, |frames| frames.sent));
+                self.answer_unknown();
                 self.kit.give_up();
             }
         }
@@ -226,8 +233,8 @@ impl DatabaseOwner {
     }
 
     /// Nobody waits for longer; the transaction stays open.
-    fn answer_unknown(&mut self, sent: u64) {
-        let Some(frames) = self.frames.as_mut().filter(|frames| frames.sent == sent) else { return };
+    fn answer_unknown(&mut self) {
+        let Some(frames) = &mut self.frames else { return };
         let Some(open) = frames.open.as_mut().filter(|open| !open.is_answered) else { return };
         open.is_answered = true;
         let commands = std::mem::take(&mut open.commands);
