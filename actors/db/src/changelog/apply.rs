@@ -241,6 +241,14 @@ impl SegmentHeader {
     }
 }
 
+/// Begins to apply an entry; with where the database stands, and its schema.
+fn begin_following(connection: &mut Connection) -> Result<(Transaction<'_>, LogState, usize), SegmentError> {
+    let schema = read_version(connection)?;
+    let transaction = connection.transaction()?;
+    let log = read_log_state(&transaction)?.ok_or_else(|| SegmentError::Foreign("this one has no log".to_owned()))?;
+    Ok((transaction, log, schema))
+}
+
 /// Applies an entry of the cluster's log to a database that is followed, together with its position; answers of when
 /// the segment is.
 pub(crate) fn follow_segment(
@@ -250,9 +258,7 @@ pub(crate) fn follow_segment(
     entry: u64,
 ) -> Result<DateTime<Utc>, SegmentError> {
     let segment = PackedSegment::open(bytes, digest)?;
-    let schema = read_version(connection)?;
-    let transaction = connection.transaction()?;
-    let log = read_log_state(&transaction)?.ok_or_else(|| SegmentError::Foreign("this one has no log".to_owned()))?;
+    let (transaction, log, schema) = begin_following(connection)?;
     let header = &segment.header;
     header.check_origin(log.point.chain, schema)?;
     header.check_reaches(log.point.position)?;
@@ -288,9 +294,7 @@ pub(crate) fn follow_frame(
     entry: u64,
 ) -> Result<DateTime<Utc>, SegmentError> {
     let segment = PackedSegment::open(bytes, digest)?;
-    let schema = read_version(connection)?;
-    let transaction = connection.transaction()?;
-    let log = read_log_state(&transaction)?.ok_or_else(|| SegmentError::Foreign("this one has no log".to_owned()))?;
+    let (transaction, log, schema) = begin_following(connection)?;
     let at = segment.header.at;
     if entry > log.entry {
         segment.header.check_follows(&log, schema)?;

@@ -10,6 +10,7 @@ use flowlord_messages::cluster::AppendRows;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
+use super::log::read_log_point;
 use super::read::{pack_segment, read_sequences, table_names_between};
 use super::record::{NotedTable, noted_table};
 use super::segment::{FORMAT, SegmentHeader, ShippedMark};
@@ -89,5 +90,5 @@ impl FramePacker {
 }
 
 fn last_change(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.read_value("SELECT max(taken, coalesce((SELECT max(seq) FROM row_change), 0)) FROM row_log", [])
+    Ok(read_log_point(connection)?.map_or(0, |point| point.position))
 }
