@@ -73,6 +73,9 @@ async fn what_was_acknowledged_outlives_its_leader_and_a_follower_has_it_at_once
     let large = random_text(400_000);
     let created = futures_util::future::join_all((0..8).map(|_| create(&first.api, &large))).await;
     assert_eq!(created, [201; 8]);
+    let metrics = first.api.get("/metrics").await.json;
+    let commits = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix("flowlord_commit_commands_count "));
+    assert!(commits.is_some_and(|commits| commits.parse::<u64>().unwrap() > 1), "{commits:?}");
     signal(first.pid(), Signal::KILL);
     until_leads(&second.api).await;
     let listed = second.api.tasks("").await;

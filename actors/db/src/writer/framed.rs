@@ -1,7 +1,7 @@
 //! Commits that the cluster's log holds first: the transaction stays open until the log has it, and what arrives meanwhile
 //! is the next one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::Context;
 use chrono::{DateTime, Utc};
@@ -56,8 +56,22 @@ impl LogSilence {
 struct OpenTransaction {
     commands: Vec<Box<dyn QueuedCommand>>,
     effects: AfterCommit,
+    size: GroupSize,
     /// Its callers were told that nobody knows.
     is_answered: bool,
+}
+
+/// What is measured of a transaction, also where nobody waits for it any more.
+#[derive(Clone, Copy)]
+struct GroupSize {
+    begun: Instant,
+    commands: usize,
+}
+
+impl OpenTransaction {
+    fn new(commands: Vec<Box<dyn QueuedCommand>>, effects: AfterCommit, size: GroupSize) -> Self {
+        Self { commands, effects, size, is_answered: false }
+    }
 }
 
 impl FrameLog {
@@ -111,6 +125,7 @@ fn fate_unknown() -> Error {
 impl DatabaseOwner {
     /// Applies the commands, and sends what they change to the log; what changes nothing is committed at once.
     pub(super) fn begin_commit(&mut self, mut commands: Vec<Box<dyn QueuedCommand>>, ctx: &mut Context<Self>) {
+        let size = GroupSize { begun: Instant::now(), commands: commands.len() };
         let framed = match self.refusal(commands.len()) {
             Some(refusal) => Err(refusal),
             None => {
@@ -119,8 +134,8 @@ impl DatabaseOwner {
         };
         match framed {
             Err(error) => self.refuse_all(commands, &error),
-            Ok((effects, None)) => self.end_commit(commands, effects, None, ctx),
-            Ok((effects, Some(frame))) => self.send_frame(commands, effects, frame, ctx),
+            Ok((effects, None)) => self.end_commit(OpenTransaction::new(commands, effects, size), None, ctx),
+            Ok((effects, Some(frame))) => self.send_frame(OpenTransaction::new(commands, effects, size), frame, ctx),
         }
     }
 
@@ -142,15 +157,9 @@ impl DatabaseOwner {
         })
     }
 
-    fn send_frame(
-        &mut self,
-        commands: Vec<Box<dyn QueuedCommand>>,
-        effects: AfterCommit,
-        frame: AppendRows,
-        ctx: &mut Context<Self>,
-    ) {
+    fn send_frame(&mut self, open: OpenTransaction, frame: AppendRows, ctx: &mut Context<Self>) {
         let Some(frames) = &mut self.frames else { return };
-        frames.open = Some(OpenTransaction { commands, effects, is_answered: false });
+        frames.open = Some(open);
         let mut appended = Box::pin(frames.log.call(frame));
         // One wait for both: a timer of each transaction would outlive it, and all of them are polled with the actor.
         let soon = async move {
@@ -171,7 +180,7 @@ impl DatabaseOwner {
         match appended {
             Ok(entry) => {
                 let Some(open) = self.frames.as_mut().and_then(|frames| frames.open.take()) else { return };
-                self.end_commit(open.commands, open.effects, Some(entry), ctx);
+                self.end_commit(open, Some(entry), ctx);
                 self.end_silence();
             }
             // The log never holds it: this node leads no more, and restarts; or it was never sent.
@@ -191,14 +200,11 @@ impl DatabaseOwner {
     }
 
     /// Commits what the log holds, or what it needn't hold.
-    fn end_commit(
-        &mut self,
-        commands: Vec<Box<dyn QueuedCommand>>,
-        effects: AfterCommit,
-        entry: Option<u64>,
-        ctx: &mut Context<Self>,
-    ) {
-        if let Err(err) = self.commit_entry(entry) {
+    fn end_commit(&mut self, open: OpenTransaction, entry: Option<u64>, ctx: &mut Context<Self>) {
+        let OpenTransaction { commands, effects, size, .. } = open;
+        let committed = self.commit_entry(entry);
+        self.metrics.record_commit(size.commands, size.begun.elapsed());
+        if let Err(err) = committed {
             let failure = FailedTransaction { err, is_unknown: entry.is_some() };
             let error = self.fail_commit(commands.len(), &failure, ctx);
             if entry.is_some() {
