@@ -50,19 +50,35 @@ impl NatsServers {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_with(count: usize, jetstream: &str) -> Self {
+        Self::start_linked(count, jetstream, |_, _, port| port)
+    }
+
+    /// The same, where a server reaches another one at the port that `link` answers for both and the other's own port.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_linked(count: usize, jetstream: &str, mut link: impl FnMut(usize, usize, u16) -> u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         // Free again right away: nobody else takes ports of this machine meanwhile.
         let bound: Vec<_> = (0..3 * count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
         let ports: Vec<_> = bound.iter().map(|bound| bound.local_addr().expect("an address").port()).collect();
         drop(bound);
-        let routes: Vec<_> = ports.chunks(3).map(|ports| format!("nats://127.0.0.1:{}", ports[2])).collect();
+        let cluster_ports: Vec<_> = ports.chunks(3).map(|ports| ports[2]).collect();
         let servers = ports.chunks(3).enumerate().map(|(nth, ports)| {
             let mut config =
                 format!("server_name: n{nth}\nhost: 127.0.0.1\nport: {}\nhttp: 127.0.0.1:{}\n", ports[0], ports[1]);
             if count > 1 {
-                let routes = routes.join(", ");
-                let _ =
-                    writeln!(config, "cluster {{ name: test, listen: 127.0.0.1:{}, routes: [{routes}] }}", ports[2]);
+                let others = (0..count).filter(|other| *other != nth);
+                let routes: Vec<_> = others.map(|to| route_to(link(nth, to, cluster_ports[to]))).collect();
+                // Advertised is nothing: others would connect past their links.
+                let _ = writeln!(
+                    config,
+                    "cluster {{ name: test, listen: 127.0.0.1:{}, advertise: \"127.0.0.1:1\", routes: [{}] }}",
+                    ports[2],
+                    routes.join(", ")
+                );
             }
             NatsServer { port: ports[0], monitor_port: ports[1], config, process: None }
         });
@@ -162,6 +178,10 @@ impl NatsServers {
         let streams = report.pointer("/account_details/0/stream_detail")?.as_array()?.clone();
         streams.into_iter().find(|found| found["name"] == stream)
     }
+}
+
+fn route_to(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
 }
 
 impl Drop for NatsServers {

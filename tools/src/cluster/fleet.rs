@@ -11,7 +11,8 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::link::NetworkLink;
+use super::databases::DatabaseState;
+use super::link::{LinkState, NetworkLink};
 use super::{MAX_TAKEOVER, PATIENCE};
 use crate::client::HttpClient;
 use crate::crash::list_tasks;
@@ -62,8 +63,10 @@ pub(super) struct TakeoverView {
 struct FleetNode {
     address: String,
     data: PathBuf,
-    /// To the NATS servers, where they keep the log.
-    link: Option<NetworkLink>,
+    /// To each NATS server, where they keep the log.
+    log_links: Vec<NetworkLink>,
+    /// From the other nodes to this one.
+    web_link: NetworkLink,
     /// None while it is down.
     process: Option<ServiceProcess>,
 }
@@ -75,6 +78,8 @@ pub(super) struct NodeFleet {
     nats: Option<NatsServers>,
     /// The NATS servers that are down.
     killed: Vec<usize>,
+    /// Those between NATS servers: from the one to the other.
+    routes: Vec<(usize, usize, NetworkLink)>,
     ship_seconds: u64,
     nodes: Vec<FleetNode>,
 }
@@ -88,18 +93,28 @@ impl NodeFleet {
         if let Some(store) = &store {
             store.set_page(1_000);
         }
-        let nats = (place == PlaceKind::Nats).then(|| NatsServers::start(NATS_SERVERS));
-        let mut fleet =
-            Self { binary: find_flowlord()?, folder, store, nats, killed: Vec::new(), ship_seconds, nodes: Vec::new() };
+        let mut routes = Vec::new();
+        let nats = (place == PlaceKind::Nats).then(|| start_nats(&mut routes)).transpose()?;
+        let mut fleet = Self {
+            binary: find_flowlord()?,
+            folder,
+            store,
+            nats,
+            killed: Vec::new(),
+            routes,
+            ship_seconds,
+            nodes: Vec::new(),
+        };
         for nth in 0..nodes {
             // Free again right away: nobody else takes ports of this machine meanwhile.
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
             let data = fleet.folder.path().join(format!("node{nth}"));
-            let link = match &fleet.nats {
-                Some(nats) => Some(NetworkLink::open(&nats.urls()).await?),
-                None => None,
-            };
-            fleet.nodes.push(FleetNode { address, data, link, process: None });
+            let servers = fleet.nats.as_ref().map(NatsServers::urls).unwrap_or_default();
+            let servers = servers.strip_prefix("nats://").unwrap_or_default().split(',');
+            let log_links = servers.filter(|server| !server.is_empty()).map(NetworkLink::open);
+            let log_links = log_links.collect::<std::io::Result<_>>()?;
+            let web_link = NetworkLink::open(&address)?;
+            fleet.nodes.push(FleetNode { address, data, log_links, web_link, process: None });
         }
         for nth in 0..fleet.nodes.len() {
             fleet.spawn(nth)?;
@@ -112,7 +127,7 @@ impl NodeFleet {
         let mut command = Command::new(&self.binary);
         let node = self.nodes.get_mut(nth).context("no such node")?;
         command.args(["serve", "--listen", &node.address, "--cluster-node", &format!("node{nth}")]);
-        command.args(["--cluster-url", &format!("http://{}", node.address)]);
+        command.args(["--cluster-url", &format!("http://127.0.0.1:{}", node.web_link.port)]);
         command.arg("--workflow").arg(self.folder.path().join("workflows")).arg("--data").arg(&node.data);
         command.args(["--backup-ship-every", &format!("{}s", self.ship_seconds)]);
         match &self.store {
@@ -124,8 +139,9 @@ impl NodeFleet {
                 command.arg("--backup-path").arg(self.folder.path().join("place"));
             }
         }
-        if let Some(link) = &node.link {
-            command.args(["--cluster-log", &link.urls]);
+        if !node.log_links.is_empty() {
+            let servers: Vec<_> = node.log_links.iter().map(|link| format!("127.0.0.1:{}", link.port)).collect();
+            command.args(["--cluster-log", &format!("nats://{}", servers.join(","))]);
         }
         node.process = Some(ServiceProcess::spawn_command(command)?);
         Ok(())
@@ -185,10 +201,39 @@ impl NodeFleet {
         wait_for("a leader of the stream", PATIENCE, async || nats.leader_of("flowlord")).await
     }
 
-    /// Cuts a node off from the log, or connects it again.
-    pub(super) fn set_link(&self, nth: usize, is_cut: bool) {
-        let link = self.nodes.get(nth).and_then(|node| node.link.as_ref());
-        link.inspect(|link| if is_cut { link.cut() } else { link.heal() });
+    /// Cuts a node off from the log.
+    pub(super) fn cut_off(&self, nth: usize, how: LinkState) {
+        let links = self.nodes.get(nth).map(|node| &node.log_links);
+        links.into_iter().flatten().for_each(|link| link.set(how));
+    }
+
+    /// Cuts the nodes off from each other.
+    pub(super) fn cut_nodes(&self, how: LinkState) {
+        self.nodes.iter().for_each(|node| node.web_link.set(how));
+    }
+
+    /// Cuts the stream's leader off from the other NATS servers; answers which one it is.
+    pub(super) async fn cut_stream_leader(&self, how: LinkState) -> anyhow::Result<usize> {
+        let leader = self.stream_leader().await?;
+        let routes = self.routes.iter().filter(|(from, to, _)| *from == leader || *to == leader);
+        routes.for_each(|(_, _, link)| link.set(how));
+        Ok(leader)
+    }
+
+    /// Leaves a node and the stream's leader to themselves.
+    pub(super) async fn split_off(&self, nth: usize, how: LinkState) -> anyhow::Result<()> {
+        let server = self.cut_stream_leader(how).await?;
+        self.cut_nodes(how);
+        for (node, links) in self.nodes.iter().map(|node| &node.log_links).enumerate() {
+            let across = links.iter().enumerate().filter(|(to, _)| (node == nth) != (*to == server));
+            across.for_each(|(_, link)| link.set(how));
+        }
+        Ok(())
+    }
+
+    pub(super) fn heal(&self) {
+        let links = self.nodes.iter().flat_map(|node| node.log_links.iter().chain([&node.web_link]));
+        links.chain(self.routes.iter().map(|(_, _, link)| link)).for_each(|link| link.set(LinkState::Open));
     }
 
     pub(super) async fn kill_stream_leader(&mut self) -> anyhow::Result<()> {
@@ -305,8 +350,53 @@ impl NodeFleet {
                 found.push(format!("{} has {} tasks, the leader {}", node.address, own.len(), older.len()));
             }
         }
+        if self.nats.is_some() {
+            found.extend(self.find_row_differences().await?);
+        }
         Ok(found)
     }
+
+    /// Every table of every node, once all hold the same of the log.
+    async fn find_row_differences(&self) -> anyhow::Result<Vec<String>> {
+        wait_for("nodes that hold the same of the log", PATIENCE, async || {
+            let states: Vec<_> = self.nodes.iter().filter_map(|node| DatabaseState::read(&node.data).ok()).collect();
+            let first = states.first().filter(|_| states.len() == self.nodes.len())?;
+            let is_settled = states.iter().all(|state| state.entry == first.entry);
+            is_settled.then(|| states.iter().flat_map(|state| first.differences(state)).collect())
+        })
+        .await
+    }
+
+    /// Whether all nodes know the same leader and term.
+    pub(super) async fn agree_on(&self, term: u64) -> anyhow::Result<()> {
+        wait_for("one term at all nodes", PATIENCE, async || {
+            for nth in 0..self.nodes.len() {
+                self.view(nth).await.ok().filter(|view| view.term == term)?;
+            }
+            Some(())
+        })
+        .await
+    }
+}
+
+/// NATS servers that reach each other by links.
+fn start_nats(routes: &mut Vec<(usize, usize, NetworkLink)>) -> anyhow::Result<NatsServers> {
+    let mut failed = None;
+    let nats =
+        NatsServers::start_linked(NATS_SERVERS, "sync_interval: always", |from, to, port| {
+            match NetworkLink::open(&format!("127.0.0.1:{port}")) {
+                Ok(link) => {
+                    let own = link.port;
+                    routes.push((from, to, link));
+                    own
+                }
+                Err(err) => {
+                    failed = Some(err);
+                    port
+                }
+            }
+        });
+    failed.map_or(Ok(nats), |err| Err(err.into()))
 }
 
 /// Asks again and again until there is an answer.

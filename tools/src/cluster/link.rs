@@ -1,51 +1,82 @@
-//! The network between a node and the NATS servers, which can be cut.
+//! The network between a node and the NATS servers, among these, and among nodes, which can be cut.
 
-use anyhow::Context as _;
+use std::net::TcpListener as StdListener;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Passes connections on to each server, while it isn't cut.
+/// How a connection fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkState {
+    Open,
+    /// Connections end, and none can be made.
+    Cut,
+    /// Connections stay, and nothing comes through, as where a cable is pulled; what was sent comes once it is back.
+    Silent,
+}
+
+/// Passes connections on to one address.
 pub(super) struct NetworkLink {
-    /// As `cluster.log` names the servers.
-    pub(super) urls: String,
-    is_cut: watch::Sender<bool>,
+    /// Where it listens, on this machine.
+    pub(super) port: u16,
+    state: watch::Sender<LinkState>,
 }
 
 impl NetworkLink {
-    /// To servers as `nats://HOST:PORT,HOST:PORT`.
-    pub(super) async fn open(servers: &str) -> anyhow::Result<Self> {
-        let is_cut = watch::Sender::new(false);
-        let mut hosts = Vec::new();
-        for server in servers.strip_prefix("nats://").context("no servers")?.split(',') {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            hosts.push(listener.local_addr()?.to_string());
-            tokio::task::spawn_local(pass_on(listener, server.to_owned(), is_cut.subscribe()));
-        }
-        Ok(Self { urls: format!("nats://{}", hosts.join(",")), is_cut })
+    /// To an address as `HOST:PORT`.
+    pub(super) fn open(to: &str) -> std::io::Result<Self> {
+        let listener = StdListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let (port, state) = (listener.local_addr()?.port(), watch::Sender::new(LinkState::Open));
+        tokio::task::spawn_local(pass_on(TcpListener::from_std(listener)?, to.to_owned(), state.subscribe()));
+        Ok(Self { port, state })
     }
 
-    /// Ends every connection, and lets none be made.
-    pub(super) fn cut(&self) {
-        self.is_cut.send_replace(true);
-    }
-
-    pub(super) fn heal(&self) {
-        self.is_cut.send_replace(false);
+    pub(super) fn set(&self, state: LinkState) {
+        self.state.send_replace(state);
     }
 }
 
-async fn pass_on(listener: TcpListener, server: String, is_cut: watch::Receiver<bool>) {
-    while let Ok((mut client, _)) = listener.accept().await {
-        let (server, mut is_cut) = (server.clone(), is_cut.clone());
-        tokio::task::spawn_local(async move {
-            if *is_cut.borrow() {
-                return;
-            }
-            let Ok(mut to) = TcpStream::connect(&server).await else { return };
-            tokio::select! {
-                _ended = tokio::io::copy_bidirectional(&mut client, &mut to) => {}
-                _cut = is_cut.wait_for(|is_cut| *is_cut) => {}
-            }
-        });
+async fn pass_on(listener: TcpListener, to: String, state: watch::Receiver<LinkState>) {
+    while let Ok((client, _)) = listener.accept().await {
+        tokio::task::spawn_local(pass_connection(client, to.clone(), state.clone()));
     }
+}
+
+async fn pass_connection(client: TcpStream, to: String, state: watch::Receiver<LinkState>) {
+    let mut cut = state.clone();
+    let passed = async {
+        until_open(&mut state.clone()).await;
+        let Ok(server) = TcpStream::connect(&to).await else { return };
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        // Both directions end together.
+        tokio::select! {
+            () = pass_bytes(from_client, to_server, state.clone()) => {}
+            () = pass_bytes(from_server, to_client, state.clone()) => {}
+        }
+    };
+    tokio::select! {
+        () = passed => {}
+        _cut = cut.wait_for(|state| *state == LinkState::Cut) => {}
+    }
+}
+
+async fn pass_bytes(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut state: watch::Receiver<LinkState>,
+) {
+    let mut chunk = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        until_open(&mut state).await;
+        if to.write_all(chunk.get(..read).unwrap_or_default()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn until_open(state: &mut watch::Receiver<LinkState>) {
+    // The sender lives as long as the cluster.
+    let _open = state.wait_for(|state| *state == LinkState::Open).await;
 }

@@ -3,10 +3,12 @@
 //! and nothing is there twice.
 
 mod clients;
+mod databases;
 mod fleet;
 mod link;
 mod oracle;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use tokio::time::Instant;
 
 use self::clients::{SharedWork, create_tasks, finish_tasks};
 use self::fleet::{ClusterView, NodeFleet, PlaceKind};
+use self::link::LinkState;
 use self::oracle::AcknowledgedWork;
 use crate::crash::list_tasks;
 
@@ -42,6 +45,9 @@ pub(crate) struct ClusterPlan {
     /// Clusters side by side: most of a round is waiting.
     #[arg(long, default_value_t = 1)]
     pub(crate) side_by_side: usize,
+    /// Only these kinds of change; all that the log allows unless given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<LeaderChange>,
 }
 
 /// How often segments are sent: what a kill may cost at most, besides the time that sending one takes.
@@ -56,6 +62,9 @@ const HEARD_LATE: TimeDelta = TimeDelta::milliseconds(250);
 /// For what must come soon.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long nodes are cut off from each other: they take over after ten seconds of silence in the log.
+const LONGER_THAN_SILENCE: Duration = Duration::from_secs(12);
+
 /// How long most of the NATS servers are down.
 const LOG_OUTAGE: Duration = Duration::from_secs(10);
 
@@ -66,8 +75,8 @@ const CREATORS: usize = 2;
 const WORKERS: usize = 3;
 
 /// What is done to the leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LeaderChange {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum LeaderChange {
     Kill,
     /// SIGSTOP, and SIGCONT once another node leads.
     Stop,
@@ -80,6 +89,12 @@ enum LeaderChange {
     KillBoth,
     /// The leader alone is cut off from NATS, until another node leads.
     CutOff,
+    /// The leader and the NATS server that leads the stream are cut off from all others.
+    Split,
+    /// The NATS server that leads the stream is cut off from the other servers; all nodes reach all servers.
+    CutServers,
+    /// The nodes are cut off from each other for longer than a leader may be silent; all reach NATS.
+    CutNodes,
     /// Two of three NATS servers are killed, and start again after ten seconds.
     KillMajority,
 }
@@ -87,10 +102,13 @@ enum LeaderChange {
 impl LeaderChange {
     fn draw(place: PlaceKind, rng: &mut StdRng) -> Self {
         if place == PlaceKind::Nats && rng.random_bool(0.5) {
-            return match rng.random_range(0..5) {
+            return match rng.random_range(0..7) {
                 0 => Self::KillStream,
                 1 => Self::KillBoth,
-                2 | 3 => Self::CutOff,
+                2 => Self::CutOff,
+                3 => Self::Split,
+                4 => Self::CutServers,
+                5 => Self::CutNodes,
                 _ => Self::KillMajority,
             };
         }
@@ -106,9 +124,13 @@ impl LeaderChange {
         matches!(self, Self::CleanStop | Self::HandOver)
     }
 
+    fn is_partition(self) -> bool {
+        matches!(self, Self::CutOff | Self::Split | Self::CutServers | Self::CutNodes)
+    }
+
     /// Whether the leader is to stay.
     fn is_of_log(self) -> bool {
-        matches!(self, Self::KillStream | Self::KillMajority)
+        matches!(self, Self::KillStream | Self::KillMajority | Self::CutServers | Self::CutNodes)
     }
 }
 
@@ -128,6 +150,8 @@ pub(crate) struct ClusterReport {
     log_outages: Vec<Duration>,
     /// Takeovers in those rounds, which nobody needed.
     needless_takeovers: usize,
+    /// How often each kind was.
+    kinds: BTreeMap<LeaderChange, usize>,
     pub(crate) violations: Vec<String>,
 }
 
@@ -161,7 +185,11 @@ async fn run_cluster(plan: &ClusterPlan, rounds: usize, mut rng: StdRng) -> anyh
         let mut fleet = NodeFleet::start(plan.place, plan.nodes, SHIP_SECONDS).await?;
         let (work, mut report) = (SharedWork::default(), ClusterReport::default());
         for _ in 0..ROUNDS_PER_CLUSTER.min(rounds - total.rounds) {
-            let change = LeaderChange::draw(plan.place, &mut rng);
+            let change = match plan.only.len() {
+                0 => LeaderChange::draw(plan.place, &mut rng),
+                kinds => plan.only[rng.random_range(0..kinds)],
+            };
+            *report.kinds.entry(change).or_default() += 1;
             let round = run_round(&mut fleet, &work, change, &mut rng, &mut report).await;
             round.with_context(|| format!("round {} ({change:?})", total.rounds + report.rounds + 1))?;
             report.rounds += 1;
@@ -183,7 +211,8 @@ async fn run_round(
     let term = fleet.view(leader).await?.term;
     let mut clients = start_clients(fleet, work, rng);
     tokio::time::sleep(Duration::from_millis(rng.random_range(200..4_000))).await;
-    let begun = change_leader(fleet, leader, change).await?;
+    let how = if rng.random() { LinkState::Cut } else { LinkState::Silent };
+    let begun = change_leader(fleet, leader, change, how).await?;
     let changed_at = SystemClock.now();
     let next = if change.is_of_log() {
         let next = fleet.any_leader().await?;
@@ -200,13 +229,14 @@ async fn run_round(
         fleet.wake(leader)?;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    if change == LeaderChange::CutOff {
-        fleet.set_link(leader, false);
+    if change.is_partition() {
+        fleet.heal();
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     clients.shutdown().await;
     fleet.restart_log();
     fleet.restart_if_gone(leader).await?;
+    let next = if change.is_partition() { fleet.settled_leader().await? } else { next };
     check_round(fleet, next, work, change, changed_at, report).await
 }
 
@@ -223,7 +253,12 @@ fn start_clients(fleet: &NodeFleet, work: &SharedWork, rng: &mut StdRng) -> Join
 }
 
 /// Answers when it began.
-async fn change_leader(fleet: &mut NodeFleet, leader: usize, change: LeaderChange) -> anyhow::Result<Instant> {
+async fn change_leader(
+    fleet: &mut NodeFleet,
+    leader: usize,
+    change: LeaderChange,
+    how: LinkState,
+) -> anyhow::Result<Instant> {
     if change == LeaderChange::HandOver {
         return fleet.hand_over(leader).await;
     }
@@ -232,7 +267,17 @@ async fn change_leader(fleet: &mut NodeFleet, leader: usize, change: LeaderChang
         LeaderChange::Kill => fleet.kill(leader).await?,
         LeaderChange::Stop => fleet.pause(leader)?,
         LeaderChange::CleanStop | LeaderChange::HandOver => fleet.stop(leader).await?,
-        LeaderChange::CutOff => fleet.set_link(leader, true),
+        LeaderChange::CutOff => fleet.cut_off(leader, how),
+        LeaderChange::Split => fleet.split_off(leader, how).await?,
+        LeaderChange::CutServers => drop(fleet.cut_stream_leader(how).await?),
+        LeaderChange::CutNodes => {
+            let term = fleet.view(leader).await?.term;
+            fleet.cut_nodes(how);
+            tokio::time::sleep(LONGER_THAN_SILENCE).await;
+            ensure!(fleet.view(leader).await?.term == term, "another node leads, though the leader reached NATS");
+            fleet.heal();
+            return Ok(Instant::now());
+        }
         LeaderChange::KillStream => fleet.kill_stream_leader().await?,
         LeaderChange::KillBoth => {
             fleet.kill_stream_leader().await?;
@@ -280,6 +325,7 @@ async fn check_round(
     }
     drop(tasks);
     report.violations.extend(fleet.find_differences(leader).await?);
+    fleet.agree_on(fleet.view(leader).await?.term).await?;
     Ok(())
 }
 
@@ -322,6 +368,9 @@ impl ClusterReport {
         self.handovers.extend(other.handovers);
         self.log_outages.extend(other.log_outages);
         self.needless_takeovers += other.needless_takeovers;
+        for (kind, count) in other.kinds {
+            *self.kinds.entry(kind).or_default() += count;
+        }
         self.violations.extend(other.violations);
     }
 
@@ -332,7 +381,7 @@ impl ClusterReport {
             "seed {}, {:?}: {rounds} changes of the leader, {kills} of them kills; acknowledged {acknowledged}, {slots} \
              slots; missing {missing}, all within the time told, at most {:.2} s before the change (segments every \
              {SHIP_SECONDS} s); takeover {}; orderly {}; only NATS failed: back after {}, needless takeovers {}; \
-             violations {}",
+             violations {}; kinds {:?}",
             plan.seed,
             plan.place,
             longest_loss.as_secs_f64(),
@@ -341,6 +390,7 @@ impl ClusterReport {
             spread(&self.log_outages),
             self.needless_takeovers,
             violations.len(),
+            self.kinds,
         )?;
         Ok(())
     }
@@ -364,7 +414,7 @@ mod tests {
 
     fn prove(place: PlaceKind, rounds: usize) -> ClusterReport {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let plan = ClusterPlan { rounds, seed: 5, place, nodes: 2, side_by_side: 2 };
+        let plan = ClusterPlan { rounds, seed: 5, place, nodes: 2, side_by_side: 2, only: Vec::new() };
         runtime.block_on(prove_takeovers(&plan)).unwrap()
     }
 
