@@ -1,5 +1,6 @@
 //! What the service is at its start: by itself, or the leader or a follower of a cluster.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,7 +9,7 @@ use flowlord_backup::BackupPlace;
 use flowlord_db::{DamageMark, DatabaseCondition, FolderLock, LogState, OwnLead};
 use flowlord_domain::IdSource as _;
 use flowlord_kernel::{ActorEnvironment, Port};
-use flowlord_messages::cluster::{AppendRows, LeaderLease, Takeover};
+use flowlord_messages::cluster::{AppendRows, LeaderLease, SchemaMigration, Takeover};
 use flowlord_replica::{
     ClusterLog, JoinError, JoinedRole, LastEntry, Lead, NodeFile, NodeIdentity, OwnDatabase, PlaceLog, StreamConfig,
     StreamLog, join,
@@ -42,6 +43,8 @@ pub(super) struct FollowerStart {
     pub(super) log: ClusterLog,
     pub(super) warnings: Vec<String>,
     pub(super) applied: u64,
+    /// The version of its tables.
+    pub(super) schema: usize,
     pub(super) reseeded_for: Option<u64>,
     pub(super) through: Option<DateTime<Utc>>,
     pub(super) last: LastEntry,
@@ -62,6 +65,15 @@ impl NodeStart {
     /// Whether it begins a log that no snapshot leads into.
     pub(super) fn begins_log(&self) -> bool {
         matches!(self, Self::Leader(start) if start.lead.is_first)
+    }
+}
+
+impl LeaderStart {
+    /// How its database becomes that of this program, as the log tells the others; none where a snapshot must tell them.
+    pub(super) fn plan_migration(&self, data: &Path, chain: u64) -> Option<SchemaMigration> {
+        // What no segment holds yet can't be sent once the tables are others.
+        let is_shared = self.log.holds_transactions() || !flowlord_db::log_state(data)?.has_unsent();
+        flowlord_db::plan_migration(data, chain).filter(|_| is_shared)
     }
 }
 
@@ -190,9 +202,9 @@ impl JoiningNode<'_> {
             None => self.seed().await?,
         };
         log::info!("event=following node={:?} entry={}", self.own.address.node, state.entry);
-        let (applied, NodeFile { reseeded_for, seeded_at: through, .. }) = (state.entry, self.file.clone());
-        let Self { own, log, warnings, .. } = self;
-        Ok(NodeStart::Follower(FollowerStart { own, log, warnings, applied, reseeded_for, through, last }))
+        let LogState { entry: applied, schema, .. } = state;
+        let Self { own, log, warnings, file: NodeFile { reseeded_for, seeded_at: through, .. }, .. } = self;
+        Ok(NodeStart::Follower(FollowerStart { own, log, warnings, applied, schema, reseeded_for, through, last }))
     }
 
     /// Whether the database that is here may go on with the log of another leader.

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use actix::Addr;
-use flowlord_db::{FolderLock, FollowingDatabase};
+use flowlord_db::{FolderLock, FollowingDatabase, VERSION};
 use flowlord_kernel::{Ping, Port};
 use flowlord_messages::clients::FollowedDatabase;
 use flowlord_messages::cluster::{ReadCluster, TAKEOVER_SILENCE};
@@ -51,8 +51,10 @@ impl AppWiring<'_> {
     ) -> anyhow::Result<FollowerAddresses> {
         let environment = self.environment;
         let database = FollowingDatabase::open(lock, &threads.database, environment.kit("db"), hints.database.clone())?;
-        let FollowerStart { own, log, warnings, applied, reseeded_for, through, last } = node;
-        let config = FollowerConfig { own, applied, reseeded_for, through, silence: TAKEOVER_SILENCE, last, warnings };
+        let FollowerStart { own, log, warnings, applied, schema, reseeded_for, through, last } = node;
+        let (silence, own_schema) = (TAKEOVER_SILENCE, VERSION);
+        let config =
+            FollowerConfig { own, applied, schema, own_schema, reseeded_for, through, silence, last, warnings };
         let deps = FollowerDeps {
             kit: environment.kit("replica"),
             database: FollowedDatabase::connect("db", &database.follower, environment),

@@ -19,7 +19,7 @@ use flowlord_library::Library;
 use flowlord_logs::TaskLogs;
 use flowlord_messages::AlertSender;
 use flowlord_messages::clients::{ClusterClient, DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::cluster::{AppendRows, ClusterChanged, ClusterState, ReadCluster};
+use flowlord_messages::cluster::{AppendRecord, AppendRows, ClusterChanged, ClusterState, ReadCluster, SharedRecord};
 use flowlord_messages::events::SnapshotsChanged;
 use flowlord_messages::snapshots::TakeBackup;
 use flowlord_messages::tokens::TokenHash;
@@ -139,6 +139,7 @@ impl AppWiring<'_> {
         // First: it keeps the lead, however long the database takes to be restored or upgraded.
         let replica = self.leader(&threads.calm, &node, &hints);
         let handled = recovery::at_start(self.config, &self.stores, &lock, now).await?;
+        self.migrate_cluster(&node, replica.as_ref(), &lock).await?;
         let actors = self.start_actors(&node, replica, lock, address, threads, &hints)?;
         self.connect_hints(&hints, &actors);
         let mut pings = self.list_pings(&actors);
@@ -158,6 +159,21 @@ impl AppWiring<'_> {
         let stops = self.stop_ports(&web, &actors);
         let library = Some(self.library_client(&actors.library));
         Ok(WiredService { database: OpenDatabase::Written(actors.database), stops, first_token, library })
+    }
+
+    /// A newer program's tables are made at an entry of the log, at which the others make them, too.
+    async fn migrate_cluster(
+        &self,
+        node: &NodeStart,
+        replica: Option<&Addr<Leader>>,
+        lock: &FolderLock,
+    ) -> anyhow::Result<()> {
+        let (NodeStart::Leader(start), Some(replica)) = (node, replica) else { return Ok(()) };
+        let (data, chain) = (lock.folder(), self.environment.ids.clone().random_bits());
+        let Some(migration) = start.plan_migration(data, chain) else { return Ok(()) };
+        let record = SharedRecord::Migration(migration.clone());
+        let entry = self.cluster_client(replica).call(AppendRecord(record)).await?;
+        Ok(flowlord_db::make_migration(data, &migration, start.log.holds_transactions(), entry)?)
     }
 
     async fn cluster_state(&self, actors: &ActorAddresses) -> anyhow::Result<ClusterState> {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, Utc};
 use flowlord_kernel::{ActorKit, Code, Error, Result, actor, handlers, lower_priority};
-use flowlord_messages::cluster::{ApplyRows, ApplySegment, SegmentOutcome};
+use flowlord_messages::cluster::{ApplyMigration, ApplyRows, ApplySegment, SegmentOutcome};
 use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::events::{DatabaseChanged, DatabaseChanges, TakeChanges};
 use rusqlite::Connection;
 
 use crate::changelog::apply::{SegmentError, follow_frame, follow_segment};
+use crate::changelog::migration::follow_migration;
 use crate::connection::{OpenError, checkpoint_at_end, open_following};
 use crate::damage::DamageMonitor;
 use crate::folder_lock::FolderLock;
@@ -95,6 +96,14 @@ impl DatabaseFollower {
         self.apply_changes(|connection| follow_frame(connection, &bytes, &digest, entry))
     }
 
+    fn apply_migration(
+        &mut self,
+        ApplyMigration { entry, migration, has_frames, at }: ApplyMigration,
+        _: &mut Context<Self>,
+    ) -> Result<SegmentOutcome> {
+        self.apply_changes(|connection| follow_migration(connection, &migration, has_frames, entry).map(|()| at))
+    }
+
     fn apply_changes(
         &mut self,
         apply: impl FnOnce(&mut Connection) -> std::result::Result<DateTime<Utc>, SegmentError>,
@@ -105,8 +114,8 @@ impl DatabaseFollower {
         let outcome = match apply(self.open_connection()?) {
             Ok(at) => SegmentOutcome::Applied { at },
             Err(SegmentError::Sqlite(err)) => {
-                self.damage.note_error("a segment", &err);
-                return Err(Error::new(Code::Storage, format!("the segment can't be applied: {err}")));
+                self.damage.note_error("a change of the leader", &err);
+                return Err(Error::new(Code::Storage, format!("the leader's change can't be applied: {err}")));
             }
             Err(err @ SegmentError::Newer { .. }) => SegmentOutcome::Newer(err.to_string()),
             Err(err) => SegmentOutcome::Diverged(err.to_string()),
@@ -153,6 +162,7 @@ fn reopen(path: &Path) -> Result<Connection> {
 }
 
 handlers!(DatabaseFollower {
+    ApplyMigration => apply_migration,
     ApplyRows => apply_rows,
     ApplySegment => apply_segment,
     CloseDatabase => close_database,

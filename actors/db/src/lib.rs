@@ -39,6 +39,7 @@ pub use bulk::{BulkError, BulkWriter};
 pub use changelog::apply::SegmentError;
 use changelog::frame::FramePacker;
 use changelog::log::{begin_frames, note_entry};
+pub use changelog::migration::{MigrationError, make_migration, plan_migration};
 pub use changelog::{LogState, log_point, log_state};
 pub use connection::OpenError;
 pub use damage::{DamageMark, DamageMonitor, HandledDamage, RESTART_PAUSE, SeenDamage, mark_if_damaged};

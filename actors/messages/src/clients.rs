@@ -47,7 +47,7 @@ use crate::backloads::{
     SaveBackload, SetBackloadState, StoreBackloadChunk,
 };
 use crate::changelog::{ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog};
-use crate::cluster::{AppendRecord, ApplyRows, ApplySegment, ForgetEntries, HandOver, ListNodes, ReadCluster};
+use crate::cluster::{AppendRecord, ApplyMigration, ApplyRows, ApplySegment, ForgetEntries, HandOver, ListNodes, ReadCluster};
 use crate::database::{MeasureTable, ReadDatabase};
 use crate::deadlines::{RaiseBreaches, ReadDeadlineInput, ReadSlotTasks};
 use crate::events::TakeChanges;
@@ -241,6 +241,7 @@ clients! {
     /// Applies segments to the database of a follower.
     // One after an outage of the backup's place may be large.
     pub struct FollowedDatabase {
+        apply_migration: ApplyMigration | patient,
         apply_rows: ApplyRows | patient,
         apply_segment: ApplySegment | patient,
     }

@@ -84,6 +84,8 @@ pub struct ClusterState {
     pub current_at: Option<DateTime<Utc>>,
     /// What makes the log less safe than it could be; a sentence each.
     pub warnings: Vec<String>,
+    /// Whether this node, which follows, has the tables of an older program, which its own can't list.
+    pub has_older_tables: bool,
 }
 
 impl ClusterState {
@@ -171,6 +173,21 @@ pub enum SharedRecord {
         /// Up to where it holds the change log; none where none is kept.
         log: Option<LogPoint>,
     },
+    /// The leader's program has newer tables, and makes them once this is in the log.
+    Migration(SchemaMigration),
+}
+
+/// A change of the tables, which each node makes at the same entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaMigration {
+    /// The version of the tables before.
+    pub from: usize,
+    /// Their version then.
+    pub to: usize,
+    /// The SHA-256 of the statements that lead there, in hex.
+    pub digest: String,
+    /// The number of the change log from there on.
+    pub chain: u64,
 }
 
 /// To the leader's replica: appends to the cluster's log, and answers the number of the entry. Fails with `not_leader`
@@ -223,6 +240,20 @@ pub struct ApplyRows {
     pub digest: String,
     /// As [`AppendRows`] got them.
     pub bytes: Bytes,
+}
+
+/// To the database of a follower: changes its tables.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SegmentOutcome>")]
+pub struct ApplyMigration {
+    /// The entry of the cluster's log that says so.
+    pub entry: u64,
+    /// What changes.
+    pub migration: SchemaMigration,
+    /// Whether the log holds each transaction before it is committed.
+    pub has_frames: bool,
+    /// When the leader began to.
+    pub at: DateTime<Utc>,
 }
 
 /// What became of a segment.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use flowlord_messages::changelog::chain_hex;
-use flowlord_messages::cluster::{NodeAddress, SharedRecord, Takeover};
+use flowlord_messages::cluster::{NodeAddress, SchemaMigration, SharedRecord, Takeover};
 use serde::{Deserialize, Serialize};
 
 /// An entry, as JSON in a file of its own. Each names its leader, so that any of them tells who leads.
@@ -55,6 +55,13 @@ pub(crate) enum EntryContent {
     Snapshot {
         name: String,
     },
+    /// Tables change here, and with them the number of the change log.
+    Migrate {
+        from: usize,
+        to: usize,
+        digest: String,
+        chain: String,
+    },
     /// The leader ends, and everything is in the log. `to` is to lead; any node where it is none.
     Bye {
         to: Option<String>,
@@ -72,6 +79,20 @@ pub(crate) struct FormerLead {
     /// So it does without a limit: the log holds each transaction before it is acknowledged.
     #[serde(default)]
     pub(crate) is_complete: bool,
+}
+
+impl EntryContent {
+    /// Whether a database without it isn't what the log says, where that holds transactions.
+    pub(crate) fn is_transaction(&self) -> bool {
+        matches!(self, Self::Rows { .. } | Self::Migrate { .. })
+    }
+
+    /// The migration that it tells of; none also where its number isn't one.
+    pub(crate) fn migration(&self) -> Option<SchemaMigration> {
+        let Self::Migrate { from, to, digest, chain } = self else { return None };
+        let chain = u64::from_str_radix(chain, 16).ok()?;
+        Some(SchemaMigration { from: *from, to: *to, digest: digest.clone(), chain })
+    }
 }
 
 impl LogEntry {
@@ -99,7 +120,7 @@ impl LogEntry {
             EntryContent::Segment { through, .. } | EntryContent::Rows { through, .. } => Some(*through),
             EntryContent::Beat { through } => *through,
             EntryContent::Bye { .. } => Some(self.at),
-            EntryContent::Term { .. } | EntryContent::Snapshot { .. } => None,
+            EntryContent::Term { .. } | EntryContent::Snapshot { .. } | EntryContent::Migrate { .. } => None,
         }
     }
 }
@@ -112,6 +133,9 @@ pub(crate) fn content_of(record: SharedRecord) -> Option<EntryContent> {
             Some(EntryContent::Segment { path, digest, bytes, chain, upto, through: at })
         }
         SharedRecord::Snapshot { name, .. } => Some(EntryContent::Snapshot { name }),
+        SharedRecord::Migration(SchemaMigration { from, to, digest, chain }) => {
+            Some(EntryContent::Migrate { from, to, digest, chain: chain_hex(chain) })
+        }
         SharedRecord::Current { .. } => None,
     }
 }

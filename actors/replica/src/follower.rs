@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, KernelActor, LatePort, Reply, Result, actor, handlers};
 use flowlord_messages::clients::FollowedDatabase;
 use flowlord_messages::cluster::{
-    ApplyRows, ApplySegment, ClusterChanged, ClusterState, ListNodes, NodeAddress, NodeRole, NodeState, ReadCluster,
-    SegmentOutcome, StopFollowing, Takeover,
+    ApplyMigration, ApplyRows, ApplySegment, ClusterChanged, ClusterState, ListNodes, NodeAddress, NodeRole, NodeState,
+    ReadCluster, SegmentOutcome, StopFollowing, Takeover,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, ready};
@@ -43,6 +43,10 @@ pub struct FollowerConfig {
     pub own: NodeIdentity,
     /// The last entry that the database is known to hold.
     pub applied: u64,
+    /// The version of the database's tables.
+    pub schema: usize,
+    /// The version that this program writes.
+    pub own_schema: usize,
     /// See [`NodeFile`](crate::NodeFile).
     pub reseeded_for: Option<u64>,
     /// The database holds all that was acknowledged before; none while that isn't known.
@@ -197,7 +201,7 @@ impl Follower {
             if self.problem.is_none() {
                 if self.log.holds_transactions() && number != self.position + 1 {
                     let why = format!("the log has no entries from {} to {} any more", self.position + 1, number - 1);
-                    return self.diverge(number, why, ctx);
+                    return self.diverge(number, why, false, ctx);
                 }
                 if let Some(applied) = self.apply_changes(number, &entry, changes) {
                     return self.go_on_applied(number, applied, entry, entries, ctx);
@@ -226,6 +230,15 @@ impl Follower {
             (EntryContent::Segment { .. }, _) if self.log.holds_transactions() => None,
             (EntryContent::Segment { digest, .. }, Some(bytes)) => {
                 let apply = ApplySegment { entry: number, digest: digest.clone(), bytes: bytes.to_vec() };
+                Some(database.call(apply).boxed_local())
+            }
+            (EntryContent::Migrate { .. }, _) => {
+                let Some(migration) = entry.content.migration() else {
+                    let why = "the log's change of the tables can't be read".to_owned();
+                    return Some(ready(Ok(SegmentOutcome::Diverged(why))).boxed_local());
+                };
+                let has_frames = self.log.holds_transactions();
+                let apply = ApplyMigration { entry: number, migration, has_frames, at: entry.at };
                 Some(database.call(apply).boxed_local())
             }
             (EntryContent::Segment { path, .. }, None) => {
@@ -277,7 +290,10 @@ impl Follower {
     fn note_applied(&mut self, number: u64, entry: &LogEntry) {
         self.position = number;
         match &mut self.problem {
-            None => self.through = entry.through().or(self.through),
+            None => {
+                self.through = entry.through().or(self.through);
+                self.note_migration(&entry.content);
+            }
             Some(FollowProblem::Diverged { entry: needed, why, snapshot_at }) => {
                 if matches!(entry.content, EntryContent::Snapshot { .. }) {
                     *snapshot_at = Some(entry.at);
@@ -288,6 +304,14 @@ impl Follower {
                 }
             }
             Some(FollowProblem::Newer(_)) => {}
+        }
+    }
+
+    fn note_migration(&mut self, content: &EntryContent) {
+        if let EntryContent::Migrate { to, .. } = content {
+            self.config.schema = *to;
+            // The leader is silent for as long as its tables change, and so was this node.
+            self.heard_at = Instant::now();
         }
     }
 
@@ -427,6 +451,7 @@ impl Follower {
             problem,
             current_at: self.current_at,
             warnings: self.config.warnings.clone(),
+            has_older_tables: self.config.schema < self.config.own_schema,
         }
     }
 

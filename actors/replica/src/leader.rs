@@ -171,6 +171,7 @@ impl Leader {
                     return self.reply_after(ready(()), |_, (), _| Err(unsent_changes()));
                 }
             }
+            SharedRecord::Migration(_) => {}
         }
         let appended = match content_of(record) {
             Some(content) => self.append_content(content, Bytes::new(), ctx),
@@ -385,6 +386,7 @@ impl Leader {
             problem: self.problem.clone(),
             current_at: None,
             warnings: self.config.warnings.clone(),
+            has_older_tables: false,
         }
     }
 

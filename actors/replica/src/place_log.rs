@@ -46,6 +46,15 @@ pub(crate) struct NamedSegment {
 }
 
 impl NamedSegment {
+    fn of(content: EntryContent) -> Option<Self> {
+        match content {
+            EntryContent::Segment { digest, chain, upto, .. } => Some(Self { digest, chain, upto }),
+            // Where tables change, a log begins: a database without it has no part in what comes.
+            EntryContent::Migrate { digest, chain, .. } => Some(Self { digest, chain, upto: 0 }),
+            _ => None,
+        }
+    }
+
     /// Whether a database that holds its log up to `point` holds it.
     pub(crate) fn is_within(&self, point: LogPoint) -> bool {
         self.chain == chain_hex(point.chain) && self.upto <= point.position
@@ -129,9 +138,7 @@ impl PlaceLog {
             let later = numbers.iter().filter(|later| **later > number);
             let mut read = stream::iter(later.map(|later| self.read_stored(*later))).buffered(AT_ONCE);
             while let Some(entry) = read.next().await {
-                if let Some(LogEntry { content: EntryContent::Segment { digest, chain, upto, .. }, .. }) = entry? {
-                    named.push(NamedSegment { digest, chain, upto });
-                }
+                named.extend(entry?.and_then(|entry| NamedSegment::of(entry.content)));
             }
         }
         Ok(named)

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::append::{AppendOnce, FetchedEntry, TryOutcome};
-use crate::entry::{EntryContent, LogEntry};
+use crate::entry::LogEntry;
 
 /// How long the servers may take to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -227,7 +227,7 @@ impl StreamLog {
         self.0.context.create_stream(config).await.map(drop)
     }
 
-    /// The number of the last entry that carries rows.
+    /// The number of the last entry that changes the database.
     pub(crate) async fn last_rows(&self) -> Result<Option<u64>> {
         match self.stream().await?.get_last_raw_message_by_subject(&self.subject("rows")).await {
             Ok(message) => Ok(Some(message.sequence)),
@@ -340,7 +340,7 @@ impl AppendOnce for StreamLog {
         let mut payload = serde_json::to_vec(entry).unwrap_or_default();
         payload.push(b'\n');
         payload.extend_from_slice(rows);
-        let kind = if matches!(entry.content, EntryContent::Rows { .. }) { "rows" } else { "entry" };
+        let kind = if entry.content.is_transaction() { "rows" } else { "entry" };
         let message = PublishMessage::build()
             .payload(payload.into())
             .expected_last_sequence(number - 1)

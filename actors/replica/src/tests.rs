@@ -9,8 +9,8 @@ use flowlord_kernel::{ActorEnvironment, Clock as _, Code, LatePort, Port, Result
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::{ClusterClient, FollowedDatabase};
 use flowlord_messages::cluster::{
-    AppendRecord, ApplyRows, ApplySegment, HandOver, LeaderLease, ListNodes, NodeAddress, NodeRole, NodeState,
-    ReadCluster, ResignLead, SegmentOutcome, SharedRecord,
+    AppendRecord, ApplyMigration, ApplyRows, ApplySegment, HandOver, LeaderLease, ListNodes, NodeAddress, NodeRole,
+    NodeState, ReadCluster, ResignLead, SegmentOutcome, SharedRecord,
 };
 use flowlord_messages::snapshots::TakeBackup;
 use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections, StorageLocation};
@@ -170,6 +170,23 @@ impl Handler<ApplyRows> for StubDatabase {
     }
 }
 
+/// It knows tables up to version 7.
+impl Handler<ApplyMigration> for StubDatabase {
+    type Result = Result<SegmentOutcome>;
+
+    fn handle(
+        &mut self,
+        ApplyMigration { entry, migration, at, .. }: ApplyMigration,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        if migration.to > 7 {
+            return Ok(SegmentOutcome::Newer("upgrade this node".to_owned()));
+        }
+        self.applied.lock().unwrap().push(entry);
+        Ok(SegmentOutcome::Applied { at })
+    }
+}
+
 struct FollowingNode {
     client: ClusterClient,
     applied: Arc<Mutex<Vec<u64>>>,
@@ -200,6 +217,8 @@ impl FollowingNode {
         };
         let last = LastEntry(last);
         let config = FollowerConfig {
+            schema: 6,
+            own_schema: 7,
             own: own(node),
             applied: position,
             reseeded_for,
@@ -310,6 +329,33 @@ async fn a_node_leads_again_only_with_all_that_it_shared_and_as_itself() {
     let copied = NodeIdentity { id: own("a").id, ..own("b") };
     let refused = join(&log, &copied, false, &at(first, 2), now()).await.unwrap_err().to_string();
     assert!(refused.contains("a copy of that of node a"), "{refused}");
+}
+
+#[actix::test]
+async fn a_follower_migrates_with_its_leader_and_stops_where_it_does_not_know_how() {
+    let (_folder, log) = folder_log();
+    let migrate = |from, to| {
+        let (digest, chain) = ("d".to_owned(), "63".to_owned());
+        own("a").entry(1, now(), EntryContent::Migrate { from, to, digest, chain })
+    };
+    log.append(1, &own("a").term_entry(1, now(), None)).await.unwrap();
+    log.append(2, &migrate(6, 7)).await.unwrap();
+    let restarted = async |applied, chain| {
+        let point = Some(LogPoint { chain, position: 0 });
+        let database = OwnDatabase { applied, point, begins_log: false };
+        join(&log, &own("a"), true, &database, now()).await.unwrap()
+    };
+    assert!(follows(&restarted(1, 7).await), "killed before it did what it had said: it does it as the others do");
+    log.append(3, &migrate(7, 8)).await.unwrap();
+    log.append(4, &beat("a", 1)).await.unwrap();
+    let node = FollowingNode::start(&log, "b", SHORT, None);
+    let state = async || node.client.call(ReadCluster).await.unwrap();
+    until("the reason", async || state().await.problem.is_some_and(|why| why.contains("upgrade this node"))).await;
+    assert_eq!((node.applied(), state().await.has_older_tables), (vec![2], false));
+    log.append(5, &own("a").entry(1, now(), segment_content(now()))).await.unwrap();
+    until("what comes behind", async || state().await.applied == 5).await;
+    assert!(tokio::time::timeout(SHORT * 4, node.role.changed()).await.is_err(), "it never takes over");
+    assert_eq!(node.applied(), [2]);
 }
 
 #[actix::test]

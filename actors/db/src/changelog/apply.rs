@@ -221,9 +221,9 @@ impl SegmentHeader {
     }
 
     /// That it is of the transaction right after the last one that is here.
-    fn check_follows(&self, log: &LogState, own_schema: usize) -> Result<(), SegmentError> {
+    fn check_follows(&self, log: &LogState) -> Result<(), SegmentError> {
         self.check_format()?;
-        self.check_schema(own_schema)?;
+        self.check_schema(log.schema)?;
         self.check_reaches(log.point.position)?;
         if self.after != log.point.position || self.previous != log.frame {
             return Err(SegmentError::Fork);
@@ -241,12 +241,11 @@ impl SegmentHeader {
     }
 }
 
-/// Begins to apply an entry; with where the database stands, and its schema.
-fn begin_following(connection: &mut Connection) -> Result<(Transaction<'_>, LogState, usize), SegmentError> {
-    let schema = read_version(connection)?;
+/// Begins to apply an entry; with where the database stands.
+pub(super) fn begin_following(connection: &mut Connection) -> Result<(Transaction<'_>, LogState), SegmentError> {
     let transaction = connection.transaction()?;
     let log = read_log_state(&transaction)?.ok_or_else(|| SegmentError::Foreign("this one has no log".to_owned()))?;
-    Ok((transaction, log, schema))
+    Ok((transaction, log))
 }
 
 /// Applies an entry of the cluster's log to a database that is followed, together with its position; answers of when
@@ -258,9 +257,9 @@ pub(crate) fn follow_segment(
     entry: u64,
 ) -> Result<DateTime<Utc>, SegmentError> {
     let segment = PackedSegment::open(bytes, digest)?;
-    let (transaction, log, schema) = begin_following(connection)?;
+    let (transaction, log) = begin_following(connection)?;
     let header = &segment.header;
-    header.check_origin(log.point.chain, schema)?;
+    header.check_origin(log.point.chain, log.schema)?;
     header.check_reaches(log.point.position)?;
     // A leader that was killed sends the same changes again, from further back: the cluster's log kept others out.
     if header.after == log.taken && header.previous != log.digest {
@@ -294,10 +293,10 @@ pub(crate) fn follow_frame(
     entry: u64,
 ) -> Result<DateTime<Utc>, SegmentError> {
     let segment = PackedSegment::open(bytes, digest)?;
-    let (transaction, log, schema) = begin_following(connection)?;
+    let (transaction, log) = begin_following(connection)?;
     let at = segment.header.at;
     if entry > log.entry {
-        segment.header.check_follows(&log, schema)?;
+        segment.header.check_follows(&log)?;
         let header = segment.header.clone();
         segment.put_rows(&transaction)?;
         end_frame(&transaction, &header, digest, entry)?;

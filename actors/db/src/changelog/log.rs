@@ -4,6 +4,7 @@ use flowlord_messages::changelog::LogPoint;
 use rusqlite::Connection;
 
 use crate::column::{to_signed, to_unsigned};
+use crate::schema::read_version;
 use crate::sql::CachedSql as _;
 
 /// Up to where a database holds its log; none when nothing is recorded in it.
@@ -27,6 +28,8 @@ pub struct LogState {
     pub entry: u64,
     /// The SHA-256 of its last frame, in hex; empty where it has none.
     pub frame: String,
+    /// The version of its tables.
+    pub schema: usize,
 }
 
 impl LogState {
@@ -40,8 +43,9 @@ pub(crate) fn read_log_state(connection: &Connection) -> rusqlite::Result<Option
     let Some(point) = read_log_point(connection)? else { return Ok(None) };
     // None in the tables of an older program, which knew no frames.
     let frame = connection.find_value("SELECT frame FROM row_log", []).ok().flatten().unwrap_or_default();
+    let schema = read_version(connection)?;
     connection.find_row("SELECT taken, digest, entry FROM row_log", [], |row| {
-        Ok(LogState { point, taken: row.get(0)?, digest: row.get(1)?, entry: row.get(2)?, frame })
+        Ok(LogState { point, taken: row.get(0)?, digest: row.get(1)?, entry: row.get(2)?, frame, schema })
     })
 }
 

@@ -8,6 +8,7 @@
 pub(crate) mod apply;
 pub(crate) mod frame;
 pub(crate) mod log;
+pub(crate) mod migration;
 pub(crate) mod read;
 pub(crate) mod record;
 mod segment;

@@ -1,6 +1,8 @@
 //! The schema of the database, and how an older one becomes it.
 
+use flowlord_domain::hex::to_hex;
 use rusqlite::{Connection, TransactionBehavior};
+use sha2::{Digest as _, Sha256};
 
 use crate::changelog::log::end_log;
 
@@ -36,12 +38,25 @@ pub(crate) fn read_version(connection: &Connection) -> rusqlite::Result<usize> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Makes version `to` of version `from`, within the caller's transaction.
+pub(crate) fn apply_steps(connection: &Connection, from: usize, to: usize) -> rusqlite::Result<()> {
+    for step in MIGRATIONS.get(from..to).unwrap_or_default() {
+        connection.execute_batch(step)?;
+    }
+    connection.pragma_update(None, "user_version", to)
+}
+
+/// The SHA-256 of what leads from one version to another, in hex; none where this program doesn't know the way.
+pub(crate) fn digest_of_steps(from: usize, to: usize) -> Option<String> {
+    let steps = MIGRATIONS.get(from..to)?;
+    Some(to_hex(&Sha256::digest(steps.concat())))
+}
+
 pub(crate) fn migrate(connection: &mut Connection, found: usize) -> rusqlite::Result<()> {
-    for (from, step) in MIGRATIONS.iter().enumerate().skip(found) {
+    for from in found..VERSION {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
         // Within the transaction: a crash leaves a step done and counted, or neither.
-        transaction.pragma_update(None, "user_version", from + 1)?;
+        apply_steps(&transaction, from, from + 1)?;
         transaction.commit()?;
         log::info!("event=schema_migrated from={from} to={}", from + 1);
     }

@@ -6,7 +6,7 @@ use actix::{Actor, Arbiter, Context, Handler, ResponseFuture};
 use flowlord_kernel::{Clock as _, Port, PortLimits, time_since_boot};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
 use flowlord_messages::changelog::{ForgetChanges, ReadSegment, RestartChangeLog};
-use flowlord_messages::cluster::{AppendRows, ApplyRows, SegmentOutcome};
+use flowlord_messages::cluster::{AppendRows, ApplyMigration, ApplyRows, SchemaMigration, SegmentOutcome};
 use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::events::TakeChanges;
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
@@ -35,8 +35,8 @@ impl Handler<AppendRows> for StubLog {
     }
 }
 
-struct Leader {
-    db: Db,
+pub(super) struct Leader {
+    pub(super) db: Db,
     asked: Asked,
 }
 
@@ -45,7 +45,7 @@ impl Leader {
         Self::on(tempfile::tempdir().unwrap(), 1)
     }
 
-    fn on(folder: tempfile::TempDir, entry: u64) -> Self {
+    pub(super) fn on(folder: tempfile::TempDir, entry: u64) -> Self {
         let asked = Asked::default();
         let activity = WorkCounter::default();
         let port = Port::new("log", StubLog(Arc::clone(&asked)).start().recipient(), PortLimits::PATIENT, &activity);
@@ -67,7 +67,7 @@ impl Leader {
     }
 
     /// Creates a task, and stores it as this entry.
-    async fn create(&self, job: &str, entry: u64) -> AppendRows {
+    pub(super) async fn create(&self, job: &str, entry: u64) -> AppendRows {
         let (created, rows) = tokio::join!(self.db.write(creation(vec![task("a", job)])), async {
             let (rows, reply) = self.next_append().await;
             reply.send(Ok(entry)).unwrap();
@@ -77,7 +77,7 @@ impl Leader {
         rows
     }
 
-    async fn jobs(&self) -> Vec<String> {
+    pub(super) async fn jobs(&self) -> Vec<String> {
         jobs(&self.db.environment, &self.db.database.readers).await
     }
 }
@@ -179,24 +179,31 @@ async fn a_service_that_stops_waits_for_its_last_transaction() {
     assert_eq!(state.entry, 2);
 }
 
-struct Follower {
+pub(super) struct Follower {
     apply: Port<ApplyRows>,
+    migrate: Port<ApplyMigration>,
     database: FollowingDatabase,
     environment: ActorEnvironment,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     _arbiter: Arbiter,
 }
 
 impl Follower {
     fn of(leader: &Leader) -> Self {
-        let (folder, arbiter) = (tempfile::tempdir().unwrap(), Arbiter::new());
+        let folder = tempfile::tempdir().unwrap();
         copy(&leader.db.folder.path().join(crate::DATABASE), &folder.path().join(crate::DATABASE)).unwrap();
+        Self::open(folder)
+    }
+
+    pub(super) fn open(folder: tempfile::TempDir) -> Self {
+        let arbiter = Arbiter::new();
         let environment = ActorEnvironment::system(Arc::new(|name: &str| panic!("{name} gave up")));
         let lock = FolderLock::take(folder.path()).unwrap();
         let database =
             FollowingDatabase::open(lock, &arbiter.handle(), environment.kit("db"), CommitHints::default()).unwrap();
         let apply = environment.port::<_, ApplyRows>("db", &database.follower);
-        Self { apply, database, environment, folder, _arbiter: arbiter }
+        let migrate = environment.port::<_, ApplyMigration>("db", &database.follower);
+        Self { apply, migrate, database, environment, folder, _arbiter: arbiter }
     }
 
     async fn apply(&self, rows: &AppendRows, entry: u64) -> SegmentOutcome {
@@ -204,11 +211,16 @@ impl Follower {
         self.apply.call(ApplyRows { entry, digest, bytes }).await.unwrap()
     }
 
-    async fn applied(&self, rows: &AppendRows, entry: u64) -> bool {
+    pub(super) async fn migrate(&self, migration: &SchemaMigration, entry: u64) -> SegmentOutcome {
+        let migration = migration.clone();
+        self.migrate.call(ApplyMigration { entry, migration, has_frames: true, at: noon() }).await.unwrap()
+    }
+
+    pub(super) async fn applied(&self, rows: &AppendRows, entry: u64) -> bool {
         matches!(self.apply(rows, entry).await, SegmentOutcome::Applied { .. })
     }
 
-    async fn jobs(&self) -> Vec<String> {
+    pub(super) async fn jobs(&self) -> Vec<String> {
         jobs(&self.environment, &self.database.readers).await
     }
 }

@@ -18,6 +18,7 @@ mod learning;
 mod leasing;
 mod limits;
 mod listing;
+mod migrating;
 mod outbox;
 mod overlap;
 mod pausing;

@@ -19,10 +19,12 @@ const SEEDS: [&str; 6] = [
     include_str!("seeds/v3.sql"),
     include_str!("seeds/v4.sql"),
     include_str!("seeds/v5.sql"),
-    include_str!("seeds/v6.sql"),
+    NEWEST_SEED,
 ];
 
-fn seeded(seed: &str) -> tempfile::TempDir {
+pub(super) const NEWEST_SEED: &str = include_str!("seeds/v6.sql");
+
+pub(super) fn seeded(seed: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL").unwrap();
@@ -33,7 +35,7 @@ fn seeded(seed: &str) -> tempfile::TempDir {
 }
 
 /// Every table and index with its statement.
-fn schema(folder: &tempfile::TempDir) -> Vec<(String, String)> {
+pub(super) fn schema(folder: &tempfile::TempDir) -> Vec<(String, String)> {
     let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
     let listed = "SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
     let mut statement = connection.prepare(listed).unwrap();

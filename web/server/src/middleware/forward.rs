@@ -147,7 +147,8 @@ impl FollowerRequest {
 
     fn is_for_leader(&self) -> bool {
         // The leader may let in anyone on its own machine, and must not do so for those who come by way of this node.
-        self.is_let_in && !self.is_for_followers
+        let is_listed_here = self.is_for_followers && !(self.is_view && self.state.has_older_tables);
+        self.is_let_in && !is_listed_here
     }
 
     /// Whether it would be shown what was true before it changed something.

@@ -35,6 +35,7 @@ pub(super) fn state_of(role: NodeRole) -> ClusterState {
         problem: None,
         current_at: None,
         warnings: Vec::new(),
+        has_older_tables: false,
     }
 }
 

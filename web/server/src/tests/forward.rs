@@ -189,6 +189,7 @@ fn following(leader_url: &str) -> ClusterState {
         problem: None,
         current_at: None,
         warnings: Vec::new(),
+        has_older_tables: false,
     }
 }
 
@@ -256,6 +257,24 @@ async fn pages_lists_health_assets_and_events_are_answered_here_with_the_lag() {
     drop(events);
     node.learn(ClusterState { through: None, ..following(&leader.url) }).await;
     assert_eq!(node.send(&get("/healthz", "")).await.header("x-flowlord-lag"), None, "nobody knows it");
+    assert!(leader.was_not_asked());
+    node.stop().await;
+}
+
+#[actix::test]
+async fn a_newer_program_lets_the_leader_list_until_the_tables_are_its_own() {
+    let mut leader = Leader::start().await;
+    let node = follower(&leader.url).await;
+    node.learn(ClusterState { has_older_tables: true, ..following(&leader.url) }).await;
+    for path in ["/web/task", "/api/v1/tasks"] {
+        let mut client = node.open(&get(path, "")).await;
+        leader.answer(DONE).await;
+        let answer = Answer::read(&mut client).await;
+        assert_eq!((answer.status(), answer.header("x-flowlord-lag")), (200, None), "{path}");
+    }
+    assert_eq!(node.send(&get("/api/v1/cluster", "")).await.header("x-flowlord-lag").as_deref(), Some("1.500"));
+    node.learn(following(&leader.url)).await;
+    node.send(&get("/api/v1/tasks", "")).await;
     assert!(leader.was_not_asked());
     node.stop().await;
 }
