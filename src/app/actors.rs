@@ -209,6 +209,7 @@ impl AppWiring<'_> {
             role: self.role.clone(),
             changed: hints.cluster.clone(),
             snapshot: hints.needed_snapshots.clone(),
+            alert: hints.cluster_alerts.clone(),
         };
         Some(Leader::start(on, config, node.log.clone(), deps))
     }

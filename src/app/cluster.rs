@@ -9,7 +9,7 @@ use flowlord_backup::BackupPlace;
 use flowlord_db::{DamageMark, DatabaseCondition, FolderLock, LogState, OwnLead};
 use flowlord_domain::IdSource as _;
 use flowlord_kernel::{ActorEnvironment, Port};
-use flowlord_messages::cluster::{AppendRows, LeaderLease, SchemaMigration, Takeover};
+use flowlord_messages::cluster::{AppendRows, DatabaseDifference, LeaderLease, SchemaMigration, Takeover};
 use flowlord_replica::{
     ClusterLog, JoinError, JoinedRole, LastEntry, Lead, NodeFile, NodeIdentity, OwnDatabase, PlaceLog, StreamConfig,
     StreamLog, join,
@@ -46,6 +46,7 @@ pub(super) struct FollowerStart {
     /// The version of its tables.
     pub(super) schema: usize,
     pub(super) reseeded_for: Option<u64>,
+    pub(super) difference: Option<DatabaseDifference>,
     pub(super) through: Option<DateTime<Utc>>,
     pub(super) last: LastEntry,
 }
@@ -203,8 +204,11 @@ impl JoiningNode<'_> {
         };
         log::info!("event=following node={:?} entry={}", self.own.address.node, state.entry);
         let LogState { entry: applied, schema, .. } = state;
-        let Self { own, log, warnings, file: NodeFile { reseeded_for, seeded_at: through, .. }, .. } = self;
-        Ok(NodeStart::Follower(FollowerStart { own, log, warnings, applied, schema, reseeded_for, through, last }))
+        let Self { own, log, warnings, file, .. } = self;
+        let difference = file.difference.map(|(at, what)| DatabaseDifference { at, what });
+        let NodeFile { reseeded_for, seeded_at: through, .. } = file;
+        let start = FollowerStart { own, log, warnings, applied, schema, reseeded_for, difference, through, last };
+        Ok(NodeStart::Follower(start))
     }
 
     /// Whether the database that is here may go on with the log of another leader.
@@ -250,11 +254,20 @@ impl JoiningNode<'_> {
     }
 }
 
-/// The next start takes a snapshot instead of the database, which can't apply this entry.
-pub(super) fn prepare_reseed(config: &Config, environment: &ActorEnvironment, entry: u64) -> anyhow::Result<()> {
+/// The next start takes a snapshot instead of the database, which can't apply this entry; also since it differs from the
+/// leader's, in this.
+pub(super) fn prepare_reseed(
+    config: &Config,
+    environment: &ActorEnvironment,
+    entry: u64,
+    difference: Option<&str>,
+) -> anyhow::Result<()> {
     let lock = FolderLock::take(&config.data)?;
     let mut file = NodeFile::read(&config.data, &mut environment.ids.clone())?;
     file.reseeded_for = Some(entry);
+    if let Some(what) = difference {
+        file.difference = Some((environment.clock.now(), what.to_owned()));
+    }
     file.write(&config.data)?;
     // What was acknowledged here, and may be nowhere else, is kept beside.
     if file.has_led {

@@ -51,10 +51,20 @@ impl AppWiring<'_> {
     ) -> anyhow::Result<FollowerAddresses> {
         let environment = self.environment;
         let database = FollowingDatabase::open(lock, &threads.database, environment.kit("db"), hints.database.clone())?;
-        let FollowerStart { own, log, warnings, applied, schema, reseeded_for, through, last } = node;
+        let FollowerStart { own, log, warnings, applied, schema, reseeded_for, difference, through, last } = node;
         let (silence, own_schema) = (TAKEOVER_SILENCE, VERSION);
-        let config =
-            FollowerConfig { own, applied, schema, own_schema, reseeded_for, through, silence, last, warnings };
+        let config = FollowerConfig {
+            own,
+            applied,
+            schema,
+            own_schema,
+            reseeded_for,
+            difference,
+            through,
+            silence,
+            last,
+            warnings,
+        };
         let deps = FollowerDeps {
             kit: environment.kit("replica"),
             database: FollowedDatabase::connect("db", &database.follower, environment),

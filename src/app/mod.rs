@@ -247,7 +247,10 @@ fn log_failure(actor: &str, answer: flowlord_kernel::Result<()>) {
 /// Does what must be done between the stop of a service in one role and its start in the other.
 pub fn prepare_role(config: &Config, environment: &ActorEnvironment, change: &RoleChange) -> anyhow::Result<()> {
     match change {
-        RoleChange::Reseeds { entry, .. } => cluster::prepare_reseed(config, environment, *entry),
+        RoleChange::Reseeds { entry, why, is_different } => {
+            let what = is_different.then_some(why.as_str());
+            cluster::prepare_reseed(config, environment, *entry, what)
+        }
         RoleChange::Leads | RoleChange::Deposed { .. } | RoleChange::HandsOver => Ok(()),
     }
 }

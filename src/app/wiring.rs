@@ -18,6 +18,7 @@ use flowlord_kernel::{ActorEnvironment, LatePort, Ping, Port, PortLimits, lower_
 use flowlord_library::Library;
 use flowlord_logs::TaskLogs;
 use flowlord_messages::AlertSender;
+use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::clients::{ClusterClient, DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::cluster::{AppendRecord, AppendRows, ClusterChanged, ClusterState, ReadCluster, SharedRecord};
 use flowlord_messages::events::SnapshotsChanged;
@@ -64,6 +65,8 @@ pub(super) struct HintPorts {
     pub(super) cluster: LatePort<ClusterChanged>,
     /// Snapshots that followers need.
     pub(super) needed_snapshots: LatePort<TakeBackup>,
+    /// What the leader finds out about followers.
+    pub(super) cluster_alerts: LatePort<RaiseAlerts>,
 }
 
 /// Every actor but the web and the one that pings a monitor.
@@ -235,6 +238,7 @@ impl AppWiring<'_> {
         hints.database.alert.set(self.environment.port("alerts", &actors.alerts));
         hints.database.notify.set(self.environment.port("notifier", &actors.notifier));
         hints.needed_snapshots.set(self.environment.port("backup", &actors.backup));
+        hints.cluster_alerts.set(self.environment.port("db", &actors.database.owner));
     }
 
     fn list_pings(&self, actors: &ActorAddresses) -> Vec<Port<Ping>> {

@@ -118,6 +118,7 @@ impl DatabaseFollower {
                 return Err(Error::new(Code::Storage, format!("the leader's change can't be applied: {err}")));
             }
             Err(err @ SegmentError::Newer { .. }) => SegmentOutcome::Newer(err.to_string()),
+            Err(err @ SegmentError::Differs { .. }) => SegmentOutcome::Differs(err.to_string()),
             Err(err) => SegmentOutcome::Diverged(err.to_string()),
         };
         if !self.recorder.lock_changes().is_empty() {

@@ -115,10 +115,21 @@ pub struct NodeState {
     pub lag_seconds: Option<f64>,
     /// Whether it can't follow until there is a new snapshot.
     pub needs_snapshot: bool,
+    /// When its database differed last from the leader's, which led to a new one; none where it never did.
+    pub difference: Option<DatabaseDifference>,
     /// The version of its program.
     pub version: String,
     /// When it registered itself, by its clock.
     pub seen_at: DateTime<Utc>,
+}
+
+/// That a node's database wasn't what the leader's was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseDifference {
+    /// When that was found, by its clock.
+    pub at: DateTime<Utc>,
+    /// Where; one sentence.
+    pub what: String,
 }
 
 /// How the cluster is.
@@ -266,6 +277,8 @@ pub enum SegmentOutcome {
     },
     /// It doesn't go on from this database: a snapshot must take its place. Says why.
     Diverged(String),
+    /// The database isn't what the leader's is, though it applied the same: a snapshot must take its place. Says where.
+    Differs(String),
     /// A newer program wrote it. Says what to do.
     Newer(String),
 }

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, KernelActor, LatePort, Reply, Result, actor, handlers};
 use flowlord_messages::clients::FollowedDatabase;
 use flowlord_messages::cluster::{
-    ApplyMigration, ApplyRows, ApplySegment, ClusterChanged, ClusterState, ListNodes, NodeAddress, NodeRole, NodeState,
-    ReadCluster, SegmentOutcome, StopFollowing, Takeover,
+    ApplyMigration, ApplyRows, ApplySegment, ClusterChanged, ClusterState, DatabaseDifference, ListNodes, NodeAddress,
+    NodeRole, NodeState, ReadCluster, SegmentOutcome, StopFollowing, Takeover,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, ready};
@@ -49,6 +49,8 @@ pub struct FollowerConfig {
     pub own_schema: usize,
     /// See [`NodeFile`](crate::NodeFile).
     pub reseeded_for: Option<u64>,
+    /// What its database differed in last.
+    pub difference: Option<DatabaseDifference>,
     /// The database holds all that was acknowledged before; none while that isn't known.
     pub through: Option<DateTime<Utc>>,
     /// How long it hears nothing before it takes over.
@@ -261,7 +263,8 @@ impl Follower {
                 this.note_applied(number, &entry);
                 this.apply_entries(rest, ctx);
             }
-            Ok(SegmentOutcome::Diverged(why)) => this.diverge(number, why, ctx),
+            Ok(SegmentOutcome::Diverged(why)) => this.diverge(number, why, false, ctx),
+            Ok(SegmentOutcome::Differs(why)) => this.diverge(number, why, true, ctx),
             Ok(SegmentOutcome::Newer(why)) => {
                 log::error!("event=not_followed entry={number} error={why:?}");
                 this.problem = Some(FollowProblem::Newer(why));
@@ -299,7 +302,7 @@ impl Follower {
                     *snapshot_at = Some(entry.at);
                 }
                 if snapshot_at.is_some_and(|at| entry.at - at > RECEIPT_DELAY) {
-                    let change = RoleChange::Reseeds { entry: *needed, why: why.clone() };
+                    let change = RoleChange::Reseeds { entry: *needed, why: why.clone(), is_different: false };
                     self.change_role(change);
                 }
             }
@@ -316,13 +319,13 @@ impl Follower {
     }
 
     /// The database can't go on from here. A snapshot takes its place, at once unless that was tried for this entry.
-    fn diverge(&mut self, number: u64, why: String, ctx: &mut Context<Self>) {
-        log::error!("event=not_followed entry={number} error={why:?}");
+    fn diverge(&mut self, number: u64, why: String, is_different: bool, ctx: &mut Context<Self>) {
+        log::error!("event=not_followed entry={number} is_different={is_different} error={why:?}");
         if self.config.reseeded_for == Some(number) {
             self.problem = Some(FollowProblem::Diverged { entry: number, why, snapshot_at: None });
             self.poll_later(ctx);
         } else {
-            self.change_role(RoleChange::Reseeds { entry: number, why });
+            self.change_role(RoleChange::Reseeds { entry: number, why, is_different });
         }
         self.publish_state();
     }
@@ -428,6 +431,7 @@ impl Follower {
             applied: self.position,
             lag_seconds,
             needs_snapshot: matches!(self.problem, Some(FollowProblem::Diverged { .. })),
+            difference: self.config.difference.clone(),
             version,
             seen_at: now,
         }

@@ -1,17 +1,19 @@
 //! The leader's replica: it appends to the log, one entry at a time, and so keeps the lead.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::ready;
 use std::time::{Duration, Instant};
 
 use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, actor, handlers, time_since_boot};
+use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::cluster::{
-    AppendRecord, AppendRows, ClusterChanged, ClusterState, ForgetEntries, HandOver, LeaderLease, ListNodes, NodeRole,
-    NodeState, ReadCluster, ResignLead, SharedRecord, Takeover,
+    AppendRecord, AppendRows, ClusterChanged, ClusterState, DatabaseDifference, ForgetEntries, HandOver, LeaderLease,
+    ListNodes, NodeAddress, NodeRole, NodeState, ReadCluster, ResignLead, SharedRecord, Takeover,
 };
 use flowlord_messages::snapshots::TakeBackup;
 use tokio::sync::oneshot;
@@ -50,6 +52,9 @@ const MAX_UNSENT: TimeDelta = TimeDelta::seconds(30);
 /// How often a snapshot is asked for on behalf of a follower.
 const SNAPSHOT_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
+/// Until then a node whose database differed has started with a new one, and a leader has told of it.
+const TOLD_WITHIN: TimeDelta = TimeDelta::minutes(10);
+
 #[derive(Debug, Clone)]
 pub struct LeaderConfig {
     pub own: NodeIdentity,
@@ -70,6 +75,7 @@ pub struct LeaderDeps {
     pub changed: LatePort<ClusterChanged>,
     /// For a follower that needs one.
     pub snapshot: LatePort<TakeBackup>,
+    pub alert: LatePort<RaiseAlerts>,
 }
 
 #[derive(Debug)]
@@ -94,6 +100,8 @@ pub struct Leader {
     /// When all that there was had been sent last.
     sent_at: Instant,
     snapshot_asked_at: Option<DateTime<Utc>>,
+    /// Nodes whose databases differed, each with when people were told.
+    told_differences: BTreeMap<String, DateTime<Utc>>,
     /// The numbers of the entries that name the newest snapshots.
     snapshot_entries: VecDeque<u64>,
     /// The numbers of beats that aren't removed yet.
@@ -115,6 +123,7 @@ impl Leader {
             through: None,
             sent_at: Instant::now(),
             snapshot_asked_at: None,
+            told_differences: BTreeMap::new(),
             snapshot_entries: VecDeque::new(),
             beats: VecDeque::new(),
             registered_at: None,
@@ -345,7 +354,10 @@ impl Leader {
             list_nodes(&store, now).await
         };
         self.follow(ctx, registered, |this, nodes, _| match nodes {
-            Ok(nodes) => this.help_followers(&nodes),
+            Ok(nodes) => {
+                this.help_followers(&nodes);
+                this.tell_differences(&nodes);
+            }
             Err(err) => log::warn!("event=node_not_registered error={err:?}"),
         });
     }
@@ -360,6 +372,27 @@ impl Leader {
         }
     }
 
+    /// A node whose database was found to differ has a new one by then; why it differed is for people to find out.
+    fn tell_differences(&mut self, nodes: &[NodeState]) {
+        let now = self.now();
+        for NodeState { address: NodeAddress { node, .. }, difference, .. } in nodes {
+            let Some(DatabaseDifference { at, what }) = difference else { continue };
+            // Another leader told of older ones.
+            if now - *at > TOLD_WITHIN || self.told_differences.get(node) == Some(at) {
+                continue;
+            }
+            let msg = format!(
+                "the database of node {node} wasn't what the leader's is: {what}. A snapshot took its place; check the disks \
+                 of {node} and {}",
+                self.config.own.address.node
+            );
+            let alert = NewAlert::without_task(AlertKind::Storage, "cluster", msg, now);
+            if self.deps.alert.hint(RaiseAlerts { alerts: vec![alert] }) {
+                self.told_differences.insert(node.clone(), *at);
+            }
+        }
+    }
+
     fn node_state(&self, now: DateTime<Utc>) -> NodeState {
         let NodeIdentity { address, version, .. } = self.config.own.clone();
         NodeState {
@@ -368,6 +401,7 @@ impl Leader {
             applied: self.tail,
             lag_seconds: Some(0.),
             needs_snapshot: false,
+            difference: None,
             version,
             seen_at: now,
         }

@@ -20,6 +20,9 @@ pub struct NodeFile {
     pub seeded_at: Option<DateTime<Utc>>,
     /// The entry for which a snapshot took the place of the database last, so that it isn't tried twice in vain.
     pub reseeded_for: Option<u64>,
+    /// When the database differed last from the leader's, and where.
+    #[serde(default)]
+    pub difference: Option<(DateTime<Utc>, String)>,
     /// Whether the cluster goes on from this database in a new log, as somebody said.
     #[serde(default)]
     pub begins_log: bool,
@@ -35,7 +38,8 @@ impl NodeFile {
             Ok(text) => Ok(serde_json::from_slice(&text)?),
             Err(err) if err.kind() == ErrorKind::NotFound => {
                 let id = format!("{:016x}", ids.random_bits());
-                Ok(Self { id, has_led: false, seeded_at: None, reseeded_for: None, begins_log: false })
+                let (seeded_at, reseeded_for, difference) = (None, None, None);
+                Ok(Self { id, has_led: false, seeded_at, reseeded_for, difference, begins_log: false })
             }
             Err(err) => Err(err),
         }

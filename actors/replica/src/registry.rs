@@ -1,7 +1,7 @@
 //! The nodes of a cluster, each in a file that it writes itself.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::cluster::{NodeAddress, NodeRole, NodeState};
+use flowlord_messages::cluster::{DatabaseDifference, NodeAddress, NodeRole, NodeState};
 use flowlord_storage::{FileStorage, MAX_OBJECTS, Result};
 use serde::{Deserialize, Serialize};
 
@@ -25,23 +25,29 @@ struct NodeRecord {
     lag_seconds: Option<f64>,
     #[serde(default)]
     needs_snapshot: bool,
+    /// When its database differed last, and where.
+    #[serde(default)]
+    difference: Option<(DateTime<Utc>, String)>,
     version: String,
     at: DateTime<Utc>,
 }
 
 impl From<&NodeState> for NodeRecord {
     fn from(state: &NodeState) -> Self {
-        let NodeState { address, role, applied, lag_seconds, needs_snapshot, version, seen_at } = state.clone();
-        let NodeAddress { node, url } = address;
-        Self { node, url, role: role.as_str().to_owned(), applied, lag_seconds, needs_snapshot, version, at: seen_at }
+        let NodeState { address, role, applied, lag_seconds, needs_snapshot, difference, version, seen_at: at } =
+            state.clone();
+        let (NodeAddress { node, url }, role) = (address, role.as_str().to_owned());
+        let difference = difference.map(|found| (found.at, found.what));
+        Self { node, url, role, applied, lag_seconds, needs_snapshot, difference, version, at }
     }
 }
 
 impl From<NodeRecord> for NodeState {
     fn from(record: NodeRecord) -> Self {
-        let NodeRecord { node, url, role, applied, lag_seconds, needs_snapshot, version, at } = record;
+        let NodeRecord { node, url, role, applied, lag_seconds, needs_snapshot, difference, version, at } = record;
         let (address, role) = (NodeAddress { node, url }, NodeRole::from_name(&role).unwrap_or_default());
-        Self { address, role, applied, lag_seconds, needs_snapshot, version, seen_at: at }
+        let difference = difference.map(|(at, what)| DatabaseDifference { at, what });
+        Self { address, role, applied, lag_seconds, needs_snapshot, difference, version, seen_at: at }
     }
 }
 
@@ -75,6 +81,7 @@ mod tests {
             applied: 7,
             lag_seconds: Some(1.5),
             needs_snapshot: false,
+            difference: Some(DatabaseDifference { at: now(), what: "rows of table task".to_owned() }),
             version: "1.0.0".to_owned(),
             seen_at,
         };

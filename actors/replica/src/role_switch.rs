@@ -19,6 +19,8 @@ pub enum RoleChange {
         /// The entry that it can't apply.
         entry: u64,
         why: String,
+        /// Whether it isn't what it should be, though it applied everything.
+        is_different: bool,
     },
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use actix::{Actor, Arbiter, Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorEnvironment, Clock as _, Code, LatePort, Port, Result, SystemClock, time_since_boot};
+use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::{ClusterClient, FollowedDatabase};
 use flowlord_messages::cluster::{
-    AppendRecord, ApplyMigration, ApplyRows, ApplySegment, HandOver, LeaderLease, ListNodes, NodeAddress, NodeRole,
-    NodeState, ReadCluster, ResignLead, SegmentOutcome, SharedRecord,
+    AppendRecord, ApplyMigration, ApplyRows, ApplySegment, DatabaseDifference, HandOver, LeaderLease, ListNodes,
+    NodeAddress, NodeRole, NodeState, ReadCluster, ResignLead, SegmentOutcome, SharedRecord,
 };
 use flowlord_messages::snapshots::TakeBackup;
 use flowlord_storage::{HiddenValue, S3Access, StorageConfig, StorageConnections, StorageLocation};
@@ -97,6 +98,8 @@ struct LeadingNode {
     role: RoleSwitch,
     /// How many were asked for.
     snapshots: Arc<Mutex<usize>>,
+    /// What people were told.
+    alerts: Arc<Mutex<Vec<String>>>,
 }
 
 struct StubBackup(Arc<Mutex<usize>>);
@@ -113,6 +116,21 @@ impl Handler<TakeBackup> for StubBackup {
     }
 }
 
+struct StubAlerts(Arc<Mutex<Vec<String>>>);
+
+impl Actor for StubAlerts {
+    type Context = Context<Self>;
+}
+
+impl Handler<RaiseAlerts> for StubAlerts {
+    type Result = Result<()>;
+
+    fn handle(&mut self, RaiseAlerts { alerts }: RaiseAlerts, _: &mut Self::Context) -> Self::Result {
+        self.0.lock().unwrap().extend(alerts.into_iter().map(|alert| alert.msg));
+        Ok(())
+    }
+}
+
 fn lead(log: &ClusterLog, node: &str, lead: Lead) -> LeadingNode {
     lead_sending(log, node, lead, TimeDelta::seconds(5))
 }
@@ -125,13 +143,15 @@ fn lead_sending(log: &ClusterLog, node: &str, lead: Lead, ship_every: TimeDelta)
         role: role.clone(),
         changed: LatePort::default(),
         snapshot: LatePort::default(),
+        alert: LatePort::default(),
     };
-    let snapshots = Arc::new(Mutex::new(0));
+    let (snapshots, alerts) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
+    deps.alert.set(environment.port("db", &StubAlerts(Arc::clone(&alerts)).start()));
     deps.snapshot.set(environment.port("backup", &StubBackup(Arc::clone(&snapshots)).start()));
     let config = LeaderConfig { own: own(node), lead, sent: None, ship_every, warnings: Vec::new() };
     let leader = Leader::start(&Arbiter::current(), config, log.clone(), deps);
     let client = ClusterClient::connect("replica", &leader, &environment);
-    LeadingNode { client, resign: environment.port("replica", &leader), lease, role, snapshots }
+    LeadingNode { client, resign: environment.port("replica", &leader), lease, role, snapshots, alerts }
 }
 
 async fn leading(log: &ClusterLog, node: &str) -> LeadingNode {
@@ -222,6 +242,7 @@ impl FollowingNode {
             own: own(node),
             applied: position,
             reseeded_for,
+            difference: None,
             through: None,
             silence,
             last,
@@ -559,12 +580,40 @@ async fn a_follower_that_needs_a_snapshot_gets_one() {
         applied: 1,
         lag_seconds: None,
         needs_snapshot: true,
+        difference: None,
         version: String::new(),
         seen_at: now(),
     };
     register(&log.store, &node).await.unwrap();
     let leader = leading(&log, "a").await;
     until("the snapshot", async || *leader.snapshots.lock().unwrap() == 1).await;
+}
+
+#[actix::test]
+async fn a_database_that_differed_is_told_of_and_not_long_after() {
+    let (_folder, log) = folder_log();
+    for (name, minutes) in [("b", 1), ("c", 11)] {
+        let at = now() - TimeDelta::minutes(minutes);
+        let node = NodeState {
+            address: own(name).address,
+            role: NodeRole::Follower,
+            applied: 1,
+            lag_seconds: None,
+            needs_snapshot: false,
+            difference: Some(DatabaseDifference { at, what: "rows of table task".to_owned() }),
+            version: String::new(),
+            seen_at: now(),
+        };
+        register(&log.store, &node).await.unwrap();
+    }
+    let leader = leading(&log, "a").await;
+    let alerts = || leader.alerts.lock().unwrap().clone();
+    until("the alert", async || !alerts().is_empty()).await;
+    let told = alerts();
+    assert!(
+        told.len() == 1 && told[0].contains("node b wasn't") && told[0].contains("check the disks of b and a"),
+        "{told:?}"
+    );
 }
 
 #[actix::test]
@@ -586,7 +635,7 @@ async fn what_cant_be_applied_needs_a_snapshot_once_and_then_a_newer_one() {
         *follower.refuses.lock().unwrap() = Some(number);
         follower
     };
-    let reseeds = RoleChange::Reseeds { entry: number, why: "there is a gap".to_owned() };
+    let reseeds = RoleChange::Reseeds { entry: number, why: "there is a gap".to_owned(), is_different: false };
     assert_eq!(refusing(None).role.changed().await, reseeds);
     let waiting = refusing(Some(number));
     let problem = async || waiting.client.call(ReadCluster).await.unwrap().problem.is_some();

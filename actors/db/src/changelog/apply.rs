@@ -34,6 +34,8 @@ pub enum SegmentError {
     Fork,
     #[error("it is of another database: {0}")]
     Foreign(String),
+    #[error("rows of this database, from table {table} on, aren't what the leader has")]
+    Differs { table: String },
     #[error("its schema is {found}, this program knows up to {VERSION}: upgrade this node")]
     Newer { found: usize },
     #[error("it can't be applied: {0}")]
@@ -299,10 +301,20 @@ pub(crate) fn follow_frame(
         segment.header.check_follows(&log)?;
         let header = segment.header.clone();
         segment.put_rows(&transaction)?;
+        check_rows(&transaction, &header)?;
         end_frame(&transaction, &header, digest, entry)?;
     }
     transaction.commit()?;
     Ok(at)
+}
+
+fn check_rows(transaction: &Transaction<'_>, header: &SegmentHeader) -> Result<(), SegmentError> {
+    match &header.check {
+        Some(check) if !check.is_same_in(transaction)? => {
+            Err(SegmentError::Differs { table: check.first_table().to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn end_frame(

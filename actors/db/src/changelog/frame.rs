@@ -10,6 +10,7 @@ use flowlord_messages::cluster::AppendRows;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
+use super::check::RowChecks;
 use super::log::read_log_point;
 use super::read::{pack_segment, read_sequences, table_names_between};
 use super::record::{NotedTable, noted_table};
@@ -25,13 +26,14 @@ pub(crate) struct FramePacker {
     /// The last change that is committed.
     committed: i64,
     tables: BTreeMap<String, NotedTable>,
+    checks: RowChecks,
 }
 
 impl FramePacker {
     /// For a connection that notes its changes, with no transaction open.
     pub(crate) fn open(connection: &Connection) -> rusqlite::Result<Self> {
         let (schema, committed) = (read_version(connection)?, last_change(connection)?);
-        Ok(Self { schema, committed, tables: BTreeMap::new() })
+        Ok(Self { schema, committed, tables: BTreeMap::new(), checks: RowChecks::default() })
     }
 
     /// What the open transaction changed; none where it changed nothing that others need.
@@ -54,6 +56,7 @@ impl FramePacker {
         let tables: Vec<_> = names.iter().filter_map(|name| self.tables.get(name)).collect();
         let header = SegmentHeader {
             tables: tables.iter().map(|table| (table.name.clone(), table.columns.clone())).collect(),
+            check: self.checks.next_part(connection, at)?,
             ..header
         };
         let bytes = pack_segment(connection, &header, tables)?;
@@ -78,6 +81,7 @@ impl FramePacker {
             tables: BTreeMap::new(),
             sequences,
             shipped: Some(ShippedMark { upto: taken, digest }),
+            check: None,
         })
     }
 

@@ -6,6 +6,7 @@
 //! there before, it gives the database of that moment. A *frame* is the segment of one transaction.
 
 pub(crate) mod apply;
+mod check;
 pub(crate) mod frame;
 pub(crate) mod log;
 pub(crate) mod migration;

@@ -45,6 +45,7 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
         tables: tables.iter().map(|table| (table.name.clone(), table.columns.clone())).collect(),
         sequences: read_sequences(&moment)?,
         shipped: None,
+        check: None,
     };
     let bytes = pack_segment(&moment, &header, &tables)?;
     let digest = to_hex(&Sha256::digest(&bytes));

@@ -9,6 +9,8 @@ use rusqlite::types::{Value, ValueRef};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::check::CheckedRows;
+
 pub(super) const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub(super) struct SegmentHeader {
     /// In a frame: what the backup's place holds of the log by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) shipped: Option<ShippedMark>,
+    /// In some frames: what the leader has, besides, once it is committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) check: Option<CheckedRows>,
 }
 
 /// Up to where segments in the backup's place hold a log.
@@ -66,7 +71,7 @@ pub(super) fn to_json(value: ValueRef<'_>) -> serde_json::Value {
 }
 
 /// The value that [`to_json`] wrote; none when it isn't one.
-fn from_json(value: &serde_json::Value) -> Option<Value> {
+pub(super) fn from_json(value: &serde_json::Value) -> Option<Value> {
     Some(match value {
         serde_json::Value::Null => Value::Null,
         // Only integers are written as numbers.

@@ -281,6 +281,22 @@ async fn a_new_leader_ships_what_the_former_one_had_not() {
 }
 
 #[actix::test]
+async fn a_row_that_is_not_the_leaders_is_found_and_nothing_goes_on_from_there() {
+    let leader = Leader::new();
+    let follower = Follower::of(&leader);
+    let by_hand = rusqlite::Connection::open(follower.folder.path().join(crate::DATABASE)).unwrap();
+    by_hand.execute("INSERT INTO name (id, text) VALUES (77, 'odd')", []).unwrap();
+    // The first transaction tells of the first rows, which here are all.
+    let rows = leader.create("1", 2).await;
+    let SegmentOutcome::Differs(what) = follower.apply(&rows, 2).await else { panic!("it was applied") };
+    assert!(what.contains("aren't what the leader has"), "{what}");
+    assert!(follower.jobs().await.is_empty());
+    by_hand.execute("DELETE FROM name WHERE id = 77", []).unwrap();
+    assert!(follower.applied(&rows, 2).await);
+    assert_eq!(follower.jobs().await, ["1"]);
+}
+
+#[actix::test]
 async fn a_backup_that_begins_anew_keeps_its_followers() {
     let leader = Leader::new();
     leader.create("1", 2).await;

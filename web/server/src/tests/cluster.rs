@@ -42,6 +42,7 @@ pub(super) fn state_of(role: NodeRole) -> ClusterState {
 pub(super) fn nodes() -> Vec<NodeState> {
     let node = |name: &str, role, lag_seconds| NodeState {
         needs_snapshot: false,
+        difference: None,
         address: address(name),
         role,
         applied: 70,
