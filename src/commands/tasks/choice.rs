@@ -154,7 +154,7 @@ async fn act_on_each(
             Ok(task) => tasks.push(task),
             // Later an error here would hide what was done before.
             Err(err @ ApiRefusal::Later { .. }) if tasks.is_empty() && failed.is_empty() => return Err(err),
-            // A conflict is taken for a lost lease, of which there is none here.
+            // It says that a lease is lost, of which there is none here.
             Err(ApiRefusal::Lost(detail)) => failed.push(json!({ "uid": uid, "detail": detail })),
             Err(err) => failed.push(json!({ "uid": uid, "detail": err.to_string() })),
         }

@@ -295,8 +295,8 @@ async fn read_refusal(response: Response) -> ApiRefusal {
     let code = problem.map(|problem| problem.code).unwrap_or_default();
     match status {
         _ if matches!(code.as_str(), "lease_lost" | "lease_unknown" | "already_finished") => ApiRefusal::Lost(detail),
-        // Also where a proxy replaced the body, which names the code.
-        StatusCode::CONFLICT => ApiRefusal::Lost(detail),
+        // A proxy replaced the body, which names the code.
+        StatusCode::CONFLICT if code.is_empty() => ApiRefusal::Lost(detail),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
             ApiRefusal::Later { detail, after: after.map(Duration::from_secs) }
         }

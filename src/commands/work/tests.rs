@@ -166,7 +166,7 @@ async fn a_result_is_posted_until_the_service_takes_it() {
 
 #[tokio::test]
 async fn a_lost_lease_ends_the_work_and_nothing_is_posted() {
-    for (status, code) in [(409, "lease_lost"), (404, "lease_unknown")] {
+    for (status, code) in [(409, "lease_lost"), (404, "lease_unknown"), (409, "")] {
         let fake = fake(vec![], problem(status, code));
         let (tell, mut dropped) = unbounded_channel();
         let work = async {
