@@ -201,8 +201,14 @@ impl AppWiring<'_> {
         let NodeStart::Leader(node) = node else { return None };
         let state = node.state.as_ref().map(|state| LogPoint { chain: state.point.chain, position: state.taken });
         let ship_every = self.config.backup.ship_every;
-        let (own, lead, warnings) = (node.own.clone(), node.lead.clone(), node.warnings.clone());
-        let config = LeaderConfig { own, lead, sent: state, ship_every, warnings };
+        let config = LeaderConfig {
+            own: node.own.clone(),
+            lead: node.lead.clone(),
+            takeover: node.takeover.clone(),
+            sent: state,
+            ship_every,
+            warnings: node.warnings.clone(),
+        };
         let deps = LeaderDeps {
             kit: self.environment.kit("replica"),
             lease: node.lease.clone(),

@@ -33,6 +33,8 @@ pub(super) struct LeaderStart {
     pub(super) log: ClusterLog,
     pub(super) warnings: Vec<String>,
     pub(super) lead: Lead,
+    /// How this node came to lead, however long ago.
+    pub(super) takeover: Option<Takeover>,
     pub(super) lease: LeaderLease,
     /// Where its own database stands.
     pub(super) state: Option<LogState>,
@@ -188,12 +190,13 @@ impl JoiningNode<'_> {
 
     fn start_leader(mut self, lead: Lead, state: Option<LogState>) -> anyhow::Result<NodeStart> {
         (self.file.has_led, self.file.begins_log) = (true, false);
+        self.file.takeover = lead.takeover.clone().or(self.file.takeover.take());
         self.write_file()?;
         let lease = LeaderLease::lapsed();
         lease.renew(lead.begun);
         log::info!("event=leading node={:?} term={} entry={}", self.own.address.node, lead.term, lead.tail);
-        let Self { own, log, warnings, .. } = self;
-        Ok(NodeStart::Leader(LeaderStart { own, log, warnings, lead, lease, state }))
+        let Self { own, log, warnings, file: NodeFile { takeover, .. }, .. } = self;
+        Ok(NodeStart::Leader(LeaderStart { own, log, warnings, lead, takeover, lease, state }))
     }
 
     async fn start_follower(mut self, last: LastEntry, state: Option<LogState>) -> anyhow::Result<NodeStart> {
@@ -205,8 +208,7 @@ impl JoiningNode<'_> {
         log::info!("event=following node={:?} entry={}", self.own.address.node, state.entry);
         let LogState { entry: applied, schema, .. } = state;
         let Self { own, log, warnings, file, .. } = self;
-        let difference = file.difference.map(|(at, what)| DatabaseDifference { at, what });
-        let NodeFile { reseeded_for, seeded_at: through, .. } = file;
+        let NodeFile { reseeded_for, seeded_at: through, difference, .. } = file;
         let start = FollowerStart { own, log, warnings, applied, schema, reseeded_for, difference, through, last };
         Ok(NodeStart::Follower(start))
     }
@@ -266,7 +268,7 @@ pub(super) fn prepare_reseed(
     let mut file = NodeFile::read(&config.data, &mut environment.ids.clone())?;
     file.reseeded_for = Some(entry);
     if let Some(what) = difference {
-        file.difference = Some((environment.clock.now(), what.to_owned()));
+        file.difference = Some(DatabaseDifference { at: environment.clock.now(), what: what.to_owned() });
     }
     file.write(&config.data)?;
     // What was acknowledged here, and may be nowhere else, is kept beside.

@@ -47,7 +47,9 @@ use crate::backloads::{
     SaveBackload, SetBackloadState, StoreBackloadChunk,
 };
 use crate::changelog::{ForgetChanges, ReadSegment, ReadShippingState, RestartChangeLog};
-use crate::cluster::{AppendRecord, ApplyMigration, ApplyRows, ApplySegment, ForgetEntries, HandOver, ListNodes, ReadCluster};
+use crate::cluster::{
+    AppendRecord, ApplyMigration, ApplyRows, ApplySegment, ForgetEntries, HandOver, ListNodes, ReadCluster,
+};
 use crate::database::{MeasureTable, ReadDatabase};
 use crate::deadlines::{RaiseBreaches, ReadDeadlineInput, ReadSlotTasks};
 use crate::events::TakeChanges;

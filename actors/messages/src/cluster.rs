@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flowlord_domain::named_enum;
 use flowlord_kernel::{Code, Error, Result, time_since_boot};
+use serde::{Deserialize, Serialize};
 
 use crate::changelog::LogPoint;
 
@@ -43,7 +44,7 @@ pub struct NodeAddress {
 }
 
 /// A change of the leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Takeover {
     /// When the new one began, by its clock.
     pub at: DateTime<Utc>,
@@ -124,7 +125,7 @@ pub struct NodeState {
 }
 
 /// That a node's database wasn't what the leader's was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseDifference {
     /// When that was found, by its clock.
     pub at: DateTime<Utc>,

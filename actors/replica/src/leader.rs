@@ -59,6 +59,8 @@ const TOLD_WITHIN: TimeDelta = TimeDelta::minutes(10);
 pub struct LeaderConfig {
     pub own: NodeIdentity,
     pub lead: Lead,
+    /// How this node came to lead, however long ago.
+    pub takeover: Option<Takeover>,
     /// Up to where segments hold the change log of the database; none before the first.
     pub sent: Option<LogPoint>,
     /// How often segments are sent.
@@ -109,7 +111,6 @@ pub struct Leader {
     registered_at: Option<DateTime<Utc>>,
     problem: Option<String>,
     handing_to: Option<String>,
-    takeover: Option<Takeover>,
     is_over: bool,
 }
 
@@ -117,7 +118,6 @@ impl Leader {
     pub fn start(arbiter: &ArbiterHandle, config: LeaderConfig, log: ClusterLog, deps: LeaderDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             tail: config.lead.tail,
-            takeover: config.lead.takeover.clone(),
             queue: VecDeque::new(),
             is_appending: false,
             through: None,
@@ -416,7 +416,7 @@ impl Leader {
             term: self.config.lead.term,
             applied: self.tail,
             through: self.through,
-            takeover: self.takeover.clone(),
+            takeover: self.config.takeover.clone(),
             problem: self.problem.clone(),
             current_at: None,
             warnings: self.config.warnings.clone(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use flowlord_domain::IdSource as _;
 use flowlord_kernel::IdGenerator;
+use flowlord_messages::cluster::{DatabaseDifference, Takeover};
 use serde::{Deserialize, Serialize};
 
 /// `cluster.json` in the data folder.
@@ -22,7 +23,10 @@ pub struct NodeFile {
     pub reseeded_for: Option<u64>,
     /// When the database differed last from the leader's, and where.
     #[serde(default)]
-    pub difference: Option<(DateTime<Utc>, String)>,
+    pub difference: Option<DatabaseDifference>,
+    /// How this node came to lead last: a restart doesn't change that.
+    #[serde(default)]
+    pub takeover: Option<Takeover>,
     /// Whether the cluster goes on from this database in a new log, as somebody said.
     #[serde(default)]
     pub begins_log: bool,
@@ -38,8 +42,15 @@ impl NodeFile {
             Ok(text) => Ok(serde_json::from_slice(&text)?),
             Err(err) if err.kind() == ErrorKind::NotFound => {
                 let id = format!("{:016x}", ids.random_bits());
-                let (seeded_at, reseeded_for, difference) = (None, None, None);
-                Ok(Self { id, has_led: false, seeded_at, reseeded_for, difference, begins_log: false })
+                Ok(Self {
+                    id,
+                    has_led: false,
+                    seeded_at: None,
+                    reseeded_for: None,
+                    difference: None,
+                    takeover: None,
+                    begins_log: false,
+                })
             }
             Err(err) => Err(err),
         }

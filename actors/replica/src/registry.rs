@@ -27,7 +27,7 @@ struct NodeRecord {
     needs_snapshot: bool,
     /// When its database differed last, and where.
     #[serde(default)]
-    difference: Option<(DateTime<Utc>, String)>,
+    difference: Option<DatabaseDifference>,
     version: String,
     at: DateTime<Utc>,
 }
@@ -37,7 +37,6 @@ impl From<&NodeState> for NodeRecord {
         let NodeState { address, role, applied, lag_seconds, needs_snapshot, difference, version, seen_at: at } =
             state.clone();
         let (NodeAddress { node, url }, role) = (address, role.as_str().to_owned());
-        let difference = difference.map(|found| (found.at, found.what));
         Self { node, url, role, applied, lag_seconds, needs_snapshot, difference, version, at }
     }
 }
@@ -46,7 +45,6 @@ impl From<NodeRecord> for NodeState {
     fn from(record: NodeRecord) -> Self {
         let NodeRecord { node, url, role, applied, lag_seconds, needs_snapshot, difference, version, at } = record;
         let (address, role) = (NodeAddress { node, url }, NodeRole::from_name(&role).unwrap_or_default());
-        let difference = difference.map(|(at, what)| DatabaseDifference { at, what });
         Self { address, role, applied, lag_seconds, needs_snapshot, difference, version, seen_at: at }
     }
 }

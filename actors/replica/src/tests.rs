@@ -148,7 +148,8 @@ fn lead_sending(log: &ClusterLog, node: &str, lead: Lead, ship_every: TimeDelta)
     let (snapshots, alerts) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
     deps.alert.set(environment.port("db", &StubAlerts(Arc::clone(&alerts)).start()));
     deps.snapshot.set(environment.port("backup", &StubBackup(Arc::clone(&snapshots)).start()));
-    let config = LeaderConfig { own: own(node), lead, sent: None, ship_every, warnings: Vec::new() };
+    let (takeover, warnings) = (lead.takeover.clone(), Vec::new());
+    let config = LeaderConfig { own: own(node), lead, takeover, sent: None, ship_every, warnings };
     let leader = Leader::start(&Arbiter::current(), config, log.clone(), deps);
     let client = ClusterClient::connect("replica", &leader, &environment);
     LeadingNode { client, resign: environment.port("replica", &leader), lease, role, snapshots, alerts }

@@ -149,7 +149,8 @@ mod tests {
 
     fn database(rows: &[(i64, &str)]) -> Connection {
         let connection = Connection::open_in_memory().unwrap();
-        let tables = "CREATE TABLE a (x INTEGER PRIMARY KEY, y TEXT) STRICT; CREATE TABLE none (x INTEGER PRIMARY KEY) STRICT;
+        let tables =
+            "CREATE TABLE a (x INTEGER PRIMARY KEY, y TEXT) STRICT; CREATE TABLE none (x INTEGER PRIMARY KEY) STRICT;
             CREATE TABLE z (k INTEGER, l TEXT, v TEXT, PRIMARY KEY (l, k)) STRICT, WITHOUT ROWID";
         connection.execute_batch(tables).unwrap();
         for (number, text) in rows {

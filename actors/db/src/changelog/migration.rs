@@ -72,9 +72,8 @@ fn migrate_within(
     }
     if log.schema != *from || digest_of_steps(*from, *to).as_ref() != Some(digest) {
         let own = log.schema;
-        let why = format!(
-            "its leader changed schema {from} to {to}; this one's is {own}, or this program does it otherwise"
-        );
+        let why =
+            format!("its leader changed schema {from} to {to}; this one's is {own}, or this program does it otherwise");
         return Err(SegmentError::Foreign(why));
     }
     apply_steps(&transaction, *from, *to)?;
