@@ -16,12 +16,13 @@ use flowlord_janitor::retention::{self, HistoryRemover};
 use flowlord_kernel::{Ping, Port};
 use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
+use flowlord_library::source::hash_workflow_files;
 use flowlord_logs::TaskLogs;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::{AlertsClient, BackupClient, ClusterClient, DispatchClient, IngestClient};
 use flowlord_messages::deps::{DatabaseDeps, WorkflowDeps};
-use flowlord_replica::{Leader, LeaderConfig, LeaderDeps};
+use flowlord_replica::{Leader, LeaderConfig, LeaderDeps, WorkflowSource};
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier, SlackRoute};
 
@@ -216,8 +217,21 @@ impl AppWiring<'_> {
             changed: hints.cluster.clone(),
             snapshot: hints.needed_snapshots.clone(),
             alert: hints.cluster_alerts.clone(),
+            workflows: self.workflow_source(),
         };
         Some(Leader::start(on, config, node.log.clone(), deps))
+    }
+
+    /// The workflow files of this node, which others compare with theirs.
+    pub(super) fn workflow_source(&self) -> WorkflowSource {
+        let (root, stores) = (self.config.workflow.clone(), self.stores.clone());
+        WorkflowSource::new(move || {
+            let (root, stores) = (root.clone(), stores.clone());
+            async move {
+                let hash = hash_workflow_files(&root, &stores).await;
+                hash.inspect_err(|err| log::warn!("event=workflows_not_compared error={err:?}")).ok()
+            }
+        })
     }
 
     pub(super) fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<HistoryRemover> {

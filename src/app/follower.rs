@@ -70,6 +70,7 @@ impl AppWiring<'_> {
             database: FollowedDatabase::connect("db", &database.follower, environment),
             role: self.role.clone(),
             changed: hints.cluster.clone(),
+            workflows: self.workflow_source(),
         };
         let replica = Follower::start(&threads.calm, config, log, deps);
         let stand_in = StandIn::start(&threads.calm, environment.kit("stand_in"));

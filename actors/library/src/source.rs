@@ -1,9 +1,11 @@
 //! Where workflow files come from: this machine, or an object store.
 
+use flowlord_domain::hex::to_hex;
 use flowlord_storage::{
     Error, FileStorage, FolderListing, MAX_OBJECTS, StorageConnections, StorageLocation, StoredObject, is_hidden,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use sha2::{Digest as _, Sha256};
 
 use crate::files::{self, FileContent, FoundFiles, MAX_FILE_BYTES};
 
@@ -39,6 +41,23 @@ pub async fn read_workflow_files(
     let read = tokio::task::spawn_blocking(move || files::read_folder(&path)).await;
     let read = read.unwrap_or_else(|err| Err(std::io::Error::other(err)));
     read.map_err(|err| Error::Location(format!("{root} can't be read: {err}")))
+}
+
+/// What tells two sets of workflow files apart, wherever they are: the SHA-256 of their paths and contents.
+///
+/// # Errors
+/// The place can't be read.
+pub async fn hash_workflow_files(root: &StorageLocation, stores: &StorageConnections) -> Result<String, Error> {
+    let mut files = read_workflow_files(root, stores).await?.files;
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    let mut hash = Sha256::new();
+    for FileContent { path, text, .. } in &files {
+        for part in [path, text.as_ref().unwrap_or_else(|problem| problem)] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+    }
+    Ok(to_hex(&hash.finalize()))
 }
 
 /// The workflow files at or below a place of an object store. Those that are `known`, by path and ETag, aren't read.
@@ -128,6 +147,23 @@ mod tests {
         assert_eq!(paths(&fake, "gs://bucket/flows/README.md").await, ["README.md"]);
         assert_eq!(paths(&fake, "gs://bucket/nothing").await, Vec::<String>::new());
         assert_eq!(paths(&fake, "gs://empty").await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn the_same_files_have_one_hash_on_a_disk_and_in_a_store() {
+        let (fake, folder) = (FakeStore::start(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        for (name, text) in [("b/a.toml", "x"), ("b.toml", "y")] {
+            fake.write(&format!("bucket/{name}"), text);
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let hash = async |root: &str| {
+            hash_workflow_files(&StorageLocation::parse(root).unwrap(), &stores(&fake)).await.unwrap()
+        };
+        let here = hash(folder.path().to_str().unwrap()).await;
+        assert_eq!(hash("gs://bucket").await, here);
+        std::fs::write(folder.path().join("b.toml"), "z").unwrap();
+        assert_ne!(hash(folder.path().to_str().unwrap()).await, here);
     }
 
     #[tokio::test]

@@ -51,6 +51,9 @@ pub(crate) enum EntryContent {
     /// The leader lives. All that it acknowledged before `through` is in the log.
     Beat {
         through: Option<DateTime<Utc>>,
+        /// Of its workflow files; none while it doesn't know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        workflows: Option<String>,
     },
     Snapshot {
         name: String,
@@ -118,7 +121,7 @@ impl LogEntry {
     pub(crate) fn through(&self) -> Option<DateTime<Utc>> {
         match &self.content {
             EntryContent::Segment { through, .. } | EntryContent::Rows { through, .. } => Some(*through),
-            EntryContent::Beat { through } => *through,
+            EntryContent::Beat { through, .. } => *through,
             EntryContent::Bye { .. } => Some(self.at),
             EntryContent::Term { .. } | EntryContent::Snapshot { .. } | EntryContent::Migrate { .. } => None,
         }

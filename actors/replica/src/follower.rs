@@ -22,6 +22,7 @@ use crate::join::{LastEntry, NodeIdentity};
 use crate::leader::{away, log_failure};
 use crate::registry::{REGISTER_INTERVAL, list_nodes, register};
 use crate::role_switch::{RoleChange, RoleSwitch};
+use crate::workflow_source::{HASH_INTERVAL, WorkflowComparison, WorkflowSource};
 
 /// How often a follower looks for the next entry.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -67,6 +68,7 @@ pub struct FollowerDeps {
     pub database: FollowedDatabase,
     pub role: RoleSwitch,
     pub changed: LatePort<ClusterChanged>,
+    pub workflows: WorkflowSource,
 }
 
 /// The node that an entry named last, as long as it hasn't left.
@@ -112,6 +114,7 @@ pub struct Follower {
     /// When it held last all that was in the log.
     current_at: Option<DateTime<Utc>>,
     takeover: Option<Takeover>,
+    workflows: WorkflowComparison,
     /// The number at which it tried last to lead.
     tried_at: Option<u64>,
     /// When a new entry was read last.
@@ -142,6 +145,7 @@ impl Follower {
             looked_at: Instant::now(),
             current_at: None,
             takeover: None,
+            workflows: WorkflowComparison::default(),
             tried_at: None,
             heard_at: Instant::now(),
             batch: MAX_BATCH,
@@ -151,6 +155,26 @@ impl Follower {
             is_known_near: false,
             is_over: false,
         })
+    }
+
+    fn begin_following(&mut self, ctx: &mut Context<Self>) {
+        self.poll_log(ctx);
+        self.hash_workflows(ctx);
+    }
+
+    fn hash_workflows(&mut self, ctx: &mut Context<Self>) {
+        let read = self.deps.workflows.clone().read_hash();
+        self.follow(ctx, read, |this, hash, ctx| {
+            this.workflows.own = hash;
+            if let Some(warning) = this.workflow_warning() {
+                log::warn!("event=workflows_differ detail={warning:?}");
+            }
+            this.follow(ctx, tokio::time::sleep(HASH_INTERVAL), |this, (), ctx| this.hash_workflows(ctx));
+        });
+    }
+
+    fn workflow_warning(&self) -> Option<String> {
+        self.leader.as_ref().and_then(|leader| self.workflows.warning(&leader.address.node))
     }
 
     fn poll_log(&mut self, ctx: &mut Context<Self>) {
@@ -283,6 +307,9 @@ impl Follower {
         self.leader = Some(KnownLeader::of(entry));
         self.term = entry.term;
         self.takeover = entry.takeover().or(self.takeover.take());
+        if let EntryContent::Beat { workflows, .. } = &entry.content {
+            self.workflows.leader.clone_from(workflows);
+        }
         let begins_term = matches!(entry.content, EntryContent::Term { .. });
         if begins_term && entry.id == self.config.own.id && self.tried_at == Some(number) {
             // Its answer was lost. The start checks that nothing newer is there.
@@ -454,7 +481,7 @@ impl Follower {
             takeover: self.takeover.clone(),
             problem,
             current_at: self.current_at,
-            warnings: self.config.warnings.clone(),
+            warnings: self.config.warnings.iter().cloned().chain(self.workflow_warning()).collect(),
             has_older_tables: self.config.schema < self.config.own_schema,
         }
     }
@@ -509,4 +536,4 @@ handlers!(Follower {
     StopFollowing => stop_following,
 });
 
-actor!(Follower { kit: deps.kit, mailbox: 1024, start: poll_log });
+actor!(Follower { kit: deps.kit, mailbox: 1024, start: begin_following });

@@ -24,6 +24,7 @@ use crate::entry::{EntryContent, LogEntry, content_of};
 use crate::join::{Lead, NodeIdentity};
 use crate::registry::{REGISTER_INTERVAL, list_nodes, register};
 use crate::role_switch::{RoleChange, RoleSwitch};
+use crate::workflow_source::{HASH_INTERVAL, WorkflowSource};
 
 /// How often the leader shows that it lives: a lease holds through two that fail.
 pub(crate) const BEAT_INTERVAL: Duration = Duration::from_millis(2_500);
@@ -78,6 +79,7 @@ pub struct LeaderDeps {
     /// For a follower that needs one.
     pub snapshot: LatePort<TakeBackup>,
     pub alert: LatePort<RaiseAlerts>,
+    pub workflows: WorkflowSource,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,8 @@ pub struct Leader {
     /// The numbers of beats that aren't removed yet.
     beats: VecDeque<u64>,
     registered_at: Option<DateTime<Utc>>,
+    /// The hash of its workflow files.
+    workflows: Option<String>,
     problem: Option<String>,
     handing_to: Option<String>,
     is_over: bool,
@@ -127,6 +131,7 @@ impl Leader {
             snapshot_entries: VecDeque::new(),
             beats: VecDeque::new(),
             registered_at: None,
+            workflows: None,
             problem: None,
             handing_to: None,
             is_over: false,
@@ -134,6 +139,19 @@ impl Leader {
             deps,
             log,
         })
+    }
+
+    fn begin_lead(&mut self, ctx: &mut Context<Self>) {
+        self.beat(ctx);
+        self.hash_workflows(ctx);
+    }
+
+    fn hash_workflows(&mut self, ctx: &mut Context<Self>) {
+        let read = self.deps.workflows.clone().read_hash();
+        self.follow(ctx, read, |this, hash, ctx| {
+            this.workflows = hash;
+            this.follow(ctx, tokio::time::sleep(HASH_INTERVAL), |this, (), ctx| this.hash_workflows(ctx));
+        });
     }
 
     // Not by the wall clock: a lead must not end because somebody sets it.
@@ -150,7 +168,7 @@ impl Leader {
         } else if self.queue.is_empty() {
             // What was acknowledged is in a log of transactions.
             let through = if self.log.holds_transactions() { Some(self.now()) } else { self.through };
-            let content = EntryContent::Beat { through };
+            let content = EntryContent::Beat { through, workflows: self.workflows.clone() };
             self.queue.push_back(QueuedEntry { content, rows: Bytes::new(), reply: None });
             self.append_next(ctx);
         }
@@ -527,4 +545,4 @@ handlers!(Leader {
     async ResignLead => resign_lead,
 });
 
-actor!(Leader { kit: deps.kit, mailbox: 1024, start: beat, restart: forget_appends });
+actor!(Leader { kit: deps.kit, mailbox: 1024, start: begin_lead, restart: forget_appends });

@@ -27,6 +27,7 @@ mod stand_in;
 mod stream_log;
 #[cfg(test)]
 mod tests;
+mod workflow_source;
 
 pub use cluster_log::ClusterLog;
 pub use follower::{Follower, FollowerConfig, FollowerDeps};
@@ -37,3 +38,4 @@ pub use place_log::PlaceLog;
 pub use role_switch::{RoleChange, RoleSwitch};
 pub use stand_in::StandIn;
 pub use stream_log::{StreamConfig, StreamLog, StreamServers};
+pub use workflow_source::WorkflowSource;

@@ -51,7 +51,7 @@ fn store_log(fake: &FakeStore) -> ClusterLog {
 }
 
 pub(crate) fn beat(node: &str, term: u64) -> LogEntry {
-    own(node).entry(term, now(), EntryContent::Beat { through: None })
+    own(node).entry(term, now(), EntryContent::Beat { through: None, workflows: None })
 }
 
 fn segment(number: i64) -> SharedRecord {
@@ -144,6 +144,7 @@ fn lead_sending(log: &ClusterLog, node: &str, lead: Lead, ship_every: TimeDelta)
         changed: LatePort::default(),
         snapshot: LatePort::default(),
         alert: LatePort::default(),
+        workflows: WorkflowSource::new(async || Some("1".to_owned())),
     };
     let (snapshots, alerts) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
     deps.alert.set(environment.port("db", &StubAlerts(Arc::clone(&alerts)).start()));
@@ -235,6 +236,7 @@ impl FollowingNode {
             database: FollowedDatabase::connect("db", &database.start(), &environment),
             role: role.clone(),
             changed: LatePort::default(),
+            workflows: WorkflowSource::new(async || Some("2".to_owned())),
         };
         let last = LastEntry(last);
         let config = FollowerConfig {
@@ -591,6 +593,20 @@ async fn a_follower_that_needs_a_snapshot_gets_one() {
 }
 
 #[actix::test]
+async fn workflow_files_that_are_not_the_leaders_are_told_of_by_a_follower() {
+    let (_folder, log) = folder_log();
+    let leader = leading(&log, "a").await;
+    let node = FollowingNode::start(&log, "b", LONG, None);
+    let warnings = async || node.client.call(ReadCluster).await.unwrap().warnings;
+    until("the warning", async || !warnings().await.is_empty()).await;
+    assert!(warnings().await[0].contains("aren't those of a, which leads"), "{:?}", warnings().await);
+    drop(leader);
+    let same = EntryContent::Beat { through: None, workflows: Some("2".to_owned()) };
+    log.append(log.tip().await.unwrap() + 1, &own("a").entry(1, now(), same)).await.unwrap();
+    until("an end of it", async || warnings().await.is_empty()).await;
+}
+
+#[actix::test]
 async fn a_database_that_differed_is_told_of_and_not_long_after() {
     let (_folder, log) = folder_log();
     for (name, minutes) in [("b", 1), ("c", 11)] {
@@ -641,13 +657,13 @@ async fn what_cant_be_applied_needs_a_snapshot_once_and_then_a_newer_one() {
     let waiting = refusing(Some(number));
     let problem = async || waiting.client.call(ReadCluster).await.unwrap().problem.is_some();
     until("the problem", problem).await;
-    let missing = own("a").entry(1, now(), EntryContent::Beat { through: None });
+    let missing = own("a").entry(1, now(), EntryContent::Beat { through: None, workflows: None });
     let later =
         |seconds: i64, content| LogEntry { at: now() + TimeDelta::seconds(seconds), content, ..missing.clone() };
     drop(node);
     let tip = log.tip().await.unwrap();
     log.append(tip + 1, &later(0, EntryContent::Snapshot { name: "s.db".into() })).await.unwrap();
-    log.append(tip + 2, &later(9, EntryContent::Beat { through: None })).await.unwrap();
+    log.append(tip + 2, &later(9, EntryContent::Beat { through: None, workflows: None })).await.unwrap();
     assert_eq!(waiting.role.changed().await, reseeds);
     // A file that is named and missing is the same.
     log.store.remove("log/1").await.unwrap();
