@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -26,6 +27,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Older servers can't begin a stream at a number, and lose acknowledged messages in ways that were mended since.
 const OLDEST_SERVER: [u64; 3] = [2, 10, 23];
+
+/// After so many requests without an answer, one after the other, another server is asked.
+const MAX_UNANSWERED: u32 = 2;
 
 const REPLICAS: usize = 3;
 
@@ -110,6 +114,7 @@ struct SharedStream {
     client: Client,
     context: Context,
     feed: Mutex<Option<EntryFeed>>,
+    unanswered: AtomicU32,
 }
 
 impl std::fmt::Debug for SharedStream {
@@ -153,7 +158,8 @@ impl StreamLog {
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)
             .build(client.clone());
-        Ok(Self(Arc::new(SharedStream { config: config.clone(), client, context, feed: Mutex::new(None) })))
+        let (config, feed, unanswered) = (config.clone(), Mutex::new(None), AtomicU32::new(0));
+        Ok(Self(Arc::new(SharedStream { config, client, context, feed, unanswered })))
     }
 
     fn away(&self, err: &dyn std::fmt::Display) -> Error {
@@ -169,8 +175,22 @@ impl StreamLog {
         self.0.client.server_info().max_payload.saturating_sub(MAX_HEAD_BYTES)
     }
 
+    /// A server that is cut off from the others answers pings, and nothing else: its clients wouldn't leave it.
+    async fn note_answer(&self, is_answered: bool) {
+        let failed = if is_answered { 0 } else { self.0.unanswered.load(Ordering::Relaxed) + 1 };
+        let leaves = failed >= MAX_UNANSWERED;
+        self.0.unanswered.store(if leaves { 0 } else { failed }, Ordering::Relaxed);
+        if leaves {
+            log::warn!("event=nats_server_left server={:?}", self.0.client.server_info().server_name);
+            let _closed_at_the_end = self.0.client.force_reconnect().await;
+        }
+    }
+
     async fn info(&self) -> Result<Option<Info>> {
-        match self.0.context.get_stream(&self.0.config.servers.stream).await {
+        let found = self.0.context.get_stream(&self.0.config.servers.stream).await;
+        let is_unanswered = found.as_ref().is_err_and(|err| err.kind() == GetStreamErrorKind::Request);
+        self.note_answer(!is_unanswered).await;
+        match found {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(err) => match err.kind() {
                 GetStreamErrorKind::JetStream(err) if err.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
@@ -350,6 +370,8 @@ impl AppendOnce for StreamLog {
             Ok(sent) => sent.await,
             Err(err) => Err(err),
         };
+        let is_unanswered = stored.as_ref().is_err_and(|err| err.kind() == PublishErrorKind::TimedOut);
+        self.note_answer(!is_unanswered).await;
         match stored {
             Ok(stored) if stored.sequence == number => Ok(TryOutcome::Stored),
             Ok(stored) => Ok(TryOutcome::Refused(format!("it was stored as entry {}", stored.sequence))),
