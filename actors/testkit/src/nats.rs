@@ -64,7 +64,6 @@ impl NatsServers {
         // Free again right away: nobody else takes ports of this machine meanwhile.
         let bound: Vec<_> = (0..3 * count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
         let ports: Vec<_> = bound.iter().map(|bound| bound.local_addr().expect("an address").port()).collect();
-        drop(bound);
         let cluster_ports: Vec<_> = ports.chunks(3).map(|ports| ports[2]).collect();
         let servers = ports.chunks(3).enumerate().map(|(nth, ports)| {
             let mut config =
@@ -82,7 +81,10 @@ impl NatsServers {
             }
             NatsServer { port: ports[0], monitor_port: ports[1], config, process: None }
         });
-        let mut all = Self { servers: servers.collect(), folder };
+        let servers = servers.collect();
+        // Only now: a link must not take one of them.
+        drop(bound);
+        let mut all = Self { servers, folder };
         (0..count).for_each(|nth| all.restart_with(nth, jetstream));
         all
     }
@@ -133,10 +135,13 @@ impl NatsServers {
         let mut command = Command::new(NATS_SERVER);
         command.arg("-c").arg(self.config_of(nth)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = &mut self.servers[nth];
-        server.process = Some(command.spawn().expect("nats-server"));
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", server.port)).is_err() {
             assert!(begun.elapsed() < START_WITHIN, "a NATS server doesn't listen");
+            // While it was down, a connection of another program may have come from its port: it ends, and is tried again.
+            if server.process.as_mut().is_none_or(|process| process.try_wait().is_ok_and(|ended| ended.is_some())) {
+                server.process = Some(command.spawn().expect("nats-server"));
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
