@@ -416,18 +416,24 @@ async fn the_workers_of_the_examples_work_at_any_node_while_the_leader_changes()
     let (cluster, slack) = (tempfile::tempdir().unwrap(), FakeSlack::start());
     let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &slack));
     let (first, second) = (a.start().await, b.start_standby().await);
-    let _python = worker(&second, "python3", &["examples/workers/python/example.py", "--topic", "extract"]);
-    let _work = worker(&first, "examples/workers/with-flowlord-work.sh", &["load"]);
-    let _bash = worker(&second, "examples/workers/worker.sh", &["--topic", "report"]);
-    let nodes = [&first, &second];
-    for change in 0..4 {
+    work_while_leaders_change(cluster.path(), [&first, &second], 4).await;
+    first.kill().await;
+    second.kill().await;
+}
+
+/// The first node leads at the beginning.
+pub(crate) async fn work_while_leaders_change(folder: &Path, nodes: [&Server; 2], changes: usize) {
+    let [first, second] = nodes;
+    let _python = worker(second, "python3", &["examples/workers/python/example.py", "--topic", "extract"]);
+    let _work = worker(first, "examples/workers/with-flowlord-work.sh", &["load"]);
+    let _bash = worker(second, "examples/workers/worker.sh", &["--topic", "report"]);
+    for change in 0..changes {
         let (leader, other) = (nodes[change % 2], nodes[(change + 1) % 2]);
         let info = format!("?hour=2026-03-02T{:02}", change + 1);
         let task = json!({"type": "extract", "job": "orders", "info": info, "meta": "workflow=main.toml"});
         let created = leader.api.create(&task).await;
         let command = ["cluster", "handover", "--server", &leader.api.base];
-        until("the handover", async || flowlord(cluster.path(), &command).output().await.unwrap().status.success())
-            .await;
+        until("the handover", async || flowlord(folder, &command).output().await.unwrap().status.success()).await;
         until_leads(&other.api).await;
         let path = format!("/api/v1/chains/{}", created["id"].as_str().unwrap());
         until("the whole chain", async || {
@@ -437,6 +443,4 @@ async fn the_workers_of_the_examples_work_at_any_node_while_the_leader_changes()
         })
         .await;
     }
-    first.kill().await;
-    second.kill().await;
 }

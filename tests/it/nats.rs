@@ -6,8 +6,8 @@ use flowlord_testkit::{NATS_SERVER, NatsServers, can_run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::cluster::{free_address, until};
-use crate::process::{Server, flowlord, serve, signal};
+use crate::cluster::{free_address, until, work_while_leaders_change};
+use crate::process::{EXAMPLE_PROGRAMS, Server, flowlord, serve, signal};
 use crate::support::Api;
 
 /// A node whose data folder is below that of its cluster.
@@ -74,7 +74,8 @@ async fn what_was_acknowledged_outlives_its_leader_and_a_follower_has_it_at_once
     let created = futures_util::future::join_all((0..8).map(|_| create(&first.api, &large))).await;
     assert_eq!(created, [201; 8]);
     let metrics = first.api.get("/metrics").await.json;
-    let commits = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix("flowlord_commit_commands_count "));
+    let commits =
+        metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix("flowlord_commit_commands_count "));
     assert!(commits.is_some_and(|commits| commits.parse::<u64>().unwrap() > 1), "{commits:?}");
     signal(first.pid(), Signal::KILL);
     until_leads(&second.api).await;
@@ -94,6 +95,10 @@ async fn what_was_acknowledged_outlives_its_leader_and_a_follower_has_it_at_once
     let back = a.start().await;
     until("a follower that has all", async || back.api.tasks("").await.len() == 28).await;
     assert_eq!(view(&back.api).await["role"], "follower");
+    second.kill().await;
+    let second = b.start().await;
+    until_leads(&second.api).await;
+    assert_eq!(view(&second.api).await["takeover"], takeover, "a restart is no change of the leader");
 }
 
 /// A text that doesn't get smaller by being packed.
@@ -197,4 +202,48 @@ async fn a_stream_keeps_what_two_snapshots_need_and_an_empty_node_starts_from_th
     assert_eq!(create(&node.api, "after").await, 201);
     let follower = b.start().await;
     until("a follower that has all", async || follower.api.tasks("").await.len() == 5).await;
+}
+
+#[actix::test]
+async fn the_workers_of_the_examples_work_while_the_leader_of_a_stream_changes() {
+    if !can_run(&[NATS_SERVER]) || !can_run(&EXAMPLE_PROGRAMS) {
+        return;
+    }
+    let (cluster, nats) = (tempfile::tempdir().unwrap(), NatsServers::start(1));
+    let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &nats));
+    let first = a.start().await;
+    until_leads(&first.api).await;
+    let second = b.start().await;
+    work_while_leaders_change(cluster.path(), [&first, &second], 4).await;
+}
+
+#[actix::test]
+async fn a_follower_whose_rows_were_changed_past_it_gets_a_new_database_and_people_are_told() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let (cluster, nats) = (tempfile::tempdir().unwrap(), NatsServers::start(1));
+    let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &nats));
+    let leader = a.start().await;
+    until_leads(&leader.api).await;
+    assert_eq!(create(&leader.api, "before").await, 201);
+    let follower = b.start().await;
+    until("a follower that has all", async || follower.api.tasks("").await.len() == 1).await;
+    let path = b.folder.join("data/flowlord.db");
+    let by_hand = rusqlite::Connection::open(&path).unwrap();
+    by_hand.execute("INSERT INTO name (id, text) VALUES (7777, 'odd')", []).unwrap();
+    drop(by_hand);
+    until("an alert", async || {
+        create(&leader.api, "again").await;
+        let alerts = leader.api.get("/api/v1/alerts?kind=storage").await.ok()["items"].to_string();
+        alerts.contains("the database of node b wasn't what the leader's is")
+    })
+    .await;
+    let is_odd = |path: &Path| {
+        let database = rusqlite::Connection::open(path).unwrap();
+        database.query_row("SELECT count(*) FROM name WHERE id = 7777", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(is_odd(&path), 0, "a snapshot took its place");
+    until("a follower that goes on", async || follower.api.tasks("").await.len() == leader.api.tasks("").await.len())
+        .await;
 }
