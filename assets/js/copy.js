@@ -19,8 +19,14 @@ export function textOf(cell) {
   return (whole.querySelector("[data-copy]") ?? whole).textContent.trim();
 }
 
-export function copying() {
+// The server writes them hidden, since they do nothing without scripts; so does each part that is updated.
+function show() {
   for (const button of document.querySelectorAll("button[data-copies]")) button.hidden = false;
+}
+
+export function copying() {
+  show();
+  document.addEventListener("swapped", show);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-copies]");
     if (button) copy(button.dataset.copies);

@@ -231,6 +231,21 @@ def test_a_phase_is_paused_and_goes_on_with_the_keyboard_alone(person):
     expect(row.get_by_role("button", name="Pause wide")).to_be_visible()
 
 
+def test_copy_buttons_stay_after_an_update(person):
+    uid = created(person.service, "copied")[0]
+    page = person.open(f"/web/task/{uid}")
+    copies = page.locator("#task button[data-copies]:visible")
+    before = copies.count()
+    assert before >= 3
+    expect(page.locator(".connection")).to_have_text("live")
+    leased = person.service.lease("copied")[0]
+    expect(page.locator("#task .head .pill")).to_have_text("running")
+    assert copies.count() == before
+    person.service.end(leased, "error", "no room")
+    expect(page.locator("#task .head .pill")).to_have_text("error")
+    assert copies.count() == before + 1, "the message has one, too"
+
+
 # Without scripts.
 
 
