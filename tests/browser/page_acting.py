@@ -246,6 +246,22 @@ def test_copy_buttons_stay_after_an_update(person):
     assert copies.count() == before + 1, "the message has one, too"
 
 
+def test_tasks_that_match_are_cancelled_together_after_they_were_shown(person):
+    created(person.service, "cancel-together", 3)
+    page = person.open("/web/task?type=cancel-together")
+    page.get_by_role("link", name="cancel them together").click()
+    expect(page.locator("#cancel h2")).to_contain_text("3 tasks without a result")
+    assert ready(person.service, "cancel-together") == 3, "nothing is cancelled yet"
+    person.shoot("cancel")
+    # What comes after the page was opened wasn't shown.
+    created(person.service, "cancel-together")
+    page.get_by_label("Note").fill("the source is wrong")
+    page.get_by_role("button", name="Cancel 3 tasks").click()
+    expect(notice(page)).to_have_text("3 tasks were cancelled.")
+    assert ready(person.service, "cancel-together") == 1
+    expect(page.locator("#list")).to_contain_text("cancelled: the source is wrong")
+
+
 # Without scripts.
 
 

@@ -8,6 +8,7 @@ MOST_KB = 150
 PAGES = {
     "overview": "/",
     "tasks": "/web/task",
+    "cancel": "/web/task-cancel?type=bulk",
     "alerts": "/web/alert",
     "files": "/web/files",
     "workflow": "/web/workflow",

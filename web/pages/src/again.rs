@@ -26,8 +26,16 @@ impl BulkSummary {
         Self { verb: "cancelled", ..Self::of_rerun() }
     }
 
-    pub(super) async fn cancel(&mut self, context: &WebContext, uids: Vec<Uid>) -> Result<(), Problem> {
-        self.count(cancel_tasks(context, uids, None).await?);
+    pub(super) async fn cancel(
+        &mut self,
+        context: &WebContext,
+        uids: Vec<Uid>,
+        note: Option<&str>,
+    ) -> Result<(), Problem> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        self.count(cancel_tasks(context, uids, note).await?);
         Ok(())
     }
 

@@ -35,7 +35,7 @@ fn ticked_uids(form: &Query) -> Result<Vec<Uid>, Problem> {
 
 async fn cancel_ticked(context: &WebContext, form: &Query) -> Result<BulkSummary, Problem> {
     let mut done = BulkSummary::of_cancel();
-    done.cancel(context, ticked_uids(form)?).await?;
+    done.cancel(context, ticked_uids(form)?, None).await?;
     Ok(done)
 }
 

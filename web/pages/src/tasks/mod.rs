@@ -1,7 +1,8 @@
 //! The tasks of a day: figures, the chart by hour, filters, the list.
 
 mod act;
-mod filter;
+mod cancel;
+pub(crate) mod filter;
 mod list;
 
 use flowlord_messages::stats::{DayTotals, ReadDayTotals};
@@ -24,6 +25,8 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/task", Role::Viewer, rendered(tasks_page)),
         Route::post("/web/task", Role::Operator, change_selected).audited_as(action_of_form),
+        Route::view(cancel::CANCEL_PATH, Role::Operator, rendered(cancel::cancel_page)),
+        Route::post(cancel::CANCEL_PATH, Role::Operator, cancel::cancel_matching).audited(AuditAction::Cancel),
     ]
 }
 
@@ -53,6 +56,8 @@ struct TasksPage {
     clear: Option<String>,
     /// Where ticked tasks are sent to run again or be cancelled; none for those who may not.
     again: Option<String>,
+    /// Where the tasks of the filter are cancelled together, after they were shown.
+    cancel: String,
     heads: TableHeads,
     tasks: Vec<TaskRow>,
     looked_until: Option<ShownTime>,
@@ -96,6 +101,7 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
         kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),
         chips: filter_chips(&params, &link)?,
         clear: link.unfiltered(filter::FILTERS).map(|link| link.href()),
+        cancel: link.without(&["sort", "order", "cursor"]).at(cancel::CANCEL_PATH).href(),
         again: may_change(context, request).then(|| link.href()),
         heads: TableHeads { heads: heads(&COLUMNS, &link, sort, descending) },
         tasks: found.tasks.into_iter().zip(causes).map(|(task, cause)| TaskRow::with_cause(task, cause, now)).collect(),

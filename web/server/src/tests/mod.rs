@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod audit_page;
 mod backload;
+mod cancel_pages;
 mod cluster;
 pub(crate) mod documented;
 mod events;
