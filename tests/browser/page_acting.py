@@ -262,6 +262,16 @@ def test_tasks_that_match_are_cancelled_together_after_they_were_shown(person):
     expect(page.locator("#list")).to_contain_text("cancelled: the source is wrong")
 
 
+def test_a_task_is_rerun_without_its_children(person):
+    uid = failed(person.service, "again-alone")[0]
+    page = person.open(f"/web/task/{uid}")
+    page.get_by_label("Children that start").select_option("false")
+    page.get_by_role("button", name="Rerun").click()
+    expect(notice(page)).to_contain_text("Rerun as task")
+    again = person.service.get("/api/v1/tasks?type=again-alone&state=ready")["items"][0]
+    assert "rerun=alone" in again["meta"], again
+
+
 # Without scripts.
 
 

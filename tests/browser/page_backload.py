@@ -75,6 +75,13 @@ def test_a_large_one_is_watched_paused_and_cancelled(person):
     expect(one.locator("h2")).to_contain_text("cancelled")
 
 
+def test_a_rate_is_part_of_the_request(person):
+    page = person.open("/web/backload?task=report:daily&from=2026-01-01&to=2026-01-02&rate=100/1m&preview=1")
+    expect(page.get_by_label("Rate")).to_have_value("100/1m")
+    page.locator("#preview").get_by_text("The same request over REST").click()
+    expect(page.locator("#preview pre")).to_contain_text('"rate": "100/1m"')
+
+
 def test_a_mistake_is_told_where_it_was_made(person):
     page = person.open("/web/backload?task=nobody&from=2026-01-01&to=2026-01-02&preview=1")
     expect(page.get_by_role("alert")).to_contain_text("no template found for nobody")

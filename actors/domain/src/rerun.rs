@@ -25,6 +25,16 @@ pub enum Downstream {
 }
 
 impl Downstream {
+    /// As people and programs write it: `true`, `false` or `failed`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "true" => Some(Self::All),
+            "false" => Some(Self::None),
+            "failed" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+
     /// What the meta says of it: so it survives restarts, and goes on to retries.
     pub(crate) fn meta_value(self) -> &'static str {
         match self {

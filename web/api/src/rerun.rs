@@ -65,12 +65,13 @@ pub(crate) struct DownstreamChoice(Downstream);
 
 impl<'de> Deserialize<'de> for DownstreamChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Bool(true) => Ok(Self(Downstream::All)),
-            Value::Bool(false) => Ok(Self(Downstream::None)),
-            Value::String(text) if text == "failed" => Ok(Self(Downstream::Failed)),
-            other => Err(D::Error::custom(format!("it is {other}: write {DOWNSTREAM_WORDS}"))),
-        }
+        let value = Value::deserialize(deserializer)?;
+        let choice = match &value {
+            Value::Bool(all) => Downstream::parse(&all.to_string()),
+            Value::String(text) => Downstream::parse(text).filter(|choice| *choice == Downstream::Failed),
+            _ => None,
+        };
+        choice.map(Self).ok_or_else(|| D::Error::custom(format!("it is {value}: write {DOWNSTREAM_WORDS}")))
     }
 }
 

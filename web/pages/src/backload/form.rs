@@ -26,6 +26,8 @@ pub(super) struct BackloadForm {
     /// More of them, a line each.
     pub(super) more: String,
     pub(super) meta_file: String,
+    /// How many tasks are created in how long at most.
+    pub(super) rate: String,
     pub(super) background: bool,
     pub(super) preview: bool,
 }
@@ -75,6 +77,7 @@ impl BackloadForm {
             // Browsers end the lines of a text field with CR LF.
             more: field_text(query, "meta").replace("\r\n", "\n"),
             meta_file: field_text(query, "meta-file"),
+            rate: field_text(query, "rate"),
             background: !field_text(query, "background").is_empty(),
             preview: !field_text(query, "preview").is_empty(),
         }
@@ -104,6 +107,7 @@ impl BackloadForm {
             meta: MetaLists(self.meta()?),
             meta_file: self.meta_file.clone(),
             only,
+            rate: self.rate.clone(),
             background: self.background,
             ..BackloadRequest::default()
         })
@@ -143,6 +147,7 @@ impl BackloadForm {
             ("template", self.template.clone()),
             ("meta", self.more.clone()),
             ("meta-file", self.meta_file.clone()),
+            ("rate", self.rate.clone()),
             ("background", if self.background { "yes".to_owned() } else { String::new() }),
         ];
         let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), text));
@@ -178,6 +183,7 @@ pub(super) fn rest_body(request: &BackloadRequest) -> String {
         ("meta", json!(request.meta)),
         ("meta-file", json!(request.meta_file)),
         ("only", json!(only)),
+        ("rate", json!(request.rate)),
         ("background", json!(request.background)),
     ];
     // What is left out of a request means the same as these.
@@ -202,7 +208,7 @@ mod tests {
     fn what_is_filled_in_becomes_a_request_and_can_be_sent_again() {
         let form = form(
             "task=load:daily&when=range&at=2026-03-09&from=2026-01-01&from-hour=03&to=2026-01-31&to-hour=&by=day\
-             &only=missing&meta.file=a,+b&meta.empty=&meta=k%3Dv%0D%0Al%3D1,2%0D%0A&preview=1",
+             &only=missing&rate=100/1m&meta.file=a,+b&meta.empty=&meta=k%3Dv%0D%0Al%3D1,2%0D%0A&preview=1",
         );
         let request = form.request().unwrap();
         assert_eq!(
@@ -230,7 +236,8 @@ mod tests {
               "2"
             ]
           },
-          "only": "missing"
+          "only": "missing",
+          "rate": "100/1m"
         }
         "#);
         let sent: Query = form.fields().into_iter().collect();

@@ -18,7 +18,7 @@ pub(crate) async fn change_task(
     let form = form_fields(&request, payload).await?;
     let uid = parse_uid(&path)?;
     let done = match form.first_value("do") {
-        Some("again") => rerun_one(&context, uid).await,
+        Some("again") => rerun_one(&context, uid, form.first_value("downstream")).await,
         Some("cancel") => cancel_one(&context, uid, form.first_value("note")).await,
         Some("complete") => complete_one(&context, uid, &caller_name(&request), form.first_value("note")).await,
         _ => Err(Problem::invalid("the form names no action: send `do` as again, cancel or complete")),
@@ -26,8 +26,10 @@ pub(crate) async fn change_task(
     Ok(Notice::after(&request, done.map(Notice::good)).back_to(&format!("/web/task/{uid}")))
 }
 
-async fn rerun_one(context: &WebContext, uid: Uid) -> Result<String, Problem> {
-    let new = rerun_task(context, &read_task(context, uid).await?, Downstream::All).await?;
+async fn rerun_one(context: &WebContext, uid: Uid, children: Option<&str>) -> Result<String, Problem> {
+    let downstream = Downstream::parse(children.unwrap_or("true"))
+        .ok_or_else(|| Problem::wrong_value("downstream", children.unwrap_or_default(), "true, false or failed"))?;
+    let new = rerun_task(context, &read_task(context, uid).await?, downstream).await?;
     Ok(format!("Rerun as task {}.", new.uid))
 }
 

@@ -145,8 +145,16 @@ async fn a_finished_task_runs_again_from_its_page() {
         assert_eq!(ask.tasks[0].parent, Some(finished(3).uid));
         Ok(vec![Ok(new)])
     });
+    assert!(page.contains("name=\"downstream\"") && page.contains("then children that failed"), "{page}");
     let (location, told) = posted(&stub, &path, "do=again".to_owned()).await;
     assert!(location == path && told.ends_with(&format!("=good Rerun as task {new}.")), "{told}");
+    stub.rerun(move |ask| {
+        assert!(ask.tasks[0].meta.contains("rerun=failed"), "{}", ask.tasks[0].meta);
+        Ok(vec![Ok(new)])
+    });
+    assert!(posted(&stub, &path, "downstream=failed&do=again".to_owned()).await.1.contains("=good Rerun"));
+    let (_, told) = posted(&stub, &path, "downstream=some&do=again".to_owned()).await;
+    assert!(told.contains("write true, false or failed"), "{told}");
     stub.rerun(|_| Ok(vec![Err(Error::new(Code::TaskUnfinished, "it runs"))]));
     assert!(posted(&stub, &path, "do=again".to_owned()).await.1.ends_with("=bad it runs"));
     let (_, told) = posted(&stub, &path, "do=nothing".to_owned()).await;
