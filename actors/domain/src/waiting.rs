@@ -41,6 +41,15 @@ pub struct WaitingCause {
     pub text: String,
 }
 
+/// A phase is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhasePause {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Who paused it; empty where that isn't known.
+    pub by: String,
+}
+
 /// What is known of the workers of a topic and job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueWorkers {
@@ -96,7 +105,7 @@ impl QueueWorkers {
 pub fn explain_waiting(
     task: &Attempt,
     workers: Option<&QueueWorkers>,
-    paused_since: Option<DateTime<Utc>>,
+    pause: Option<&PhasePause>,
     now: DateTime<Utc>,
 ) -> Option<WaitingCause> {
     let created = task.uid.created_at();
@@ -109,8 +118,11 @@ pub fn explain_waiting(
         }
         // Only a pause delays other tasks without a time.
         (TaskState::Delayed, None) => {
-            let since = paused_since.unwrap_or(created);
-            cause(WaitingReason::Paused, since, format!("Its phase is paused since {}", clock_text(since, now)))
+            let since = pause.map_or(created, |pause| pause.since);
+            let by = pause.filter(|pause| !pause.by.is_empty()).map(|pause| format!(" by {}", pause.by));
+            let since_text = clock_text(since, now);
+            let text = format!("Its phase is paused{} since {since_text}", by.unwrap_or_default());
+            cause(WaitingReason::Paused, since, text)
         }
         // Once delivered, it was released with a delay: that delay isn't the one of its retry.
         (TaskState::Delayed, Some(at)) if task.retry > 0 && task.delivery == 0 => {
@@ -201,6 +213,7 @@ mod tests {
         let released = Attempt { retry: 2, delivery: 1, ..delayed.clone() };
         let tomorrow = Attempt { not_before: Some(at("13:30:00") + TimeDelta::days(1)), ..delayed.clone() };
         let (created, known) = (at("12:00:00"), at("05:12:00"));
+        let by = |name: &str| Some(PhasePause { since: known, by: name.to_owned() });
         let (recently, before) = (Some(at("12:59:00")), Some(at("12:57:00")));
         for (task, workers, paused, reason, since, text) in [
             (
@@ -238,14 +251,15 @@ mod tests {
             ),
             (&ready, None, None, Queue, created, "Waits for a worker"),
             (&queued, None, None, Queue, created, "Waits until the slots of its phase before it have ended"),
-            (&held, None, Some(known), Paused, known, "Its phase is paused since 05:12 UTC"),
+            (&held, None, by("ann"), Paused, known, "Its phase is paused by ann since 05:12 UTC"),
+            (&held, None, by(""), Paused, known, "Its phase is paused since 05:12 UTC"),
             (&held, None, None, Paused, created, "Its phase is paused since 12:00 UTC"),
             (&delayed, None, None, NotBefore, created, "Starts no earlier than 13:30 UTC"),
             (&released, None, None, NotBefore, created, "Starts no earlier than 13:30 UTC"),
             (&tomorrow, None, None, NotBefore, created, "Starts no earlier than 2026-03-03 13:30 UTC"),
             (&retry, None, None, Retry, created, "Retry 2 starts at 13:30 UTC"),
         ] {
-            let cause = explain_waiting(task, workers.as_ref(), paused, at("13:00:00"));
+            let cause = explain_waiting(task, workers.as_ref(), paused.as_ref(), at("13:00:00"));
             assert_eq!(cause, Some(WaitingCause { reason, since, text: text.to_owned() }), "{text}");
         }
         for state in [TaskState::Leased, TaskState::Done] {

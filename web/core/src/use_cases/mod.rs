@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod health;
 pub mod live_events;
 pub mod logs;
+pub mod pauses;
 pub mod phases;
 pub mod tasks;
 pub mod waiting;

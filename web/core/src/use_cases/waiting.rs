@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
 use flowlord_domain::summary::line_key;
-use flowlord_domain::waiting::{QueueWorkers, WaitingCause, explain_waiting};
+use flowlord_domain::waiting::{PhasePause, QueueWorkers, WaitingCause, explain_waiting};
 use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::leases::{ReadLastAsked, ReadWorkerLeases};
 use flowlord_messages::schedule::ReadPaused;
 
 use crate::context::WebContext;
+use crate::use_cases::pauses::read_pausers;
 
 type QueueName = (String, String);
 
@@ -20,7 +20,7 @@ pub async fn explain_tasks(context: &WebContext, tasks: &[Attempt]) -> Vec<Optio
     let (workers, pauses) = tokio::join!(read_workers(context, tasks), read_pauses(context, tasks));
     let explain = |task: &Attempt| {
         let workers = workers.get(&(task.topic.clone(), task.job.clone()));
-        let phase = |name: String| pauses.get(&(task.workflow.clone(), name)).copied();
+        let phase = |name: String| pauses.get(&(task.workflow.clone(), name));
         // A task with a job may be of a phase that names only the topic.
         let paused = phase(line_key(&task.topic, &task.job)).or_else(|| phase(task.topic.clone()));
         explain_waiting(task, workers, paused, now)
@@ -54,12 +54,13 @@ async fn read_workers(context: &WebContext, tasks: &[Attempt]) -> HashMap<QueueN
     workers
 }
 
-/// Since when each phase is paused, by workflow and name.
-async fn read_pauses(context: &WebContext, tasks: &[Attempt]) -> HashMap<QueueName, DateTime<Utc>> {
+/// Since when each phase is paused and by whom, by workflow and name.
+async fn read_pauses(context: &WebContext, tasks: &[Attempt]) -> HashMap<QueueName, PhasePause> {
     // Only a pause delays without a time: for other tasks there is nothing to read.
     if !tasks.iter().any(|task| task.state == TaskState::Delayed && task.not_before.is_none()) {
         return HashMap::new();
     }
-    let paused = context.deps.view_reader.call(ReadPaused).await.unwrap_or_default();
-    paused.into_iter().map(|phase| ((phase.workflow, phase.task), phase.since)).collect()
+    let mut paused = context.deps.view_reader.call(ReadPaused).await.unwrap_or_default();
+    paused.retain(|phase| tasks.iter().any(|task| task.workflow == phase.workflow));
+    read_pausers(context, paused).await
 }
