@@ -1,11 +1,13 @@
-// Grids of hours are walked with the arrow keys; Tab leaves them. `table[data-grid]` holds links in its cells.
+// Grids of hours and the bars of a Gantt are walked with the arrow keys; Tab leaves them. `table[data-grid]` holds links in
+// its cells.
 
 export function grids() {
   document.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     const cell = step && event.target.closest?.("[data-grid] td");
     if (!cell || event.metaKey || event.ctrlKey || event.altKey) return;
-    const next = towards(cell, step);
+    const isOfBars = cell.closest('[data-grid="bars"]');
+    const next = isOfBars ? towardsBar(event.target.closest("a"), step) : towards(cell, step);
     if (!next) return;
     event.preventDefault();
     roving(next);
@@ -46,4 +48,13 @@ function towards(cell, [down, right]) {
     if (!link) return null;
     if (link.querySelector("a") && link.tagName === "TD") return link.querySelector("a");
   }
+}
+
+/// The next bar of a row; in another row the one that is nearest. Rows without bars are passed over.
+function towardsBar(bar, [down, right]) {
+  const rows = [...bar.closest("tbody").rows].map((row) => [...row.querySelectorAll("td a")]).filter((bars) => bars.length > 0);
+  const row = rows.findIndex((bars) => bars.includes(bar));
+  if (right) return rows[row][rows[row].indexOf(bar) + right];
+  const distance = (other) => Math.abs(other.getBoundingClientRect().x - bar.getBoundingClientRect().x);
+  return rows[row + down]?.reduce((a, b) => (distance(b) < distance(a) ? b : a));
 }

@@ -14,6 +14,7 @@ import page_about
 import page_acting
 import page_backload
 import page_docs
+import page_gantt
 import page_layout
 import page_log
 import page_tasks
@@ -21,7 +22,7 @@ import page_windows
 import page_workflow
 import service
 
-MODULES = [page_tasks, page_workflow, page_backload, page_about, page_acting, page_docs, page_log, page_windows, pages_all, page_layout]
+MODULES = [page_tasks, page_workflow, page_gantt, page_backload, page_about, page_acting, page_docs, page_log, page_windows, pages_all, page_layout]
 
 
 def tests(word):

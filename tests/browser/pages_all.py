@@ -13,6 +13,7 @@ PAGES = {
     "files": "/web/files",
     "workflow": "/web/workflow",
     "workflow-file": "/web/workflow?file=orders.toml",
+    "gantt": "/web/workflow/gantt",
     "backload": "/web/backload?task=report:daily&from=2026-01-01&to=2026-01-09&preview=1",
     "audit": "/web/audit",
     "about": "/web/about",

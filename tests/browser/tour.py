@@ -29,6 +29,7 @@ PICTURES = [
     ("files", "/web/files", {}),
     ("workflow", "/web/workflow", {}),
     ("workflow-file", "/web/workflow?file=orders.toml", {}),
+    ("gantt", "/web/workflow/gantt?file=orders.toml", {}),
     ("backload", "/web/backload?task=report:daily&from=2026-01-01&to=2026-01-31&preview=1", {}),
     ("audit", "/web/audit", {}),
     ("about", "/web/about", {}),

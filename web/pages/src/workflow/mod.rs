@@ -2,6 +2,7 @@
 
 mod act;
 mod file;
+mod gantt;
 mod graph;
 mod grid;
 mod phases;
@@ -30,6 +31,7 @@ pub(crate) use self::act::{pause_or_resume, reload_workflows, run_now};
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::view("/web/workflow", Role::Viewer, rendered(workflow_page)),
+        Route::view(gantt::PATH, Role::Viewer, rendered(gantt::gantt_page)),
         Route::post("/web/workflow/refresh", Role::Operator, reload_workflows).audited(AuditAction::Refresh),
         Route::post("/web/workflow/run", Role::Operator, run_now).audited(AuditAction::Run),
         Route::post("/web/workflow/{change:pause|resume}", Role::Operator, pause_or_resume).audited_as(action_of_path),
@@ -47,6 +49,8 @@ const MOST_PHASES: usize = 500;
 struct WorkflowPage {
     layout: PageLayout,
     filter: PhaseFilter,
+    /// The other view of the same phases.
+    gantt: String,
     clear: Option<String>,
     cards: Vec<FileCard>,
     /// The last day of each scheduled phase.
@@ -74,7 +78,7 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
     let mut layout = PageLayout::live(context, request, NavigationSection::Workflow);
     let read = read::read(context, &asked, &mut layout).await?;
     let current = &read.current;
-    let filter = PhaseFilter::new(current, &asked);
+    let filter = PhaseFilter::new(current, &asked, PageLink::to(PATH));
     let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| asked.shows(phase)).collect();
     let hours = SlotGrid {
         label: "Slots of the last 24 hours by phase".to_owned(),
@@ -84,6 +88,7 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
     };
     Ok(WorkflowPage {
         layout,
+        gantt: link.only(&["file", "task", "job", "date"]).at(gantt::PATH).href(),
         clear: (!asked.is_open()).then(|| PageLink::to(PATH).href()),
         cards: file_cards(&read, &link),
         more_hours: read.more,

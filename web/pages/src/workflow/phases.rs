@@ -29,7 +29,7 @@ pub(super) struct PhaseFilter {
 }
 
 impl PhaseFilter {
-    pub(super) fn new(current: &LoadedWorkflows, asked: &WorkflowQuery) -> Self {
+    pub(super) fn new(current: &LoadedWorkflows, asked: &WorkflowQuery, link: PageLink) -> Self {
         let workflows = &current.workflows;
         let files = workflows.files().iter().map(|file| &file.path);
         // Each filter offers what those before it leave.
@@ -44,6 +44,7 @@ impl PhaseFilter {
             job: asked.job.clone(),
         }
     }
+            link,
 }
 
 fn offered_names<'a>(names: impl Iterator<Item = &'a String>, chosen: &str) -> Vec<String> {

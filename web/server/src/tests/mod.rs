@@ -10,6 +10,7 @@ pub(crate) mod documented;
 mod events;
 mod files;
 mod forward;
+mod gantt;
 mod hooks;
 mod joins;
 mod kept;

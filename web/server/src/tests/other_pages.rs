@@ -72,7 +72,7 @@ fn slots(ask: &ReadSlots) -> Vec<PhaseSlots> {
     vec![phase; ask.phases.len()]
 }
 
-fn workflow() -> Stub {
+pub(super) fn workflow() -> Stub {
     let stub = Stub::default();
     stub.workflows(|_| Ok(current()));
     stub.next_runs(|_| Ok(Vec::new()));
