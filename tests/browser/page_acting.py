@@ -272,6 +272,18 @@ def test_a_task_is_rerun_without_its_children(person):
     assert "rerun=alone" in again["meta"], again
 
 
+def test_a_phase_is_run_now_with_its_meta(person):
+    page = person.open("/web/workflow?file=nightly.toml&task=wide")
+    row = page.locator("table.phases tbody tr", has_text="wide")
+    row.get_by_text("Run, details").click()
+    row.get_by_label("text", exact=True).fill("by hand")
+    person.shoot("workflow-run")
+    row.get_by_role("button", name="Run wide:rows now").click()
+    expect(notice(page)).to_contain_text("1 task started")
+    task = person.service.get("/api/v1/tasks?type=wide&state=ready")["items"][0]
+    assert "by hand" in task["info"], task
+
+
 # Without scripts.
 
 

@@ -8,7 +8,7 @@ use flowlord_domain::duration;
 pub(crate) struct ShownTime {
     pub(crate) text: String,
     pub(crate) exact: String,
-    /// How the script writes it: `time`, `minute` or `date`.
+    /// How the script writes it: `clock`, `time`, `minute` or `full`.
     pub(crate) form: &'static str,
 }
 
@@ -20,6 +20,14 @@ impl ShownTime {
 
     pub(crate) fn date_and_time(at: DateTime<Utc>) -> Self {
         Self { text: at.format("%Y-%m-%d %H:%M").to_string(), exact: exact(at), form: "minute" }
+    }
+
+    /// `12:00` today, else with the day.
+    pub(crate) fn near(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        if at.date_naive() != now.date_naive() {
+            return Self::date_and_time(at);
+        }
+        Self { text: at.format("%H:%M").to_string(), exact: exact(at), form: "clock" }
     }
 
     pub(crate) fn full(at: DateTime<Utc>) -> Self {
@@ -82,7 +90,9 @@ mod tests {
 
     #[test]
     fn a_time_is_shown_as_precisely_as_its_place_needs() {
-        let at = "2026-03-02T12:00:05.9Z".parse().unwrap();
+        let at: DateTime<Utc> = "2026-03-02T12:00:05.9Z".parse().unwrap();
+        let near = [at, at + TimeDelta::days(1)].map(|now| ShownTime::near(at, now).text);
+        assert_eq!(near, ["12:00", "2026-03-02 12:00"]);
         let shown = [ShownTime::time_of_day(at), ShownTime::date_and_time(at), ShownTime::full(at)];
         let texts = shown.each_ref().map(|time| (time.text.as_str(), time.form));
         assert_eq!(texts, [("12:00:05", "time"), ("2026-03-02 12:00", "minute"), ("2026-03-02 12:00:05", "full")]);

@@ -20,6 +20,8 @@ pub(super) const META_FIELD: &str = "meta.";
 const MAX_KEYS: usize = 20;
 
 pub(super) struct PhaseFilter {
+    /// The page that it is on, with what else stays as it is.
+    pub(super) link: PageLink,
     pub(super) file: String,
     pub(super) task: String,
     pub(super) job: String,
@@ -42,9 +44,9 @@ impl PhaseFilter {
             file: asked.file.clone(),
             task: asked.task.clone(),
             job: asked.job.clone(),
+            link,
         }
     }
-            link,
 }
 
 fn offered_names<'a>(names: impl Iterator<Item = &'a String>, chosen: &str) -> Vec<String> {
@@ -72,11 +74,17 @@ pub(super) struct PhaseRow {
     pub(super) problem: String,
     pub(super) next: Option<ShownTime>,
     pub(super) previous: Option<ShownTime>,
-    pub(super) paused: Option<ShownTime>,
+    pub(super) paused: Option<ShownPause>,
     pub(super) back: String,
     pub(super) chosen: bool,
     /// The keys of the meta that the form which runs it asks for.
     pub(super) keys: Vec<String>,
+}
+
+pub(super) struct ShownPause {
+    pub(super) since: ShownTime,
+    /// Who paused it; empty where nobody knows.
+    pub(super) by: String,
 }
 
 impl PhaseRow {
@@ -103,12 +111,14 @@ impl PhaseRow {
             template: LongText::from(phase.template.clone()),
             contact: phase.contact.clone(),
             problem: phase.problems_text(),
-            next: times.and_then(|times| times.next).map(ShownTime::date_and_time),
+            next: times.and_then(|times| times.next).map(|at| ShownTime::near(at, asked.now)),
             previous: times
                 .and_then(|times| times.previous)
                 .or_else(|| read.previous(phase))
-                .map(ShownTime::date_and_time),
-            paused: read.paused_since(&phase.workflow, &name).map(ShownTime::date_and_time),
+                .map(|at| ShownTime::near(at, asked.now)),
+            paused: read
+                .pause_of(&phase.workflow, &name)
+                .map(|pause| ShownPause { since: ShownTime::date_and_time(pause.since), by: pause.by.clone() }),
             back: link.href(),
             chosen,
             keys: asked_keys(phase),

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use flowlord_domain::waiting::PhasePause;
 use flowlord_domain::workflow::{Phase, TaskName};
 use flowlord_messages::schedule::{PhaseSlots, PhaseTimes, ReadNextRuns, ReadPaused, ReadSlots};
 use flowlord_messages::stats::{ReadHourCounts, ResultCounts};
 use flowlord_messages::tasks::ReadAttempts;
 use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
+use flowlord_web_core::use_cases::pauses::read_pausers;
 use flowlord_web_core::use_cases::workflows::{ShownJoin, read_waiting_joins};
 
 use super::graph::PhaseDrawing;
@@ -29,7 +31,7 @@ pub(super) type Key = (String, String);
 pub(crate) struct WorkflowData {
     pub(super) current: LoadedWorkflows,
     pub(super) times: Vec<PhaseTimes>,
-    pub(super) paused: HashMap<Key, DateTime<Utc>>,
+    pub(super) paused: HashMap<Key, PhasePause>,
     /// The slots of the last day, by phase in the order of the page.
     pub(super) last_day: Vec<(Key, PhaseSlots)>,
     /// How many phases found no room there.
@@ -70,6 +72,7 @@ pub(super) async fn read(
     let current = current?;
     let times = layout.read("the next runs", times)?.unwrap_or_default();
     let paused = layout.read("which phases are paused", paused)?.unwrap_or_default();
+    let paused = read_pausers(context, paused).await;
     let (keys, more) = scheduled_phases(&current, asked);
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
@@ -81,7 +84,7 @@ pub(super) async fn read(
     );
     Ok(WorkflowData {
         times,
-        paused: paused.into_iter().map(|paused| ((paused.workflow, paused.task), paused.since)).collect(),
+        paused,
         last_day: keys.into_iter().zip(layout.read("the last day", last_day)?.unwrap_or_default()).collect(),
         more,
         chosen: layout.read("the phase", chosen)?.flatten(),
@@ -167,8 +170,8 @@ async fn newest_hours(
 }
 
 impl WorkflowData {
-    pub(super) fn paused_since(&self, workflow: &str, task: &str) -> Option<DateTime<Utc>> {
-        self.paused.get(&(workflow.to_owned(), task.to_owned())).copied()
+    pub(super) fn pause_of(&self, workflow: &str, task: &str) -> Option<&PhasePause> {
+        self.paused.get(&(workflow.to_owned(), task.to_owned()))
     }
 
     /// The slots of a task of a file, also those that should be there.
@@ -182,7 +185,8 @@ impl WorkflowData {
         let file = self.current.workflows.file_at(workflow);
         let phases: Vec<&Phase> =
             file.into_iter().flat_map(|file| &file.phases).filter(|phase| phase.task_name() == task).collect();
-        all_slots(&phases, read, self.paused_since(workflow, task), range, now)
+        let paused_since = self.pause_of(workflow, task).map(|pause| pause.since);
+        all_slots(&phases, read, paused_since, range, now)
     }
 
     pub(super) fn last_day(&self, asked: &WorkflowQuery, link: &PageLink) -> Vec<GridRow> {
