@@ -286,6 +286,29 @@ async fn a_watched_list_is_drawn_anew_until_its_reader_goes() {
 }
 
 #[actix::test]
+async fn a_watched_list_is_read_again_only_after_an_event() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let mut watch = command(&server, &["tasks", "--watch=1"]).stdout(Stdio::null()).spawn().unwrap();
+    let answer_list = async || {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        assert!(read_head(&mut connection).await.starts_with("GET /api/v1/tasks?"));
+        let list = answer("200 OK", "application/json", r#"{"items":[],"next":null}"#);
+        connection.write_all(list.as_bytes()).await.unwrap();
+    };
+    answer_list().await;
+    let (mut events, _) = listener.accept().await.unwrap();
+    assert!(read_head(&mut events).await.starts_with("GET /api/v1/events?kind=task,tasks "));
+    events.write_all(answer("200 OK", "text/event-stream", ": hello\n\n").as_bytes()).await.unwrap();
+    answer_list().await;
+    let idle = tokio::time::timeout(Duration::from_secs(3), listener.accept()).await;
+    assert!(idle.is_err(), "nothing changed, so nothing is read");
+    events.write_all(b"event: tasks\ndata: {}\n\n").await.unwrap();
+    answer_list().await;
+    watch.kill().await.unwrap();
+}
+
+#[actix::test]
 async fn a_watched_list_outlives_a_service_that_is_away() {
     let list = |info: &str| {
         let task = json!({
@@ -294,7 +317,9 @@ async fn a_watched_list_outlives_a_service_that_is_away() {
         });
         answer("200 OK", "application/json", &json!({"items": [task], "next": null}).to_string())
     };
-    let answers = [list("before"), answer("503 Service Unavailable", "text/plain", ""), list("after")];
+    let away = || answer("503 Service Unavailable", "text/plain", "");
+    // Lists in turn with the events that say when to read the next one.
+    let answers = [list("before"), away(), away(), away(), list("after")];
     let (server, serving) = serve_answers(&answers.each_ref().map(String::as_str)).await;
     let mut watch = command(&server, &["tasks", "--watch=1"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();

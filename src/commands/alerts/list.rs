@@ -60,6 +60,7 @@ struct ListedAlert {
 }
 
 impl ListedRow for ListedAlert {
+    const EVENTS: &'static str = "alert,incident";
     const COLUMNS: &'static [ListColumn] = &[
         ListColumn::whole("KIND"),
         ListColumn::name("TASK"),

@@ -1,5 +1,6 @@
 //! Lists of the service, as tables for people and as JSON for programs.
 
+mod changes;
 mod page;
 mod screen;
 mod table;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use super::args::ServiceArgs;
 use super::out;
 use super::work::client::ApiClient;
+use changes::ListChanges;
 pub(super) use page::{ListDocument, QueryPairs, query_pairs, read_list, with_query};
 use screen::Screen;
 pub(super) use table::{ListColumn, clean_line};
@@ -29,6 +31,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// A row of a list.
 pub(super) trait ListedRow: DeserializeOwned {
     const COLUMNS: &'static [ListColumn];
+
+    /// The events that say that the list changed.
+    const EVENTS: &'static str = "task,tasks";
 
     /// One of each column.
     fn cells(&self, times: &TimeFormat) -> Vec<String>;
@@ -92,7 +97,7 @@ pub(super) struct ListArgs {
     /// Go on where an earlier list ended: its `next`
     #[arg(long, value_name = "NEXT")]
     cursor: Option<String>,
-    /// Redraw every 2 seconds, or as many as are given
+    /// Redraw when something changes, at most every 2 seconds, or as many as are given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2")]
     #[arg(conflicts_with = "json", value_parser = clap::value_parser!(u16).range(1..=3600))]
     watch: Option<u16>,
@@ -110,7 +115,8 @@ pub(super) fn print_list<R: ListedRow>(args: &ListArgs, path: &str, mut query: Q
     let print = async {
         let Some(seconds) = args.watch else { return print_once::<R>(args, &read().await?) };
         let draw = async || args.answer.table::<R>(&read().await?.items);
-        Screen::redraw(Duration::from_secs(seconds.into()), draw).await
+        let (pace, mut changes) = (Duration::from_secs(seconds.into()), ListChanges::of_kinds(&client, R::EVENTS));
+        Screen::redraw(draw, async || changes.wait(pace).await).await
     };
     actix_rt::System::new().block_on(print).map(|()| ExitCode::SUCCESS)
 }

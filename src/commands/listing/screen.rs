@@ -1,7 +1,6 @@
 //! The terminal: how wide it is, and text that is drawn again and again.
 
 use std::io;
-use std::time::Duration;
 
 use terminal_size::{Height, Width, terminal_size_of};
 
@@ -21,16 +20,16 @@ impl Screen {
         asked.or_else(terminal).or_else(|| std::env::var("COLUMNS").ok()?.parse().ok()).filter(|width| *width > 0)
     }
 
-    /// Draws again and again, until the reader is gone.
+    /// Draws again and again, after a wait each, until the reader is gone.
     pub(super) async fn redraw(
-        interval: Duration,
         draw: impl AsyncFn() -> anyhow::Result<String>,
+        mut wait: impl AsyncFnMut(),
     ) -> anyhow::Result<()> {
         // Only what is drawn first may fail: a restart of the service ends no list that people watch.
         let mut drawn = draw().await?;
         let mut problem = String::new();
         while out::styled_text(&on_top(&drawn, &problem, Self::height()))? {
-            tokio::time::sleep(interval).await;
+            wait().await;
             match draw().await {
                 Ok(text) => (drawn, problem) = (text, String::new()),
                 Err(err) => problem = format!("{err:#}\n"),
