@@ -1,7 +1,7 @@
 //! Where a running service can be reached, for commands that work on its data.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,16 @@ impl std::fmt::Debug for Running {
     }
 }
 
+/// The address by which programs of this machine reach a service.
+pub(crate) fn local_address(listens: SocketAddr) -> SocketAddr {
+    // One can listen on 0.0.0.0, and not connect to it everywhere.
+    match listens {
+        SocketAddr::V4(_) if listens.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, listens.port()).into(),
+        SocketAddr::V6(_) if listens.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, listens.port()).into(),
+        _ => listens,
+    }
+}
+
 /// Removes the file when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ServiceFile(PathBuf);
@@ -33,15 +43,7 @@ fn service_file(data: &Path) -> PathBuf {
 impl Running {
     /// Writes where the service of a data folder is, until the answer is dropped.
     pub(crate) fn announce(data: &Path, address: SocketAddr, scheme: &str, token: &str) -> io::Result<ServiceFile> {
-        // One can listen on 0.0.0.0, and not connect to it everywhere.
-        let mut local = address;
-        if address.ip().is_unspecified() {
-            local.set_ip(if address.is_ipv4() {
-                std::net::Ipv4Addr::LOCALHOST.into()
-            } else {
-                std::net::Ipv6Addr::LOCALHOST.into()
-            });
-        }
+        let local = local_address(address);
         let running = Self { server: format!("{scheme}://{local}"), pid: std::process::id(), token: token.to_owned() };
         let path = service_file(data);
         // Renamed, so that nobody reads half of it.

@@ -25,8 +25,10 @@ use flowlord_messages::deps::{DatabaseDeps, WorkflowDeps};
 use flowlord_replica::{Leader, LeaderConfig, LeaderDeps, WorkflowSource};
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier, SlackRoute};
+use flowlord_web_core::demo_slack::DEMO_SLACK;
 
 use crate::config::{LogConfig, NotifyConfig};
+use crate::running::local_address;
 
 use super::cluster::NodeStart;
 use super::wiring::{AppWiring, HintPorts};
@@ -118,11 +120,11 @@ impl AppWiring<'_> {
         DeadlineChecker::start(on, config, deps, dispatch)
     }
 
-    pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {
+    pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database, address: SocketAddr) -> Addr<Notifier> {
         let notify = &self.config.notify;
         let config = flowlord_slack::Config {
             routes: slack_routes(notify),
-            api_url: notify.api_url.clone(),
+            api_url: self.slack_url(address),
             prefix: notify.prefix.clone(),
             title: notify.title.clone(),
             fallback_after: notify.fallback_after,
@@ -130,6 +132,14 @@ impl AppWiring<'_> {
         };
         let deps = self.database_deps("notifier", database);
         Notifier::start(on, config, deps)
+    }
+
+    /// Where Slack's Web API is: in the demo it is this service itself.
+    fn slack_url(&self, address: SocketAddr) -> String {
+        match self.config.notify.is_simulated {
+            true => format!("http://{}{DEMO_SLACK}/api/", local_address(address)),
+            false => self.config.notify.api_url.clone(),
+        }
     }
 
     pub(super) fn buttons(&self, on: &ArbiterHandle, database: &Database, alerts: &Addr<Alerts>) -> Addr<Buttons> {

@@ -1,6 +1,7 @@
 //! The web actor, which calls most of the others.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle};
 use flowlord_kernel::{Ping, Port};
@@ -15,9 +16,10 @@ use flowlord_messages::results::SubmitResults;
 use flowlord_messages::snapshots::{ListSnapshots, ReadBackup, TakeSnapshot};
 use flowlord_web_core::auth::AccessRules;
 use flowlord_web_core::context::{Config, Deps, HistoryPolicy, WebLimits};
+use flowlord_web_core::demo_slack::DemoSlack;
 use flowlord_web_server::WebActor;
 
-use crate::config::LimitConfig;
+use crate::config::{LimitConfig, NotifyConfig};
 
 use super::actors::host_name;
 use super::follower::FollowerAddresses;
@@ -117,6 +119,7 @@ impl AppWiring<'_> {
             host: host_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.leads_somewhere(),
+            demo_slack: demo_slack(&self.config.notify),
             started_at: self.environment.clock.now(),
             kept: HistoryPolicy {
                 history: self.config.history.retention,
@@ -137,6 +140,12 @@ impl AppWiring<'_> {
         };
         Ok(WebActor::start_on(on, listener, config, deps)?)
     }
+}
+
+/// The page that stands in for Slack, which takes what has the bot's token.
+fn demo_slack(notify: &NotifyConfig) -> Option<Arc<DemoSlack>> {
+    let token = notify.token.clone().filter(|_| notify.is_simulated)?;
+    Some(Arc::new(DemoSlack::new(token)))
 }
 
 fn named_pings(pings: Vec<Port<Ping>>) -> Vec<(&'static str, Port<Ping>)> {

@@ -29,6 +29,8 @@ pub struct NotifyConfig {
     pub fallback: Option<String>,
     /// Other places for some alerts, in the order in which they are tried.
     pub routes: Vec<RouteConfig>,
+    /// Whether messages go to a page of the service, which stands in for Slack: only in the demo.
+    pub is_simulated: bool,
 }
 
 impl NotifyConfig {
@@ -48,6 +50,7 @@ impl NotifyConfig {
             quiet: read_quiet(from, "notify"),
             fallback: from.optional("notify.fallback"),
             routes: RouteConfig::read_all(from, ladder),
+            is_simulated: false,
         }
     }
 
@@ -66,6 +69,15 @@ impl NotifyConfig {
     pub fn leads_somewhere(&self) -> bool {
         self.url.is_some() || self.token.is_some()
     }
+
+    /// Sends all messages to the page that stands in for Slack, as a bot would.
+    pub fn simulate_slack(&mut self, token: Secret, signing_secret: Secret) {
+        self.token = Some(token);
+        self.signing_secret = Some(signing_secret);
+        self.channel = Some("#data-alerts".to_owned());
+        self.is_simulated = true;
+    }
+
     pub fn hears_clicks(&self) -> bool {
         self.token.is_some() && (self.app_token.is_some() || self.signing_secret.is_some())
     }

@@ -12,7 +12,7 @@ mod output;
 mod slot;
 mod splitter;
 mod stdio;
-mod task_log;
+pub(super) mod task_log;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ const MAX_MOVES: u8 = 5;
 
 /// The log of a slot's current task. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct TaskLog(Rc<SharedLog>);
+pub(crate) struct TaskLog(Rc<SharedLog>);
 
 #[derive(Debug)]
 struct SharedLog {
@@ -50,13 +50,13 @@ enum LogState {
 }
 
 impl TaskLog {
-    pub(super) fn new(is_wanted: bool) -> Self {
+    pub(crate) fn new(is_wanted: bool) -> Self {
         let state = Cell::new(if is_wanted { LogState::NoTask } else { LogState::Off });
         Self(Rc::new(SharedLog { state, waiting: RefCell::default(), changed: Notify::new() }))
     }
 
     /// Takes what the command wrote; nothing while there is no task.
-    pub(super) fn take(&self, bytes: &[u8]) {
+    pub(crate) fn take(&self, bytes: &[u8]) {
         if self.0.state.get() == LogState::Open {
             self.0.waiting.borrow_mut().push(bytes);
             self.0.changed.notify_one();
@@ -64,7 +64,7 @@ impl TaskLog {
     }
 
     /// Does the work of a task, and sends what it writes beside it; the rest of it before this ends.
-    pub(super) async fn send_while<T>(&self, client: &ApiClient, lease: &str, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn send_while<T>(&self, client: &ApiClient, lease: &str, work: impl Future<Output = T>) -> T {
         // In a box: it is large, and would be here once for each place that waits for it.
         let mut work = Box::pin(work);
         if self.0.state.get() == LogState::Off {

@@ -8,6 +8,7 @@ mod chains;
 mod cluster;
 mod complete;
 mod conventions;
+mod demo_slack;
 mod events;
 mod files;
 mod health;
@@ -64,6 +65,7 @@ pub fn routes() -> Vec<Route> {
         topics::routes,
         workers::routes,
         slack::routes,
+        demo_slack::routes,
     ];
     modules.iter().flat_map(|routes| routes()).collect()
 }

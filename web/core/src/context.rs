@@ -23,6 +23,7 @@ use crate::auth::tokens::TokenRegistry;
 use crate::base_path::BasePath;
 use crate::cluster::ClusterStatus;
 use crate::connections::ConnectionCount;
+use crate::demo_slack::{DEMO_SLACK, DemoSlack};
 use crate::hosts::OwnHosts;
 use crate::live_events::EventHub;
 use crate::log_stream::LogFollowers;
@@ -60,6 +61,8 @@ pub struct Config {
     pub host: String,
     pub version: String,
     pub slack: bool,
+    /// Where the demo's messages go.
+    pub demo_slack: Option<Arc<DemoSlack>>,
     pub started_at: DateTime<Utc>,
     pub kept: HistoryPolicy,
     pub access: AccessRules,
@@ -161,6 +164,12 @@ impl WebContext {
             deps,
             routes,
         }
+    }
+
+    /// What stands in for Slack in the demo; other services have none.
+    pub fn demo_slack(&self) -> Result<&DemoSlack, Problem> {
+        let absent = || Problem::new(Code::NotFound, format!("there is nothing at {DEMO_SLACK}: only the demo has it"));
+        self.config.demo_slack.as_deref().ok_or_else(absent)
     }
 
     pub fn topics_shown(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -11,6 +11,7 @@ pub mod base_path;
 pub mod cluster;
 pub mod connections;
 pub mod context;
+pub mod demo_slack;
 pub mod doc;
 pub mod extract;
 pub mod hang_up;

@@ -5,6 +5,7 @@ use flowlord_kernel::Error;
 use flowlord_messages::cluster::NodeRole;
 use flowlord_messages::stats::ReadDayMarks;
 use flowlord_web_core::auth::{COOKIE, role};
+use flowlord_web_core::demo_slack::DEMO_SLACK;
 
 use super::calendar::{DayPicker, ShownDay};
 use super::link::PageLink;
@@ -22,6 +23,7 @@ pub(crate) enum NavigationSection {
     Workflow,
     Backload,
     Workers,
+    Slack,
     Audit,
     About,
     /// A page beside them.
@@ -29,13 +31,14 @@ pub(crate) enum NavigationSection {
 }
 
 /// In their order, with what stands on the link and the key that leads there after `g`.
-const NAVIGATION: [(NavigationSection, &str, &str, &str); 8] = [
+const NAVIGATION: [(NavigationSection, &str, &str, &str); 9] = [
     (NavigationSection::Tasks, "/web/task", "Tasks", "t"),
     (NavigationSection::Alerts, "/web/alert", "Alerts", "a"),
     (NavigationSection::Files, "/web/files", "Files", "f"),
     (NavigationSection::Workflow, "/web/workflow", "Workflow", "w"),
     (NavigationSection::Backload, "/web/backload", "Backload", "b"),
     (NavigationSection::Workers, "/web/workers", "Workers", "q"),
+    (NavigationSection::Slack, DEMO_SLACK, "Slack", "s"),
     (NavigationSection::Audit, "/web/audit", "Audit", "u"),
     (NavigationSection::About, "/web/about", "About", "i"),
 ];
@@ -165,8 +168,11 @@ fn href_on_day(path: &'static str, date: Option<NaiveDate>) -> String {
     date.map_or_else(|| link.href(), |date| link.with("date", &date).href())
 }
 
-/// Whether the navigation leads to a page: it leaves out what only administrators may see.
+/// Whether the navigation leads to a page: it leaves out what only administrators may see, or only the demo has.
 fn is_offered(context: &WebContext, path: &str, role: Role) -> bool {
+    if path == DEMO_SLACK && context.config.demo_slack.is_none() {
+        return false;
+    }
     let needed = context.routes.find(&Method::GET, path).role;
     needed != Role::Admin.into() || needed.lets_in(role)
 }

@@ -22,6 +22,7 @@ mod audit;
 mod backload;
 mod calendar;
 mod choice;
+mod demo_slack;
 mod docs;
 mod errors;
 mod files;
@@ -33,6 +34,7 @@ mod notice;
 mod parts;
 mod prelude;
 mod rows;
+mod slack;
 mod sort;
 mod start;
 mod task;
@@ -69,6 +71,7 @@ pub fn routes() -> Vec<Route> {
         workflow::routes,
         backload::routes,
         workers::routes,
+        demo_slack::routes,
         audit::routes,
         about::routes,
         docs::routes,

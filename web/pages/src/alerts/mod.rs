@@ -19,6 +19,7 @@ use self::routes::AlertRoute;
 use super::choice::is_task_chosen;
 use super::parts::{LongText, Pager, TableHeads, grouped};
 use super::rows::{kind_words, newest_alerts};
+use super::slack::ShownMessage;
 use super::sort::heads;
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};

@@ -6,6 +6,7 @@ mod audit_page;
 mod backload;
 mod cancel_pages;
 mod cluster;
+mod demo_slack;
 pub(crate) mod documented;
 mod events;
 mod files;

@@ -228,6 +228,7 @@ pub(crate) fn config() -> Config {
         host: "box".to_owned(),
         version: "1.2.3".to_owned(),
         slack: true,
+        demo_slack: None,
         started_at: noon() - chrono::TimeDelta::minutes(90),
         kept: HistoryPolicy {
             history: chrono::TimeDelta::days(90),

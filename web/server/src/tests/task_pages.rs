@@ -272,7 +272,7 @@ async fn incidents_are_told_step_by_step_and_silences_are_listed() {
     for part in [
         "<h2>Notifications</h2>",
         "1 more alert",
-        "class=\"pill running\">acknowledged",
+        "<div class=\"attachment blue\">",
         "<small>sent at ",
         "type=etl.*",
         "the &#60;source&#62; moves",

@@ -1,29 +1,37 @@
 //! `flowlord demo`: the service on the example workflows, with workers that use the public REST API.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+mod partner;
+mod pretend;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
-use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flowlord::config::LoadedConfig;
+use chrono::TimeDelta;
+use flowlord::config::{LoadedConfig, Secret};
 use flowlord::running::Running;
+use flowlord_domain::duration;
 use flowlord_storage::StorageLocation;
+use flowlord_web_core::demo_slack::DEMO_SLACK;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::args::ConfigFlags;
 use super::out;
 use super::run::{HangupAction, run_until_asked};
-use super::work::client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome, WantedTasks};
+use super::work::client::{ApiClient, ApiRefusal, WantedTasks};
 use super::work::hold::hold_task;
+use super::work::task_log::TaskLog;
+
+use self::partner::Partner;
+use self::pretend::PretendedWork;
 
 const EXAMPLES: &str = "\
 Examples:
   flowlord demo
+  flowlord demo --outage 20s --notify-min-frequency 1s
   flowlord demo --listen 127.0.0.1:9090 --notify-url http://127.0.0.1:9000/hook";
 
 /// Run the service on example workflows, with example workers and a fresh data folder
@@ -32,13 +40,16 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigFlags,
+    /// How long partner.example is down at a time, like 20s or 2m; 0s for never
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = parse_outage)]
+    outage: TimeDelta,
 }
 
 /// The example workflows, as people find them in `examples/workflows`.
 const WORKFLOWS: [(&str, &str); 3] = [
-    ("orders.toml", include_str!("../../examples/workflows/orders.toml")),
-    ("nightly.toml", include_str!("../../examples/workflows/nightly.toml")),
-    ("partner.toml", include_str!("../../examples/workflows/partner.toml")),
+    ("orders.toml", include_str!("../../../examples/workflows/orders.toml")),
+    ("nightly.toml", include_str!("../../../examples/workflows/nightly.toml")),
+    ("partner.toml", include_str!("../../../examples/workflows/partner.toml")),
 ];
 
 // Their schedules, and those of the demo: nobody watches for an hour.
@@ -49,8 +60,10 @@ const HURRY: [(&str, &str); 4] = [
     ("retry_delay=30s", "retry_delay=700ms"),
 ];
 
-/// A demo's summaries come soon; the configuration may say otherwise.
-const DEFAULTS: [(&str, &str); 1] = [("notify.min_frequency", "2s")];
+/// A demo's incidents are told soon, and end soon; the configuration may say otherwise.
+const DEFAULTS: [(&str, &str); 2] = [("notify.min_frequency", "2s"), ("notify.max_frequency", "16s")];
+
+const MAX_OUTAGE: TimeDelta = TimeDelta::hours(1);
 
 // The first line that people see is the address, then tasks go by.
 pub(super) const USUAL_LOG: &str = "warn,flowlord::commands=info";
@@ -66,11 +79,30 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     loaded.config.workflow = StorageLocation::Local(workflows.clone());
     loaded.config.data = folder.path().join("data");
     loaded.config.listen = free_address(&loaded);
+    show_slack(&mut loaded);
     write_workflows(&workflows).context("the example workflows can't be written")?;
+    let partner = Partner::new(args.outage);
     actix_rt::System::new().block_on(run_until_asked(&loaded.config, HangupAction::Stops, |app| {
-        print_address(&app.url(), folder.path())?;
-        start_workers(&Running::of(&loaded.config.data)?)
+        print_address(&app.url(), folder.path(), loaded.config.notify.is_simulated)?;
+        partner.story().map_or(Ok(()), |story| out::line(&story))?;
+        out::line("  Ctrl-C stops it and removes its data")?;
+        start_workers(&Running::of(&loaded.config.data)?, partner)
     }))
+}
+
+fn parse_outage(text: &str) -> Result<TimeDelta, String> {
+    let outage = duration::parse_duration(text).map_err(|err| err.to_string())?;
+    if (TimeDelta::zero()..=MAX_OUTAGE).contains(&outage) { Ok(outage) } else { Err("write 0s to 1h".to_owned()) }
+}
+
+/// Notifications go to a page of the demo, unless they were told to go elsewhere.
+fn show_slack(loaded: &mut LoadedConfig) {
+    let config = &mut loaded.config;
+    // Over HTTPS the notifier would have to trust a certificate that is for another name.
+    if !config.notify.leads_somewhere() && config.tls.is_none() {
+        let secret = || Secret::new(format!("xoxb-{:032x}", rand::random::<u128>()));
+        config.notify.simulate_slack(secret(), secret());
+    }
 }
 
 fn free_address(loaded: &LoadedConfig) -> SocketAddr {
@@ -94,17 +126,18 @@ fn hurried_text(text: &str) -> String {
     HURRY.iter().fold(text.to_owned(), |text, (slow, fast)| text.replace(slow, fast))
 }
 
-fn print_address(url: &str, folder: &Path) -> std::io::Result<()> {
+fn print_address(url: &str, folder: &Path, has_slack: bool) -> std::io::Result<()> {
     out::line(&format!("flowlord demo: the dashboard is at {url}"))?;
+    if has_slack {
+        out::line(&format!("  Slack       {url}{DEMO_SLACK} shows what people would see there"))?;
+    }
     out::line(&format!("  tasks       curl {url}/api/v1/tasks"))?;
-    out::line(&format!("  workflows   {}", folder.join("workflows").display()))?;
-    out::line("  Ctrl-C stops it and removes its data")
+    out::line(&format!("  workflows   {}", folder.join("workflows").display()))
 }
 
 /// Workers that run until they are dropped.
-fn start_workers(running: &Running) -> anyhow::Result<JoinSet<()>> {
+fn start_workers(running: &Running, partner: Partner) -> anyhow::Result<JoinSet<()>> {
     let client = ApiClient::of_running(running)?;
-    let hopeless = Rc::new(RefCell::new(HopelessChains::default()));
     let mut workers = JoinSet::new();
     for number in 1..=WORKERS {
         let wanted = WantedTasks {
@@ -112,17 +145,19 @@ fn start_workers(running: &Running) -> anyhow::Result<JoinSet<()>> {
             worker: format!("demo-{number}"),
             lease: LEASE.to_owned(),
         };
-        workers.spawn_local(run_worker(client.clone(), wanted, Rc::clone(&hopeless)));
+        workers.spawn_local(run_worker(client.clone(), wanted, partner));
     }
     Ok(workers)
 }
 
-async fn run_worker(client: ApiClient, wanted: WantedTasks, hopeless: Rc<RefCell<HopelessChains>>) {
+async fn run_worker(client: ApiClient, wanted: WantedTasks, partner: Partner) {
+    let log = TaskLog::new(true);
     loop {
         match client.lease(&wanted).await {
             Ok(Some(granted)) => {
-                let work = pretend_work(&client, &granted, &hopeless);
-                hold_task(&client, &granted, LEASE, work).await;
+                let work = PretendedWork { client: &client, granted: &granted, lease: LEASE, log: &log, partner };
+                let logged = log.send_while(&client, &granted.lease, work.run());
+                hold_task(&client, &granted, LEASE, logged).await;
             }
             Ok(None) => {}
             Err(ApiRefusal::Lost(detail) | ApiRefusal::Never(detail) | ApiRefusal::Later { detail, .. }) => {
@@ -130,44 +165,6 @@ async fn run_worker(client: ApiClient, wanted: WantedTasks, hopeless: Rc<RefCell
                 sleep(Duration::from_secs(1)).await;
             }
         }
-    }
-}
-
-/// Which chains of the partner's tasks never succeed: every other one, from the first.
-#[derive(Debug, Default)]
-struct HopelessChains {
-    seen: usize,
-    chains: HashSet<String>,
-}
-
-impl HopelessChains {
-    fn includes(&mut self, chain: &str, attempt: u32) -> bool {
-        if attempt == 1 {
-            if self.seen.is_multiple_of(2) {
-                self.chains.insert(chain.to_owned());
-            }
-            self.seen += 1;
-        }
-        self.chains.contains(chain)
-    }
-}
-
-async fn pretend_work(client: &ApiClient, granted: &GrantedTask, hopeless: &RefCell<HopelessChains>) -> TaskOutcome {
-    sleep(Duration::from_millis(rand::random_range(100..300))).await;
-    let rows = rand::random_range(500..5_000);
-    match granted.text("type") {
-        "extract" => {
-            // A worker may tell how far it is; the lease counts anew with it.
-            let _ = client.heartbeat(&granted.lease, LEASE, Some(0.5)).await;
-            sleep(Duration::from_millis(200)).await;
-            let meta = format!("file=s3://demo/{}/{}.json.gz&rows={rows}", granted.text("job"), granted.text("uid"));
-            TaskOutcome { meta, ..TaskOutcome::new("complete", format!("{rows} rows extracted")) }
-        }
-        "partner" if hopeless.borrow_mut().includes(granted.text("id"), granted.attempt) => {
-            TaskOutcome::new("error", "partner.example: connection refused")
-        }
-        "partner" if granted.attempt == 1 => TaskOutcome::new("error", "partner.example: timed out"),
-        _ => TaskOutcome::new("complete", format!("{rows} rows")),
     }
 }
 
@@ -195,12 +192,5 @@ mod tests {
                 assert!(TOPICS.contains(&topic), "{name}: {topic}");
             }
         }
-    }
-
-    #[test]
-    fn every_other_chain_fails_for_good() {
-        let mut hopeless = HopelessChains::default();
-        let answers = ["a", "b", "a", "c"].map(|chain| hopeless.includes(chain, if chain == "a" { 1 } else { 2 }));
-        assert_eq!(answers, [true, false, true, false]);
     }
 }
