@@ -127,6 +127,7 @@ impl AppWiring<'_> {
             api_url: self.slack_url(address),
             prefix: notify.prefix.clone(),
             title: notify.title.clone(),
+            public_url: self.config.public_url_at(address),
             fallback_after: notify.fallback_after,
             buttons: notify.hears_clicks(),
         };

@@ -47,6 +47,7 @@ pub(crate) fn slack_payload(case: &Case<'_>) -> Verdict {
         channel: Some(case.text("channel").to_owned()).filter(|channel| !channel.is_empty()),
         prefix: case.text("prefix").to_owned(),
         title: case.text("title").to_owned(),
+        ..MessageStyle::default()
     };
     let ours = serde_json::to_value(write_message(&payload, &style, MessageRemarks::default())).expect("JSON");
     let (attachment, reference) = (&ours["attachments"][0], &case.expected["attachments"][0]);

@@ -9,14 +9,13 @@ use flowlord_domain::duration;
 use flowlord_domain::escalation::{
     Acknowledgement, EscalationRoute, EscalationState, IncidentNotification, OpenIncident, check_route as ladder_step,
 };
-use flowlord_domain::summary::{SummaryItem, SummaryLine, count_by_line, log_url, report_url, summarize_alerts};
+use flowlord_domain::summary::{
+    SummaryItem, SummaryLine, count_by_line, last_line, log_url, report_url, summarize_alerts,
+};
 use flowlord_messages::alerts::{
     AcknowledgeAlerts, AdvanceEscalation, EscalationInput, IncidentRecord, StepRecord, StoredAlert,
 };
 use flowlord_messages::outbox::{IncidentRef, IncidentStage, MessageColour, MessagePayload, NewMessage};
-
-/// Of the message of a task in a summary.
-const MAX_MESSAGE_CHARACTERS: usize = 200;
 
 /// A message says no more of them.
 const MAX_CONTACTS: usize = 3;
@@ -162,8 +161,7 @@ impl RouteCheck<'_> {
     /// The last line that the one task wrote which a summary is about.
     fn only_message(&self) -> Option<String> {
         let [StoredAlert { uid: Some(_), msg, .. }] = &self.input.untold[..] else { return None };
-        let line = msg.lines().rfind(|line| !line.trim().is_empty())?;
-        Some(line.chars().take(MAX_MESSAGE_CHARACTERS).collect())
+        last_line(msg)
     }
 
     fn update_payload(&self, told: &IncidentNotification, next: &EscalationState) -> MessagePayload {
@@ -189,7 +187,7 @@ impl RouteCheck<'_> {
         };
         let mut incident = self.incident_ref(told, before, IncidentStage::Clear);
         incident.acknowledged_by = None;
-        incident.lasted = duration::print_duration(*lasted);
+        incident.lasted = duration::print_duration(TimeDelta::seconds(lasted.num_seconds()));
         MessagePayload {
             headline: format!("all clear: {} in {}", count_of(*alerts, "alert"), incident.lasted),
             lines: lines.iter().map(|line| format!("{line} recovered")).collect(),

@@ -105,9 +105,23 @@ pub fn report_url(base: &str, day: NaiveDate) -> String {
     format!("{}/web/alert?date={}", base.trim_end_matches('/'), day.format("%Y-%m-%d"))
 }
 
+/// Of the last line of a task that a notification has.
+const MAX_LINE_CHARACTERS: usize = 200;
+
 /// The page with the log of a task.
 pub fn log_url(base: &str, uid: Uid) -> String {
-    format!("{}/web/task/{uid}#log", base.trim_end_matches('/'))
+    format!("{}{}", base.trim_end_matches('/'), log_path(uid))
+}
+
+/// The same where nobody knows the address of the service yet.
+pub fn log_path(uid: Uid) -> String {
+    format!("/web/task/{uid}#log")
+}
+
+/// The last line that a task wrote, of its message; none where that is empty.
+pub fn last_line(msg: &str) -> Option<String> {
+    let line = msg.lines().rfind(|line| !line.trim().is_empty())?;
+    Some(line.chars().take(MAX_LINE_CHARACTERS).collect())
 }
 
 /// The whole message in plain text: where the report is, then the lines.
@@ -175,6 +189,16 @@ mod tests {
         assert_eq!(SummaryItem::from(&alert), expected);
         let counted = count_by_line([expected, SummaryItem { raised: None, ..expected }]);
         assert_eq!((counted["load:x"].count, &counted["load:x"].raised), (2, &vec![raised]));
+    }
+
+    #[test]
+    fn the_last_line_of_a_message_is_short_and_says_something() {
+        for (msg, line) in
+            [("", None), ("\n \n", None), ("a", Some("a")), ("a\nb\n\n", Some("b")), ("a\r\nb\r\n", Some("b"))]
+        {
+            assert_eq!(last_line(msg).as_deref(), line, "{msg:?}");
+        }
+        assert_eq!(last_line(&"é".repeat(1_000)).unwrap(), "é".repeat(MAX_LINE_CHARACTERS));
     }
 
     proptest! {

@@ -50,7 +50,7 @@ pub struct MessagePayload {
     pub headline: String,
     /// Lines in the known shape, shown in a fixed-width font.
     pub lines: Vec<String>,
-    /// A link to the page for it.
+    /// A link to the page for it: an address, or a path of the service.
     pub link: Option<String>,
     /// A line in small print: what comes next.
     pub footer: String,

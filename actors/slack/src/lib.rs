@@ -48,6 +48,8 @@ pub struct Config {
     pub api_url: String,
     pub prefix: String,
     pub title: String,
+    /// The address of the service, for links.
+    pub public_url: String,
     /// How long a destination must fail before the one of the fallback route is taken.
     pub fallback_after: TimeDelta,
     /// Whether clicks are handled: without, there are no buttons.
@@ -83,7 +85,12 @@ impl Notifier {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             destinations: DestinationTable::new(&config.routes, &config.api_url, timeout, config.fallback_after),
-            style: MessageStyle { channel: None, prefix: config.prefix, title: config.title },
+            style: MessageStyle {
+                channel: None,
+                prefix: config.prefix,
+                title: config.title,
+                public_url: config.public_url,
+            },
             has_buttons: config.buttons,
             deps,
             queues: BTreeMap::new(),

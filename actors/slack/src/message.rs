@@ -58,6 +58,8 @@ pub struct MessageStyle {
     /// Written before the headline.
     pub prefix: String,
     pub title: String,
+    /// The address of the service, for links that are paths of it.
+    pub public_url: String,
 }
 
 /// What a message says beside its payload.
@@ -113,9 +115,9 @@ impl MessageWriter<'_> {
         blocks.push(section_block(bold_headline(&self.full_headline())));
         blocks.extend(chunks.iter().map(|chunk| section_block(format!("```{}```", escape_text(&chunk.text)))));
         let buttons = self.action_elements();
-        let link = self.payload.link.as_ref().map(|link| match is_link(link) {
-            true => format!("<{}|see report>", escape_text(link)),
-            false => escape_text(&shorten_escaped(link, MAX_FOOTER_CHARS)),
+        let link = self.full_link().map(|link| match is_link(&link) {
+            true => format!("<{}|see {}>", escape_text(&link), link_target(&link)),
+            false => escape_text(&shorten_escaped(&link, MAX_FOOTER_CHARS)),
         });
         let notes = self.context_notes(left_out, link, &escape_text);
         if !notes.is_empty() {
@@ -135,6 +137,12 @@ impl MessageWriter<'_> {
         let headline = shorten_escaped(&format!("{prefix}{}", self.payload.headline), MAX_HEADLINE_CHARS);
         // Slack refuses an empty text.
         if headline.trim().is_empty() { "(no headline)".to_owned() } else { headline }
+    }
+
+    fn full_link(&self) -> Option<String> {
+        let link = self.payload.link.as_ref()?;
+        let base = if link.starts_with('/') { self.style.public_url.trim_end_matches('/') } else { "" };
+        Some(format!("{base}{link}"))
     }
 
     fn current_colour(&self) -> MessageColour {
@@ -175,10 +183,8 @@ impl MessageWriter<'_> {
         let shown = chunks.first();
         let left_out = self.lines.len() - shown.map_or(0, |chunk| chunk.lines);
         let link = self
-            .payload
-            .link
-            .as_ref()
-            .map(|link| format!("see report at {}", shorten_escaped(link, MAX_HEADLINE_CHARS)));
+            .full_link()
+            .map(|link| format!("see {} at {}", link_target(&link), shorten_escaped(&link, MAX_HEADLINE_CHARS)));
         let mut all = vec![self.full_headline()];
         all.extend(shown.map(|chunk| chunk.text.clone()));
         all.extend(self.context_notes(left_out, link, &str::to_owned));
@@ -198,10 +204,15 @@ impl MessageWriter<'_> {
             .filter(|button| open && !(acknowledged && *button == IncidentButton::Acknowledge));
         let value = target.to_json();
         let mut buttons: Vec<_> = shown.map(|button| action_button(button, &value)).collect();
-        let link = self.payload.link.as_ref().filter(|link| is_link(link));
-        buttons.extend(link.and_then(|link| Url::parse(link).ok()).map(open_button));
+        let link = self.full_link().filter(|link| is_link(link));
+        buttons.extend(link.and_then(|link| Url::parse(&link).ok()).map(open_button));
         buttons.into_iter().map(SlackActionBlockElement::Button).collect()
     }
+}
+
+/// What people find behind a link.
+fn link_target(link: &str) -> &'static str {
+    if link.ends_with("#log") { "log" } else { "report" }
 }
 
 fn action_button(button: IncidentButton, value: &str) -> SlackBlockButtonElement {

@@ -65,6 +65,7 @@ async fn an_alert_result_is_in_the_outbox_with_its_result() {
     assert_eq!(messages.len(), 1);
     assert!(messages[0].payload.contains("a:j: broke"), "{}", messages[0].payload);
     assert!(messages[0].payload.contains("line 2"), "{}", messages[0].payload);
+    assert!(messages[0].payload.contains("\"link\":\"/web/task/00000000000005#log\""), "{}", messages[0].payload);
     assert!(ladder(&db).await.untold.is_empty(), "told at once isn't told again");
     let all =
         ListAlerts { from: noon(), to: noon() + seconds(1), filter: AlertFilter::default(), after: None, limit: 10 };

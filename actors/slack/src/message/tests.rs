@@ -27,7 +27,8 @@ fn written(payload: &MessagePayload, style: &MessageStyle, again: bool) -> Value
 }
 
 fn style() -> MessageStyle {
-    MessageStyle { channel: Some("#ops".to_owned()), prefix: "prod".to_owned(), title: "Flowlord".to_owned() }
+    let [prefix, title, public_url] = ["prod", "Flowlord", "http://flow/"].map(str::to_owned);
+    MessageStyle { channel: Some("#ops".to_owned()), prefix, title, public_url }
 }
 
 #[test]
@@ -47,6 +48,14 @@ fn a_message_is_an_attachment_of_blocks_with_plain_text_beside() {
     ]);
     let attachment = json!({"color": "#FF0000", "fallback": fallback, "blocks": blocks});
     assert_eq!(message, json!({"channel": "#ops", "attachments": [attachment]}));
+}
+
+#[test]
+fn a_path_leads_to_the_service_and_a_log_is_named_as_one() {
+    let link = Some("/web/task/00000000000001#log".to_owned());
+    let message = written(&MessagePayload { link, ..payload(Vec::new()) }, &style(), false).to_string();
+    assert!(message.contains("<http://flow/web/task/00000000000001#log|see log>"), "{message}");
+    assert!(message.contains("see log at http://flow/web/task/00000000000001#log"), "{message}");
 }
 
 #[test]
@@ -172,7 +181,7 @@ mod any {
             route in text(10),
             again in any::<bool>(),
         ) {
-            let style = MessageStyle { channel: None, prefix, title };
+            let style = MessageStyle { prefix, title, ..MessageStyle::default() };
             for plain in [false, true] {
                 let remarks = MessageRemarks { again, instead_of: Some(&route), buttons: Some(&route), plain };
                 for message in [write_message(&payload, &style, remarks), write_news(&payload, &style, remarks)] {

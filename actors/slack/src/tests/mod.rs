@@ -185,6 +185,7 @@ fn config(routes: Vec<SlackRoute>, slack: &FakeSlack) -> Config {
         api_url: slack.api_url(),
         prefix: String::new(),
         title: String::new(),
+        public_url: "http://flow".to_owned(),
         fallback_after: TimeDelta::minutes(15),
         buttons: true,
     }

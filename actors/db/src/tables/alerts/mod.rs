@@ -6,6 +6,7 @@ pub(crate) mod routes;
 
 use flowlord_domain::NewAlert;
 use flowlord_domain::alert::contact_line;
+use flowlord_domain::summary::{last_line, line_key, log_path};
 use flowlord_messages::alerts::{DEFAULT_ROUTE, ListAlerts, RaiseAlerts, ReadAlerts, StoredAlert};
 use flowlord_messages::outbox::{MessageColour, MessagePayload, NewMessage};
 use serde::Serialize;
@@ -64,11 +65,13 @@ impl WriteContext<'_> {
 }
 
 fn at_once_message(alert: &NewAlert, text: &str, route: String, row: i64) -> NewMessage {
-    let task = if alert.job.is_empty() { alert.topic.clone() } else { format!("{}:{}", alert.topic, alert.job) };
+    let task = line_key(&alert.topic, &alert.job);
     let payload = MessagePayload {
-        headline: format!("{task}: {}", if alert.msg.is_empty() { "alert" } else { &alert.msg }),
+        // The task, with all of its message, is in the lines.
+        headline: format!("{task}: {}", last_line(&alert.msg).unwrap_or_else(|| "alert".to_owned())),
         lines: text.lines().map(str::to_owned).collect(),
-        link: None,
+        // Slack's actor knows the address of the service.
+        link: alert.uid.map(log_path),
         footer: contact_line(&alert.owner, &alert.runbook),
         colour: MessageColour::Red,
         incident: None,
