@@ -18,11 +18,12 @@ import page_gantt
 import page_layout
 import page_log
 import page_tasks
+import page_walk
 import page_windows
 import page_workflow
 import service
 
-MODULES = [page_tasks, page_workflow, page_gantt, page_backload, page_about, page_acting, page_docs, page_log, page_windows, pages_all, page_layout]
+MODULES = [page_tasks, page_workflow, page_gantt, page_backload, page_about, page_acting, page_docs, page_log, page_windows, page_walk, pages_all, page_layout]
 
 
 def tests(word):

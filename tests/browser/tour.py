@@ -3,8 +3,6 @@
 import io
 import json
 import pathlib
-import signal
-import subprocess
 import sys
 import time
 import urllib.request
@@ -13,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import harness
+from demo import Demo
 
 HERE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "tour"
 
@@ -26,6 +25,7 @@ PICTURES = [
     ("overview", "/", {}),
     ("tasks", "/web/task", {}),
     ("alerts", "/web/alert", {}),
+    ("slack", "/demo/slack", {}),
     ("files", "/web/files", {}),
     ("workflow", "/web/workflow", {}),
     ("workflow-file", "/web/workflow?file=orders.toml", {}),
@@ -38,18 +38,8 @@ PICTURES = [
 ]
 
 
-class Demo:
-    """The demo, while it runs."""
-
-    def __init__(self, program):
-        command = [program, "demo", "--listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        line = self.process.stdout.readline()
-        self.url = line[line.index("http://"):].split()[0].rstrip("/")
-
-    def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=60)
+class TouredDemo(Demo):
+    """A demo in which people did something."""
 
     def ask(self, method, path, body=None, token=None):
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -84,7 +74,7 @@ def shrink(picture):
 
 def main():
     HERE.mkdir(exist_ok=True)
-    demo = Demo(sys.argv[1])
+    demo = TouredDemo(sys.argv[1])
     try:
         time.sleep(WARM_UP)
         demo.people_change_things()
