@@ -231,6 +231,28 @@ async fn the_demo_runs_the_main_job_and_leaves_nothing() {
 }
 
 #[actix::test]
+async fn the_demo_shows_what_slack_would_and_why_its_tasks_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = flowlord(folder.path(), &["demo", "--listen", "127.0.0.1:0", "--notify-min-frequency", "1s"]);
+    let mut demo = command.env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("a line");
+    let api = Api::new(line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned());
+    // What isn't JSON is one text.
+    let text = async |path: &str| api.get(path).await.ok().as_str().unwrap_or_default().to_owned();
+
+    let shown = async || Some(text("/demo/slack").await).filter(|page| page.contains("in 1 task"));
+    let page = until("a message", shown).await;
+    assert!(page.contains("attachment red") && page.contains("Acknowledge</button>"), "{page}");
+    let failed = api.tasks("&type=partner&result=error").await.pop().expect("what it is about");
+    let log = text(&format!("/api/v1/tasks/{}/log", failed["uid"].as_str().unwrap())).await;
+    assert!(log.contains("down for maintenance") && log.contains("connection refused"), "{log}");
+
+    signal(demo.id().unwrap(), Signal::INT);
+    assert!(tokio::time::timeout(PATIENCE, demo.wait()).await.expect("it ends").unwrap().success());
+}
+
+#[actix::test]
 async fn a_service_on_its_own_says_that_it_is_in_no_cluster() {
     let flow = TestApp::start().await;
     let (folder, data) = (tempfile::tempdir().unwrap(), flow.data());
