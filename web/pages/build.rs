@@ -1,5 +1,5 @@
-//! Embeds what browsers load, compressed: the styles gathered into one sheet, every file by gzip and those of the pages
-//! by brotli, too; and one hash over all of them for their address.
+//! Embeds what browsers load, compressed: the styles gathered into one sheet, the icons into one drawing, every file by
+//! gzip and those of the pages by brotli, too; and one hash over all of them for their address.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -20,6 +20,12 @@ const HASH_BYTES: usize = 6;
 
 /// The one sheet that all styles become.
 const SHEET: &str = "style.css";
+
+/// The one drawing that all icons become.
+const ICONS: &str = "icons.svg";
+
+/// Each icon is a square of this side, as Lucide draws them.
+const ICON_SIDE: usize = 24;
 
 /// The folder of the console of `/api/docs`.
 const CONSOLE: &str = "console";
@@ -54,7 +60,7 @@ fn gather(assets: &Path) -> Done<BTreeMap<String, Vec<u8>>> {
             files.insert(name(&path), fs::read(&path)?);
         }
     }
-    for folder in ["js", CONSOLE] {
+    for folder in ["js", "licenses", CONSOLE] {
         let paths = listed(&assets.join(folder))?.into_iter();
         for path in paths.filter(|path| path.extension().is_none_or(|extension| extension != "md")) {
             files.insert(format!("{folder}/{}", name(&path)), fs::read(&path)?);
@@ -64,8 +70,34 @@ fn gather(assets: &Path) -> Done<BTreeMap<String, Vec<u8>>> {
     for path in listed(&assets.join("css"))? {
         sheet.extend(fs::read(&path)?);
     }
+    let (drawing, places) = join_icons(&assets.join("icons"))?;
+    sheet.extend(places.into_bytes());
     files.insert(SHEET.to_owned(), sheet);
+    files.insert(ICONS.to_owned(), drawing.into_bytes());
     Ok(files)
+}
+
+/// All icons below each other in one drawing, which is loaded once, and a property for each that has its place there.
+fn join_icons(folder: &Path) -> Done<(String, String)> {
+    let (mut drawn, mut places) = (String::new(), String::new());
+    let paths = listed(folder)?;
+    let icons = paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "svg"));
+    for (place, path) in icons.enumerate() {
+        let whole = fs::read_to_string(path)?;
+        // Behind the opening tag: the attributes are the same for all.
+        let shapes =
+            whole.split_once("<svg").and_then(|(_, svg)| svg.split_once('>')).ok_or("an icon is no drawing")?.1;
+        let shapes = shapes.trim_end().trim_end_matches("</svg>");
+        write!(drawn, "<g transform=\"translate(0 {})\">{shapes}</g>", place * ICON_SIDE)?;
+        writeln!(places, "  --i-{}: {place};", path.file_stem().unwrap_or_default().to_string_lossy())?;
+    }
+    let height = places.lines().count() * ICON_SIDE;
+    let drawing = format!(
+        "<!-- Lucide: licenses/lucide.txt --><svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{ICON_SIDE}\" \
+         height=\"{height}\" viewBox=\"0 0 {ICON_SIDE} {height}\" fill=\"none\" stroke=\"#000\" stroke-width=\"2\" \
+         stroke-linecap=\"round\" stroke-linejoin=\"round\">{drawn}</svg>"
+    );
+    Ok((drawing, format!(":root {{\n{places}}}\n")))
 }
 
 /// What is in a folder, by name: the number in front of a style sheet is its place.

@@ -94,6 +94,8 @@ fn media_type(name: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use sha2::{Digest as _, Sha256};
 
     use super::*;
@@ -115,8 +117,26 @@ mod tests {
 
     #[test]
     fn all_that_a_page_loads_is_small() {
-        let weight: usize = FILES.iter().filter_map(|file| Some(file.brotli?.len())).sum();
+        let loaded = FILES.iter().filter(|file| !file.name.starts_with("licenses/"));
+        let weight: usize = loaded.filter_map(|file| Some(file.brotli?.len())).sum();
         assert!(weight < 40_000, "{weight} bytes compressed");
+    }
+
+    /// Names of custom properties in a sheet: those behind `open`, up to one of `ends`.
+    fn properties<'a>(sheet: &'a str, open: &str, ends: &[char]) -> BTreeSet<&'a str> {
+        let behind = sheet.split(open).skip(1);
+        behind.map(|rest| rest.split(ends).next().unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn each_colour_size_and_icon_is_used_and_each_that_is_used_is_there() {
+        let file = FILES.iter().find(|file| file.name == "style.css").unwrap();
+        let sheet = String::from_utf8(unpacked(file).unwrap()).unwrap();
+        let defined = properties(&sheet, " --", &[':']);
+        let used = properties(&sheet, "var(--", &[')', ',']);
+        assert!(defined.len() > 60, "{defined:?}");
+        assert_eq!(defined.difference(&used).collect::<Vec<_>>(), Vec::<&&str>::new(), "nothing uses them");
+        assert_eq!(used.difference(&defined).collect::<Vec<_>>(), Vec::<&&str>::new(), "they are not defined");
     }
 
     #[test]
