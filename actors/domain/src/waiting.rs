@@ -7,7 +7,7 @@ use crate::summary::line_key;
 use crate::task::{Attempt, TaskState};
 
 /// Workers ask again at least this often: a topic for which none did has none.
-const MAX_PAUSE_OF_WORKERS: TimeDelta = TimeDelta::minutes(2);
+pub const MAX_PAUSE_OF_WORKERS: TimeDelta = TimeDelta::minutes(2);
 
 named_enum! {
     /// Why a task waits.

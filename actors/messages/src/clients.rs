@@ -76,7 +76,7 @@ use crate::schedule::{
 };
 use crate::silences::{AddSilence, ListSilences, RemoveSilence};
 use crate::snapshots::{CopyDatabase, ListSnapshots, ReadBackup, TakeBackup, TakeSnapshot};
-use crate::stats::{ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts};
+use crate::stats::{ReadBacklog, ReadDayMarks, ReadDaySteps, ReadDayTotals, ReadHourCounts};
 use crate::tasks::{
     CancelTasks, CreateTasks, FindKnownTasks, FindLaterAttempts, FindTasks, ReadAttempts, ReadChain, ReadChainStart,
     RerunTasks,
@@ -143,6 +143,7 @@ clients! {
         check_backload: CheckBackload,
         count_notifications: CountNotifications,
         day_stats: ReadDayTotals,
+        day_steps: ReadDaySteps,
         find_tasks: FindTasks,
         known_tasks: FindKnownTasks,
         last_slots: ReadLastSlots,

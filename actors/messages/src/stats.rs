@@ -13,6 +13,34 @@ pub struct ReadDayTotals {
     pub day: NaiveDate,
 }
 
+/// Totals of a day by its steps of five minutes, read from the tasks themselves; none of a day with too many for that.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Vec<StepTotals>>>")]
+pub struct ReadDaySteps {
+    /// The UTC day of creation.
+    pub day: NaiveDate,
+}
+
+impl ReadDaySteps {
+    /// Minutes of a step.
+    pub const MINUTES: u16 = 5;
+    /// The most tasks that are read.
+    pub const MAX_TASKS: usize = 10_000;
+}
+
+/// One step of a day, of one topic and job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepTotals {
+    /// The step of the day, from 0.
+    pub step: u16,
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// How its attempts ended.
+    pub counts: ResultCounts,
+}
+
 /// Which days of a calendar have something.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Vec<DayMarks>>")]

@@ -10,7 +10,9 @@
 //! | parts that can't be read | `PageLayout::read` |
 //! | times and spans | `when` |
 //! | what a form did, told after its redirect | `Notice` |
-//! | figures, the chart by hour, long cells, sortable heads, pagers | `parts` |
+//! | figures, long cells, sortable heads, pagers | `parts` |
+//! | the chart of a day | `chart` |
+//! | the rows of tasks, which are alike wherever tasks are listed | `rows` |
 //!
 //! Scripts find their work by attributes; docs/pages.md lists them.
 
@@ -21,6 +23,7 @@ mod assets;
 mod audit;
 mod backload;
 mod calendar;
+mod chart;
 mod choice;
 mod demo_slack;
 mod docs;

@@ -5,9 +5,10 @@ use std::fmt;
 use askama::Template;
 use askama::filters::HtmlSafe;
 use flowlord_messages::alerts::StoredAlert;
-use flowlord_messages::stats::{DayTotals, HourTotals, ResultCounts};
+use flowlord_messages::stats::{HourTotals, ResultCounts};
 
 use super::calendar::DayPicker;
+use super::chart::DayChart;
 use super::link::PageLink;
 use super::sort::ColumnHead;
 use super::when::ShownTime;
@@ -16,8 +17,6 @@ use super::when::ShownTime;
 const LONG: usize = 160;
 /// The characters of a longer one that are shown until it is opened. Fewer than `LONG`: opening it is to be worth it.
 const SHORT: usize = 120;
-
-const BAR_HEIGHT: f64 = 60.0;
 
 macro_rules! safe {
     ($($piece:ty),+ $(,)?) => { $(impl HtmlSafe for $piece {})+ };
@@ -58,6 +57,11 @@ impl LongText {
     pub(crate) fn of_alert(alert: &StoredAlert) -> Self {
         let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
         Self::of_task(alert.msg.clone(), alert.is_msg_cut, &uid)
+    }
+
+    /// What fits into one line, where all of it is elsewhere.
+    pub(crate) fn beginning(&self) -> &str {
+        self.text.char_indices().nth(LONG).map_or(&self.text, |(at, _)| self.text.get(..at).unwrap_or_default())
     }
 
     /// The beginning and the rest of a text that is too long to be shown.
@@ -155,62 +159,6 @@ impl FigureRow {
     }
 }
 
-#[derive(Default, Template)]
-#[template(path = "parts/chart.html")]
-pub(crate) struct DayChart {
-    pub(crate) bars: Vec<ChartBar>,
-}
-
-pub(crate) struct ChartBar {
-    pub(crate) x: u32,
-    pub(crate) title: String,
-    pub(crate) href: String,
-    pub(crate) chosen: bool,
-    pub(crate) segments: Vec<BarSegment>,
-}
-
-pub(crate) struct BarSegment {
-    pub(crate) class: &'static str,
-    pub(crate) y: String,
-    pub(crate) height: String,
-}
-
-impl DayChart {
-    /// Each hour leads to the page of `link` with only its tasks.
-    pub(crate) fn of_day(stats: &DayTotals, link: &PageLink) -> Self {
-        let mut hours = [ResultCounts::default(); 24];
-        for row in &stats.rows {
-            if let Some(hour) = hours.get_mut(usize::from(row.hour)) {
-                *hour = hour.add_counts(&row.counts);
-            }
-        }
-        // At least one: an empty day must not divide by zero.
-        let highest = hours.iter().map(|hour| hour.total).max().unwrap_or(0).max(1);
-        let link = link.without(&["cursor"]);
-        Self { bars: (0..).zip(&hours).map(|(hour, counts)| ChartBar::new(hour, counts, highest, &link)).collect() }
-    }
-}
-
-impl ChartBar {
-    fn new(hour: u32, counts: &ResultCounts, highest: u64, link: &PageLink) -> Self {
-        // Height grows downwards in a drawing: the first part stands at the bottom.
-        let mut y = BAR_HEIGHT;
-        let mut title = format!("{hour:02}:00 UTC, {} tasks", grouped(counts.total));
-        let mut segments = Vec::new();
-        for (class, count) in STANDINGS.into_iter().zip(counts_by_standing(counts)).filter(|(_, count)| *count > 0) {
-            #[expect(clippy::cast_precision_loss, reason = "a height on the screen")]
-            let height = count as f64 / highest as f64 * BAR_HEIGHT;
-            y -= height;
-            title.push_str(&format!(", {} {class}", grouped(count)));
-            segments.push(BarSegment { class, y: format!("{y:.1}"), height: format!("{height:.1}") });
-        }
-        let chosen = link.first("hour") == hour.to_string();
-        // The chosen hour leads back to all.
-        let href = if chosen { link.without(&["hour"]) } else { link.with("hour", &hour) }.href();
-        Self { x: hour * 10, title, href, chosen, segments }
-    }
-}
-
 /// A number with its thousands apart: `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -226,6 +174,8 @@ pub(crate) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use flowlord_messages::stats::DayTotals;
+
     use super::*;
 
     #[test]
@@ -250,19 +200,6 @@ mod tests {
             HourTotals { hour, topic: "load".into(), job: String::new(), counts, run_millis: 0 }
         };
         DayTotals { rows: vec![row(3, 1_500, 0), row(3, 0, 498), row(23, 999, 0)] }
-    }
-
-    #[test]
-    fn the_chart_stacks_each_hour_and_leads_to_it() {
-        let chart = DayChart::of_day(&stats(), &PageLink::of("/web/task", "type=load&hour=23&cursor=c"));
-        assert_eq!(chart.bars.len(), 24);
-        let bar = &chart.bars[3];
-        assert_eq!(bar.title, "03:00 UTC, 2,000 tasks, 1,500 complete, 2 running, 498 error");
-        assert_eq!(bar.href, "/web/task?type=load&hour=3");
-        let heights: Vec<_> = bar.segments.iter().map(|part| (part.class, part.height.as_str())).collect();
-        assert_eq!(heights, [("complete", "45.0"), ("running", "0.1"), ("error", "14.9")]);
-        assert!(chart.bars[23].chosen && chart.bars[23].href == "/web/task?type=load");
-        assert!(chart.bars[0].segments.is_empty());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The rows of lists that several pages show.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveTime, TimeDelta, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::task_time::{info_time, task_time};
 use flowlord_domain::waiting::WaitingCause;
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskState};
@@ -20,6 +22,8 @@ pub(crate) struct TaskRow {
     pub(crate) progress: Option<String>,
     pub(crate) topic: String,
     pub(crate) job: String,
+    /// The time that it is about, as short as it may be; empty where nothing says it.
+    pub(crate) about: String,
     pub(crate) info: LongText,
     pub(crate) meta: LongText,
     pub(crate) msg: LongText,
@@ -27,6 +31,8 @@ pub(crate) struct TaskRow {
     pub(crate) created: ShownTime,
     pub(crate) waited: String,
     pub(crate) ran: String,
+    /// None of a task that hasn't started.
+    pub(crate) bar: Option<SpanBar>,
     pub(crate) worker: String,
     /// Why it waits; empty where it doesn't, and where a list doesn't say.
     pub(crate) cause: String,
@@ -43,13 +49,12 @@ impl TaskRow {
         // A delay until a set time is no queue time.
         let waiting_since = task.not_before.filter(|at| *at > created).unwrap_or(created);
         let waited = match task.started {
-            Some(started) => span(started - waiting_since),
-            None if task.state == TaskState::Ready => span(now - waiting_since),
-            None => String::new(),
+            Some(started) => Some(started - waiting_since),
+            None => (task.state == TaskState::Ready).then(|| now - waiting_since),
         };
         let end = task.ended.or((task.state == TaskState::Leased).then_some(now));
+        let ran = task.started.zip(end).map(|(from, to)| to - from);
         let (uid, cut) = (task.uid.to_string(), task.cut);
-        let ran = task.started.zip(end).map(|(from, to)| span(to - from)).unwrap_or_default();
         Self {
             can_change: task.state == TaskState::Done || !task.cancelled,
             status,
@@ -57,17 +62,58 @@ impl TaskRow {
             progress: task.progress.filter(|_| task.state == TaskState::Leased).map(|part| format!("{part:.2}")),
             topic: task.topic,
             job: task.job,
+            about: about_text(&task.info, if cut.meta { "" } else { &task.meta }, created),
             info: LongText::of_task(task.info, cut.info, &uid),
             meta: LongText::of_task(task.meta, cut.meta, &uid),
             msg: LongText::of_task(task.msg, cut.msg, &uid),
             uid,
             attempt: task.retry.saturating_add(1),
             created: ShownTime::time_of_day(created),
-            waited,
-            ran,
+            waited: waited.map(span).unwrap_or_default(),
+            bar: waited.zip(ran).map(|(waited, ran)| SpanBar::new(waited, ran)),
+            ran: ran.map(span).unwrap_or_default(),
             worker: task.worker,
             cause: String::new(),
         }
+    }
+}
+
+/// The time that a task is about, beside that of its creation: a time of the same day, a day of the same year.
+fn about_text(info: &str, meta: &str, created: DateTime<Utc>) -> String {
+    // The info may say the minute, where the meta says only the hour.
+    let Some(about) = info_time(info).or_else(|| task_time(info, &Query::parse_lenient(meta))) else {
+        return String::new();
+    };
+    let day = if about.year() == created.year() { "%m-%d" } else { "%Y-%m-%d" };
+    let form = match (about.date_naive() == created.date_naive(), about.time() == NaiveTime::MIN) {
+        (true, _) => "%H:%M".to_owned(),
+        (false, true) => day.to_owned(),
+        (false, false) => format!("{day} %H:%M"),
+    };
+    about.format(&form).to_string()
+}
+
+/// Queue time and run time as a bar. Its length grows by the same for ten times the time, from 10 ms to 10 hours, so that
+/// seconds and hours can stand in one list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpanBar {
+    pub(crate) wait: u32,
+    pub(crate) run: u32,
+}
+
+impl SpanBar {
+    /// The length of the longest, as the drawing has it.
+    const LENGTH: f64 = 100.0;
+
+    fn new(waited: TimeDelta, ran: TimeDelta) -> Self {
+        let [waited, ran] = [waited, ran].map(|time| time.max(TimeDelta::zero()).as_seconds_f64());
+        let total = (waited + ran).max(0.01);
+        // Seven decades lie between a hundredth of a second and ten hours, nearly.
+        let length = ((total.log10() + 2.0) / 6.6).clamp(0.04, 1.0) * Self::LENGTH;
+        let wait = length * waited / total;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length on the screen")]
+        let [wait, run] = [wait, length - wait].map(|part| part.round() as u32);
+        Self { wait, run }
     }
 }
 
@@ -147,6 +193,27 @@ mod tests {
         assert_eq!(times(Attempt { not_before, ..attempt(0) }), told("15s", ""), "a set time is no queue time");
         let not_before = Some(noon() - TimeDelta::seconds(45));
         assert_eq!(times(Attempt { not_before, ..attempt(0) }), told("1m", ""), "nor is one before its creation");
+    }
+
+    #[test]
+    fn the_time_of_a_task_is_as_short_as_it_may_be() {
+        let about = |info: &str, meta: &str| about_text(info, meta, noon());
+        assert_eq!(about("?hour=2026-03-02T11", ""), "11:00");
+        assert_eq!(about("?time=2026-03-02T11:13:00Z", "cron=2026-03-02T11"), "11:13", "the finer one counts");
+        assert_eq!(about("?day=2026-03-01", ""), "03-01");
+        assert_eq!(about("file.csv", "cron=2026-03-01T05"), "03-01 05:00");
+        assert_eq!(about("s3://b/2025/03/01/a", ""), "2025-03-01");
+        assert_eq!(about("number=42", ""), "");
+    }
+
+    #[test]
+    fn a_bar_grows_with_the_magnitude_of_its_time() {
+        let bar = |waited, ran| SpanBar::new(TimeDelta::milliseconds(waited), TimeDelta::milliseconds(ran));
+        assert_eq!(bar(0, 1_000), SpanBar { wait: 0, run: 30 });
+        assert_eq!(bar(0, 10_000), SpanBar { wait: 0, run: 45 });
+        assert_eq!(bar(500, 500), SpanBar { wait: 15, run: 15 });
+        assert_eq!(bar(-5, 0), SpanBar { wait: 0, run: 4 }, "clocks differ");
+        assert_eq!(bar(360_000_000, 0), SpanBar { wait: 100, run: 0 });
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use flowlord_messages::stats::{
-    DayMarks, DayTotals, HourTotals, MAX_HOURS, QueueBacklog, QueueLoad, ReadBacklog, ReadDayMarks, ReadDayTotals,
-    ReadHourCounts, ResultCounts,
+    DayMarks, DayTotals, HourTotals, MAX_HOURS, QueueBacklog, QueueLoad, ReadBacklog, ReadDayMarks, ReadDaySteps,
+    ReadDayTotals, ReadHourCounts, ResultCounts, StepTotals,
 };
 
 use crate::tables::prelude::*;
@@ -33,6 +33,27 @@ fn read_stats_row(row: &Row<'_>) -> rusqlite::Result<HourTotals> {
         counts: read_counts(row, 3)?,
         run_millis: row.count(8)?,
     })
+}
+
+/// By the primary key, no further than one task past the bound: then the steps are none of the whole day.
+const DAY_STEPS: &str =
+    "SELECT step, topic, job, count(*), sum(result IS 0), sum(result IS 1), sum(result IS 3), sum(result IS 2)
+     FROM (SELECT (uid - ?1) / ?3 AS step, queue, result FROM task WHERE uid >= ?1 AND uid < ?2 ORDER BY uid LIMIT ?4)
+     JOIN queue ON queue.id = queue GROUP BY step, queue ORDER BY step, topic, job";
+
+impl ReadQuery for ReadDaySteps {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let from = start_of(self.day);
+        let to = start_of(self.day.checked_add_days(Days::new(1)).unwrap_or(self.day));
+        let step = i64::from(Self::MINUTES) * 60_000_000;
+        let values = params![micros(from), micros(to), step, Self::MAX_TASKS + 1];
+        let rows = connection.read_rows(DAY_STEPS, values, |row| {
+            let (step, topic, job) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(StepTotals { step, topic, job, counts: read_counts(row, 3)? })
+        })?;
+        let tasks: u64 = rows.iter().map(|row| row.counts.total).sum();
+        Ok((tasks <= Self::MAX_TASKS as u64).then_some(rows))
+    }
 }
 
 /// The columns total, complete, error, alert, warn from the one with this number on.

@@ -2,7 +2,7 @@
 
 use flowlord_domain::TaskDecision;
 use flowlord_messages::schedule::{CronKey, ReadSlots, RecordMissed, SaveCrons, SlotKey};
-use flowlord_messages::stats::{ReadHourCounts, ResultCounts};
+use flowlord_messages::stats::{ReadDaySteps, ReadHourCounts, ResultCounts};
 
 use super::*;
 
@@ -99,4 +99,24 @@ async fn hours_are_counted_by_topic_and_job() {
     assert_eq!(answer, [vec![(later, one), (noon(), two)], Vec::new()]);
     let answer = db.read(read(noon() - seconds(HOUR), true)).await.unwrap();
     assert_eq!(answer[0], [(later, one)]);
+}
+
+#[actix::test]
+async fn steps_of_a_day_are_counted_by_topic_and_job_up_to_a_bound() {
+    let db = Db::new();
+    let at = |after: i64, topic: &str| NewTask { uid: Uid::at(noon() + seconds(after)), ..task(topic, "") };
+    let uids = db.create(vec![at(0, "a"), at(299, "a"), at(1, "b"), at(300, "a"), at(-13 * HOUR, "a")]).await.uids;
+    end(&db, uids[0], decision(TaskResult::Warn)).await;
+    end(&db, uids[3], decision(TaskResult::Alert)).await;
+    let day = noon().date_naive();
+    let read = db.read(ReadDaySteps { day }).await.unwrap().unwrap();
+    let counted: Vec<_> = read.iter().map(|row| (row.step, row.topic.as_str(), row.counts)).collect();
+    let counts = |total, warn, alert| ResultCounts { total, warn, alert, ..ResultCounts::default() };
+    let expected = [(144, "a", counts(2, 1, 0)), (144, "b", counts(1, 0, 0)), (145, "a", counts(1, 0, 1))];
+    assert_eq!(counted, expected);
+    let many = (400..).map(|second| at(second, "many")).take(ReadDaySteps::MAX_TASKS);
+    for part in many.collect::<Vec<_>>().chunks(1_000) {
+        db.create(part.to_vec()).await;
+    }
+    assert_eq!(db.read(ReadDaySteps { day }).await.unwrap(), None);
 }

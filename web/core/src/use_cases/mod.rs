@@ -1,5 +1,6 @@
 //! What REST handlers, pages and the paths of the reference system do alike, by noun. It knows none of them.
 
+pub mod attention;
 pub mod audit_log;
 pub mod backloads;
 pub mod cluster;

@@ -12,7 +12,7 @@ use crate::sort::SortColumn;
 pub(super) const COLUMNS: [SortColumn; 7] = [
     SortColumn { label: "Alerted", key: "at", figures: true },
     SortColumn { label: "Kind", key: "kind", figures: false },
-    SortColumn { label: "Type", key: "type", figures: false },
+    SortColumn { label: "Task", key: "type", figures: false },
     SortColumn { label: "Job", key: "job", figures: false },
     SortColumn { label: "Message", key: "msg", figures: false },
     SortColumn { label: "Task time", key: "time", figures: true },
@@ -60,12 +60,6 @@ impl AlertOrder {
 pub(super) fn is_failure(alert: &StoredAlert) -> bool {
     use AlertKind::{Exhausted, Result, TimedOut, UnknownPhase};
     alert.uid.is_some() && matches!(alert.kind, Exhausted | TimedOut | UnknownPhase | Result)
-}
-
-/// The end of the chain's id, as far as it tells chains apart.
-pub(super) fn short_id(alert: &StoredAlert) -> String {
-    let length = alert.id.chars().count();
-    alert.id.chars().skip(length.saturating_sub(12)).collect()
 }
 
 #[cfg(test)]
@@ -144,12 +138,5 @@ mod tests {
             assert_eq!(is_failure(&alert(1, kind, "a")), failed, "{kind:?}");
         }
         assert!(!is_failure(&StoredAlert { uid: None, ..alert(1, AlertKind::Result, "a") }));
-    }
-
-    #[test]
-    fn a_chain_is_told_by_the_end_of_its_id() {
-        let of = |id: &str| short_id(&StoredAlert { id: id.to_owned(), ..alert(1, AlertKind::Result, "a") });
-        // Twelve characters, of which one has two bytes.
-        assert_eq!([of("chain-1"), of("0195c2e0-1234-7abc-é23456789abc")], ["chain-1", "é23456789abc"]);
     }
 }

@@ -20,7 +20,7 @@ use super::choice::is_task_chosen;
 use super::parts::{LongText, Pager, TableHeads, grouped};
 use super::rows::{kind_words, newest_alerts};
 use super::slack::ShownMessage;
-use super::sort::heads;
+use super::sort::{ColumnHead, heads};
 use super::when::ShownTime;
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 use crate::prelude::*;
@@ -130,12 +130,19 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
         slack: PageLink::to("/web/about").href() + "#slack",
         cards,
         clear: link.unfiltered(&["type", "job"]).map(|link| link.href()),
-        heads: TableHeads { heads: heads(&COLUMNS, &link, order.key(), order.descending) },
+        heads: TableHeads { heads: alert_heads(&link, order) },
         alerts: found.into_iter().skip(skip).take(ROWS).collect(),
         total: grouped(total as u64),
         capped,
         pager: Pager::new(&link, next),
     })
+}
+
+/// The chain unfolds, and the job stands with its type: the address still sorts by them.
+fn alert_heads(link: &PageLink, order: AlertOrder) -> Vec<ColumnHead> {
+    let mut heads = heads(&COLUMNS, link, order.key(), order.descending);
+    heads.retain(|head| !matches!(head.key, "job" | "id"));
+    heads
 }
 
 /// Where the failed tasks of a day, of the chosen type and job, are ticked to run again.

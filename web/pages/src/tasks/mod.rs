@@ -5,13 +5,14 @@ mod cancel;
 pub(crate) mod filter;
 mod list;
 
-use flowlord_messages::stats::{DayTotals, ReadDayTotals};
+use flowlord_messages::stats::{DayTotals, ReadDayTotals, StepTotals};
 use flowlord_web_core::auth::may_change;
 use flowlord_web_core::use_cases::waiting::explain_tasks;
 
 use self::list::{find_tasks, json_href};
-use super::choice::FilterChoice;
-use super::parts::{DayChart, FigureRow, Pager, TableHeads, sum_counts};
+use super::chart::{DayChart, read_steps};
+use super::choice::{FilterChoice, is_task_chosen};
+use super::parts::{FigureRow, Pager, TableHeads, sum_counts};
 use super::rows::TaskRow;
 use super::sort::{SortColumn, heads};
 use super::task::action_of_form;
@@ -32,16 +33,14 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const PATH: &str = "/web/task";
 
-const COLUMNS: [SortColumn; 9] = [
+const COLUMNS: [SortColumn; 7] = [
     SortColumn { label: "Result", key: "result", figures: false },
-    SortColumn { label: "Type", key: "type", figures: false },
-    SortColumn { label: "Job", key: "job", figures: false },
+    SortColumn { label: "Task", key: "type", figures: false },
     SortColumn { label: "Info", key: "info", figures: false },
-    SortColumn { label: "Meta", key: "meta", figures: false },
     SortColumn { label: "Message", key: "msg", figures: false },
-    SortColumn { label: "Created", key: "created", figures: true },
     SortColumn { label: "Queue time", key: "queue", figures: true },
     SortColumn { label: "Run time", key: "run", figures: true },
+    SortColumn { label: "Created", key: "created", figures: true },
 ];
 
 #[derive(Template)]
@@ -85,9 +84,10 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
     let link = PageLink::of(PATH, request.query_string()).without(&["page", "month"]);
     let wanted = find_tasks(&params, shown)?;
     let (sort, descending) = (wanted.sort.as_str(), !wanted.ascending);
-    let (mut layout, stats, found) = tokio::join!(
+    let (mut layout, stats, steps, found) = tokio::join!(
         PageLayout::live(context, request, NavigationSection::Tasks).with_picker(context, &link, shown),
         context.deps.view_reader.call(ReadDayTotals { day: shown.date }),
+        read_steps(context, shown),
         context.deps.view_reader.call(wanted),
     );
     let stats = layout.read("the totals", stats)?.unwrap_or_default();
@@ -96,7 +96,7 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
     Ok(TasksPage {
         layout,
         shown,
-        totals: DayCounts::of(&stats, &params, &link)?,
+        totals: DayCounts::of(&stats, steps, (shown, now), &params, &link)?,
         q: params.one("q")?.unwrap_or_default().to_owned(),
         kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),
         chips: filter_chips(&params, &link)?,
@@ -113,8 +113,17 @@ async fn tasks_page(context: &WebContext, request: &HttpRequest) -> Result<Tasks
 
 impl DayCounts {
     /// Of the chosen types and jobs; the figures also of the chosen hour.
-    fn of(stats: &DayTotals, params: &QueryParams, link: &PageLink) -> Result<Self, Problem> {
+    fn of(
+        stats: &DayTotals,
+        mut steps: Option<Vec<StepTotals>>,
+        (shown, now): (ShownDay, DateTime<Utc>),
+        params: &QueryParams,
+        link: &PageLink,
+    ) -> Result<Self, Problem> {
         let narrowed = filter::narrowed_totals(stats, params);
+        if let Some(steps) = &mut steps {
+            steps.retain(|row| is_task_chosen(params, &row.topic, &row.job));
+        }
         let hour = filter::shown_hour(params)?;
         let of_hour = narrowed.rows.iter().filter(|row| hour.is_none_or(|hour| row.hour == hour));
         let counts = sum_counts(of_hour);
@@ -122,7 +131,7 @@ impl DayCounts {
             figures: FigureRow::of_day(&counts, link),
             // The chart has all hours, also where one is chosen: another is chosen there.
             any: sum_counts(&narrowed.rows).total > 0,
-            chart: DayChart::of_day(&narrowed, link),
+            chart: DayChart::of_day(&narrowed, steps.as_deref(), link).with_now(shown, now),
             choices: filter::task_choices(stats, params, &counts),
         })
     }

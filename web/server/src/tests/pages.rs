@@ -1,10 +1,14 @@
 //! What people see.
 
-use flowlord_domain::{TaskResult, TaskState};
+use std::sync::Arc;
+
+use flowlord_domain::{AlertKind, TaskResult, TaskState};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::alerts::{EscalationStatus, NotificationCounts};
-use flowlord_messages::stats::{DayMarks, DayTotals};
+use flowlord_messages::alerts::{EscalationStatus, NotificationCounts, StoredAlert};
+use flowlord_messages::leases::LastAsked;
+use flowlord_messages::stats::{DayMarks, DayTotals, QueueBacklog, QueueLoad, ReadDaySteps, StepTotals};
 use flowlord_messages::tasks::TaskPage;
+use flowlord_messages::workflows::LoadedWorkflows;
 
 use actix_web::test::TestRequest;
 use flowlord_web_pages::Notice;
@@ -23,9 +27,13 @@ pub(super) fn full() -> Stub {
         let day = asked.from;
         Ok(vec![DayMarks { day, tasks: true, alerts: true, files: false }])
     });
+    stub.steps(|_| Ok(Some(Vec::new()))).attempts(|asked| Ok(asked.uids.iter().map(|_| None).collect()));
+    stub.backlog(|_| Ok(QueueBacklog::default()));
     stub.ladders(|_| {
         Ok(vec![EscalationStatus {
             incident_since: Some(noon()),
+            alerts: 3,
+            tasks: vec!["load".to_owned(), "report:daily".to_owned()],
             next: noon() + chrono::TimeDelta::minutes(5),
             ..ladder()
         }])
@@ -48,8 +56,9 @@ async fn the_start_page_shows_the_day() {
         "class=\"pill running\">running",
         "class=\"pill waiting\">ready",
         "×2",
-        "Incident open",
-        "new.toml:3:5",
+        "load and 1 more</a> <span class=\"say\">3 alerts since <time datetime=\"2026-03-02T12:00:00Z\"",
+        ", incident open on route default",
+        "new.toml</a> <span class=\"say\">line 3: expected `=`",
         "03:00 UTC, 6 tasks",
         "flowlord 1.2.3 on box, up 1 h 30 min",
         "href=\"/?date=2026-03-01\"",
@@ -103,7 +112,7 @@ async fn every_field_of_a_task_is_escaped() {
     });
     stub.workflows(move |_| {
         let mut current = current();
-        current.broken = std::sync::Arc::new(vec![finding(EVIL, EVIL)]);
+        current.broken = Arc::new(vec![finding(EVIL, EVIL)]);
         Ok(current)
     });
     stub.stats(move |_| {
@@ -136,7 +145,98 @@ async fn an_empty_day_says_so_and_a_full_one_that_there_is_more() {
     stub.find_tasks(|query| Ok(more((1..).take(query.limit).map(attempt).collect())));
     let page = stub.get("/").await.text;
     assert!(page.contains("Newest 25 tasks") && page.contains("all of the day"));
-    assert_eq!(page.matches("data-label=\"Status\"").count(), 25);
+    assert_eq!(page.matches("data-label=\"Result\"").count(), 25);
+}
+
+/// The answers of the overview, without the rest of it.
+fn answers(page: &str) -> &str {
+    let behind = page.split("<dl class=\"answers").nth(1).unwrap_or_default();
+    behind.split("</dl>").next().unwrap_or_default()
+}
+
+#[actix::test]
+async fn the_overview_says_what_is_late_and_what_is_stuck() {
+    let stub = full();
+    stub.workflows(|_| Ok(LoadedWorkflows { broken: Arc::default(), workflows: Arc::default(), ..current() }));
+    stub.ladders(|_| Ok(vec![ladder()]));
+    let page = stub.get("/").await.text;
+    assert_eq!(answers(&page).matches("<dd>nothing</dd>").count(), 3, "{page}");
+    stub.alerts(|query| {
+        let late = |row, n| StoredAlert { uid: Some(attempt(n).uid), msg: format!("late {row}"), ..alert(row) };
+        let missing = || StoredAlert { uid: None, topic: "report".to_owned(), ..late(0, 1) };
+        let of_late = query.filter.kinds.contains(&AlertKind::NotDone);
+        Ok(if of_late { vec![late(4, 1), late(3, 1), late(2, 2), late(1, 3), missing()] } else { Vec::new() })
+    });
+    stub.attempts(|asked| {
+        assert_eq!(asked.uids, [1, 2, 3].map(|n| attempt(n).uid), "each once");
+        Ok(vec![Some(attempt(1)), Some(finished(2)), None])
+    });
+    stub.backlog(|_| {
+        let queue = |topic: &str, minutes, leased| QueueLoad {
+            topic: topic.to_owned(),
+            ready: 3,
+            oldest_ready: Some(noon() - chrono::TimeDelta::minutes(minutes)),
+            leased,
+            ..QueueLoad::default()
+        };
+        let queues = vec![queue("asked", 9, 0), queue("new", 1, 0), queue("sql-load", 60, 0), queue("busy", 60, 1)];
+        Ok(QueueBacklog { queues, messages: 0 })
+    });
+    stub.last_asked(|query| {
+        let asked = query.queues.iter().map(|(topic, _)| (topic == "asked").then(noon)).collect();
+        let known_since = noon() - chrono::TimeDelta::hours(7);
+        Ok(LastAsked { known_since, asked, blocks: vec![None; query.queues.len()] })
+    });
+    let page = stub.get("/").await.text;
+    let answers = answers(&page);
+    for part in [
+        "load</a> <span class=\"say\">late 4</span>",
+        "<a href=\"/web/alert?date=2026-03-02&#38;type=report\">report</a> <span class=\"say\">late 0</span>",
+        "sql-load</a> <span class=\"say\">3 tasks ready, no worker has asked for `sql-load` since the service started at 05:00 UTC",
+    ] {
+        assert!(answers.contains(part), "{part} is missing in {answers}");
+    }
+    assert_eq!(answers.matches("<dd><a ").count(), 3, "{answers}");
+    assert_eq!(answers.matches("<dd>nothing</dd>").count(), 1, "nothing is broken: {answers}");
+    assert!(!stub.get("/?date=2026-02-28").await.text.contains("class=\"answers"), "they are about now");
+}
+
+#[actix::test]
+async fn alerts_that_repeat_are_one_line() {
+    let stub = full();
+    stub.alerts(|query| {
+        let at = |row: i64| StoredAlert { at: noon() + chrono::TimeDelta::seconds(row), ..alert(row) };
+        let other = StoredAlert { kind: AlertKind::Unfinished, ..at(8) };
+        let all = [at(9), other, at(7), at(6)];
+        Ok(if query.filter.kinds.is_empty() { all.into() } else { Vec::new() })
+    });
+    let page = stub.get("/").await.text;
+    let lines = page.split("<ul class=\"lines\">").nth(1).unwrap().split("</ul>").next().unwrap();
+    assert_eq!(lines.matches("<li>").count(), 2, "{lines}");
+    let since = "3 times since <time datetime=\"2026-03-02T12:00:06Z\"";
+    assert!(lines.contains(since) && lines.contains("unfinished"), "{lines}");
+    assert!(page.contains("Alerts <span class=\"count\">4</span>"), "{page}");
+}
+
+#[actix::test]
+async fn the_chart_of_today_has_a_bar_for_each_five_minutes() {
+    let stub = full();
+    let bars = |page: &str| page.matches("width=\"0.8\"").count();
+    stub.steps(|_: ReadDaySteps| {
+        let counts = flowlord_messages::stats::ResultCounts { total: 2, complete: 2, ..Default::default() };
+        let step = |step| StepTotals { step, topic: "load".to_owned(), job: String::new(), counts };
+        Ok(Some(vec![step(36), step(37)]))
+    });
+    for path in ["/", "/web/task", "/web/task?type=load"] {
+        let page = stub.get(path).await.text;
+        assert!(bars(&page) == 2 && page.contains("class=\"now\""), "{path}: {page}");
+    }
+    assert_eq!(bars(&stub.get("/web/task?type=other").await.text), 0);
+    stub.steps(|_| Ok(None));
+    let page = stub.get("/").await.text;
+    assert!(page.contains("width=\"11\"") && bars(&page) == 0, "a day with too many tasks has hours: {page}");
+    stub.steps(|_| panic!("only today has steps"));
+    assert!(stub.get("/?date=2026-02-28").await.text.contains("width=\"11\""));
 }
 
 #[actix::test]

@@ -53,7 +53,8 @@ use flowlord_messages::snapshots::{
     BackupState, ListSnapshots, ReadBackup, SnapshotList, StoredSnapshot, TakeBackup, TakeSnapshot,
 };
 use flowlord_messages::stats::{
-    DayMarks, DayTotals, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDayTotals, ReadHourCounts, ResultCounts,
+    DayMarks, DayTotals, QueueBacklog, ReadBacklog, ReadDayMarks, ReadDaySteps, ReadDayTotals, ReadHourCounts,
+    ResultCounts, StepTotals,
 };
 use flowlord_messages::tasks::{
     CancelTasks, ChainStart, CreateTasks, CreatedTasks, FindKnownTasks, FindLaterAttempts, FindTasks, KnownTask,
@@ -177,6 +178,7 @@ stub! {
     chain_beginning: ReadChainStart => ChainStart;
     find_tasks: FindTasks => TaskPage;
     stats: ReadDayTotals => DayTotals;
+    steps: ReadDaySteps => Option<Vec<StepTotals>>;
     days: ReadDayMarks => Vec<DayMarks>;
     alerts: ListAlerts => Vec<StoredAlert>;
     alerts_by_row: ReadAlerts => Vec<StoredAlert>;
@@ -268,7 +270,8 @@ impl Stub {
             DatabaseReader:
             ReadAlerts, ReadAttempts, ReadChain, ReadChainStart, CheckBackload, CountNotifications, ReadDayTotals, FindTasks,
             FindKnownTasks, ReadLastSlots, FindLaterAttempts, ListAlerts, ListAuditRecords, ListFileEvents, ListIncidents, ListSilences,
-            MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadHourCounts, ReadPaused,
+            MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadDaySteps, ReadHourCounts,
+            ReadPaused,
             ReadSlots, ReadTokens, ReadWaitingJoins, ReadWorkerLeases, ReadWorkflow, ReadLeaseStanding,
         );
         Deps {

@@ -1,15 +1,19 @@
-//! The overview: a day's figures, what is wrong, what happened last.
+//! The overview: what needs somebody now, a day's figures, what happened last.
+
+mod answers;
+mod repeats;
 
 use std::collections::BTreeMap;
 
-use flowlord_messages::alerts::{EscalationStatus, ReadEscalations, StoredAlert};
-use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts};
+use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts, StepTotals};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
-use flowlord_messages::workflows::ReadLoadedWorkflows;
 use flowlord_web_core::view::stats::average_run_seconds;
 
-use super::parts::{DayChart, FigureRow, LongText, STANDINGS, counts_by_standing, sum_counts};
-use super::rows::{TaskRow, WorkflowTrouble, kind_words, newest_alerts, workflow_findings};
+use self::answers::{Answer, NowParts};
+use self::repeats::{RepeatedAlert, collapse_alerts};
+use super::chart::{DayChart, read_steps};
+use super::parts::{FigureRow, LongText, STANDINGS, counts_by_standing, sum_counts};
+use super::rows::{TaskRow, kind_words, newest_alerts};
 use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};
 use crate::prelude::*;
@@ -19,7 +23,9 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 const TASKS: usize = 25;
-const ALERTS: usize = 10;
+/// So many of the newest alerts are read, and so many lines made of them are shown.
+const ALERTS: usize = 200;
+const ALERT_LINES: usize = 8;
 
 #[derive(Template)]
 #[template(path = "start.html")]
@@ -30,11 +36,11 @@ struct StartPage {
     tasks: Vec<TaskRow>,
     tasks_link: String,
     more_tasks: bool,
-    alerts: Vec<StoredAlert>,
+    alerts: Vec<RepeatedAlert>,
     alerts_link: String,
     more_alerts: bool,
-    incidents: Vec<EscalationStatus>,
-    troubles: Vec<WorkflowTrouble>,
+    /// To what needs somebody now; none of a day that is over.
+    answers: Vec<Answer>,
     files: usize,
     phases: usize,
 }
@@ -48,35 +54,41 @@ async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<Start
     let deps = &context.deps;
     let link = PageLink::of("/", request.query_string());
     // Each part is read on its own, so that one that fails leaves the others.
-    let (mut layout, stats, tasks, alerts, current, ladders) = tokio::join!(
+    let (mut layout, stats, steps, tasks, alerts, now_parts) = tokio::join!(
         PageLayout::live(context, request, NavigationSection::Start).with_picker(context, &link, shown),
         deps.view_reader.call(ReadDayTotals { day: shown.date }),
+        read_steps(context, shown),
         deps.view_reader.call(FindTasks::newest_first(filter, TASKS).for_list()),
         deps.view_reader.call(newest_alerts((from, to), ALERTS)),
-        deps.library.call(ReadLoadedWorkflows),
-        deps.alerts.call(ReadEscalations),
+        NowParts::read(context, shown),
     );
     let stats = layout.read("the totals", stats)?;
     let tasks = layout.read("the tasks", tasks)?.unwrap_or_default();
     let alerts = layout.read("the alerts", alerts)?.unwrap_or_default();
-    let current = layout.read("the workflows", current)?;
-    let ladders = layout.read("the incidents", ladders)?.unwrap_or_default();
+    let (current, answers) = now_parts.into_answers(&mut layout, shown)?;
     let tasks_link = PageLink::to("/web/task").with("date", &shown.date);
     Ok(StartPage {
         layout,
         shown,
-        day: stats.map(|stats| DayTotalsRow::new(&stats, &tasks_link)).unwrap_or_default(),
+        answers,
+        day: stats
+            .map(|stats| DayTotalsRow::new(&stats, steps.as_deref(), (shown, now), &tasks_link))
+            .unwrap_or_default(),
         more_tasks: tasks.next.is_some(),
         tasks: tasks.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         tasks_link: tasks_link.href(),
         more_alerts: alerts.len() > ALERTS,
-        alerts: alerts.into_iter().take(ALERTS).collect(),
+        alerts: collapse_alerts(alerts.into_iter().take(ALERTS).collect()),
         alerts_link: PageLink::to("/web/alert").with("date", &shown.date).href(),
-        incidents: ladders.into_iter().filter(|ladder| ladder.incident_since.is_some()).collect(),
-        troubles: current.iter().flat_map(workflow_findings).map(WorkflowTrouble::from).collect(),
         files: current.as_ref().map_or(0, |current| current.workflows.files().len()),
         phases: current.as_ref().map_or(0, |current| current.workflows.phases().count()),
     })
+}
+
+impl StartPage {
+    fn alert_count(&self) -> usize {
+        self.alerts.iter().map(|line| line.count).sum()
+    }
 }
 
 #[derive(Default)]
@@ -99,7 +111,12 @@ struct TopicRow {
 
 impl DayTotalsRow {
     /// `link` leads to the day's tasks.
-    fn new(stats: &DayTotals, link: &PageLink) -> Self {
+    fn new(
+        stats: &DayTotals,
+        steps: Option<&[StepTotals]>,
+        (shown, now): (ShownDay, DateTime<Utc>),
+        link: &PageLink,
+    ) -> Self {
         let mut topics: BTreeMap<(&str, &str), (ResultCounts, u64)> = BTreeMap::new();
         for row in &stats.rows {
             let (counts, millis) = topics.entry((&row.topic, &row.job)).or_default();
@@ -116,7 +133,7 @@ impl DayTotalsRow {
         Self {
             total: counts.total,
             figures: FigureRow::of_day(&counts, link),
-            chart: DayChart::of_day(stats, link),
+            chart: DayChart::of_day(stats, steps, link).with_now(shown, now),
             topics,
         }
     }

@@ -1,0 +1,85 @@
+//! What needs somebody now: tasks that are late, queues that nobody serves.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::summary::line_key;
+use flowlord_domain::waiting::{MAX_PAUSE_OF_WORKERS, QueueWorkers};
+use flowlord_domain::{AlertKind, TaskState, Uid};
+use flowlord_kernel::Result;
+use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
+use flowlord_messages::leases::ReadLastAsked;
+use flowlord_messages::stats::{QueueLoad, ReadBacklog};
+use flowlord_messages::tasks::ReadAttempts;
+
+use crate::context::WebContext;
+
+/// The kinds of alerts that say that a task is late.
+const LATE: [AlertKind; 4] = [AlertKind::NotStarted, AlertKind::NotDone, AlertKind::RunsLong, AlertKind::Unfinished];
+
+/// Tasks are looked for in the alerts of this time.
+const LATE_WITHIN: TimeDelta = TimeDelta::hours(24);
+
+/// Of more alerts the newest count, and of more queues those that have waited longest.
+const MOST: usize = 100;
+
+/// A queue whose ready tasks no worker asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckQueue {
+    /// What waits there.
+    pub load: QueueLoad,
+    /// That no worker asks, and since when.
+    pub text: String,
+}
+
+/// Alerts about tasks that are late and still have no result, the newest first, one a task. Where no task was there at
+/// all, nothing tells when the work was done: that stays for the whole time.
+pub async fn list_late_tasks(context: &WebContext) -> Result<Vec<StoredAlert>> {
+    let now = context.deps.kit.now();
+    let filter = AlertFilter { kinds: LATE.to_vec(), ..AlertFilter::default() };
+    // The end is no part of the time: an alert of this very moment is to be found.
+    let (from, to) = (now - LATE_WITHIN, now + TimeDelta::microseconds(1));
+    let mut alerts = context.deps.view_reader.call(ListAlerts { from, to, filter, after: None, limit: MOST }).await?;
+    let mut seen = BTreeSet::new();
+    alerts.retain(|alert| seen.insert((alert.uid, alert.topic.clone(), alert.job.clone())));
+    let uids: Vec<Uid> = alerts.iter().filter_map(|alert| alert.uid).collect();
+    let open = open_tasks(context, uids).await?;
+    alerts.retain(|alert| alert.uid.is_none_or(|uid| open.contains(&uid)));
+    Ok(alerts)
+}
+
+/// Those of the tasks that have no result.
+async fn open_tasks(context: &WebContext, uids: Vec<Uid>) -> Result<BTreeSet<Uid>> {
+    if uids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let tasks = context.deps.view_reader.call(ReadAttempts { uids }).await?;
+    let open = tasks.into_iter().flatten().filter(|task| task.state != TaskState::Done);
+    Ok(open.map(|task| task.uid).collect())
+}
+
+/// Queues whose ready tasks no worker has asked for lately, those that have waited longest first.
+pub async fn list_stuck_queues(context: &WebContext) -> Result<Vec<StuckQueue>> {
+    let now = context.deps.kit.now();
+    let mut queues = context.deps.view_reader.call(ReadBacklog).await?.queues;
+    queues.retain(|load| may_be_stuck(load, now));
+    // Workers depend on the dispatch actor, so it is only asked where the answer is used.
+    if queues.is_empty() {
+        return Ok(Vec::new());
+    }
+    queues.sort_by_key(|load| load.oldest_ready);
+    queues.truncate(MOST);
+    let names = queues.iter().map(|load| (load.topic.clone(), load.job.clone())).collect();
+    let last = context.deps.dispatch.call(ReadLastAsked { queues: names }).await?;
+    let stuck = queues.into_iter().zip(last.asked).filter_map(|(load, asked)| {
+        let workers = QueueWorkers { known_since: last.known_since, asked, leased: load.leased, block: None };
+        workers.missing_since(now, MAX_PAUSE_OF_WORKERS)?;
+        Some(StuckQueue { text: workers.words_of_missing(&line_key(&load.topic, &load.job), now), load })
+    });
+    Ok(stuck.collect())
+}
+
+/// A worker that is busy with a long task needn't have asked, and one that pauses comes back.
+fn may_be_stuck(load: &QueueLoad, now: DateTime<Utc>) -> bool {
+    load.leased == 0 && load.oldest_ready.is_some_and(|since| now - since >= MAX_PAUSE_OF_WORKERS)
+}
