@@ -49,8 +49,8 @@ class TouredDemo(Demo):
             return json.load(answer)
 
     def failed(self):
-        """A task that was tried again."""
-        return self.ask("GET", "/api/v1/tasks?type=partner&result=error&limit=1")["items"][0]["uid"]
+        """A task that has no retry left: one that has can't be rerun."""
+        return self.ask("GET", "/api/v1/tasks?type=partner&result=error&retry=failed&limit=1")["items"][0]["uid"]
 
     def people_change_things(self):
         """For the page of the trail."""
