@@ -9,10 +9,12 @@ use flowlord_domain::rule::BatchStep;
 use flowlord_domain::schedule::NoFiles;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{IdSource, TaskState};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
 use flowlord_messages::deadlines::RaiseBreaches;
 use flowlord_messages::history::{HistoryPosition, RemoveHistory};
 use flowlord_messages::joins::{ReadJoins, ReadWaitingJoins};
+use flowlord_messages::leases::ReapLeases;
 use flowlord_messages::schedule::{CronKey, SaveCrons, SetPaused};
 use flowlord_messages::tasks::{CancelTasks, ReadChain, RerunTasks};
 use proptest::prelude::*;
@@ -55,19 +57,22 @@ struct JoinCase {
     chains: Vec<String>,
     arrived: BTreeMap<u32, BTreeSet<u32>>,
     started: BTreeSet<u32>,
+    leases: Vec<LeaseToken>,
+    now: DateTime<Utc>,
 }
 
 impl JoinCase {
     fn new(rule: &str) -> Self {
-        let (chains, arrived, started) = Default::default();
-        Self { db: Db::new(), workflows: workflows(rule), ids: CountedIds(0), chains, arrived, started }
+        let (chains, arrived, started, leases) = Default::default();
+        let (db, workflows, ids, now) = (Db::new(), workflows(rule), CountedIds(0), noon());
+        Self { db, workflows, ids, chains, arrived, started, leases, now }
     }
 
     /// A task about an hour of a day of March: of its slot, or of a backload.
     async fn create(&mut self, day: u32, hour: u32) -> Uid {
         let id = format!("chain-{}", self.chains.len());
         let meta = format!("workflow=w.toml&cron=2026-03-{day:02}T{hour:02}");
-        let uid = self.ids.next_uid(noon());
+        let uid = self.ids.next_uid(self.now);
         self.chains.push(id.clone());
         self.db.create(vec![NewTask { uid, id, meta, ..task("x", "") }]).await.uids[0]
     }
@@ -83,12 +88,17 @@ impl JoinCase {
     }
 
     async fn finish(&mut self, uid: Uid, result: TaskResult) {
+        assert!(self.answer(ResultClaim::Task(uid), uid, result).await, "it is taken");
+    }
+
+    /// Whether a result counts: that of a lease that was lost doesn't.
+    async fn answer(&mut self, claim: ResultClaim, uid: Uid, result: TaskResult) -> bool {
         let attempt = self.db.attempt(uid).await;
         let meta = format!("file={}", &attempt.meta[attempt.meta.find("cron=").unwrap() + 13..][..5]);
         let outcome = WorkerOutcome { result, msg: String::new(), meta, started: None, ended: None };
-        let decision = decide_result(&self.workflows, &attempt, &outcome, noon(), "host", &mut self.ids);
-        self.db.finish(ResultClaim::Task(uid), decision).await.unwrap();
-        if result == TaskResult::Complete && !attempt.cancelled {
+        let decision = decide_result(&self.workflows, &attempt, &outcome, self.now, "host", &mut self.ids);
+        let is_new = self.db.finish(claim, decision).await.is_ok_and(|duplicate| !duplicate);
+        if is_new && result == TaskResult::Complete && !attempt.cancelled {
             let number = |from: usize| attempt.meta[attempt.meta.find("2026").unwrap() + from..][..2].parse().unwrap();
             let (day, hour) = (number(8), number(11));
             let there = self.arrived.entry(day).or_default();
@@ -97,6 +107,26 @@ impl JoinCase {
                 self.started.insert(day);
             }
         }
+        is_new
+    }
+
+    async fn lease(&mut self) {
+        let granted = self.db.lease_many(&["x"], 2, self.now).await;
+        self.leases.extend(granted.iter().map(|grant| grant.lease));
+    }
+
+    /// Also the result of a lease that was lost, or of one that has its result.
+    async fn answer_lease(&mut self, nth: usize, result: TaskResult) {
+        let Some(lease) = self.leases.get(nth).copied() else { return };
+        // It may have left the history.
+        if self.db.read(ReadAttempts { uids: vec![lease.uid] }).await.unwrap() == [None] {
+            return;
+        }
+        self.answer(ResultClaim::Lease(lease), lease.uid, result).await;
+    }
+
+    async fn expire(&self) {
+        self.db.write(ReapLeases { now: self.now + seconds(61), max_deliveries: u32::MAX }).await.unwrap();
     }
 
     async fn complete(&mut self, day: u32, hour: u32) {
@@ -105,8 +135,8 @@ impl JoinCase {
     }
 
     async fn rerun(&mut self, attempt: &Attempt) -> Option<Uid> {
-        let tasks = vec![rerun_task(attempt, Downstream::All, &mut self.ids, noon())];
-        self.db.write(RerunTasks { now: noon(), tasks }).await.unwrap().remove(0).ok()
+        let tasks = vec![rerun_task(attempt, Downstream::All, &mut self.ids, self.now)];
+        self.db.write(RerunTasks { now: self.now, tasks }).await.unwrap().remove(0).ok()
     }
 
     async fn forget(&mut self) {
@@ -270,28 +300,38 @@ enum JoinStep {
     Finish { nth: usize, result: TaskResult },
     Rerun { nth: usize },
     Cancel { nth: usize },
+    Lease,
+    Answer { nth: usize, result: TaskResult },
+    Expire,
+    Clock { hours: i64 },
     Forget,
     Reopen,
 }
 
 fn steps() -> impl Strategy<Value = Vec<JoinStep>> {
-    let result = prop_oneof![
-        6 => Just(TaskResult::Complete),
-        2 => Just(TaskResult::Error),
-        1 => Just(TaskResult::Warn),
-        1 => Just(TaskResult::Alert),
-    ];
+    let result = || {
+        prop_oneof![
+            6 => Just(TaskResult::Complete),
+            2 => Just(TaskResult::Error),
+            1 => Just(TaskResult::Warn),
+            1 => Just(TaskResult::Alert),
+        ]
+    };
     let step = prop_oneof![
         8 => (1..3_u32, 0..4_usize).prop_map(|(day, hour)| JoinStep::Create { day, hour }),
         3 => (1..3_u32).prop_map(|day| JoinStep::Backload { day }),
         3 => Just(JoinStep::FinishAll),
-        10 => (0..8_usize, result).prop_map(|(nth, result)| JoinStep::Finish { nth, result }),
+        10 => (0..8_usize, result()).prop_map(|(nth, result)| JoinStep::Finish { nth, result }),
+        6 => Just(JoinStep::Lease),
+        6 => (0..12_usize, result()).prop_map(|(nth, result)| JoinStep::Answer { nth, result }),
+        2 => Just(JoinStep::Expire),
+        2 => (-30..30_i64).prop_map(|hours| JoinStep::Clock { hours }),
         3 => (0..8_usize).prop_map(|nth| JoinStep::Rerun { nth }),
         1 => (0..8_usize).prop_map(|nth| JoinStep::Cancel { nth }),
         2 => Just(JoinStep::Forget),
         1 => Just(JoinStep::Reopen),
     ];
-    proptest::collection::vec(step, 1..40)
+    proptest::collection::vec(step, 1..60)
 }
 
 async fn take_step(mut case: JoinCase, step: &JoinStep) -> JoinCase {
@@ -319,10 +359,14 @@ async fn take_step(mut case: JoinCase, step: &JoinStep) -> JoinCase {
         }
         JoinStep::Cancel { nth } => {
             if let Some(attempt) = case.attempts(false).await.get(*nth) {
-                let cancel = CancelTasks { now: noon(), uids: vec![attempt.uid], msg: String::new() };
+                let cancel = CancelTasks { now: case.now, uids: vec![attempt.uid], msg: String::new() };
                 case.db.write(cancel).await.unwrap();
             }
         }
+        JoinStep::Lease => case.lease().await,
+        JoinStep::Answer { nth, result } => case.answer_lease(*nth, *result).await,
+        JoinStep::Expire => case.expire().await,
+        JoinStep::Clock { hours } => case.now += TimeDelta::hours(*hours),
         JoinStep::Forget => case.forget().await,
         JoinStep::Reopen => case.db = case.db.reopen(),
     }
@@ -330,7 +374,7 @@ async fn take_step(mut case: JoinCase, step: &JoinStep) -> JoinCase {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
     #[test]
     fn a_join_starts_exactly_once_a_period_and_never_early(steps in steps()) {
         actix::System::new().block_on(async {

@@ -4,11 +4,10 @@ use flowlord_domain::TaskState;
 use flowlord_domain::limits::LimitBlock;
 use flowlord_domain::limits::LimitTable;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
     ExtendLease, GrantedLeases, KeepLimits, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease,
 };
-use flowlord_messages::tasks::CancelTasks;
+use flowlord_messages::tasks::{CancelTasks, RerunTasks};
 use proptest::prelude::*;
 
 use std::collections::BTreeMap;
@@ -204,70 +203,184 @@ async fn a_new_limit_counts_what_is_at_work_already() {
     }
 }
 
+/// What workers, people, the machine and its clock do.
+#[derive(Debug, Clone)]
+enum LimitStep {
+    Create { topic: usize },
+    Lease { first: usize },
+    Finish { nth: usize, result: TaskResult },
+    Release { nth: usize },
+    Beat { nth: usize },
+    Cancel { nth: usize },
+    Rerun { nth: usize },
+    Expire,
+    Clock { seconds: i64 },
+    Reopen,
+}
+
+fn limit_step() -> impl Strategy<Value = LimitStep> {
+    let nth = || 0..6_usize;
+    let result = prop_oneof![3 => Just(TaskResult::Complete), 2 => Just(TaskResult::Error)];
+    prop_oneof![
+        6 => (0..4_usize).prop_map(|topic| LimitStep::Create { topic }),
+        8 => (0..4_usize).prop_map(|first| LimitStep::Lease { first }),
+        4 => (nth(), result).prop_map(|(nth, result)| LimitStep::Finish { nth, result }),
+        1 => nth().prop_map(|nth| LimitStep::Release { nth }),
+        2 => nth().prop_map(|nth| LimitStep::Beat { nth }),
+        1 => nth().prop_map(|nth| LimitStep::Cancel { nth }),
+        1 => nth().prop_map(|nth| LimitStep::Rerun { nth }),
+        2 => Just(LimitStep::Expire),
+        // Also backwards, and by more than a lease or a bucket lasts.
+        4 => (-400..400_i64).prop_map(|seconds| LimitStep::Clock { seconds }),
+        1 => Just(LimitStep::Reopen),
+    ]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Whatever workers, people and crashes do: no limit is ever exceeded, and at the end all places are free.
+    /// Whatever workers, people, crashes and clocks do: no limit is ever exceeded, and at the end all places are free.
     #[test]
-    fn no_limit_is_exceeded_and_none_leaks(steps in proptest::collection::vec((0_u8..8, 0_usize..6), 1..50)) {
-        actix_rt::System::new().block_on(walk(&steps));
+    fn no_limit_is_exceeded_and_none_leaks(steps in proptest::collection::vec(limit_step(), 1..60)) {
+        actix_rt::System::new().block_on(async {
+            let mut case = LimitCase::new();
+            for step in &steps {
+                case = case.take_step(step).await;
+                case.check_active().await;
+                case.check_rate();
+            }
+            case.check_places().await;
+        });
     }
 }
 
-const LIMITED: [(&str, &str); 3] = [("a", "max_active=2"), ("b", "group=g"), ("c", "group=g&max_active=1&timeout=5m")];
-const TOPICS: [&str; 3] = ["a", "b", "c"];
+const LIMITED: [(&str, &str); 4] =
+    [("a", "max_active=2"), ("b", "group=g"), ("c", "group=g&max_active=1&timeout=5m"), ("d", "rate=2/1m")];
+const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
 
-async fn walk(steps: &[(u8, usize)]) {
-    let limits = limits(&LIMITED);
-    let mut db = Db::new();
-    let mut leases: Vec<LeaseToken> = Vec::new();
-    let mut after = 0;
-    for (step, pick) in steps {
-        after += 7;
-        let now = noon() + seconds(after);
-        let lease = leases.get(pick % leases.len().max(1)).copied();
-        match (step, lease) {
-            (0, _) => drop(db.create(tasks(&[TOPICS[pick % 3]; 2])).await),
-            (1 | 2, _) => {
-                let topics = [TOPICS[pick % 3], TOPICS[(pick + 1) % 3]];
-                let granted = lease_all(&db, &topics, after, &limits).await;
-                leases.extend(granted.granted[0].iter().map(|grant| grant.lease));
+/// A database, what workers have had of it, and how its clock went.
+struct LimitCase {
+    db: Db,
+    limits: Arc<LimitTable>,
+    leases: Vec<LeaseGrant>,
+    /// Seconds from noon.
+    now: i64,
+    latest: i64,
+    /// How far the clock went forward in all: for so long buckets were refilled at most.
+    forward: i64,
+    /// How far it was at each start of `d`.
+    starts: Vec<i64>,
+}
+
+impl LimitCase {
+    fn new() -> Self {
+        let (leases, starts) = (Vec::new(), Vec::new());
+        Self { db: Db::new(), limits: limits(&LIMITED), leases, now: 0, latest: 0, forward: 0, starts }
+    }
+
+    fn at(&self) -> DateTime<Utc> {
+        noon() + seconds(self.now)
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.now += seconds;
+        self.forward += seconds.max(0);
+        self.latest = self.latest.max(self.now);
+    }
+
+    async fn take_step(mut self, step: &LimitStep) -> Self {
+        let (now, count) = (self.at(), self.leases.len().max(1));
+        let held = |nth: &usize| self.leases.get(nth % count).cloned();
+        match step {
+            LimitStep::Create { topic } => drop(self.db.create(tasks(&[TOPICS[*topic]; 2])).await),
+            LimitStep::Lease { first } => self.lease_two(*first).await,
+            LimitStep::Finish { nth, result } => {
+                if let Some(grant) = held(nth) {
+                    self.finish(&grant, *result).await;
+                }
             }
-            (3, Some(lease)) => drop(db.finish(ResultClaim::Lease(lease), decision(TaskResult::Complete)).await),
-            (4, Some(lease)) => drop(db.write(ReleaseLease { now, lease, delay: seconds(0) }).await),
-            (5, Some(lease)) => {
-                let beat = ExtendLease { now, lease, by: None, default: seconds(60), progress: None, msg: None };
-                drop(db.write(beat).await);
+            LimitStep::Release { nth } => {
+                if let Some(LeaseGrant { lease, .. }) = held(nth) {
+                    drop(self.db.write(ReleaseLease { now, lease, delay: seconds(0) }).await);
+                }
             }
-            (6, Some(lease)) => {
-                drop(db.write(CancelTasks { now, uids: vec![lease.uid], msg: String::new() }).await);
+            LimitStep::Beat { nth } => {
+                if let Some(LeaseGrant { lease, .. }) = held(nth) {
+                    let beat = ExtendLease { now, lease, by: None, default: seconds(60), progress: None, msg: None };
+                    drop(self.db.write(beat).await);
+                }
             }
-            (7, _) if pick % 2 == 0 => db = db.reopen(),
-            _ => end_expired(&db, after + 70).await,
+            LimitStep::Cancel { nth } => {
+                if let Some(LeaseGrant { lease, .. }) = held(nth) {
+                    drop(self.db.write(CancelTasks { now, uids: vec![lease.uid], msg: String::new() }).await);
+                }
+            }
+            LimitStep::Rerun { nth } => {
+                if let Some(grant) = held(nth) {
+                    drop(self.db.write(RerunTasks { now, tasks: vec![again(&grant)] }).await);
+                }
+            }
+            LimitStep::Expire => self.end_expired(self.now + 70).await,
+            LimitStep::Clock { seconds } => self.pass(*seconds),
+            LimitStep::Reopen => self.db = self.db.reopen(),
         }
-        check_active(&db).await;
+        self
     }
-    // All leases run out, and the places of all are free.
-    for later in 1..6 {
-        end_expired(&db, after + 1_000 * later).await;
+
+    async fn lease_two(&mut self, first: usize) {
+        let topics = [TOPICS[first], TOPICS[(first + 1) % TOPICS.len()]];
+        let granted = lease_all(&self.db, &topics, self.now, &self.limits).await.granted.remove(0);
+        let starts = granted.iter().filter(|grant| grant.task.topic == "d").count();
+        self.starts.extend(std::iter::repeat_n(self.forward, starts));
+        self.leases.extend(granted);
     }
-    db.create(tasks(&["a", "a", "a", "b", "b", "c", "c"])).await;
-    let last = lease_all(&db, &TOPICS, after + 9_000, &limits).await;
-    let (topics, _) = told(&last);
-    let count = |wanted: &[&str]| topics.iter().filter(|topic| wanted.contains(topic)).count();
-    assert_eq!((count(&["a"]), count(&["b", "c"])), (2, 2), "{topics:?}");
+
+    /// With a retry, where it failed.
+    async fn finish(&self, grant: &LeaseGrant, result: TaskResult) {
+        let retry = (result == TaskResult::Error).then(|| NewTask { retry: grant.task.retry + 1, ..again(grant) });
+        let decision = TaskDecision { retry, ended: self.at(), ..decision(result) };
+        drop(self.db.finish(ResultClaim::Lease(grant.lease), decision).await);
+    }
+
+    async fn end_expired(&self, after: i64) {
+        let reaped = reap(&self.db, after).await;
+        let timed_out = reaped.timed_out.into_iter().map(|(lease, _)| ResultClaim::TimedOut(lease));
+        for claim in timed_out.chain(reaped.exhausted.into_iter().map(ResultClaim::Lease)) {
+            drop(self.db.finish(claim, decision(TaskResult::Error)).await);
+        }
+    }
+
+    async fn check_active(&self) {
+        let leased = self.db.read(ReadWorkerLeases).await.unwrap();
+        let count = |topics: &[&str]| -> u64 {
+            leased.iter().filter(|held| topics.contains(&held.topic.as_str())).map(|held| held.leased).sum()
+        };
+        assert!(count(&["a"]) <= 2 && count(&["c"]) <= 1 && count(&["b", "c"]) <= 2, "{leased:?}");
+    }
+
+    fn check_rate(&self) {
+        for (nth, begin) in self.starts.iter().enumerate() {
+            for (more, end) in self.starts[nth..].iter().enumerate() {
+                assert!(more < 2 + usize::try_from((end - begin) / 30).unwrap(), "{:?}", self.starts);
+            }
+        }
+    }
+
+    /// All leases run out, and then the places of all are free.
+    async fn check_places(&self) {
+        for later in 1..6 {
+            self.end_expired(self.latest + 1_000 * later).await;
+        }
+        self.db.create(tasks(&["a", "a", "a", "b", "b", "b", "c", "c", "d", "d", "d"])).await;
+        let last = lease_all(&self.db, &TOPICS, self.latest + 9_000, &self.limits).await;
+        let (topics, _) = told(&last);
+        let count = |wanted: &[&str]| topics.iter().filter(|topic| wanted.contains(topic)).count();
+        assert_eq!([count(&["a"]), count(&["b", "c"]), count(&["d"])], [2; 3], "{topics:?}");
+    }
 }
 
-async fn end_expired(db: &Db, after: i64) {
-    for (lease, _) in reap(db, after).await.timed_out {
-        drop(db.finish(ResultClaim::TimedOut(lease), decision(TaskResult::Error)).await);
-    }
-}
-
-async fn check_active(db: &Db) {
-    let leased = db.read(ReadWorkerLeases).await.unwrap();
-    let count = |topics: &[&str]| -> u64 {
-        leased.iter().filter(|held| topics.contains(&held.topic.as_str())).map(|held| held.leased).sum()
-    };
-    assert!(count(&["a"]) <= 2 && count(&["c"]) <= 1 && count(&["b", "c"]) <= 2, "{leased:?}");
+/// The same task once more.
+fn again(grant: &LeaseGrant) -> NewTask {
+    let uid = grant.lease.uid;
+    NewTask { parent: Some(uid), uid: Uid(uid.0 + 1), retry: grant.task.retry, ..task(&grant.task.topic, "") }
 }

@@ -1,8 +1,11 @@
 //! Slots that come due while one before them hasn't ended.
 
+use std::collections::BTreeSet;
+
 use flowlord_domain::TaskState;
+use flowlord_messages::leases::ReapLeases;
 use flowlord_messages::schedule::{PromoteDue, ReadLastSlots, ReadSlots, SetPaused, SlotKey};
-use flowlord_messages::tasks::{CancelTasks, RerunTasks};
+use flowlord_messages::tasks::{CancelTasks, ReadChain, RerunTasks};
 use proptest::prelude::*;
 
 use super::*;
@@ -77,13 +80,11 @@ async fn queued_slots_start_one_after_the_other_over_retries_and_restarts() {
 }
 
 fn slot_retry(grant: &LeaseGrant) -> NewTask {
-    NewTask {
-        uid: Uid(grant.lease.uid.0 + 1),
-        id: grant.task.id.clone(),
-        info: grant.task.info.clone(),
-        workflow: "w.toml".to_owned(),
-        ..task("a", "")
-    }
+    NewTask { uid: Uid(grant.lease.uid.0 + 1), ..about_slot(&grant.task.id, &grant.task.info) }
+}
+
+fn about_slot(id: &str, info: &str) -> NewTask {
+    NewTask { id: id.to_owned(), info: info.to_owned(), workflow: "w.toml".to_owned(), ..task("a", "") }
 }
 
 #[actix::test]
@@ -148,59 +149,186 @@ async fn a_waiting_slot_starts_when_the_one_before_is_cancelled_and_not_within_a
     assert!(waits(&db, third[0]).await);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+/// What the schedule, workers, people, the machine and its clock do.
+#[derive(Debug, Clone)]
+enum SlotStep {
+    Slot,
+    Lease,
+    Finish { nth: usize, result: TaskResult },
+    Expire,
+    Cancel { nth: usize },
+    Rerun { nth: usize },
+    Pause,
+    Clock { hours: i64 },
+    Reopen,
+}
 
-    /// Slots come due, workers lease, complete and fail, people cancel, the service crashes: at most one slot at a time is at
-    /// work, none is forgotten, and at the end each that should have started has.
+fn slot_step() -> impl Strategy<Value = SlotStep> {
+    let result = prop_oneof![3 => Just(TaskResult::Complete), 2 => Just(TaskResult::Error)];
+    prop_oneof![
+        8 => Just(SlotStep::Slot),
+        8 => Just(SlotStep::Lease),
+        6 => (0..3_usize, result).prop_map(|(nth, result)| SlotStep::Finish { nth, result }),
+        1 => Just(SlotStep::Expire),
+        2 => (0..9_usize).prop_map(|nth| SlotStep::Cancel { nth }),
+        2 => (0..9_usize).prop_map(|nth| SlotStep::Rerun { nth }),
+        1 => Just(SlotStep::Pause),
+        2 => (-9..9_i64).prop_map(|hours| SlotStep::Clock { hours }),
+        1 => Just(SlotStep::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Slots come due, workers complete, fail and vanish, people cancel, rerun and pause, clocks step, the service crashes: at
+    /// most one slot runs at a time, none waits for nothing, and at the end each has ended.
     #[test]
     fn slots_never_overlap_and_none_is_forgotten(
         rule in prop_oneof![Just(OverlapRule::Queue), Just(OverlapRule::Skip), Just(OverlapRule::Latest)],
-        steps in proptest::collection::vec(0_u8..6, 1..40),
+        steps in proptest::collection::vec(slot_step(), 1..50),
     ) {
-        actix_rt::System::new().block_on(walk(rule, &steps));
+        actix_rt::System::new().block_on(async {
+            let mut case = SlotCase::new(rule);
+            for step in &steps {
+                case = case.take_step(step).await;
+                case.check_slots().await;
+            }
+            case.finish_all().await;
+        });
     }
 }
 
-async fn walk(rule: OverlapRule, steps: &[u8]) {
-    let mut db = Db::new();
-    let (mut hour, mut started, mut leased) = (0, Vec::new(), Vec::new());
-    for step in steps {
+/// A phase whose slots must not overlap, and what became of them.
+struct SlotCase {
+    db: Db,
+    rule: OverlapRule,
+    /// The next slot.
+    hour: i64,
+    /// How far the clock is from it.
+    drift: i64,
+    slots: Vec<Uid>,
+    /// Attempts that people or workers had run once more.
+    later: Vec<Uid>,
+    reruns: BTreeSet<Uid>,
+    leased: Vec<LeaseGrant>,
+    is_paused: bool,
+}
+
+impl SlotCase {
+    fn new(rule: OverlapRule) -> Self {
+        let (slots, later, reruns, leased) = Default::default();
+        Self { db: Db::new(), rule, hour: 0, drift: 0, slots, later, reruns, leased, is_paused: false }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        slot(self.hour + self.drift).at
+    }
+
+    async fn take_step(mut self, step: &SlotStep) -> Self {
         match step {
-            0 | 1 => {
-                started.extend(start(&db, hour, rule).await);
-                hour += 1;
+            SlotStep::Slot if self.is_paused => self.hour += 1,
+            SlotStep::Slot => {
+                self.slots.extend(start(&self.db, self.hour, self.rule).await);
+                self.hour += 1;
             }
-            2 => {
-                let more = leasable(&db, hour).await;
-                leased.extend(more);
-                assert!(leased.len() <= 1, "{:?}", infos(&leased));
+            SlotStep::Lease => self.leased.extend(leasable(&self.db, self.hour + self.drift).await),
+            SlotStep::Finish { nth, result } => self.finish(*nth, *result).await,
+            // The worker has gone: another one gets the task.
+            SlotStep::Expire => {
+                let gone = self.now() + TimeDelta::hours(99);
+                self.db.write(ReapLeases { now: gone, max_deliveries: u32::MAX }).await.unwrap();
+                self.leased.clear();
             }
-            3 => {
-                let Some(grant) = leased.pop() else { continue };
-                complete(&db, &grant).await;
+            SlotStep::Cancel { nth } => {
+                let uids = self.all().nth(*nth).into_iter().collect();
+                self.db.write(CancelTasks { now: self.now(), uids, msg: String::new() }).await.unwrap();
             }
-            4 => {
-                let Some(grant) = leased.pop() else { continue };
-                let retry =
-                    NewTask { retry: grant.task.retry + 1, parent: Some(grant.lease.uid), ..slot_retry(&grant) };
-                let failed = TaskDecision { retry: Some(retry), ..decision(TaskResult::Error) };
-                db.finish(ResultClaim::Lease(grant.lease), failed).await.unwrap();
+            SlotStep::Rerun { nth } => self.rerun(*nth).await,
+            SlotStep::Pause => self.pause(!self.is_paused).await,
+            SlotStep::Clock { hours } => self.drift = *hours,
+            SlotStep::Reopen => self.db = self.db.reopen(),
+        }
+        self
+    }
+
+    fn all(&self) -> impl Iterator<Item = Uid> {
+        self.slots.iter().chain(&self.later).copied()
+    }
+
+    async fn finish(&mut self, nth: usize, result: TaskResult) {
+        if nth >= self.leased.len() {
+            return;
+        }
+        let grant = self.leased.swap_remove(nth);
+        let retry = (result == TaskResult::Error).then(|| NewTask {
+            retry: grant.task.retry + 1,
+            parent: Some(grant.lease.uid),
+            ..slot_retry(&grant)
+        });
+        let is_retried = retry.is_some();
+        let decision = TaskDecision { retry, ended: self.now(), ..decision(result) };
+        // Refused where it was cancelled meanwhile, or another worker has it.
+        let is_new = self.db.finish(ResultClaim::Lease(grant.lease), decision).await.is_ok_and(|duplicate| !duplicate);
+        if is_new && is_retried && !self.db.attempt(grant.lease.uid).await.cancelled {
+            let retry = self.find_retry(&grant).await;
+            if self.reruns.contains(&grant.lease.uid) {
+                self.reruns.insert(retry);
             }
-            _ if leased.is_empty() => {
-                let uids = started.first().copied().into_iter().collect();
-                db.write(CancelTasks { now: slot(hour).at, uids, msg: String::new() }).await.unwrap();
-            }
-            _ => db = db.reopen(),
+            self.later.push(retry);
         }
     }
-    for _ in 0..=2 * steps.len() {
-        leased.extend(leasable(&db, hour).await);
-        let Some(grant) = leased.pop() else { break };
-        assert!(leased.is_empty(), "{:?}", infos(&leased));
-        complete(&db, &grant).await;
+
+    async fn find_retry(&self, grant: &LeaseGrant) -> Uid {
+        let chain = self.db.read(ReadChain { id: grant.task.id.clone() }).await.unwrap();
+        let is_retry = |task: &&Attempt| task.parent == Some(grant.lease.uid) && task.retry == grant.task.retry + 1;
+        chain.iter().find(is_retry).expect("the retry").uid
     }
-    for uid in started {
-        assert_eq!(db.attempt(uid).await.state, TaskState::Done);
+
+    async fn rerun(&mut self, nth: usize) {
+        let Some(uid) = self.all().nth(nth) else { return };
+        let of = self.db.attempt(uid).await;
+        let rerun = NewTask { parent: Some(uid), uid: Uid(uid.0 + 1), ..about_slot(&of.id, &of.info) };
+        let rerun = self.db.write(RerunTasks { now: self.now(), tasks: vec![rerun] }).await.unwrap().remove(0);
+        self.later.extend(rerun.iter().copied());
+        self.reruns.extend(rerun);
+    }
+
+    async fn pause(&mut self, paused: bool) {
+        let (workflow, task) = ("w.toml".to_owned(), "a".to_owned());
+        self.db.write(SetPaused { now: self.now(), workflow, task, paused }).await.unwrap();
+        self.is_paused = paused;
+    }
+
+    /// What runs and what waits: only people let a slot run beside another.
+    async fn check_slots(&self) {
+        let uids: Vec<Uid> = self.all().collect();
+        let tasks: Vec<Attempt> = self.db.read(ReadAttempts { uids }).await.unwrap().into_iter().flatten().collect();
+        let open: Vec<&Attempt> = tasks.iter().filter(|task| task.state != TaskState::Done).collect();
+        let (waiting, running): (Vec<&Attempt>, _) = open.iter().partition(|task| task.waits_for_slot);
+        let own = running.iter().filter(|task| !self.reruns.contains(&task.uid)).count();
+        assert!(own <= 1, "{running:?}");
+        assert!(waiting.is_empty() || !running.is_empty(), "waits for nothing: {waiting:?}");
+        let most = match self.rule {
+            OverlapRule::Queue => usize::MAX,
+            OverlapRule::Latest => 1,
+            OverlapRule::Run | OverlapRule::Skip => 0,
+        };
+        assert!(waiting.len() <= most, "{waiting:?}");
+    }
+
+    async fn finish_all(mut self) {
+        self.pause(false).await;
+        (self.drift, self.hour) = (0, self.hour + 99);
+        self.db.write(ReapLeases { now: self.now(), max_deliveries: u32::MAX }).await.unwrap();
+        while let Some(grant) = leasable(&self.db, self.hour).await.pop() {
+            complete(&self.db, &grant).await;
+            self.check_slots().await;
+            self.hour += 1;
+            self.db.write(ReapLeases { now: self.now(), max_deliveries: u32::MAX }).await.unwrap();
+        }
+        for uid in self.all() {
+            assert_eq!(self.db.attempt(uid).await.state, TaskState::Done);
+        }
     }
 }
