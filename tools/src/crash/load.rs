@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Deserialize;
 
+use super::held::{HeldTask, HeldTasks};
 use super::oracle::CrashOracle;
-use super::{CHILDREN, TICK};
+use super::workload::{WorkerKind, task_of_number};
 use crate::client::HttpClient;
 
 #[derive(Debug, Clone)]
@@ -19,14 +21,17 @@ struct LeaseResult {
     uid: String,
     result: &'static str,
     msg: String,
+    /// Before that its lease can't be lost.
+    until: Instant,
 }
 
 /// What all clients share; it outlives the service.
 #[derive(Debug, Default)]
 pub(crate) struct ClientState {
     pub(crate) oracle: CrashOracle,
-    /// Infos of tasks that were sent and not acknowledged: sent again, under the same key.
-    pending_tasks: VecDeque<String>,
+    pub(super) held: HeldTasks,
+    /// Numbers of tasks that were sent and not acknowledged: sent again, under the same key.
+    pending_tasks: VecDeque<u64>,
     /// Results that were sent and not acknowledged: sent again, under the same lease.
     pending_results: VecDeque<LeaseResult>,
     sent_tasks: u64,
@@ -49,6 +54,8 @@ pub(crate) struct GrantedLease {
 #[derive(Deserialize)]
 pub(crate) struct TaskAnswer {
     pub(crate) uid: String,
+    #[serde(rename = "type")]
+    pub(super) topic: String,
     info: String,
 }
 
@@ -57,21 +64,28 @@ struct ResultReply {
     duplicate: bool,
 }
 
+impl ClientState {
+    /// The number of a task that is to be sent: pending from here on, until it is answered.
+    fn next_task(&mut self) -> u64 {
+        let number = self.pending_tasks.pop_front().unwrap_or_else(|| {
+            self.sent_tasks += 1;
+            self.sent_tasks
+        });
+        self.pending_tasks.push_back(number);
+        number
+    }
+}
+
 pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(&address).await?;
     let padding = "x".repeat(clients.borrow().padding);
     loop {
-        let info = {
-            let mut clients = clients.borrow_mut();
-            clients.pending_tasks.pop_front().unwrap_or_else(|| {
-                clients.sent_tasks += 1;
-                format!("task {}", clients.sent_tasks)
-            })
-        };
-        let body = format!(r#"{{"type":"first","info":"{info}","meta":"workflow=crash.toml&padding={padding}"}}"#);
-        let key = format!("idempotency-key: {info}\r\n");
-        // Pending from here on, until it is answered.
-        clients.borrow_mut().pending_tasks.push_back(info.clone());
+        let number = clients.borrow_mut().next_task();
+        let (topic, hour) = task_of_number(number);
+        let body = format!(
+            r#"{{"type":"{topic}","info":"task {number}","meta":"workflow=crash.toml&cron={hour}&padding={padding}"}}"#
+        );
+        let key = format!("idempotency-key: task {number}\r\n");
         let (status, answer) = client.send_request("POST", "/api/v1/tasks", &key, &body).await?;
         anyhow::ensure!(status == 201 || status == 503, "{status}: {}", String::from_utf8_lossy(answer));
         if status == 201 {
@@ -79,69 +93,120 @@ pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> any
             let created: TaskAnswer = serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))
                 .with_context(|| text.clone().into_owned())?;
             let mut clients = clients.borrow_mut();
-            clients.pending_tasks.retain(|pending| *pending != info);
+            clients.pending_tasks.retain(|pending| *pending != number);
             clients.oracle.record_task(&created.uid, &created.info);
         }
     }
 }
 
 /// Leases and finishes until the service no longer answers; results that are pending go first.
-pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: u64) -> anyhow::Result<()> {
-    let mut client = HttpClient::connect_to(&address).await?;
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut topics: Vec<&str> = CHILDREN.iter().flat_map(|(parent, child)| [*parent, *child]).chain([TICK]).collect();
-    topics.dedup();
-    let wanted = format!(
-        r#"{{"topics":{},"worker":"w{seed}","max":4,"wait":"200ms","lease":"1h"}}"#,
-        serde_json::to_string(&topics)?
-    );
+pub(crate) async fn finish_tasks(
+    address: String,
+    clients: SharedClients,
+    seed: u64,
+    kind: WorkerKind,
+) -> anyhow::Result<()> {
+    let client = HttpClient::connect_to(&address).await?;
+    let mut worker = CrashWorker { client, clients, rng: StdRng::seed_from_u64(seed), kind };
+    let wanted = serde_json::json!({
+        "topics": kind.topics(), "worker": format!("w{seed}"), "max": 4, "wait": "200ms", "lease": kind.lease_text(),
+    });
+    let wanted = wanted.to_string();
     loop {
-        let pending = clients.borrow_mut().pending_results.pop_front();
+        let pending = worker.clients.borrow_mut().pending_results.pop_front();
         if let Some(result) = pending {
-            send_result(&mut client, &clients, result).await?;
+            worker.send_result(result).await?;
             continue;
         }
-        let (status, body) = client.send_request("POST", "/api/v1/lease", "", &wanted).await?;
-        // Stopping or busy: asked again until the connection ends.
-        if status == 503 {
-            continue;
-        }
-        anyhow::ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(body));
-        let leases: LeasesReply = serde_json::from_slice(body)?;
-        for granted in leases.tasks {
-            clients.borrow_mut().oracle.record_lease(&granted.task.uid);
-            // Some leases are extended: that is one more write to be killed in.
-            if rng.random_ratio(1, 8) {
-                let beat = format!("/api/v1/lease/{}/heartbeat", granted.lease);
-                client.send_request("POST", &beat, "", r#"{"progress":0.5}"#).await?;
-            }
-            let fails = rng.random_ratio(1, 10) && granted.task.info.starts_with("task ");
-            let result = if fails { "error" } else { "complete" };
-            let msg = format!("said by w{seed} {}", rng.random::<u32>());
-            let result = LeaseResult { lease: granted.lease, uid: granted.task.uid, result, msg };
-            send_result(&mut client, &clients, result).await?;
+        for granted in worker.lease_tasks(&wanted).await? {
+            worker.work_on(granted).await?;
         }
     }
 }
 
-async fn send_result(client: &mut HttpClient, clients: &SharedClients, result: LeaseResult) -> anyhow::Result<()> {
-    // Pending before it is sent: the service may be killed before its answer, and the next life must take it again.
-    clients.borrow_mut().pending_results.push_back(result.clone());
-    let LeaseResult { lease, uid, result, msg } = result;
-    let body = format!(r#"{{"result":"{result}","msg":"{msg}"}}"#);
-    let (status, answer) = client.send_request("POST", &format!("/api/v1/lease/{lease}/result"), "", &body).await?;
-    let mut clients = clients.borrow_mut();
-    if status == 503 {
-        return Ok(());
+struct CrashWorker {
+    client: HttpClient,
+    clients: SharedClients,
+    rng: StdRng,
+    kind: WorkerKind,
+}
+
+impl CrashWorker {
+    async fn lease_tasks(&mut self, wanted: &str) -> anyhow::Result<Vec<GrantedLease>> {
+        let asked = Instant::now();
+        let (status, body) = self.client.send_request("POST", "/api/v1/lease", "", wanted).await?;
+        // Stopping or busy: asked again until the connection ends.
+        if status == 503 {
+            return Ok(Vec::new());
+        }
+        anyhow::ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(body));
+        let leases: LeasesReply = serde_json::from_slice(body)?;
+        let mut clients = self.clients.borrow_mut();
+        for GrantedLease { lease, task } in &leases.tasks {
+            clients.oracle.record_lease(&task.uid);
+            let until = asked + self.kind.lease_time();
+            let held = HeldTask { uid: task.uid.clone(), topic: task.topic.clone(), until };
+            clients.held.note_grant(lease, held, asked, Instant::now());
+        }
+        Ok(leases.tasks)
     }
-    clients.pending_results.retain(|pending| pending.lease != lease);
-    if status == 200 {
-        let answer: ResultReply = serde_json::from_slice(answer)?;
-        clients.oracle.record_result(&uid, result, &msg, answer.duplicate);
-    } else {
-        // No lease expires here: any other status means that the lease was lost.
-        let lost = format!("{status} for the result of {uid}: {}", String::from_utf8_lossy(answer));
-        clients.oracle.violations.lost.push(lost);
+
+    async fn work_on(&mut self, granted: GrantedLease) -> anyhow::Result<()> {
+        // Some leases are extended: that is one more write to be killed in.
+        if self.rng.random_ratio(1, 8) {
+            self.extend_lease(&granted.lease).await?;
+        }
+        let Some(until) = self.clients.borrow().held.held_until(&granted.lease) else { return Ok(()) };
+        // Those with long leases would wait for them to end where this release was lost in a kill.
+        if self.kind == WorkerKind::Limited && self.rng.random_ratio(1, 16) {
+            return self.release(&granted.lease).await;
+        }
+        let fails = self.rng.random_ratio(1, 10) && granted.task.info.starts_with("task ");
+        let result = if fails { "error" } else { "complete" };
+        let msg = format!("said {}", self.rng.random::<u64>());
+        self.send_result(LeaseResult { lease: granted.lease, uid: granted.task.uid, result, msg, until }).await
     }
-    Ok(())
+
+    async fn extend_lease(&mut self, lease: &str) -> anyhow::Result<()> {
+        let asked = Instant::now();
+        let body = format!(r#"{{"progress":0.5,"lease":"{}"}}"#, self.kind.lease_text());
+        let (status, _) =
+            self.client.send_request("POST", &format!("/api/v1/lease/{lease}/heartbeat"), "", &body).await?;
+        if status == 200 {
+            self.clients.borrow_mut().held.note_extension(lease, asked + self.kind.lease_time());
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self, lease: &str) -> anyhow::Result<()> {
+        self.clients.borrow_mut().held.note_end(lease);
+        self.client.send_request("POST", &format!("/api/v1/lease/{lease}/release"), "", "{}").await?;
+        Ok(())
+    }
+
+    async fn send_result(&mut self, result: LeaseResult) -> anyhow::Result<()> {
+        {
+            let mut clients = self.clients.borrow_mut();
+            clients.held.note_end(&result.lease);
+            // Pending before it is sent: the service may be killed before its answer, and the next life must take it again.
+            clients.pending_results.push_back(result.clone());
+        }
+        let LeaseResult { lease, uid, result, msg, until } = result;
+        let body = format!(r#"{{"result":"{result}","msg":"{msg}"}}"#);
+        let path = format!("/api/v1/lease/{lease}/result");
+        let (status, answer) = self.client.send_request("POST", &path, "", &body).await?;
+        let mut clients = self.clients.borrow_mut();
+        if status == 503 {
+            return Ok(());
+        }
+        clients.pending_results.retain(|pending| pending.lease != lease);
+        if status == 200 {
+            let answer: ResultReply = serde_json::from_slice(answer)?;
+            clients.oracle.record_result(&uid, result, &msg, answer.duplicate);
+        } else if Instant::now() < until {
+            let lost = format!("{status} for the result of {uid}: {}", String::from_utf8_lossy(answer));
+            clients.oracle.violations.lost.push(lost);
+        }
+        Ok(())
+    }
 }

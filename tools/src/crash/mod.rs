@@ -1,60 +1,39 @@
 //! Kills the service by SIGKILL at random moments under load, restarts it, and compares its tasks with what its clients
 //! were answered: nothing acknowledged is lost, and nothing is done twice.
 
+mod capacity;
+mod held;
+mod joined;
 mod load;
 mod oracle;
+mod workload;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use tokio::process::Command;
 use tokio::task::{JoinSet, LocalSet};
 
+use self::load::ClientState;
 pub(crate) use self::load::{LeasesReply, SharedClients, TaskAnswer, create_tasks, finish_tasks};
 use self::oracle::FoundViolations;
 pub(crate) use self::oracle::{CrashOracle, ListedTask};
+use self::workload::{LIMITS, TICK};
+pub(crate) use self::workload::{WorkerKind, write_workflow};
 use crate::client::{HttpClient, is_disconnect};
 use crate::server::{ServiceProcess, find_flowlord, run_command};
-
-const TICK: &str = "tick";
-
-/// Topics and their children, which start once the parent is complete.
-const CHILDREN: [(&str, &str); 2] = [("first", "second"), ("second", "third")];
-
-const RETRIES: u32 = 3;
-
-/// Phases for tasks that clients create, with their children, and one for cron.
-pub(crate) const WORKFLOW: &str = r#"
-[[phase]]
-task = "tick"
-rule = "cron=* * * * * *"
-template = "{ts}"
-
-[[phase]]
-task = "first"
-rule = "cron=0 0 1 1 *&retry_delay=1s"
-retry = 3
-
-[[phase]]
-task = "second"
-dependsOn = "first"
-template = "after {meta:workflow}"
-
-[[phase]]
-task = "third"
-dependsOn = "second"
-template = "after {meta:workflow}"
-"#;
 
 // Then a new database: the check after each kill lists all tasks, which become many.
 const ROUNDS_PER_DATABASE: usize = 20;
 
 const CREATORS: usize = 2;
-const WORKERS: u64 = 4;
+const WORKERS: [WorkerKind; 5] =
+    [WorkerKind::Patient, WorkerKind::Limited, WorkerKind::Patient, WorkerKind::Limited, WorkerKind::Limited];
 
 const MAX_LIFE_MILLIS: u64 = 600;
 
@@ -64,6 +43,9 @@ pub(crate) struct CrashReport {
     created: usize,
     finished: usize,
     ticks: usize,
+    joins: usize,
+    /// The most tasks of each limit that were in hand at once.
+    most_at_once: [usize; LIMITS.len()],
     violations: FoundViolations,
 }
 
@@ -83,16 +65,32 @@ pub(crate) async fn prove_crashes(rounds: usize, seed: u64) -> anyhow::Result<Cr
 }
 
 impl CrashReport {
+    fn add_clients(&mut self, mut clients: ClientState) {
+        let (created, finished) = clients.oracle.count_acknowledged();
+        self.created += created;
+        self.finished += finished;
+        clients.held.check_rate();
+        for (most, new) in self.most_at_once.iter_mut().zip(clients.held.most_at_once()) {
+            *most = new.max(*most);
+        }
+        self.violations.merge_from(clients.oracle.violations);
+        self.violations.limits.extend(clients.held.violations);
+    }
+
     fn print_line(&self, seed: u64) -> anyhow::Result<()> {
-        let Self { rounds, created, finished, ticks, violations } = self;
+        let Self { rounds, created, finished, ticks, joins, most_at_once, violations } = self;
         writeln!(
             std::io::stdout(),
-            "seed {seed}: {rounds} kills; acknowledged: {created} tasks, {finished} results; {ticks} slots; \
-             lost {}, finished twice {}, children doubled {}, slots doubled {}, other {}",
+            "seed {seed}: {rounds} kills; acknowledged: {created} tasks, {finished} results; {ticks} slots, {joins} joins; \
+             at work at once {most_at_once:?} of {:?}; lost {}, finished twice {}, children doubled {}, slots doubled {}, \
+             joins early {}, limits {}, other {}",
+            LIMITS.map(|limit| limit.most),
             violations.lost.len(),
             violations.finished_twice.len(),
             violations.children_doubled.len(),
             violations.slots_doubled.len(),
+            violations.joins_early.len(),
+            violations.limits.len(),
             violations.other.len(),
         )?;
         Ok(())
@@ -102,23 +100,19 @@ impl CrashReport {
 /// Kills a fresh database under load `rounds` times.
 async fn crash_database(rounds: usize, rng: &mut StdRng, report: &mut CrashReport) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let workflows = folder.path().join("workflows");
-    std::fs::create_dir(&workflows)?;
-    std::fs::write(workflows.join("crash.toml"), WORKFLOW)?;
-    let site = CrashSite { data: folder.path().join("data"), workflows, binary: find_flowlord()? };
+    let site = CrashSite::new(folder.path())?;
     let clients = SharedClients::default();
-    let mut ticks = 0;
     for _ in 0..rounds {
         site.run_round(&clients, rng).await?;
         report.rounds += 1;
-        ticks = site.check_tasks(&clients).await?;
+        site.check_tasks(&clients).await?;
     }
+    site.check_capacity(&clients, rng).await?;
+    let tasks = site.check_tasks(&clients).await?;
+    report.ticks += tasks.iter().filter(|task| task.topic == TICK).count();
+    report.joins += joined::count_joins(&tasks);
     let clients = Rc::try_unwrap(clients).ok().context("a client is left")?.into_inner();
-    let (created, finished) = clients.oracle.count_acknowledged();
-    report.created += created;
-    report.finished += finished;
-    report.ticks += ticks;
-    report.violations.merge_from(clients.oracle.violations);
+    report.add_clients(clients);
     // Reads the whole file through.
     run_command(&site.binary, &["snapshot", "--data"], &site.data).await?;
     Ok(())
@@ -127,12 +121,21 @@ async fn crash_database(rounds: usize, rng: &mut StdRng, report: &mut CrashRepor
 struct CrashSite {
     data: PathBuf,
     workflows: PathBuf,
+    config: PathBuf,
     binary: PathBuf,
 }
 
 impl CrashSite {
+    fn new(folder: &Path) -> anyhow::Result<Self> {
+        let (workflows, config) = (folder.join("workflows"), folder.join("flowlord.toml"));
+        write_workflow(&workflows, &config)?;
+        Ok(Self { data: folder.join("data"), workflows, config, binary: find_flowlord()? })
+    }
+
     fn spawn_service(&self) -> anyhow::Result<ServiceProcess> {
-        ServiceProcess::spawn_service(&self.binary, &self.workflows, &self.data)
+        let mut command = Command::new(&self.binary);
+        command.env("FLOWLORD_CONFIG", &self.config);
+        ServiceProcess::spawn_wrapped(command, &self.workflows, &self.data)
     }
 
     async fn run_round(&self, clients: &SharedClients, rng: &mut StdRng) -> anyhow::Result<()> {
@@ -148,8 +151,8 @@ impl CrashSite {
         for _ in 0..CREATORS {
             all.spawn_local(create_tasks(address.clone(), Rc::clone(clients)));
         }
-        for _ in 0..WORKERS {
-            all.spawn_local(finish_tasks(address.clone(), Rc::clone(clients), rng.random()));
+        for kind in WORKERS {
+            all.spawn_local(finish_tasks(address.clone(), Rc::clone(clients), rng.random(), kind));
         }
         // Its life has two halves, so that what is requested here is under way when it ends.
         tokio::time::sleep(life / 2).await;
@@ -162,23 +165,28 @@ impl CrashSite {
         }
         tokio::time::sleep(life / 2).await;
         process.kill_hard().await?;
-        while let Some(ended) = all.join_next().await {
-            let Err(err) = ended? else { continue };
-            // A client ends with the connection, and with nothing else.
-            ensure!(is_disconnect(&err), "{err:#}");
-        }
-        Ok(())
+        join_clients(all).await
     }
 
-    /// Restarts the service and compares its tasks with what was acknowledged. Returns how many slots started.
-    async fn check_tasks(&self, clients: &SharedClients) -> anyhow::Result<usize> {
+    /// Restarts the service and compares its tasks with what was acknowledged.
+    async fn check_tasks(&self, clients: &SharedClients) -> anyhow::Result<Vec<ListedTask>> {
         let mut process = self.spawn_service()?;
         let address = process.read_address().await.context("it does not start after a kill")?;
         let tasks = list_tasks(&address).await?;
         process.kill_hard().await?;
         clients.borrow_mut().oracle.check_tasks(&tasks);
-        Ok(tasks.iter().filter(|task| task.topic == TICK).count())
+        Ok(tasks)
     }
+}
+
+/// Waits for clients whose service is gone.
+async fn join_clients(mut clients: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(ended) = clients.join_next().await {
+        let Err(err) = ended? else { continue };
+        // A client ends with the connection, and with nothing else.
+        ensure!(is_disconnect(&err), "{err:#}");
+    }
+    Ok(())
 }
 
 async fn request_snapshot(address: String) -> anyhow::Result<()> {

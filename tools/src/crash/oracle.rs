@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
+use super::joined::{JoinFaults, check_joins};
+use super::workload::{CHILDREN, RETRIED, RETRIES, TICK};
+
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ListedTask {
     pub(crate) uid: String,
@@ -19,6 +22,16 @@ pub(crate) struct ListedTask {
     pub(crate) msg: String,
     #[serde(default)]
     pub(crate) parent: String,
+    #[serde(default)]
+    meta: String,
+}
+
+impl ListedTask {
+    /// The hour that it is about.
+    pub(super) fn hour(&self) -> &str {
+        let value = self.meta.split('&').find_map(|pair| pair.strip_prefix("cron="));
+        value.unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +61,9 @@ pub(crate) struct FoundViolations {
     pub(crate) finished_twice: Vec<String>,
     pub(crate) children_doubled: Vec<String>,
     pub(crate) slots_doubled: Vec<String>,
+    pub(crate) joins_early: Vec<String>,
+    /// Limits that were exceeded, and places that weren't free again.
+    pub(crate) limits: Vec<String>,
     pub(crate) other: Vec<String>,
 }
 
@@ -57,11 +73,14 @@ impl FoundViolations {
         self.finished_twice.extend(other.finished_twice);
         self.children_doubled.extend(other.children_doubled);
         self.slots_doubled.extend(other.slots_doubled);
+        self.joins_early.extend(other.joins_early);
+        self.limits.extend(other.limits);
         self.other.extend(other.other);
     }
 
     pub(crate) fn iter_all(&self) -> impl Iterator<Item = &String> {
-        let kinds = [&self.lost, &self.finished_twice, &self.children_doubled, &self.slots_doubled, &self.other];
+        let Self { lost, finished_twice, children_doubled, slots_doubled, joins_early, limits, other } = self;
+        let kinds = [lost, finished_twice, children_doubled, slots_doubled, joins_early, limits, other];
         kinds.into_iter().flatten()
     }
 }
@@ -117,6 +136,10 @@ impl CrashOracle {
             }
         }
         self.check_once(tasks);
+        let JoinFaults { missing, early, doubled } = check_joins(tasks);
+        self.violations.lost.extend(missing);
+        self.violations.joins_early.extend(early);
+        self.violations.children_doubled.extend(doubled);
     }
 
     /// Slots and attempts exist at most once, children and retries of a result exactly once.
@@ -128,14 +151,14 @@ impl CrashOracle {
             // Clients number their tasks and slots have their time, so each info is there once.
             let is_root = task.parent.is_empty() && task.attempt == 1;
             if is_root && !infos.insert((&task.topic, &task.info)) {
-                let doubled = if task.topic == super::TICK { &mut *slots_doubled } else { &mut *other };
+                let doubled = if task.topic == TICK { &mut *slots_doubled } else { &mut *other };
                 doubled.push(format!("there are two {} {}", task.topic, task.info));
             }
             *child_counts.entry((&task.parent, &task.topic)).or_default() += usize::from(task.attempt == 1);
         }
         let attempts: HashSet<_> = tasks.iter().map(|task| (&task.id, &task.topic, task.attempt)).collect();
         for task in tasks.iter().filter(|task| task.state == "done") {
-            let child = super::CHILDREN.iter().find(|(parent, _)| *parent == task.topic);
+            let child = CHILDREN.iter().find(|(parent, _)| *parent == task.topic);
             if let Some((_, child)) = child.filter(|_| task.result == "complete") {
                 match child_counts.get(&(task.uid.as_str(), *child)).copied().unwrap_or(0) {
                     1 => {}
@@ -143,7 +166,7 @@ impl CrashOracle {
                     n => children_doubled.push(format!("{n} {child} are children of {}", task.uid)),
                 }
             }
-            if task.result == "error" && task.attempt <= super::RETRIES {
+            if task.result == "error" && task.attempt <= RETRIES && RETRIED.contains(&&*task.topic) {
                 let next = (&task.id, &task.topic, task.attempt + 1);
                 if !attempts.contains(&next) {
                     lost.push(format!("the retry of {} is missing", task.uid));
@@ -171,6 +194,7 @@ mod tests {
             result: String::new(),
             msg: String::new(),
             parent: parent.to_owned(),
+            meta: String::new(),
         }
     }
 

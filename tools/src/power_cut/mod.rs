@@ -21,7 +21,7 @@ use self::disk::{SimulatedDisk, UnflushedWrites};
 use self::facts::AcknowledgedFact;
 use self::trace::TraceEvent;
 use crate::client::HttpClient;
-use crate::crash::{self, CrashOracle, SharedClients, WORKFLOW};
+use crate::crash::{self, CrashOracle, SharedClients, WorkerKind};
 use crate::server::{ServiceProcess, find_flowlord};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -55,8 +55,7 @@ pub(crate) async fn prove_power_cuts(plan: &PowerCutPlan) -> anyhow::Result<Powe
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
     let workflows = folder.path().join("workflows");
-    std::fs::create_dir_all(&workflows)?;
-    std::fs::write(workflows.join("crash.toml"), WORKFLOW)?;
+    crash::write_workflow(&workflows, &folder.path().join("flowlord.toml"))?;
     let log = folder.path().join("calls.log");
     LocalSet::new().run_until(record_calls(plan, &log, &workflows, &data)).await?;
     let events = trace::parse_log(&std::fs::read_to_string(&log)?)?;
@@ -94,15 +93,16 @@ async fn record_calls(plan: &PowerCutPlan, log: &Path, workflows: &Path, data: &
     // -D: the service is our child, so that SIGTERM reaches it.
     command.args(["-D", "-f", "-y", "-xx", "-s", "4000000", "-e"]).arg(format!("trace={}", trace::CALLS));
     command.args(["-e", "signal=none", "-o"]).arg(log).arg(find_flowlord()?);
+    command.env("FLOWLORD_CONFIG", workflows.with_file_name("flowlord.toml"));
     let mut process =
         ServiceProcess::spawn_wrapped(command, workflows, data).context("strace is missing: install it first")?;
     let address = process.read_address().await?;
     let clients = SharedClients::default();
     clients.borrow_mut().padding = plan.padding;
     let mut all = JoinSet::new();
-    for seed in 0..2 {
+    for (seed, kind) in [(0, WorkerKind::Patient), (1, WorkerKind::Limited)] {
         all.spawn_local(crash::create_tasks(address.clone(), Rc::clone(&clients)));
-        all.spawn_local(crash::finish_tasks(address.clone(), Rc::clone(&clients), seed));
+        all.spawn_local(crash::finish_tasks(address.clone(), Rc::clone(&clients), seed, kind));
     }
     wait_for_answers(&clients, plan.answers / 2).await?;
     HttpClient::connect_to(&address).await?.post_json("/api/v1/snapshots", "{}").await?;
