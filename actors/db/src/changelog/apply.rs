@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use sha2::{Digest as _, Sha256};
 
+use super::check::has_same_rows;
 use super::log::{LogState, end_log, read_log_point, read_log_state};
 use super::record::{NotedTable, noted_table, quote_name};
 use super::segment::{FORMAT, SegmentHeader, SegmentRow, ShippedMark, read_row};
@@ -310,8 +311,8 @@ pub(crate) fn follow_frame(
 
 fn check_rows(transaction: &Transaction<'_>, header: &SegmentHeader) -> Result<(), SegmentError> {
     match &header.check {
-        Some(check) if !check.is_same_in(transaction)? => {
-            Err(SegmentError::Differs { table: check.first_table().to_owned() })
+        Some(check) if !has_same_rows(transaction, check)? => {
+            Err(SegmentError::Differs { table: check.from.table.clone() })
         }
         _ => Ok(()),
     }

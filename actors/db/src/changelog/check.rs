@@ -4,11 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::hex::to_hex;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::record::{NotedTable, noted_tables, quote_name};
-use super::segment::{from_json, to_json};
+use super::segment::{CheckedRows, RowPosition, from_json, to_json};
 use crate::sql::CachedSql as _;
 
 /// How often rows are compared, at most.
@@ -17,33 +16,13 @@ const INTERVAL: TimeDelta = TimeDelta::seconds(1);
 /// So many at a time: some two milliseconds of the writer's.
 const MAX_ROWS: usize = 1_000;
 
-/// Where a part of the database begins: after this key of this table. The tables follow each other by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct RowPosition {
-    table: String,
-    after: Vec<serde_json::Value>,
-}
-
-/// A part of the database as the leader has it once the transaction is committed that tells of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CheckedRows {
-    from: RowPosition,
-    /// How many rows, where there are so many.
-    most: usize,
-    /// Their SHA-256, in hex.
-    digest: String,
-}
-
-impl CheckedRows {
-    /// Whether the database here has the same.
-    pub(super) fn is_same_in(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let (digest, _) = digest_rows_from(connection, &noted_tables(connection)?, &self.from, self.most)?;
-        Ok(digest == self.digest)
-    }
-
-    pub(super) fn first_table(&self) -> &str {
-        if self.from.table.is_empty() { "the first one" } else { &self.from.table }
-    }
+/// Whether the database here has the same rows.
+pub(super) fn has_same_rows(
+    connection: &Connection,
+    CheckedRows { from, most, digest }: &CheckedRows,
+) -> rusqlite::Result<bool> {
+    let (found, _) = digest_rows_from(connection, &noted_tables(connection)?, from, *most)?;
+    Ok(found == *digest)
 }
 
 /// Goes through all tables, part by part, and begins again.
@@ -63,9 +42,13 @@ impl RowChecks {
         if self.last_at.is_some_and(|last| (now - last).abs() < INTERVAL) {
             return Ok(None);
         }
-        let (digest, next) = digest_rows_from(connection, &noted_tables(connection)?, &self.next, MAX_ROWS)?;
+        let tables = noted_tables(connection)?;
+        let (digest, next) = digest_rows_from(connection, &tables, &self.next, MAX_ROWS)?;
         self.last_at = Some(now);
-        let from = std::mem::replace(&mut self.next, next);
+        let mut from = std::mem::replace(&mut self.next, next);
+        if let Some(first) = tables.first().filter(|_| from.table.is_empty()) {
+            from.table.clone_from(&first.name);
+        }
         Ok(Some(CheckedRows { from, most: MAX_ROWS, digest }))
     }
 }
@@ -199,8 +182,7 @@ mod tests {
         let part = checks.next_part(&leader, now).unwrap().unwrap();
         assert_eq!(checks.next_part(&leader, now + INTERVAL / 2).unwrap(), None);
         assert!(checks.next_part(&leader, now + INTERVAL).unwrap().is_some());
-        assert!(part.is_same_in(&leader).unwrap());
-        assert!(!part.is_same_in(&database(&[(1, "b")])).unwrap());
-        assert_eq!(part.first_table(), "the first one");
+        assert!(has_same_rows(&leader, &part).unwrap() && part.from.table == "a");
+        assert!(!has_same_rows(&database(&[(1, "b")]), &part).unwrap());
     }
 }

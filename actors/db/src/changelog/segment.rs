@@ -9,8 +9,6 @@ use rusqlite::types::{Value, ValueRef};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::check::CheckedRows;
-
 pub(super) const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +39,23 @@ pub(super) struct SegmentHeader {
 pub(super) struct ShippedMark {
     pub(super) upto: i64,
     /// The SHA-256 of the last one.
+    pub(super) digest: String,
+}
+
+/// Where a part of the database begins: after this key of this table. The tables follow each other by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RowPosition {
+    pub(super) table: String,
+    pub(super) after: Vec<serde_json::Value>,
+}
+
+/// A part of the database as the leader has it once the transaction is committed that tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CheckedRows {
+    pub(super) from: RowPosition,
+    /// How many rows, where there are so many.
+    pub(super) most: usize,
+    /// Their SHA-256, in hex.
     pub(super) digest: String,
 }
 
