@@ -1,5 +1,6 @@
 //! The nodes of a cluster as processes, and the place that they share.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -168,15 +169,18 @@ impl NodeFleet {
     /// The leader, once all others follow it.
     pub(super) async fn settled_leader(&self) -> anyhow::Result<usize> {
         wait_for("a leader with its followers", PATIENCE, async || {
-            let mut leader = None;
+            let (mut leader, mut terms) = (None, BTreeSet::new());
             for nth in 0..self.nodes.len() {
-                match self.view(nth).await.ok()?.role.as_str() {
+                let view = self.view(nth).await.ok()?;
+                terms.insert(view.term);
+                match view.role.as_str() {
                     "leader" => leader = Some(nth),
                     "follower" => {}
                     _ => return None,
                 }
             }
-            leader
+            // One that was cut off doesn't know at once that it leads no more.
+            leader.filter(|_| terms.len() == 1)
         })
         .await
     }
