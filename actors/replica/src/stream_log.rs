@@ -28,8 +28,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Older servers can't begin a stream at a number, and lose acknowledged messages in ways that were mended since.
 const OLDEST_SERVER: [u64; 3] = [2, 10, 23];
 
-/// After so many requests without an answer, one after the other, another server is asked.
-const MAX_UNANSWERED: u32 = 2;
+/// After so many requests that failed, one after the other, another server is asked: a try of an append is two.
+const MAX_UNANSWERED: u32 = 4;
 
 const REPLICAS: usize = 3;
 
@@ -175,21 +175,26 @@ impl StreamLog {
         self.0.client.server_info().max_payload.saturating_sub(MAX_HEAD_BYTES)
     }
 
-    /// A server that is cut off from the others answers pings, and nothing else: its clients wouldn't leave it.
-    async fn note_answer(&self, is_answered: bool) {
-        let failed = if is_answered { 0 } else { self.0.unanswered.load(Ordering::Relaxed) + 1 };
-        let leaves = failed >= MAX_UNANSWERED;
-        self.0.unanswered.store(if leaves { 0 } else { failed }, Ordering::Relaxed);
-        if leaves {
+    /// A server that is cut off from the others answers pings, and what it knew of the stream: its clients wouldn't leave
+    /// it. Only what the stream's servers agreed on counts as an answer.
+    async fn note_failure(&self) {
+        let failed = self.0.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
+        if failed >= MAX_UNANSWERED {
+            self.0.unanswered.store(0, Ordering::Relaxed);
             log::warn!("event=nats_server_left server={:?}", self.0.client.server_info().server_name);
             let _closed_at_the_end = self.0.client.force_reconnect().await;
         }
     }
 
+    fn note_answer(&self) {
+        self.0.unanswered.store(0, Ordering::Relaxed);
+    }
+
     async fn info(&self) -> Result<Option<Info>> {
         let found = self.0.context.get_stream(&self.0.config.servers.stream).await;
-        let is_unanswered = found.as_ref().is_err_and(|err| err.kind() == GetStreamErrorKind::Request);
-        self.note_answer(!is_unanswered).await;
+        if found.as_ref().is_err_and(|err| err.kind() == GetStreamErrorKind::Request) {
+            self.note_failure().await;
+        }
         match found {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(err) => match err.kind() {
@@ -291,6 +296,8 @@ impl StreamLog {
         if entries.is_empty() {
             // Only who has read the end of the log knows that its leader is silent. Else the feed may have ended.
             self.check_end(after).await?;
+        } else {
+            self.note_answer();
         }
         *feed = Some(own);
         Ok(entries)
@@ -306,6 +313,7 @@ impl StreamLog {
             )));
         }
         if tip > after {
+            self.note_failure().await;
             return Err(self.away(&format!("entry {tip} is there and didn't come yet")));
         }
         Ok(())
@@ -370,8 +378,11 @@ impl AppendOnce for StreamLog {
             Ok(sent) => sent.await,
             Err(err) => Err(err),
         };
-        let is_unanswered = stored.as_ref().is_err_and(|err| err.kind() == PublishErrorKind::TimedOut);
-        self.note_answer(!is_unanswered).await;
+        match stored.as_ref().map_err(|err| err.kind()) {
+            Ok(_) => self.note_answer(),
+            Err(PublishErrorKind::WrongLastSequence) => {}
+            Err(_) => self.note_failure().await,
+        }
         match stored {
             Ok(stored) if stored.sequence == number => Ok(TryOutcome::Stored),
             Ok(stored) => Ok(TryOutcome::Refused(format!("it was stored as entry {}", stored.sequence))),
@@ -388,7 +399,10 @@ impl AppendOnce for StreamLog {
             Ok(message) => self.read_message(number, &message.payload).map(|(entry, _)| Some(entry)),
             Err(err) => match err.kind() {
                 LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                _ => Err(self.explain(number - 1, self.away(&err)).await),
+                _ => {
+                    self.note_failure().await;
+                    Err(self.explain(number - 1, self.away(&err)).await)
+                }
             },
         }
     }
