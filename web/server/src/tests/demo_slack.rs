@@ -57,6 +57,6 @@ async fn only_the_demo_has_the_page_and_its_entry_in_the_navigation() {
         assert!(reply.status == 404 && reply.text.contains("only the demo has it"), "{reply:?}");
     }
     let entry = "<a href=\"/demo/slack\" data-key=\"g s\"";
-    assert!(!stub.get("/web/workers").await.text.contains(entry));
-    assert!(send(demo(&stub), request(Method::GET, "/web/workers")).await.text.contains(entry));
+    assert!(!stub.get("/web/alert").await.text.contains(entry));
+    assert!(send(demo(&stub), request(Method::GET, "/web/alert")).await.text.contains(entry));
 }
