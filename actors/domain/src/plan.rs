@@ -133,6 +133,11 @@ impl<'a> SlotPlan<'a> {
         let mut crons: Vec<_> = workflows.files().iter().flat_map(|file| of_file(file)).collect();
         // Slots of the same instant come in this order, so that a plan reads the same each time.
         crons.sort_by_cached_key(|cron| (cron.phase.workflow.clone(), cron.phase.task_name()));
+        let mut seen = BTreeSet::new();
+        // The same phase written twice starts once.
+        crons.retain(|PhaseCron { phase, .. }| {
+            seen.insert((&phase.workflow, phase.task_name(), &phase.rule_text, &phase.template))
+        });
         let look_back = look_back(workflows);
         let begin = from.checked_sub_signed(look_back.unwrap_or_default()).unwrap_or(from);
         let firsts = crons.iter().enumerate().filter_map(|(n, cron)| {
@@ -244,11 +249,12 @@ impl<'a> SlotPlan<'a> {
         let join = self.joins.get_or_insert_default().entry(arrival.key.clone()).or_default();
         join.arrived.extend(arrival.slots.iter().map(|slot| (slot.clone(), meta.to_owned())));
         let is_complete = arrival.count.progress(join.arrived.keys().map(String::as_str)).is_complete();
-        if join.has_started || !is_complete {
+        if join.has_started && !arrival.again || !is_complete {
             return;
         }
         join.has_started = true;
-        let arrived = std::mem::take(&mut join.arrived).into_iter().collect();
+        let arrived = if arrival.again { join.arrived.clone() } else { std::mem::take(&mut join.arrived) };
+        let arrived = arrived.into_iter().collect();
         match arrival.count.plan_tasks(&arrival.start, arrived) {
             Ok(tasks) => {
                 for task in tasks {

@@ -84,7 +84,10 @@ impl<'a> SlotCounter<'a> {
         depth: usize,
     ) -> Result<HourCounts, UnknownSlots> {
         let mut sum = HourCounts::new();
-        for phase in phases {
+        for (nth, phase) in phases.iter().enumerate() {
+            if phases[..nth].iter().any(|other| is_twin(other, phase)) {
+                continue;
+            }
             for (hour, count) in self.of_phase(phase, range, depth)? {
                 *sum.entry(hour).or_default() += count;
             }
@@ -208,6 +211,13 @@ impl<'a> SlotCounter<'a> {
             (None, None) => Err(UnknownSlots::NoSchedule(phase.task_name())),
         }
     }
+}
+
+/// The same phase written twice: its slots start once.
+fn is_twin(one: &Phase, other: &Phase) -> bool {
+    let key =
+        |phase: &Phase| (phase.workflow.clone(), phase.task_name(), phase.rule_text.clone(), phase.template.clone());
+    one.rule.schedule.is_some() && key(one) == key(other)
 }
 
 /// How many tasks a phase has for each time.

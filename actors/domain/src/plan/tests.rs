@@ -147,3 +147,19 @@ fn what_is_expected_of_a_task_is_told_and_keeps_nothing_back() {
                 [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\nrule = \"expect=rows:0.5x..2x\"\n";
     assert_eq!(day(text), ["15T00:00:00", "a  expects min_run=3m,rows>0", "  b  expects rows:0.5x..2x"]);
 }
+
+#[test]
+fn a_phase_written_twice_starts_once_and_a_join_waits_for_it_once() {
+    let six = "[[phase]]\ntask = \"x\"\nrule = \"cron=0 6,18 * * *\"\ntemplate = \"{hh}\"\n";
+    let sum = |rule: &str| {
+        format!("[[phase]]\ntask = \"sum\"\ndependsOn = \"x\"\nrule = \"{rule}\"\ntemplate = \"{{dd}}\"\n")
+    };
+    let planned = day(&(six.repeat(2) + &sum("over=day")));
+    assert_eq!(planned, ["15T06:00:00", "x 06", "15T18:00:00", "x 18", "  sum 15"]);
+    let again = day(&(six.to_owned() + &sum("over=day&join=any&again=true")));
+    assert_eq!(
+        again,
+        ["15T06:00:00", "x 06", "  sum 15", "15T18:00:00", "x 18", "  sum 15"],
+        "each time one completes"
+    );
+}

@@ -2,6 +2,7 @@
 
 mod days;
 mod pauses;
+mod planned;
 mod stub;
 mod trouble;
 mod zones;
