@@ -13,7 +13,7 @@ use flowlord_messages::leases::{
 use rusqlite::OptionalExtension as _;
 
 use crate::column::{DELAYED, DONE, LEASED, READY};
-use crate::tables::limits::{GrantRound, WantedQueue};
+use crate::tables::limits::{ActiveMarks, GrantRound, WantedQueue};
 use crate::tables::overlap::TaskOrigin;
 use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
@@ -45,8 +45,8 @@ impl WriteContext<'_> {
                         break;
                     }
                     let Some((uid, queue)) = self.oldest_ready(&queues[topic], lane, round)? else { continue };
-                    let grant = self.grant_lease(uid, wanted, granted.len(), round.now)?;
-                    round.note_start(self, queue, grant.lease.uid)?;
+                    let marks = round.note_start(self, queue)?;
+                    let grant = self.grant_lease(uid, (wanted, granted.len()), marks, round.now)?;
                     granted.push(self.limit_lease(grant, wanted.lease, round)?);
                     left.push(topic);
                 }
@@ -101,8 +101,8 @@ impl WriteContext<'_> {
     fn grant_lease(
         &mut self,
         uid: i64,
-        wanted: &LeaseRequest,
-        index: usize,
+        (wanted, index): (&LeaseRequest, usize),
+        (limited, group): ActiveMarks,
         now: DateTime<Utc>,
     ) -> rusqlite::Result<LeaseGrant> {
         let worker = self.name_id(&wanted.worker)?;
@@ -112,8 +112,17 @@ impl WriteContext<'_> {
         self.run_sql(
             "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
                  progress = NULL, started = ?5, lease_micros = ?6, deadline = NULL,
-                 limited = NULL, active_group = NULL WHERE uid = ?1 AND state = 0",
-            params![uid, micros(expires), to_signed(secret), worker, micros(now), wanted.lease.num_microseconds()],
+                 limited = ?7, active_group = ?8 WHERE uid = ?1 AND state = 0",
+            params![
+                uid,
+                micros(expires),
+                to_signed(secret),
+                worker,
+                micros(now),
+                wanted.lease.num_microseconds(),
+                limited,
+                group
+            ],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
         Ok(LeaseGrant { lease: LeaseToken { uid: Uid(uid), secret }, expires, task: Arc::new(task) })

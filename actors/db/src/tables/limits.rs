@@ -22,7 +22,7 @@ pub(super) struct WantedQueue<'a> {
 }
 
 /// The columns `limited` and `active_group`.
-type ActiveMarks = (Option<i64>, Option<i64>);
+pub(super) type ActiveMarks = (Option<i64>, Option<i64>);
 
 /// The grants of one command, and what they know of the limits.
 pub(super) struct GrantRound<'a> {
@@ -80,25 +80,23 @@ impl<'a> GrantRound<'a> {
         Ok(next.err().map(|next| LimitBlock::Rate { next }))
     }
 
-    /// A task of it starts: it takes a place and a token.
+    /// A task of it starts: it takes a place and a token. Answers for which limits it counts.
     pub(super) fn note_start(
         &mut self,
         context: &mut WriteContext<'_>,
         queue: &WantedQueue<'_>,
-        uid: Uid,
-    ) -> rusqlite::Result<()> {
-        let Some(limits) = queue.limits else { return Ok(()) };
+    ) -> rusqlite::Result<ActiveMarks> {
+        let Some(limits) = queue.limits else { return Ok((None, None)) };
         if limits.max_active.is_some() {
             *self.active.entry(queue.id).or_default() += 1;
         }
         if let Some((name, _)) = &limits.group {
             *self.active_groups.entry(name.clone()).or_default() += 1;
         }
-        if limits.is_limited() {
-            let marks = context.active_marks(Some(limits))?;
-            context.mark_active(uid, marks)?;
+        if let Some(rate) = limits.rate {
+            context.take_start(queue.id, rate, self.now)?;
         }
-        limits.rate.map_or(Ok(()), |rate| context.take_start(queue.id, rate, self.now))
+        context.active_marks(Some(limits))
     }
 }
 
