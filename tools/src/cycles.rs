@@ -17,9 +17,16 @@ pub(crate) struct DurableCycles {
     pub(crate) batch: usize,
 }
 
+/// Cycles of one task each, of so many jobs: a worker's tasks are all of one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JobCycles {
+    pub(crate) jobs: usize,
+}
+
 #[derive(Debug)]
 pub(crate) struct CycleClient {
     http: HttpClient,
+    task: String,
     tasks: String,
     wanted: String,
 }
@@ -28,9 +35,7 @@ impl LoadKind for DurableCycles {
     type Client = CycleClient;
 
     async fn connect_client(self, address: Rc<str>, worker: usize) -> anyhow::Result<CycleClient> {
-        let wanted = format!(r#"{{"topics":["load:hour"],"worker":"w{worker}","max":{},"wait":"10s"}}"#, self.batch);
-        let tasks = format!("[{}]", vec![TASK; self.batch].join(","));
-        Ok(CycleClient { http: HttpClient::connect_to(&address).await?, tasks, wanted })
+        CycleClient::connect_to(&address, worker, "hour", self.batch).await
     }
 
     async fn repeat_once(self, client: &mut CycleClient) -> anyhow::Result<usize> {
@@ -38,9 +43,28 @@ impl LoadKind for DurableCycles {
     }
 }
 
+impl LoadKind for JobCycles {
+    type Client = CycleClient;
+
+    async fn connect_client(self, address: Rc<str>, worker: usize) -> anyhow::Result<CycleClient> {
+        CycleClient::connect_to(&address, worker, &format!("j{}", worker % self.jobs), 1).await
+    }
+
+    async fn repeat_once(self, client: &mut CycleClient) -> anyhow::Result<usize> {
+        client.run_single().await
+    }
+}
+
 impl CycleClient {
+    async fn connect_to(address: &str, worker: usize, job: &str, batch: usize) -> anyhow::Result<Self> {
+        let wanted = format!(r#"{{"topics":["load:{job}"],"worker":"w{worker}","max":{batch},"wait":"10s"}}"#);
+        let task = TASK.replace("hour", job);
+        let tasks = format!("[{}]", vec![task.as_str(); batch].join(","));
+        Ok(Self { http: HttpClient::connect_to(address).await?, task, tasks, wanted })
+    }
+
     async fn run_single(&mut self) -> anyhow::Result<usize> {
-        self.http.post_json("/api/v1/tasks", TASK).await?;
+        self.http.post_json("/api/v1/tasks", &self.task).await?;
         let lease = take_lease(&mut self.http, &self.wanted).await?;
         self.http.post_json(&format!("/api/v1/lease/{lease}/result"), RESULT).await?;
         Ok(1)

@@ -11,6 +11,7 @@ mod generate;
 mod limits;
 mod load;
 mod peers;
+mod phases;
 mod power_cut;
 mod reads;
 mod reload;
@@ -29,6 +30,7 @@ use crate::bridge::BridgePlan;
 use crate::cluster::ClusterPlan;
 use crate::generate::HistoryPlan;
 use crate::load::{LoadPlan, LoadTurns};
+use crate::phases::PhasesPlan;
 use crate::power_cut::PowerCutPlan;
 use crate::reads::ReadsPlan;
 use crate::snapshot::SnapshotPlan;
@@ -50,6 +52,8 @@ enum BenchCommand {
     Load(LoadPlan),
     /// Full durable cycles beside those of PostgreSQL, beanstalkd and Redis, as far as they are installed.
     Peers(LoadTurns),
+    /// Full durable cycles of a workflow of many phases with joins and limits, beside one without.
+    Phases(PhasesPlan),
     /// A reload of many phases; reading and hashing the same files beside it.
     Reload {
         /// Workflow files.
@@ -100,6 +104,7 @@ fn main() -> anyhow::Result<()> {
     match BenchArgs::parse().command {
         BenchCommand::Load(plan) => runtime.block_on(load::measure_load(&plan)),
         BenchCommand::Peers(turns) => runtime.block_on(peers::measure_peers(&turns)),
+        BenchCommand::Phases(plan) => runtime.block_on(phases::measure_phases(&plan)),
         BenchCommand::Reload { files, phases, rounds } => {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))
         }

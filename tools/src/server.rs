@@ -29,14 +29,22 @@ impl BenchService {
     }
 
     pub(crate) async fn start_with(binary: &Path, texts: &[String]) -> anyhow::Result<Self> {
+        Self::start_configured(binary, texts, "").await
+    }
+
+    pub(crate) async fn start_configured(binary: &Path, texts: &[String], config: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let config_file = folder.path().join("flowlord.toml");
+        std::fs::write(&config_file, config)?;
         let workflows = folder.path().join("workflows");
         std::fs::create_dir(&workflows)?;
         for (file, text) in texts.iter().enumerate() {
             std::fs::write(workflows.join(file_name(file)), text)?;
         }
         let begun = Instant::now();
-        let mut process = ServiceProcess::spawn_service(binary, &workflows, &folder.path().join("data"))?;
+        let mut command = Command::new(binary);
+        command.env("FLOWLORD_CONFIG", config_file);
+        let mut process = ServiceProcess::spawn_wrapped(command, &workflows, &folder.path().join("data"))?;
         let address = process.read_address().await?;
         wait_until_ready(&address).await?;
         Ok(Self { address, ready_after: begun.elapsed(), workflows, process, _folder: folder })
