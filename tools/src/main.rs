@@ -10,6 +10,7 @@ mod cycles;
 mod generate;
 mod limits;
 mod load;
+mod logging;
 mod peers;
 mod phases;
 mod power_cut;
@@ -30,6 +31,7 @@ use crate::bridge::BridgePlan;
 use crate::cluster::ClusterPlan;
 use crate::generate::HistoryPlan;
 use crate::load::{LoadPlan, LoadTurns};
+use crate::logging::LogsPlan;
 use crate::phases::PhasesPlan;
 use crate::power_cut::PowerCutPlan;
 use crate::reads::ReadsPlan;
@@ -54,6 +56,8 @@ enum BenchCommand {
     Peers(LoadTurns),
     /// Full durable cycles of a workflow of many phases with joins and limits, beside one without.
     Phases(PhasesPlan),
+    /// Full durable cycles alone, and beside workers that send the output of their tasks.
+    Logs(LogsPlan),
     /// A reload of many phases; reading and hashing the same files beside it.
     Reload {
         /// Workflow files.
@@ -105,6 +109,7 @@ fn main() -> anyhow::Result<()> {
         BenchCommand::Load(plan) => runtime.block_on(load::measure_load(&plan)),
         BenchCommand::Peers(turns) => runtime.block_on(peers::measure_peers(&turns)),
         BenchCommand::Phases(plan) => runtime.block_on(phases::measure_phases(&plan)),
+        BenchCommand::Logs(plan) => runtime.block_on(logging::measure_logs(&plan)),
         BenchCommand::Reload { files, phases, rounds } => {
             runtime.block_on(reload::measure_reload(files.into(), phases, rounds))
         }
