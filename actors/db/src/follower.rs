@@ -10,7 +10,7 @@ use flowlord_messages::database::CloseDatabase;
 use flowlord_messages::events::{DatabaseChanged, DatabaseChanges, TakeChanges};
 use rusqlite::Connection;
 
-use crate::changelog::apply::{SegmentError, follow_frame, follow_segment};
+use crate::changelog::apply::{FollowedDatabase, SegmentError};
 use crate::changelog::migration::follow_migration;
 use crate::connection::{OpenError, checkpoint_at_end, open_following};
 use crate::damage::DamageMonitor;
@@ -49,7 +49,7 @@ impl FollowingDatabase {
 
 pub struct DatabaseFollower {
     path: PathBuf,
-    connection: Option<Connection>,
+    database: Option<FollowedDatabase>,
     recorder: ChangeRecorder,
     kit: ActorKit,
     hints: CommitHints,
@@ -68,10 +68,10 @@ impl DatabaseFollower {
     ) -> Addr<Self> {
         let recorder = ChangeRecorder::default();
         recorder.watch_rows(&connection);
-        let connection = Some(connection);
+        let database = Some(FollowedDatabase::new(connection));
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             path,
-            connection,
+            database,
             recorder,
             kit,
             hints,
@@ -85,7 +85,7 @@ impl DatabaseFollower {
         ApplySegment { entry, digest, bytes }: ApplySegment,
         _: &mut Context<Self>,
     ) -> Result<SegmentOutcome> {
-        self.apply_changes(|connection| follow_segment(connection, &bytes, &digest, entry))
+        self.apply_changes(|database| database.follow_segment(&bytes, &digest, entry))
     }
 
     fn apply_rows(
@@ -93,7 +93,7 @@ impl DatabaseFollower {
         ApplyRows { entry, digest, bytes }: ApplyRows,
         _: &mut Context<Self>,
     ) -> Result<SegmentOutcome> {
-        self.apply_changes(|connection| follow_frame(connection, &bytes, &digest, entry))
+        self.apply_changes(|database| database.follow_frame(&bytes, &digest, entry))
     }
 
     fn apply_migration(
@@ -101,17 +101,19 @@ impl DatabaseFollower {
         ApplyMigration { entry, migration, has_frames, at }: ApplyMigration,
         _: &mut Context<Self>,
     ) -> Result<SegmentOutcome> {
-        self.apply_changes(|connection| follow_migration(connection, &migration, has_frames, entry).map(|()| at))
+        self.apply_changes(|database| {
+            follow_migration(database.connection_to_migrate(), &migration, has_frames, entry).map(|()| at)
+        })
     }
 
     fn apply_changes(
         &mut self,
-        apply: impl FnOnce(&mut Connection) -> std::result::Result<DateTime<Utc>, SegmentError>,
+        apply: impl FnOnce(&mut FollowedDatabase) -> std::result::Result<DateTime<Utc>, SegmentError>,
     ) -> Result<SegmentOutcome> {
         if let Some(damaged) = self.damage.refusal_if_seen() {
             return Err(damaged);
         }
-        let outcome = match apply(self.open_connection()?) {
+        let outcome = match apply(self.open_database()?) {
             Ok(at) => SegmentOutcome::Applied { at },
             Err(SegmentError::Sqlite(err)) => {
                 self.damage.note_error("a change of the leader", &err);
@@ -127,25 +129,25 @@ impl DatabaseFollower {
         Ok(outcome)
     }
 
-    fn open_connection(&mut self) -> Result<&mut Connection> {
+    fn open_database(&mut self) -> Result<&mut FollowedDatabase> {
         if self.is_closed {
             return Err(Error::new(Code::Stopping, "the database is closed; the service is stopping"));
         }
-        match &mut self.connection {
-            Some(connection) => Ok(connection),
+        match &mut self.database {
+            Some(database) => Ok(database),
             // After a restart.
             closed => {
                 let connection = reopen(&self.path)?;
                 self.recorder.watch_rows(&connection);
-                Ok(closed.insert(connection))
+                Ok(closed.insert(FollowedDatabase::new(connection)))
             }
         }
     }
 
     fn close_database(&mut self, _: CloseDatabase, _: &mut Context<Self>) -> Result<()> {
         self.is_closed = true;
-        let Some(connection) = self.connection.take() else { return Ok(()) };
-        checkpoint_at_end(&connection)
+        let Some(database) = self.database.take() else { return Ok(()) };
+        checkpoint_at_end(database.connection())
     }
 
     fn take_changes(&mut self, _: TakeChanges, _: &mut Context<Self>) -> Result<DatabaseChanges> {
@@ -154,7 +156,7 @@ impl DatabaseFollower {
 
     fn forget_transaction(&mut self) {
         // A panic may have left a transaction open.
-        self.connection = None;
+        self.database = None;
     }
 }
 

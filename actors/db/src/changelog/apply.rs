@@ -67,6 +67,7 @@ pub(crate) struct LogReplay {
     /// The segments that were applied, by the number at their end.
     applied: BTreeMap<i64, AppliedSegment>,
     until: Option<DateTime<Utc>>,
+    tables: KnownTables,
 }
 
 impl LogReplay {
@@ -78,7 +79,14 @@ impl LogReplay {
         connection.pragma_update(None, "foreign_keys", false)?;
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
-        Ok(Some(Self { connection, chain, position, applied: BTreeMap::new(), until: None }))
+        Ok(Some(Self {
+            connection,
+            chain,
+            position,
+            applied: BTreeMap::new(),
+            until: None,
+            tables: KnownTables::default(),
+        }))
     }
 
     pub(crate) fn log_point(&self) -> LogPoint {
@@ -110,7 +118,7 @@ impl LogReplay {
         }
         // One transaction: an error leaves the database as the segment before left it, which is a moment that existed.
         let transaction = self.connection.transaction()?;
-        let rows = segment.put_rows(&transaction)?;
+        let rows = segment.put_rows(&transaction, &mut self.tables)?;
         transaction.commit()?;
         self.position = upto;
         self.applied.insert(upto, AppliedSegment { rows, digests: vec![digest.to_owned()] });
@@ -162,14 +170,16 @@ impl<'a> PackedSegment<'a> {
     }
 
     /// Puts its rows into the tables; answers their SHA-256.
-    fn put_rows(self, transaction: &Transaction<'_>) -> Result<[u8; 32], SegmentError> {
-        let mut rows = RowStatements::new(transaction, &self.header)?;
+    fn put_rows(self, transaction: &Transaction<'_>, tables: &mut KnownTables) -> Result<[u8; 32], SegmentError> {
+        let header = &self.header;
+        tables.learn_tables(transaction, header)?;
+        let next_note = header.shipped.is_some().then_some(header.after + 1);
+        let mut rows = RowStatements { transaction, header, tables, next_note };
         let hash = hash_lines(self.lines, |line| {
             let (table, row) = read_row(line).ok_or_else(|| SegmentError::damaged("a line is not a row"))?;
             rows.put_row(&table, row)
         })?;
-        drop(rows);
-        continue_sequences(transaction, &self.header)?;
+        continue_sequences(transaction, header)?;
         Ok(hash)
     }
 
@@ -251,62 +261,85 @@ pub(super) fn begin_following(connection: &mut Connection) -> Result<(Transactio
     Ok((transaction, log))
 }
 
-/// Applies an entry of the cluster's log to a database that is followed, together with its position; answers of when
-/// the segment is.
-pub(crate) fn follow_segment(
-    connection: &mut Connection,
-    bytes: &[u8],
-    digest: &str,
-    entry: u64,
-) -> Result<DateTime<Utc>, SegmentError> {
-    let segment = PackedSegment::open(bytes, digest)?;
-    let (transaction, log) = begin_following(connection)?;
-    let header = &segment.header;
-    header.check_origin(log.point.chain, log.schema)?;
-    header.check_reaches(log.point.position)?;
-    // A leader that was killed sends the same changes again, from further back: the cluster's log kept others out.
-    if header.after == log.taken && header.previous != log.digest {
-        return Err(SegmentError::Fork);
-    }
-    let (upto, at) = (header.upto, header.at);
-    if upto > log.point.position {
-        segment.put_rows(&transaction)?;
-    }
-    // Sent again, it has another digest, and that is what the next one names.
-    if upto >= log.taken {
-        transaction.execute("UPDATE row_log SET taken = ?1, digest = ?2", params![upto, digest])?;
-        // A snapshot brings notes of what its segments hold; as a leader this database would send them again.
-        transaction.execute("DELETE FROM row_change WHERE seq <= ?1", [upto])?;
-    }
-    transaction.execute("UPDATE row_log SET entry = ?1", [i64::try_from(entry).unwrap_or(i64::MAX)])?;
-    transaction.commit()?;
-    Ok(at)
-}
-
 /// So many notes are forgotten with one frame at most.
 const MAX_FORGOTTEN: i64 = 10_000;
 
-/// Applies the frame of an entry of the cluster's log to a database that is followed, with the entry's number; answers of
-/// when it is. Its changes are noted as the leader noted them: as a leader this database sends to the backup's place what
-/// the one before hadn't sent.
-pub(crate) fn follow_frame(
-    connection: &mut Connection,
-    bytes: &[u8],
-    digest: &str,
-    entry: u64,
-) -> Result<DateTime<Utc>, SegmentError> {
-    let segment = PackedSegment::open(bytes, digest)?;
-    let (transaction, log) = begin_following(connection)?;
-    let at = segment.header.at;
-    if entry > log.entry {
-        segment.header.check_follows(&log)?;
-        let header = segment.header.clone();
-        segment.put_rows(&transaction)?;
-        check_rows(&transaction, &header)?;
-        end_frame(&transaction, &header, digest, entry)?;
+/// A database that is followed, with what is known of its tables.
+#[derive(Debug)]
+pub(crate) struct FollowedDatabase {
+    connection: Connection,
+    tables: KnownTables,
+}
+
+impl FollowedDatabase {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection, tables: KnownTables::default() }
     }
-    transaction.commit()?;
-    Ok(at)
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// To change its tables.
+    pub(crate) fn connection_to_migrate(&mut self) -> &mut Connection {
+        self.tables = KnownTables::default();
+        &mut self.connection
+    }
+
+    /// Applies an entry of the cluster's log to a database that is followed, together with its position; answers of when
+    /// the segment is.
+    pub(crate) fn follow_segment(
+        &mut self,
+        bytes: &[u8],
+        digest: &str,
+        entry: u64,
+    ) -> Result<DateTime<Utc>, SegmentError> {
+        let segment = PackedSegment::open(bytes, digest)?;
+        let (transaction, log) = begin_following(&mut self.connection)?;
+        let header = &segment.header;
+        header.check_origin(log.point.chain, log.schema)?;
+        header.check_reaches(log.point.position)?;
+        // A leader that was killed sends the same changes again, from further back: the cluster's log kept others out.
+        if header.after == log.taken && header.previous != log.digest {
+            return Err(SegmentError::Fork);
+        }
+        let (upto, at) = (header.upto, header.at);
+        if upto > log.point.position {
+            segment.put_rows(&transaction, &mut self.tables)?;
+        }
+        // Sent again, it has another digest, and that is what the next one names.
+        if upto >= log.taken {
+            transaction.execute("UPDATE row_log SET taken = ?1, digest = ?2", params![upto, digest])?;
+            // A snapshot brings notes of what its segments hold; as a leader this database would send them again.
+            transaction.execute("DELETE FROM row_change WHERE seq <= ?1", [upto])?;
+        }
+        transaction.execute("UPDATE row_log SET entry = ?1", [i64::try_from(entry).unwrap_or(i64::MAX)])?;
+        transaction.commit()?;
+        Ok(at)
+    }
+
+    /// Applies the frame of an entry of the cluster's log to a database that is followed, with the entry's number; answers of
+    /// when it is. Its changes are noted as the leader noted them: as a leader this database sends to the backup's place what
+    /// the one before hadn't sent.
+    pub(crate) fn follow_frame(
+        &mut self,
+        bytes: &[u8],
+        digest: &str,
+        entry: u64,
+    ) -> Result<DateTime<Utc>, SegmentError> {
+        let segment = PackedSegment::open(bytes, digest)?;
+        let (transaction, log) = begin_following(&mut self.connection)?;
+        let at = segment.header.at;
+        if entry > log.entry {
+            segment.header.check_follows(&log)?;
+            let header = segment.header.clone();
+            segment.put_rows(&transaction, &mut self.tables)?;
+            check_rows(&transaction, &header)?;
+            end_frame(&transaction, &header, digest, entry)?;
+        }
+        transaction.commit()?;
+        Ok(at)
+    }
 }
 
 fn check_rows(transaction: &Transaction<'_>, header: &SegmentHeader) -> Result<(), SegmentError> {
@@ -338,13 +371,36 @@ fn end_frame(
     Ok(())
 }
 
+/// The statements of each table, made once for a connection: a frame comes many times a second.
+#[derive(Debug, Default)]
+pub(crate) struct KnownTables(BTreeMap<String, TableStatements>);
+
+impl KnownTables {
+    /// That the tables of a segment are those of this database.
+    fn learn_tables(&mut self, transaction: &Transaction<'_>, header: &SegmentHeader) -> Result<(), SegmentError> {
+        for (name, columns) in &header.tables {
+            if self.0.get(name).is_some_and(|known| known.table.columns == *columns) {
+                continue;
+            }
+            let known = noted_table(transaction, name)?;
+            if known.columns != *columns {
+                return Err(SegmentError::Foreign(format!("table {name} has other columns")));
+            }
+            self.0.insert(name.clone(), TableStatements::new(known));
+        }
+        Ok(())
+    }
+}
+
 struct RowStatements<'a> {
     transaction: &'a Transaction<'a>,
-    statements: BTreeMap<String, TableStatements>,
+    header: &'a SegmentHeader,
+    tables: &'a KnownTables,
     /// The number of the next note; none where changes aren't noted.
     next_note: Option<i64>,
 }
 
+#[derive(Debug)]
 struct TableStatements {
     table: NotedTable,
     put: String,
@@ -352,28 +408,22 @@ struct TableStatements {
     note: String,
 }
 
-impl<'a> RowStatements<'a> {
-    fn new(transaction: &'a Transaction<'a>, header: &SegmentHeader) -> Result<Self, SegmentError> {
-        let mut statements = BTreeMap::new();
-        for (name, columns) in &header.tables {
-            let known = noted_table(transaction, name)?;
-            if known.columns != *columns {
-                return Err(SegmentError::Foreign(format!("table {name} has other columns")));
-            }
-            let values = vec!["?"; columns.len()].join(", ");
-            let named = columns.iter().map(|column| quote_name(column)).collect::<Vec<_>>().join(", ");
-            let on = quote_name(name);
-            let put = format!("INSERT OR REPLACE INTO {on} ({named}) VALUES ({values})");
-            let remove = format!("DELETE FROM {on} AS t WHERE {}", known.same_row("?1"));
-            let note = known.note_sql();
-            statements.insert(name.clone(), TableStatements { table: known, put, remove, note });
-        }
-        let next_note = header.shipped.is_some().then_some(header.after + 1);
-        Ok(Self { transaction, statements, next_note })
+impl TableStatements {
+    fn new(table: NotedTable) -> Self {
+        let values = vec!["?"; table.columns.len()].join(", ");
+        let named = table.columns.iter().map(|column| quote_name(column)).collect::<Vec<_>>().join(", ");
+        let on = quote_name(&table.name);
+        let put = format!("INSERT OR REPLACE INTO {on} ({named}) VALUES ({values})");
+        let remove = format!("DELETE FROM {on} AS t WHERE {}", table.same_row("?1"));
+        let note = table.note_sql();
+        Self { table, put, remove, note }
     }
+}
 
+impl RowStatements<'_> {
     fn put_row(&mut self, table: &str, row: SegmentRow) -> Result<(), SegmentError> {
-        let Some(statements) = self.statements.get(table) else {
+        let named = self.tables.0.get(table).filter(|_| self.header.tables.contains_key(table));
+        let Some(statements) = named else {
             return Err(SegmentError::Damaged(format!("its first line doesn't name {table}")));
         };
         if let Some(number) = &mut self.next_note {

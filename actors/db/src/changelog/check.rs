@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use sha2::{Digest as _, Sha256};
 
 use super::record::{NotedTable, noted_tables, quote_name};
-use super::segment::{CheckedRows, RowPosition, from_json, to_json};
+use super::segment::{CheckedRows, JsonValue, RowPosition, from_json};
 use crate::sql::CachedSql as _;
 
 /// How often rows are compared, at most.
@@ -106,7 +106,12 @@ fn digest_rows(
 }
 
 fn key_of(table: &NotedTable, row: &Row<'_>) -> rusqlite::Result<Vec<serde_json::Value>> {
-    table.key.iter().map(|column| row.get_ref(column.as_str()).map(to_json)).collect()
+    let columns = table.key.iter().map(|column| row.get_ref(column.as_str()));
+    let values = columns.map(|value| {
+        let as_json = serde_json::to_value(JsonValue(value?));
+        as_json.map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))
+    });
+    values.collect()
 }
 
 fn hash_value(value: ValueRef<'_>, hash: &mut Sha256) {

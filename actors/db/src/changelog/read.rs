@@ -7,13 +7,11 @@ use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use flowlord_messages::changelog::{ChangeSegment, ChangeTail, chain_hex};
-use rusqlite::types::Value;
 use rusqlite::{Connection, params};
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::record::{NotedTable, noted_table, quote_name};
-use super::segment::{FORMAT, SegmentHeader, to_json, write_line};
+use super::segment::{FORMAT, JsonColumns, JsonValue, SegmentHeader, write_line};
 use crate::column::to_unsigned;
 use crate::schema::read_version;
 use crate::sql::CachedSql as _;
@@ -102,15 +100,13 @@ fn write_rows(
     let mut rows = rows.query(params![header.after, header.upto, table.name])?;
     while let Some(row) = rows.next()? {
         // A key column is never NULL in a row that is there, so it tells one that the join didn't find.
-        let gone: bool = row.get(1)?;
-        let line = if gone {
-            let key: Value = row.get(0)?;
-            json!([table.name, null, to_json((&key).into())])
+        let is_gone: bool = row.get(1)?;
+        let written = if is_gone {
+            write_line(out, &(&table.name, (), JsonValue(row.get_ref(0)?)))
         } else {
-            let values: rusqlite::Result<Vec<_>> = (2..width + 2).map(|nth| row.get_ref(nth).map(to_json)).collect();
-            json!([table.name, values?])
+            write_line(out, &(&table.name, JsonColumns { row, first: 2, end: width + 2 }))
         };
-        write_line(out, &line).map_err(pack_error)?;
+        written.map_err(pack_error)?;
     }
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use chrono::{DateTime, Utc};
+use rusqlite::Row;
 use rusqlite::types::{Value, ValueRef};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::ser::{Error as _, SerializeSeq as _};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub(super) const FORMAT: u32 = 1;
 
@@ -71,21 +72,42 @@ pub(super) fn write_line(out: &mut impl Write, line: &impl Serialize) -> io::Res
     out.write_all(b"\n")
 }
 
-/// What JSON can't hold to the last bit is an object that says how it is written.
-pub(super) fn to_json(value: ValueRef<'_>) -> serde_json::Value {
-    match value {
-        ValueRef::Null => serde_json::Value::Null,
-        ValueRef::Integer(number) => number.into(),
-        ValueRef::Real(number) => json!({ "real": format!("{:016x}", number.to_bits()) }),
-        ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => text.into(),
-            Err(_) => json!({ "text": to_hex(text) }),
-        },
-        ValueRef::Blob(bytes) => json!({ "blob": to_hex(bytes) }),
+/// A value of a row. What JSON can't hold to the last bit is an object that says how it is written.
+pub(super) struct JsonValue<'a>(pub(super) ValueRef<'a>);
+
+impl Serialize for JsonValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            ValueRef::Null => serializer.serialize_unit(),
+            ValueRef::Integer(number) => serializer.serialize_i64(number),
+            ValueRef::Real(number) => serializer.collect_map([("real", format!("{:016x}", number.to_bits()))]),
+            ValueRef::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => serializer.serialize_str(text),
+                Err(_) => serializer.collect_map([("text", to_hex(text))]),
+            },
+            ValueRef::Blob(bytes) => serializer.collect_map([("blob", to_hex(bytes))]),
+        }
     }
 }
 
-/// The value that [`to_json`] wrote; none when it isn't one.
+/// The columns of a row from the `first` one on. Written as it is read: a frame is made while others wait for it.
+pub(super) struct JsonColumns<'a, 'rows> {
+    pub(super) row: &'a Row<'rows>,
+    pub(super) first: usize,
+    pub(super) end: usize,
+}
+
+impl Serialize for JsonColumns<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut values = serializer.serialize_seq(Some(self.end - self.first))?;
+        for nth in self.first..self.end {
+            values.serialize_element(&JsonValue(self.row.get_ref(nth).map_err(S::Error::custom)?))?;
+        }
+        values.end()
+    }
+}
+
+/// The value that [`JsonValue`] wrote; none when it isn't one.
 pub(super) fn from_json(value: &serde_json::Value) -> Option<Value> {
     Some(match value {
         serde_json::Value::Null => Value::Null,

@@ -8,7 +8,7 @@ use flowlord_messages::changelog::{ChangeSegment, ChangeTail};
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
-use super::apply::{SegmentError, follow_segment};
+use super::apply::{FollowedDatabase, SegmentError};
 use super::log::{read_log_point, restart_log};
 use super::record::{noted_tables, quote_name};
 use super::*;
@@ -105,10 +105,10 @@ fn followed(snapshot: &Path, segments: &[ChangeSegment]) -> (tempfile::TempDir, 
     let data = tempfile::tempdir().unwrap();
     let restore = SnapshotRestore::begin(snapshot, data.path(), false).unwrap().keeping_log();
     restore.finish("one".to_owned(), noon()).unwrap();
-    let mut connection = open_following(&data.path().join(DATABASE)).unwrap();
+    let mut followed = FollowedDatabase::new(open_following(&data.path().join(DATABASE)).unwrap());
     let mut errors = Vec::new();
     for (entry, segment) in (1..).zip(segments) {
-        let applied = follow_segment(&mut connection, &segment.bytes, &segment.digest, entry);
+        let applied = followed.follow_segment(&segment.bytes, &segment.digest, entry);
         errors.extend(applied.err());
         if errors.is_empty() {
             assert_eq!(log_state(data.path()).unwrap().entry, entry);
