@@ -1,5 +1,6 @@
 //! A leader whose transactions the cluster's log holds first, and a follower that applies them.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 
 use actix::{Actor, Arbiter, Context, Handler, ResponseFuture};
@@ -66,6 +67,11 @@ impl Leader {
         panic!("nothing was sent to the log");
     }
 
+    /// Goes behind all that is in the writer's mailbox.
+    async fn take_changes(&self) {
+        self.db.environment.port::<_, TakeChanges>("db", &self.db.database.owner).call(TakeChanges).await.unwrap();
+    }
+
     /// Creates a task, and stores it as this entry.
     pub(super) async fn create(&self, job: &str, entry: u64) -> AppendRows {
         let (created, rows) = tokio::join!(self.db.write(creation(vec![task("a", job)])), async {
@@ -100,8 +106,7 @@ async fn nothing_is_committed_or_answered_before_the_log_holds_it() {
         // What comes meanwhile is one transaction, after this one.
         tokio::join!(write("2"), write("3"), async {
             // Behind both in the mailbox.
-            let taken = leader.db.environment.port::<_, TakeChanges>("db", &leader.db.database.owner);
-            taken.call(TakeChanges).await.unwrap();
+            leader.take_changes().await;
             reply.send(Ok(2)).unwrap();
             let (_, reply) = leader.next_append().await;
             assert_eq!(leader.jobs().await, ["1"]);
@@ -177,6 +182,70 @@ async fn a_service_that_stops_waits_for_its_last_transaction() {
     created.unwrap();
     let state = log_state(leader.db.folder.path()).unwrap();
     assert_eq!(state.entry, 2);
+}
+
+/// Leaves a leader that expects two commands at once.
+async fn answer_two(leader: &Leader, entry: u64) {
+    let write = |job: &str| leader.db.write(creation(vec![task("a", job)]));
+    let (one, two, ()) = tokio::join!(write("1"), write("2"), async {
+        let (_, reply) = leader.next_append().await;
+        // The longer the log takes, the longer commands are waited for.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        reply.send(Ok(entry)).unwrap();
+    });
+    one.unwrap();
+    two.unwrap();
+}
+
+/// Stores what comes as entries from this one on, and counts them; it never ends.
+async fn store_all(leader: &Leader, from: u64, stored: &Cell<u64>) {
+    loop {
+        let (_, reply) = leader.next_append().await;
+        reply.send(Ok(from + stored.get())).unwrap();
+        stored.set(stored.get() + 1);
+    }
+}
+
+#[actix::test]
+async fn clients_that_were_answered_together_are_waited_for() {
+    let leader = Leader::new();
+    let write = |job: &str| leader.db.write(creation(vec![task("a", job)]));
+    let mut entry = 2;
+    // A machine that is busy may take longer than the leader waits, but not each time.
+    for _ in 0..20 {
+        answer_two(&leader, entry).await;
+        let stored = Cell::new(0);
+        tokio::select! {
+            (one, two) = async { tokio::join!(write("3"), async {
+                leader.take_changes().await;
+                write("4").await
+            }) } => { one.unwrap(); two.unwrap(); }
+            () = store_all(&leader, entry + 1, &stored) => {}
+        }
+        if stored.get() == 1 {
+            return;
+        }
+        entry += 1 + stored.get();
+    }
+    panic!("no transaction waited for the second command");
+}
+
+#[actix::test]
+async fn what_waits_for_more_is_stored_when_no_more_comes_and_when_the_service_stops() {
+    let leader = Leader::new();
+    answer_two(&leader, 2).await;
+    leader.create("alone", 3).await;
+    answer_two(&leader, 4).await;
+    let (written, close) = (leader.db.write(creation(vec![task("a", "last")])), async {
+        leader.take_changes().await;
+        leader.db.environment.port::<_, CloseDatabase>("db", &leader.db.database.owner).call(CloseDatabase).await
+    });
+    let stored = Cell::new(0);
+    tokio::select! {
+        (written, closed) = async { tokio::join!(written, close) } => { written.unwrap(); closed.unwrap(); }
+        () = store_all(&leader, 5, &stored) => {}
+    }
+    assert_eq!((stored.get(), log_state(leader.db.folder.path()).unwrap().entry), (1, 5));
 }
 
 pub(super) struct Follower {

@@ -23,6 +23,12 @@ use crate::utc_seconds;
 /// How long callers wait for the log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
+/// The next transaction waits for commands that are expected for so much of the time that the one before took.
+const EXPECTED_WITHIN: u32 = 4;
+
+/// And no longer than this.
+const LONGEST_GATHERING: Duration = Duration::from_millis(10);
+
 /// Commands that wait for the next transaction at most.
 pub(super) const MAX_WAITING: usize = 8_192;
 
@@ -33,6 +39,8 @@ pub(super) struct FrameLog {
     /// The service stops, and waits for the open transaction.
     closing: Option<oneshot::Sender<()>>,
     silence: Option<LogSilence>,
+    /// How many commands the next transaction waits for.
+    expected: usize,
 }
 
 /// A time in which the log kept callers waiting for too long.
@@ -76,12 +84,22 @@ impl OpenTransaction {
 
 impl FrameLog {
     pub(super) fn new(log: Port<AppendRows>, packer: FramePacker) -> Self {
-        Self { log, packer, open: None, closing: None, silence: None }
+        Self { log, packer, open: None, closing: None, silence: None, expected: 0 }
     }
 
     /// Whether a transaction is open, so that none can begin.
     pub(super) fn is_busy(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether more commands than these are expected at once.
+    pub(super) fn expects_more(&self, waiting: usize) -> bool {
+        waiting < self.expected
+    }
+
+    /// What waits is the next transaction, as it is.
+    pub(super) fn expect_nothing(&mut self) {
+        self.expected = 0;
     }
 
     /// Whether the log keeps callers waiting for longer than they wait.
@@ -159,6 +177,7 @@ impl DatabaseOwner {
 
     fn send_frame(&mut self, open: OpenTransaction, frame: AppendRows, ctx: &mut Context<Self>) {
         let Some(frames) = &mut self.frames else { return };
+        frames.expect_nothing();
         frames.open = Some(open);
         let mut appended = Box::pin(frames.log.call(frame));
         // One wait for both: a timer of each transaction would outlive it, and all of them are polled with the actor.
@@ -180,8 +199,10 @@ impl DatabaseOwner {
         match appended {
             Ok(entry) => {
                 let Some(open) = self.frames.as_mut().and_then(|frames| frames.open.take()) else { return };
+                let (answered, took) = (open.size.commands, open.size.begun.elapsed());
                 self.end_commit(open, Some(entry), ctx);
                 self.end_silence();
+                self.expect_commands(answered, took, ctx);
             }
             // The log never holds it: this node leads no more, and restarts; or it was never sent.
             Err(error) if matches!(error.code, Code::NotLeader | Code::Busy) => {
@@ -222,6 +243,18 @@ impl DatabaseOwner {
             frames.packer.note_entry(connection, entry)?;
         }
         WriteTransaction { path: &self.config.path, connection, names: &mut self.names }.commit()
+    }
+
+    /// Whoever was answered sends the next command soon. It goes with those that wait already: else clients fall apart into
+    /// two groups, and each waits for the other's transaction.
+    fn expect_commands(&mut self, answered: usize, took: Duration, ctx: &mut Context<Self>) {
+        let waiting = self.queue.borrow().len();
+        let Some(frames) = self.frames.as_mut().filter(|_| answered > 1) else { return };
+        frames.expected = answered + waiting;
+        self.ask(ctx, tokio::time::sleep((took / EXPECTED_WITHIN).min(LONGEST_GATHERING)), |this, (), ctx| {
+            this.frames.iter_mut().for_each(FrameLog::expect_nothing);
+            this.go_on(ctx);
+        });
     }
 
     fn undo_transaction(&mut self) {

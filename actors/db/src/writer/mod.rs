@@ -124,7 +124,7 @@ impl DatabaseOwner {
     fn flush_queue(&mut self, ctx: &mut Context<Self>) {
         match &self.frames {
             Some(frames) if frames.is_stuck() => return self.refuse_waiting(),
-            Some(frames) if frames.is_busy() => return,
+            Some(frames) if frames.is_busy() || frames.expects_more(self.queue.borrow().len()) => return,
             _ => {}
         }
         let mut commands = std::mem::take(&mut *self.queue.borrow_mut());
@@ -412,6 +412,7 @@ impl Handler<CloseDatabase> for DatabaseOwner {
 
     fn handle(&mut self, _: CloseDatabase, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, ctx| -> Self::Result {
+            owner.frames.iter_mut().for_each(FrameLog::expect_nothing);
             owner.flush_queue(ctx);
             // A restart of the actor after this must not open the database again.
             owner.is_closed = true;
