@@ -378,9 +378,9 @@ impl AppendOnce for StreamLog {
             Ok(sent) => sent.await,
             Err(err) => Err(err),
         };
-        match stored.as_ref().map_err(|err| err.kind()) {
+        match &stored {
             Ok(_) => self.note_answer(),
-            Err(PublishErrorKind::WrongLastSequence) => {}
+            Err(err) if err.kind() == PublishErrorKind::WrongLastSequence => {}
             Err(_) => self.note_failure().await,
         }
         match stored {
