@@ -16,8 +16,8 @@ const LINKS: [&str; 6] = [" href=\"", " src=\"", " action=\"", " formaction=\"",
 
 /// How every path that is routed begins.
 pub const OWN_PARTS: &[&str] = &[
-    "api", "assets", "backload", "healthz", "hooks", "info", "login", "logout", "metrics", "notify", "readyz", "recap",
-    "refresh", "rerun", "slack", "status", "task", "web", "workflow",
+    "api", "assets", "backload", "demo", "healthz", "hooks", "info", "login", "logout", "metrics", "notify", "readyz",
+    "recap", "refresh", "rerun", "slack", "status", "task", "web", "workflow",
 ];
 
 /// Reads the address in links that people click: without a slash at its end, and without parts that are empty.

@@ -23,7 +23,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| crate::openapi("1", ""));
 /// What people look at, which no program needs a description of.
 fn is_page(path: &str) -> bool {
     let pages = ["/", "/login", "/logout", "/slack/interactive"];
-    pages.contains(&path) || ["/web/", "/assets/", "/api/docs"].iter().any(|begin| path.starts_with(begin))
+    pages.contains(&path) || ["/web/", "/assets/", "/api/docs", "/demo/"].iter().any(|begin| path.starts_with(begin))
 }
 
 #[test]

@@ -23,7 +23,7 @@ async fn the_tasks_of_a_day_are_bars_of_their_phases_that_lead_to_them() {
         assert_eq!(ask.filter.from, Some(noon() - TimeDelta::hours(24)), "what ran into the day was created before it");
         assert_eq!(ask.filter.to, Some(noon() + TimeDelta::hours(12)));
         assert!(ask.filter.topics.is_empty() && ask.filter.jobs.is_empty());
-        let (by_hand, before) = (Attempt { workflow: String::new(), ..attempt(9) }, of_file(-20 * 3_600_000_000));
+        let (by_hand, before) = (Attempt { workflow: String::new(), ..attempt(-9) }, of_file(-20 * 3_600_000_000));
         let ended = Some(noon() - TimeDelta::hours(19));
         Ok(listed(vec![by_hand, of_file(1), Attempt { started: ended, ended, ..before }]))
     });
