@@ -40,7 +40,7 @@ impl HttpClient {
         Ok(answer)
     }
 
-    /// Sends a request, with more header lines, and returns its status and body.
+    /// Sends a request of JSON, with more header lines, and returns its status and body.
     pub(crate) async fn send_request(
         &mut self,
         method: &str,
@@ -48,10 +48,21 @@ impl HttpClient {
         headers: &str,
         body: &str,
     ) -> anyhow::Result<(u16, &[u8])> {
+        self.send_body(method, path, (headers, "application/json"), body).await
+    }
+
+    /// The same with a body of any type.
+    pub(crate) async fn send_body(
+        &mut self,
+        method: &str,
+        path: &str,
+        (headers, content_type): (&str, &str),
+        body: &str,
+    ) -> anyhow::Result<(u16, &[u8])> {
         self.request.clear();
         write!(
             self.request,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
             self.host,
             body.len()
         )?;

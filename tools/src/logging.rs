@@ -88,7 +88,7 @@ struct LoggingTask {
 impl LoggingTask {
     async fn begin(address: &str) -> anyhow::Result<Self> {
         let mut http = HttpClient::connect_to(address).await?;
-        http.post_json("/api/v1/tasks", r#"{"type":"logging"}"#).await?;
+        http.post_json("/api/v1/tasks", r#"{"type":"logging","info":"?n=1"}"#).await?;
         let lease = take_lease(&mut http, r#"{"topics":["logging"],"worker":"logs","lease":"10m"}"#).await?;
         Ok(Self { http, lease })
     }
@@ -111,7 +111,7 @@ impl LoggingTask {
                 _ = ticks.tick() => {}
             }
             let headers = format!("upload-offset: {sent}\r\n");
-            let (status, answer) = self.http.send_request("POST", &path, &headers, &piece).await?;
+            let (status, answer) = self.http.send_body("POST", &path, (&headers, "text/plain"), &piece).await?;
             (status == 200).then_some(()).with_context(|| String::from_utf8_lossy(answer).into_owned())?;
             sent += piece.len();
         }
