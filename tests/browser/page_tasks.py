@@ -38,6 +38,8 @@ def test_a_long_list_is_paged_and_sorted_by_the_server(person):
     assert rows.first.get_attribute("id") == first
     page.locator("#list thead").get_by_role("link", name="Info").click()
     expect(page.locator("#list th[aria-sort]")).to_have_text("Info")
+    # The heads are there before the last rows.
+    expect(rows).to_have_count(100)
     infos = page.locator("#list td[data-label=Info]").all_inner_texts()
     assert infos in (sorted(infos), sorted(infos, reverse=True)) and len(infos) == 100
 
@@ -89,6 +91,8 @@ def test_everything_is_reached_with_the_keyboard(person):
     page.keyboard.press("g")
     page.keyboard.press("t")
     expect(page).to_have_url(re.compile("/web/task"))
+    # The address is new before the scripts listen.
+    page.wait_for_load_state()
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox")).to_be_focused()
     page.keyboard.type("type:bulk")
