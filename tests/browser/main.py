@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 import harness
 import pages_all
@@ -55,6 +55,8 @@ def main():
     program, word = sys.argv[1], sys.argv[2]
     shots = pathlib.Path(os.environ["CARGO_TARGET_DIR"], "browser", "shots")
     shots.mkdir(parents=True, exist_ok=True)
+    # Five seconds are few on a machine that builds an image meanwhile.
+    expect.set_options(timeout=20_000)
     served = service.Service(program)
     try:
         served.first = service.seed(served)
