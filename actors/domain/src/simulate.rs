@@ -122,7 +122,10 @@ impl RouteReplay<'_> {
             if state.incident.is_none() {
                 // Without an incident and alerts nothing comes any more.
                 let Some(next) = self.left.first() else { return };
-                state.next_check = self.first_tick_with_news(&state, next.at);
+                let tick = self.first_tick_with_news(&state, next.at);
+                // A check that is passed over sees nothing: what comes later wasn't held back by quiet hours before it.
+                state.is_held &= tick == state.next_check;
+                state.next_check = tick;
             }
             if state.next_check > to {
                 replay.open += u32::from(state.incident.is_some());

@@ -46,7 +46,7 @@ impl QuietHours {
         let days = u64::from(time >= self.to);
         let end = wall.date().checked_add_days(Days::new(days))?.and_time(self.to);
         // Where the clock is set back at the end, the first of two ends may be over already.
-        first_instant(self.zone, end).map(|end| end.max(now + TimeDelta::minutes(1)))
+        first_instant(self.zone, end).map(|end| if end > now { end } else { now + TimeDelta::minutes(1) })
     }
 
     /// When the quiet hours begin that come next; within them, now.
