@@ -134,10 +134,7 @@ impl<'a> SlotPlan<'a> {
         // Slots of the same instant come in this order, so that a plan reads the same each time.
         crons.sort_by_cached_key(|cron| (cron.phase.workflow.clone(), cron.phase.task_name()));
         let mut seen = BTreeSet::new();
-        // The same phase written twice starts once.
-        crons.retain(|PhaseCron { phase, .. }| {
-            seen.insert((&phase.workflow, phase.task_name(), &phase.rule_text, &phase.template))
-        });
+        crons.retain(|cron| seen.insert(cron.phase.slot_identity()));
         let look_back = look_back(workflows);
         let begin = from.checked_sub_signed(look_back.unwrap_or_default()).unwrap_or(from);
         let firsts = crons.iter().enumerate().filter_map(|(n, cron)| {

@@ -83,9 +83,9 @@ impl<'a> SlotCounter<'a> {
         range: &Range<DateTime<Utc>>,
         depth: usize,
     ) -> Result<HourCounts, UnknownSlots> {
-        let mut sum = HourCounts::new();
-        for (nth, phase) in phases.iter().enumerate() {
-            if phases[..nth].iter().any(|other| is_twin(other, phase)) {
+        let (mut sum, mut seen) = (HourCounts::new(), BTreeSet::new());
+        for phase in phases {
+            if phase.rule.schedule.is_some() && !seen.insert(phase.slot_identity()) {
                 continue;
             }
             for (hour, count) in self.of_phase(phase, range, depth)? {
@@ -211,13 +211,6 @@ impl<'a> SlotCounter<'a> {
             (None, None) => Err(UnknownSlots::NoSchedule(phase.task_name())),
         }
     }
-}
-
-/// The same phase written twice: its slots start once.
-fn is_twin(one: &Phase, other: &Phase) -> bool {
-    let key =
-        |phase: &Phase| (phase.workflow.clone(), phase.task_name(), phase.rule_text.clone(), phase.template.clone());
-    one.rule.schedule.is_some() && key(one) == key(other)
 }
 
 /// How many tasks a phase has for each time.

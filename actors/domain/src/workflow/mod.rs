@@ -125,6 +125,11 @@ impl Phase {
         self.task.to_string()
     }
 
+    /// By what a scheduled phase that is written twice is one: its slots start once.
+    pub(crate) fn slot_identity(&self) -> (&str, String, &str, &str) {
+        (&self.workflow, self.task_name(), &self.rule_text, &self.template)
+    }
+
     /// Whether other tasks start it.
     pub fn has_parent(&self) -> bool {
         self.depends_on.is_some() || !self.parents.is_empty()
