@@ -4,8 +4,8 @@
 (part) => {
   /// Rounding of the browser, in px.
   const TOLERANCE_PX = 1;
-  /// Where spaces are kept, the one at the end of a line hangs out.
-  const HANGING_PX = 6;
+  /// Where spaces are kept, the one at the end of a line hangs out: this much in the widest font.
+  const HANGING_PX = 8;
   /// A line of text is this much lower than its font's box, above and below.
   const LEADING = 0.22;
   /// A column may leave this much room unused beside one whose text wraps.
