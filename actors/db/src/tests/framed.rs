@@ -185,24 +185,22 @@ async fn a_service_that_stops_waits_for_its_last_transaction() {
 }
 
 /// Leaves a leader that expects two commands at once.
-async fn answer_two(leader: &Leader, entry: u64) {
+async fn answer_two(leader: &Leader, next: &Cell<u64>) {
     let write = |job: &str| leader.db.write(creation(vec![task("a", job)]));
-    let (one, two, ()) = tokio::join!(write("1"), write("2"), async {
-        let (_, reply) = leader.next_append().await;
+    tokio::select! {
+        (one, two) = async { tokio::join!(write("1"), write("2")) } => { one.unwrap(); two.unwrap(); }
         // The longer the log takes, the longer commands are waited for.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        reply.send(Ok(entry)).unwrap();
-    });
-    one.unwrap();
-    two.unwrap();
+        () = store_all(leader, next, Duration::from_millis(50)) => {}
+    }
 }
 
-/// Stores what comes as entries from this one on, and counts them; it never ends.
-async fn store_all(leader: &Leader, from: u64, stored: &Cell<u64>) {
+/// Stores what comes, so long after it was sent, as entries from `next` on; it never ends.
+async fn store_all(leader: &Leader, next: &Cell<u64>, after: Duration) {
     loop {
         let (_, reply) = leader.next_append().await;
-        reply.send(Ok(from + stored.get())).unwrap();
-        stored.set(stored.get() + 1);
+        tokio::time::sleep(after).await;
+        reply.send(Ok(next.get())).unwrap();
+        next.set(next.get() + 1);
     }
 }
 
@@ -210,22 +208,21 @@ async fn store_all(leader: &Leader, from: u64, stored: &Cell<u64>) {
 async fn clients_that_were_answered_together_are_waited_for() {
     let leader = Leader::new();
     let write = |job: &str| leader.db.write(creation(vec![task("a", job)]));
-    let mut entry = 2;
+    let next = Cell::new(2);
     // A machine that is busy may take longer than the leader waits, but not each time.
     for _ in 0..20 {
-        answer_two(&leader, entry).await;
-        let stored = Cell::new(0);
+        answer_two(&leader, &next).await;
+        let first = next.get();
         tokio::select! {
             (one, two) = async { tokio::join!(write("3"), async {
                 leader.take_changes().await;
                 write("4").await
             }) } => { one.unwrap(); two.unwrap(); }
-            () = store_all(&leader, entry + 1, &stored) => {}
+            () = store_all(&leader, &next, Duration::ZERO) => {}
         }
-        if stored.get() == 1 {
+        if next.get() == first + 1 {
             return;
         }
-        entry += 1 + stored.get();
     }
     panic!("no transaction waited for the second command");
 }
@@ -233,19 +230,20 @@ async fn clients_that_were_answered_together_are_waited_for() {
 #[actix::test]
 async fn what_waits_for_more_is_stored_when_no_more_comes_and_when_the_service_stops() {
     let leader = Leader::new();
-    answer_two(&leader, 2).await;
-    leader.create("alone", 3).await;
-    answer_two(&leader, 4).await;
+    let next = Cell::new(2);
+    answer_two(&leader, &next).await;
+    leader.create("alone", next.replace(next.get() + 1)).await;
+    answer_two(&leader, &next).await;
+    let last = next.get();
     let (written, close) = (leader.db.write(creation(vec![task("a", "last")])), async {
         leader.take_changes().await;
         leader.db.environment.port::<_, CloseDatabase>("db", &leader.db.database.owner).call(CloseDatabase).await
     });
-    let stored = Cell::new(0);
     tokio::select! {
         (written, closed) = async { tokio::join!(written, close) } => { written.unwrap(); closed.unwrap(); }
-        () = store_all(&leader, 5, &stored) => {}
+        () = store_all(&leader, &next, Duration::ZERO) => {}
     }
-    assert_eq!((stored.get(), log_state(leader.db.folder.path()).unwrap().entry), (1, 5));
+    assert_eq!((next.get(), log_state(leader.db.folder.path()).unwrap().entry), (last + 1, last));
 }
 
 pub(super) struct Follower {
