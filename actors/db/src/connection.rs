@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowlord_kernel::{Code, Error};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::changelog::log::end_log;
@@ -127,7 +128,13 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // Negative sizes are kibibytes, whatever the page size.
     connection.pragma_update(None, "cache_size", -32_000)?;
+    keep_statements(connection)
+}
+
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Else SQLite prepares a statement with `LIMIT ?` again each time that it runs, since the plan may depend on the value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
@@ -152,9 +159,7 @@ pub(crate) fn reader_manager(path: &Path) -> r2d2_sqlite::SqliteConnectionManage
         connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
         // Small: most pages are read from the mapped file, which all connections share.
         connection.pragma_update(None, "cache_size", -4_000)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(())
+        keep_statements(connection)
     })
 }
 
@@ -190,6 +195,21 @@ mod tests {
         assert_eq!(read("user_version"), i64::try_from(VERSION).unwrap());
         assert_eq!(read("auto_vacuum"), 2, "incremental");
         assert_eq!(read("synchronous"), 2, "FULL");
+    }
+
+    #[test]
+    fn a_statement_is_prepared_once_also_with_a_limit_that_is_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.db");
+        let writer = open_writer(&path).unwrap();
+        let reader = r2d2::ManageConnection::connect(&reader_manager(&path)).unwrap();
+        for connection in [writer, reader] {
+            let mut statement = connection.prepare("SELECT uid FROM task WHERE queue = ?1 LIMIT ?2").unwrap();
+            for limit in 1..5 {
+                assert!(!statement.exists([limit, limit]).unwrap());
+            }
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+        }
     }
 
     #[test]
