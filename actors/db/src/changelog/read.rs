@@ -1,7 +1,7 @@
 //! Making a segment of what was noted.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use chrono::{DateTime, Utc};
 use flate2::Compression;
@@ -16,6 +16,8 @@ use crate::column::to_unsigned;
 use crate::schema::read_version;
 use crate::sql::CachedSql as _;
 use flowlord_domain::hex::to_hex;
+
+const PACKED_AT_ONCE: usize = 16 << 10;
 
 /// What was noted since the last segment, up to now; no segment of more than `most` notes.
 pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u64) -> rusqlite::Result<ChangeTail> {
@@ -73,12 +75,14 @@ pub(super) fn pack_segment<'a>(
     tables: impl IntoIterator<Item = &'a NotedTable>,
 ) -> rusqlite::Result<Vec<u8>> {
     // Fast rather than small: it runs every few seconds beside the writer.
-    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    let packer = GzEncoder::new(Vec::new(), Compression::fast());
+    // JSON comes in pieces of some bytes, and for each of them the packer would clear all of its output's room.
+    let mut out = BufWriter::with_capacity(PACKED_AT_ONCE, packer);
     write_line(&mut out, header).map_err(pack_error)?;
     for table in tables {
         write_rows(moment, header, table, &mut out)?;
     }
-    out.finish().map_err(pack_error)
+    out.into_inner().map_err(|err| err.into_error()).and_then(GzEncoder::finish).map_err(pack_error)
 }
 
 fn write_rows(
