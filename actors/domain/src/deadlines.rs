@@ -1,8 +1,9 @@
-//! Deadlines of slots: what should have begun or ended by a time, and whether it did.
+//! Deadlines of slots and of the periods of joins: what should have begun or ended by a time, and whether it did.
 //!
 //! They follow from the schedules alone, so that also what was never created is missed. What can't begin because
 //! something before it didn't end is part of that one's alert, and has none of its own.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,6 +12,7 @@ use crate::alert::{AlertKind, NewAlert};
 use crate::cron::CronSchedule;
 use crate::duration;
 use crate::expect::LearnedValues;
+use crate::join::{JoinCount, JoinKey, JoinPeriod, JoinStanding, periods_after};
 use crate::task::{Attempt, TaskResult, TaskState};
 use crate::workflow::{Phase, TaskName, WorkflowFile, Workflows};
 
@@ -34,7 +36,7 @@ pub enum DeadlineKind {
 
 impl DeadlineKind {
     /// Its key in a rule, what should have happened, and the alert where it didn't.
-    pub(crate) fn names(self) -> (&'static str, &'static str, AlertKind) {
+    fn names(self) -> (&'static str, &'static str, AlertKind) {
         match self {
             Self::Started => ("start_by", "leased", AlertKind::NotStarted),
             Self::Done => ("done_by", "complete", AlertKind::NotDone),
@@ -44,17 +46,21 @@ impl DeadlineKind {
 
 /// A deadline that has passed.
 #[derive(Debug, Clone)]
-pub struct SlotDeadline<'a> {
+pub struct PassedDeadline<'a> {
     /// What should have happened.
     pub what: DeadlineKind,
     /// The phase whose task is late.
     pub phase: &'a Phase,
-    /// The phase whose cron has the slot: itself, or one that it follows.
+    /// The phase from which it counts, by its cron or as a join: itself, or one that it follows.
     pub starter: &'a Phase,
-    /// The slot from which the time counts.
-    pub slot: DateTime<Utc>,
+    /// From when it counts: a slot of the starter, or the end of one of its periods.
+    pub from: DateTime<Utc>,
     /// By when, as long as no pause holds it.
     pub by: DateTime<Utc>,
+    /// The period, and what the join waits for in it; none for a slot.
+    period: Option<CountedPeriod>,
+    /// Why the starter has no task.
+    why_none: Cow<'static, str>,
     file: &'a WorkflowFile,
     /// Of the phases from the starter to this one, in the order of time.
     pauses: Vec<&'a PhasePause>,
@@ -67,28 +73,19 @@ pub fn passed_deadlines<'a>(
     pauses: &'a [PhasePause],
     after: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Vec<SlotDeadline<'a>> {
+) -> Vec<PassedDeadline<'a>> {
     let mut all = Vec::new();
     for file in workflows.files() {
         for (index, phase) in file.phases.iter().enumerate() {
             let limits = [(DeadlineKind::Started, phase.rule.start_by), (DeadlineKind::Done, phase.rule.done_by)];
             let limits = limits.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
             for (what, limit) in limits {
-                for starter in file.starters_of(index) {
-                    let Some(schedule) = &starter.rule.schedule else { continue };
+                for (starter, origin) in origins_of(workflows, file, index) {
                     let pauses = pause::on_the_way(file, starter, index, pauses);
-                    // A slot may be due by itself and by the end of a pause: it is judged once.
-                    let mut judged: BTreeSet<_> = slots_between(schedule, after - limit, until - limit).collect();
-                    judged.extend(pause::slots_let_go(schedule, &pauses, limit, (after, until)));
-                    all.extend(judged.into_iter().map(|slot| SlotDeadline {
-                        what,
-                        phase,
-                        starter,
-                        slot,
-                        by: slot + limit,
-                        file,
-                        pauses: pauses.clone(),
-                    }));
+                    for (from, period) in passed_moments(origin, &pauses, limit, (after, until)) {
+                        let (by, pauses, why_none) = (from + limit, pauses.clone(), NEVER_CREATED.into());
+                        all.push(PassedDeadline { what, phase, starter, from, by, period, why_none, file, pauses });
+                    }
                 }
             }
         }
@@ -96,15 +93,67 @@ pub fn passed_deadlines<'a>(
     all
 }
 
-/// The slots after one time and up to another.
-fn slots_between(
-    schedule: &CronSchedule,
-    after: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> impl Iterator<Item = DateTime<Utc>> {
-    let slots = std::iter::successors(schedule.next_after(after), |slot| schedule.next_after(*slot));
+const NEVER_CREATED: &str = "no task was created for it";
+
+/// From when deadlines count: the slots of a schedule, or the ends of the periods of a join.
+#[derive(Clone, Copy)]
+enum DeadlineOrigin<'a> {
+    Slots(&'a CronSchedule),
+    Periods(&'a Workflows, &'a Phase),
+}
+
+/// A slot, or the end of a period.
+type DeadlineMoment = (DateTime<Utc>, Option<JoinPeriod>);
+
+/// The period of a join, and what it waits for in it.
+type CountedPeriod = (JoinPeriod, JoinCount);
+
+/// From where the deadlines of the phase at this place count.
+fn origins_of<'a>(
+    workflows: &'a Workflows,
+    file: &'a WorkflowFile,
+    index: usize,
+) -> impl Iterator<Item = (&'a Phase, DeadlineOrigin<'a>)> {
+    file.starters_of(index).into_iter().flat_map(move |starter| {
+        let slots = starter.rule.schedule.as_ref().map(DeadlineOrigin::Slots);
+        let periods = starter.is_join.then_some(DeadlineOrigin::Periods(workflows, starter));
+        slots.into_iter().chain(periods).map(move |origin| (starter, origin))
+    })
+}
+
+impl<'a> DeadlineOrigin<'a> {
+    fn moments_after(self, after: DateTime<Utc>) -> Box<dyn Iterator<Item = DeadlineMoment> + 'a> {
+        match self {
+            Self::Slots(schedule) => {
+                let slots = std::iter::successors(schedule.next_after(after), |slot| schedule.next_after(*slot));
+                Box::new(slots.map(|slot| (slot, None)))
+            }
+            Self::Periods(workflows, join) => {
+                Box::new(periods_after(workflows, join, after).map(|period| (period.ends, Some(period))))
+            }
+        }
+    }
+
+    /// None for a period in which the join waits for nothing.
+    fn count_period(self, period: Option<JoinPeriod>) -> Option<Option<CountedPeriod>> {
+        let (Self::Periods(workflows, join), Some(period)) = (self, period) else { return Some(None) };
+        let count = JoinCount::new(workflows, join, &period);
+        count.is_scheduled().then_some(Some((period, count)))
+    }
+}
+
+/// Those whose limit passed after one time and up to another, by themselves or by the end of a pause: each once.
+fn passed_moments(
+    origin: DeadlineOrigin<'_>,
+    pauses: &[&PhasePause],
+    limit: TimeDelta,
+    (after, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Vec<(DateTime<Utc>, Option<CountedPeriod>)> {
+    let passed = origin.moments_after(after - limit).take_while(|(from, _)| *from <= until - limit);
     // A schedule by the second has too many after a long downtime.
-    slots.take_while(move |slot| *slot <= until).take(AT_ONCE)
+    let passed = passed.take(AT_ONCE).chain(pause::moments_let_go(origin, pauses, limit, (after, until)));
+    let once: BTreeSet<DeadlineMoment> = passed.collect();
+    once.into_iter().filter_map(|(from, period)| Some((from, origin.count_period(period)?))).collect()
 }
 
 /// A deadline that wasn't kept.
@@ -114,13 +163,13 @@ struct MissedDeadline<'a> {
     /// The phase to name: the one that is late, or the one that keeps it from beginning.
     line: &'a Phase,
     attempt: Option<&'a Attempt>,
-    why: &'static str,
+    why: Cow<'static, str>,
 }
 
 /// The alerts of deadlines that weren't kept: a key for each, and an alert where no other one covers it.
-/// `chains` are all attempts of each chain that the slot started.
+/// `chains` are all attempts of each chain that the slot or the join started.
 pub fn missed_deadlines(
-    judged: &[(SlotDeadline<'_>, Vec<Vec<Attempt>>)],
+    judged: &[(PassedDeadline<'_>, Vec<Vec<Attempt>>)],
     now: DateTime<Utc>,
 ) -> Vec<(String, Option<NewAlert>)> {
     let late: Vec<_> = judged.iter().filter_map(|(due, chains)| Some((due, due.find_late(chains, now)?))).collect();
@@ -149,19 +198,35 @@ pub fn missed_deadlines(
     breaches.collect()
 }
 
-/// What an alert names: workflow file, task, slot.
+/// What an alert names: workflow file, task, and from when it counts.
 type LineKey = (String, String, DateTime<Utc>);
 
-impl<'a> SlotDeadline<'a> {
+impl<'a> PassedDeadline<'a> {
+    /// The join, with its period, from which it counts; none where it counts from a slot.
+    pub fn join_key(&self) -> Option<JoinKey> {
+        self.period.as_ref().map(|(period, _)| self.starter.join_key(period))
+    }
+
+    /// Itself with the chains that the join started; none where these have left the history.
+    pub fn with_join(mut self, standing: JoinStanding) -> Option<(Self, Vec<Vec<Attempt>>)> {
+        if let Some((_, count)) = &self.period {
+            let progress = count.progress(standing.arrived.iter().map(String::as_str));
+            self.why_none = format!("it has {}", progress.to_words()).into();
+        }
+        let has_started = standing.has_started;
+        let chains = standing.into_chains(&self.starter.task);
+        (!has_started || !chains.is_empty()).then_some((self, chains))
+    }
+
     /// What names the deadline.
     fn key_text(&self) -> String {
         let (what, ..) = self.what.names();
-        let (workflow, slot) = (&self.phase.workflow, self.slot.timestamp_micros());
-        format!("{what}/{workflow}/{}/{}/{slot}", self.phase.task_name(), self.starter.task_name())
+        let (workflow, from) = (&self.phase.workflow, self.from.timestamp_micros());
+        format!("{what}/{workflow}/{}/{}/{from}", self.phase.task_name(), self.starter.task_name())
     }
 
     fn line_key(&self, late: &MissedDeadline<'_>) -> LineKey {
-        (late.line.workflow.clone(), late.line.task_name(), self.slot)
+        (late.line.workflow.clone(), late.line.task_name(), self.from)
     }
 
     fn is_starved(&self, late: &MissedDeadline<'_>) -> bool {
@@ -172,7 +237,7 @@ impl<'a> SlotDeadline<'a> {
     fn find_late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<MissedDeadline<'b>> {
         if chains.is_empty() {
             let by = self.held_until(&[]).filter(|by| *by <= now && !self.is_left_out())?;
-            return Some(MissedDeadline { by, line: self.starter, attempt: None, why: "no task was created for it" });
+            return Some(MissedDeadline { by, line: self.starter, attempt: None, why: self.why_none.clone() });
         }
         chains.iter().find_map(|chain| {
             let by = self.held_until(chain).filter(|by| *by <= now)?;
@@ -181,7 +246,7 @@ impl<'a> SlotDeadline<'a> {
                 return Some(self.find_blocker(chain, by));
             }
             let late = own.iter().find(|attempt| !keeps_deadline(self.what, attempt, &own, by))?;
-            Some(MissedDeadline { by, line: self.phase, attempt: Some(late), why: words_of_standing(late) })
+            Some(MissedDeadline { by, line: self.phase, attempt: Some(late), why: words_of_standing(late).into() })
         })
     }
 
@@ -195,7 +260,7 @@ impl<'a> SlotDeadline<'a> {
             let open = begun.iter().find(|attempt| !is_complete(attempt) && !was_tried_again(attempt, &begun));
             if let Some(open) = open {
                 let line = parents.iter().find(|parent| is_of(&parent.task, open)).copied().unwrap_or(phase);
-                return MissedDeadline { by, line, attempt: Some(open), why: words_of_standing(open) };
+                return MissedDeadline { by, line, attempt: Some(open), why: words_of_standing(open).into() };
             }
             match parents.first() {
                 Some(parent) if begun.is_empty() => phase = parent,
@@ -203,19 +268,20 @@ impl<'a> SlotDeadline<'a> {
                 _ => break,
             }
         }
-        MissedDeadline { by, line: phase, attempt: None, why: "no task was created for it" }
+        MissedDeadline { by, line: phase, attempt: None, why: NEVER_CREATED.into() }
     }
 
     /// What should have happened, when, and how it stands.
     fn words_of_late(&self, late: &MissedDeadline<'_>) -> String {
         let (key, verb, _) = self.what.names();
-        let limit = self.by - self.slot;
-        let since = match late.by == self.by {
-            true => format!("after the slot of {}", self.slot.format(TIME)),
-            false => format!("after a pause that ended at {}", (late.by - limit).format(TIME)),
+        let limit = self.by - self.from;
+        let since = match &self.period {
+            _ if late.by != self.by => format!("a pause that ended at {}", (late.by - limit).format(TIME)),
+            None => format!("the slot of {}", self.from.format(TIME)),
+            Some((period, _)) => format!("the end of {period}"),
         };
         let (by, limit) = (late.by.format(TIME), duration::print_duration(limit));
-        format!("not {verb} by {by} UTC ({key}={limit} {since}): {}", late.why)
+        format!("not {verb} by {by} UTC ({key}={limit} after {since}): {}", late.why)
     }
 
     fn words_of_starved(&self, late: &MissedDeadline<'_>, names: &[String]) -> String {
@@ -225,7 +291,8 @@ impl<'a> SlotDeadline<'a> {
 
     fn to_alert(&self, late: &MissedDeadline<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
         let (.., kind) = self.what.names();
-        let about = self.slot.checked_add_signed(self.starter.rule.offset).unwrap_or(self.slot);
+        let slot_time = || self.from.checked_add_signed(self.starter.rule.offset).unwrap_or(self.from);
+        let about = self.period.as_ref().map_or_else(slot_time, |(period, _)| period.about);
         NewAlert {
             uid: late.attempt.map(|attempt| attempt.uid),
             id: late.attempt.map(|attempt| attempt.id.clone()).unwrap_or_default(),
@@ -280,7 +347,7 @@ fn attempts_of<'b>(task: &TaskName, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
 }
 
 /// Whether an attempt, one of all of its task, has begun or ended in time.
-pub(crate) fn keeps_deadline(what: DeadlineKind, attempt: &Attempt, own: &[&Attempt], by: DateTime<Utc>) -> bool {
+fn keeps_deadline(what: DeadlineKind, attempt: &Attempt, own: &[&Attempt], by: DateTime<Utc>) -> bool {
     let has_started = attempt.started.is_none_or(|at| at <= by);
     let has_ended = attempt.ended.is_none_or(|at| at <= by);
     match what {
@@ -310,7 +377,7 @@ fn is_complete(attempt: &Attempt) -> bool {
     matches!(attempt.result, Some(TaskResult::Complete | TaskResult::Warn))
 }
 
-pub(crate) fn words_of_standing(attempt: &Attempt) -> &'static str {
+fn words_of_standing(attempt: &Attempt) -> &'static str {
     match (attempt.state, attempt.result) {
         (_, Some(TaskResult::Complete | TaskResult::Warn)) => "it was late",
         (_, Some(TaskResult::Error)) => "it failed",

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::deadlines::{
-    SlotDeadline, check_max_run, longest_limit, missed_deadlines, passed_deadlines, shortest_max_run,
+    PassedDeadline, check_max_run, longest_limit, missed_deadlines, passed_deadlines, shortest_max_run,
 };
 use flowlord_domain::expect::LearnedValues;
 use flowlord_domain::workflow::Workflows;
@@ -11,12 +11,13 @@ use flowlord_kernel::Result;
 use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::deadlines::{DeadlineBreach, RaiseBreaches, ReadDeadlineInput, ReadSlotTasks, SlotTasks};
 use flowlord_messages::deps::WorkflowDeps;
+use flowlord_messages::joins::ReadJoins;
 use flowlord_messages::learned::ReadLearned;
 use flowlord_messages::schedule::SlotKey;
 use flowlord_messages::workflows::ReadLoadedWorkflows;
 
 use super::Config;
-use super::joins::{end_waiting_joins, find_late_joins};
+use super::joins::end_waiting_joins;
 
 // Deadlines that passed longer ago are ignored: after a long downtime nobody needs them.
 const LOOK_BACK: TimeDelta = TimeDelta::days(1);
@@ -34,11 +35,10 @@ pub(crate) async fn find_breaches(deps: &WorkflowDeps, config: &Config, now: Dat
     let after = input.looked_until.unwrap_or(now).clamp(now - LOOK_BACK, now);
     let mut breaches: Vec<_> = input.unfinished.iter().map(|task| unfinished_breach(&workflows, task, now)).collect();
     let due = passed_deadlines(&workflows, &input.pauses, after, now);
-    let late = find_late_slots(&deps.reader, due, now).await?;
+    let late = find_late(&deps.reader, due, now).await?;
     breaches.extend(late.into_iter().map(|(key, alert)| DeadlineBreach { key, alert }));
     let long_runs = input.running.iter().filter_map(|task| check_max_run(&workflows, &learned, task, now));
     breaches.extend(long_runs.map(|(key, alert)| DeadlineBreach { key, alert: Some(alert) }));
-    breaches.extend(find_late_joins(deps, &workflows, &input.pauses, (after, now)).await?);
     let late_joins = end_waiting_joins(deps, &workflows, &config.host, (input.looked_until, now)).await?;
     Ok(RaiseBreaches { looked_until: now, unfinished_until: input.unfinished_until, breaches, late_joins })
 }
@@ -49,29 +49,35 @@ async fn read_run_times(reader: &DatabaseReader, workflows: &Workflows) -> Resul
     if keys.is_empty() { Ok(LearnedValues::default()) } else { reader.call(ReadLearned { keys }).await }
 }
 
-async fn find_late_slots(
+async fn find_late(
     reader: &DatabaseReader,
-    due: Vec<SlotDeadline<'_>>,
+    due: Vec<PassedDeadline<'_>>,
     now: DateTime<Utc>,
 ) -> Result<Vec<(String, Option<NewAlert>)>> {
-    if due.is_empty() {
-        return Ok(Vec::new());
+    let (of_joins, of_slots): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.join_key().is_some());
+    let mut judged = Vec::new();
+    if !of_slots.is_empty() {
+        let slots = of_slots.iter().map(slot_and_cron).collect();
+        let found = reader.call(ReadSlotTasks { slots }).await?;
+        judged.extend(of_slots.into_iter().zip(found).filter_map(|(due, found)| with_chains(due, found)));
     }
-    let slots = due.iter().map(slot_and_cron).collect();
-    let found = reader.call(ReadSlotTasks { slots }).await?;
-    let judged: Vec<_> = due.into_iter().zip(found).filter_map(|(due, found)| with_chains(due, found)).collect();
+    if !of_joins.is_empty() {
+        let joins = of_joins.iter().filter_map(PassedDeadline::join_key).collect();
+        let found = reader.call(ReadJoins { joins }).await?;
+        judged.extend(of_joins.into_iter().zip(found).filter_map(|(due, found)| due.with_join(found)));
+    }
     Ok(missed_deadlines(&judged, now))
 }
 
-fn slot_and_cron(due: &SlotDeadline<'_>) -> (SlotKey, String) {
+fn slot_and_cron(due: &PassedDeadline<'_>) -> (SlotKey, String) {
     let starter = due.starter;
-    let slot = SlotKey { workflow: starter.workflow.clone(), task: starter.task_name(), at: due.slot };
+    let slot = SlotKey { workflow: starter.workflow.clone(), task: starter.task_name(), at: due.from };
     (slot, starter.rule.cron.clone().unwrap_or_default())
 }
 
-fn with_chains(due: SlotDeadline<'_>, found: SlotTasks) -> Option<(SlotDeadline<'_>, Vec<Vec<Attempt>>)> {
+fn with_chains(due: PassedDeadline<'_>, found: SlotTasks) -> Option<(PassedDeadline<'_>, Vec<Vec<Attempt>>)> {
     // A slot from before its cron counted was nobody's; of one whose tasks have left the history nothing is known.
-    found.since.filter(|since| *since < due.slot)?;
+    found.since.filter(|since| *since < due.from)?;
     Some((due, found.chains?))
 }
 

@@ -1,42 +1,19 @@
-//! Joins that are late, and their deadlines.
+//! Joins that are late.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::deadlines::PhasePause;
-use flowlord_domain::join::{
-    JoinKey, LateJoin, late_join, meta_file_of, missed_join_deadlines, passed_join_deadlines, passed_joins,
-};
+use flowlord_domain::join::{JoinKey, LateJoin, late_join, meta_file_of, passed_joins};
 use flowlord_domain::schedule::RowSource;
 use flowlord_domain::template::MetaRow;
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Code, Result};
-use flowlord_messages::deadlines::DeadlineBreach;
 use flowlord_messages::deps::WorkflowDeps;
-use flowlord_messages::joins::ReadJoins;
 use flowlord_messages::workflows::ReadMetaRows;
 
 /// A join is started also after a long downtime.
 const LOOK_BACK: TimeDelta = TimeDelta::days(31);
-
-/// Deadlines of joins that were missed in a time.
-pub(crate) async fn find_late_joins(
-    deps: &WorkflowDeps,
-    workflows: &Workflows,
-    pauses: &[PhasePause],
-    (after, now): (DateTime<Utc>, DateTime<Utc>),
-) -> Result<Vec<DeadlineBreach>> {
-    let due = passed_join_deadlines(workflows, pauses, after, now);
-    if due.is_empty() {
-        return Ok(Vec::new());
-    }
-    let joins = due.iter().map(|due| due.key.clone()).collect();
-    let standing = deps.reader.call(ReadJoins { joins }).await?;
-    let judged: Vec<_> = due.into_iter().zip(standing).collect();
-    let missed = missed_join_deadlines(&judged, now).into_iter();
-    Ok(missed.map(|(key, alert)| DeadlineBreach { key, alert: Some(alert) }).collect())
-}
 
 /// The joins whose `join_by` passed since the last check: the database knows which of them still wait.
 pub(crate) async fn end_waiting_joins(

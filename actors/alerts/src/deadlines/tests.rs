@@ -393,7 +393,7 @@ async fn ready_tasks_that_no_worker_asks_for_are_told_once_and_again_once_others
     assert_eq!(bench.raised().len(), 2, "a worker is busy with one of them");
 }
 
-/// An hourly task that nothing judges, and joins of it.
+/// An hourly task that nothing judges, joins of it, and a child of one.
 fn joins() -> Stub {
     let stub = waiting();
     let join = |task: &str, rule: &str| {
@@ -402,7 +402,8 @@ fn joins() -> Stub {
     stub.0.lock().unwrap().phases = "[[phase]]\ntask = \"x\"\nrule = \"cron=0 * * * *\"\n".to_owned()
         + &join("due", "done_by=10m")
         + &join("late", "join_by=20m&meta-file=gone.json")
-        + &join("told", "join_by=30m&join_by_then=alert");
+        + &join("told", "join_by=30m&join_by_then=alert")
+        + "[[phase]]\ntask = \"child\"\ndependsOn = \"due\"\nrule = \"done_by=15m\"\n";
     stub
 }
 
@@ -416,7 +417,8 @@ async fn joins_are_late_and_have_deadlines_from_the_end_of_their_hour() {
     assert_eq!(of_joins(&bench), raised(&[(10, "due")]));
     let bench = bench.restart().await;
     bench.pass(40).await;
-    assert_eq!(of_joins(&bench), raised(&[(10, "due")]), "once");
+    let expected = raised(&[(10, "due"), (15, "due")]);
+    assert_eq!(of_joins(&bench), expected, "once each: what the child waits for is told of it");
     let late = bench.rows.0.lock().unwrap().late_joins.clone();
     assert_eq!(late, [(20, "late".to_owned(), true), (30, "told".to_owned(), false)]);
 }

@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{AT_ONCE, SlotDeadline, attempts_of};
-use crate::cron::CronSchedule;
+use super::{AT_ONCE, DeadlineMoment, DeadlineOrigin, PassedDeadline, attempts_of};
 use crate::task::Attempt;
 use crate::workflow::{Phase, TaskName, WorkflowFile};
 
-/// How many slots are walked through to find those that a pause touched.
+/// How many slots or periods are walked through to find those that a pause touched.
 const WALKED: usize = 10_000;
 
 /// A time in which the phases of a name started nothing new.
@@ -48,40 +47,43 @@ pub(super) fn on_the_way<'a>(
     own
 }
 
-/// Slots that a pause touched, where what it held came due after one time and up to another: the latest ones.
-pub(super) fn slots_let_go(
-    schedule: &CronSchedule,
+/// What a pause touched, where what it held came due after one time and up to another: the latest ones.
+pub(super) fn moments_let_go(
+    origin: DeadlineOrigin<'_>,
     pauses: &[&PhasePause],
     limit: TimeDelta,
     (after, until): (DateTime<Utc>, DateTime<Utc>),
-) -> VecDeque<DateTime<Utc>> {
+) -> VecDeque<DeadlineMoment> {
     let mut latest = VecDeque::new();
     for pause in pauses {
         let Some(end) = pause.until.filter(|end| after < *end + limit && *end + limit <= until) else {
             continue;
         };
-        let first = schedule.next_after(pause.since - limit);
-        let slots = std::iter::successors(first, |slot| schedule.next_after(*slot));
-        for slot in slots.take_while(|slot| *slot < end).take(WALKED) {
+        let moments = origin.moments_after(pause.since - limit).take_while(|(from, _)| *from < end);
+        for moment in moments.take(WALKED) {
             if latest.len() == AT_ONCE {
                 latest.pop_front(); // the newest ones are what people can still do something about
             }
-            latest.push_back(slot);
+            latest.push_back(moment);
         }
     }
     latest
 }
 
-impl SlotDeadline<'_> {
+impl PassedDeadline<'_> {
     /// Its slot fell into a pause of what starts it.
     pub(super) fn is_left_out(&self) -> bool {
-        let starter = self.starter.task_name();
-        self.pauses.iter().any(|pause| pause.task == starter && pause.contains_time(self.slot))
+        self.pauses.iter().any(|pause| self.pauses_slots(pause) && pause.contains_time(self.from))
+    }
+
+    /// Whether it leaves out slots: that of a join holds its tasks.
+    fn pauses_slots(&self, pause: &PhasePause) -> bool {
+        self.period.is_none() && pause.task == self.starter.task_name()
     }
 
     /// The deadline of a chain: what a pause held counts from its end. None while one holds it.
     pub(super) fn held_until(&self, chain: &[Attempt]) -> Option<DateTime<Utc>> {
-        let limit = self.by - self.slot;
+        let limit = self.by - self.from;
         self.pauses.iter().try_fold(self.by, |by, pause| match self.is_held(chain, pause, by) {
             true => Some(by.max(pause.until? + limit)),
             false => Some(by),
@@ -90,8 +92,8 @@ impl SlotDeadline<'_> {
 
     /// Whether the pause held the slot or a task of this chain; or, where the phase wasn't reached yet, would.
     fn is_held(&self, chain: &[Attempt], pause: &PhasePause, by: DateTime<Utc>) -> bool {
-        if pause.task == self.starter.task_name() {
-            return pause.contains_time(self.slot);
+        if self.pauses_slots(pause) {
+            return pause.contains_time(self.from);
         }
         let reached = attempts_of(&TaskName::parse(&pause.task), chain);
         if reached.is_empty() {

@@ -93,7 +93,7 @@ fn told_with(pauses: &[PhasePause], after: &str, until: &str, chains: &[Vec<Atte
     let workflows = workflows(TEXT);
     let judged: Vec<_> = passed_deadlines(&workflows, pauses, at(after), at(until))
         .into_iter()
-        .filter(|due| due.slot == at("12:00"))
+        .filter(|due| due.from == at("12:00"))
         .map(|due| (due, chains.to_vec()))
         .collect();
     let words = |(_, alert): (String, Option<NewAlert>)| match alert {
@@ -109,7 +109,7 @@ fn deadlines_follow_from_the_schedule_of_what_starts_it() {
     let seen: Vec<_> = passed_deadlines(&workflows, &[], at("12:30"), at("13:10"))
         .iter()
         .map(|due| {
-            format!("{:?} {} {} {}", due.what, due.phase.task_name(), due.slot.format("%H:%M"), due.by.format("%H:%M"))
+            format!("{:?} {} {} {}", due.what, due.phase.task_name(), due.from.format("%H:%M"), due.by.format("%H:%M"))
         })
         .collect();
     assert_eq!(
@@ -330,7 +330,7 @@ fn of_a_long_pause_the_latest_slots_are_judged() {
     let pauses = [pause("a", "03:00", "12:00")];
     let due = passed_deadlines(&workflows, &pauses, at("12:00"), at("12:01"));
     assert_eq!(due.len(), AT_ONCE + 6);
-    assert_eq!(due[AT_ONCE - 1].slot, at("12:00") - TimeDelta::seconds(10));
+    assert_eq!(due[AT_ONCE - 1].from, at("12:00") - TimeDelta::seconds(10));
 }
 
 #[test]
@@ -380,4 +380,141 @@ fn each_failure_has_a_line_for_what_waits_behind_it() {
     let told: Vec<_> = missed_deadlines(&judged, at("13:00")).into_iter().filter_map(|(_, alert)| alert).collect();
     let lines: Vec<_> = told.iter().map(|alert| (alert.topic.as_str(), alert.msg.split(' ').next().unwrap())).collect();
     assert_eq!(lines, [("a", "b"), ("c", "d")]);
+}
+
+/// A join of the hours of a day, and what follows it.
+const JOINED: &str = r#"
+[[phase]]
+task = "extract"
+rule = "cron=5 * * * *"
+[[phase]]
+task = "sum"
+dependsOn = "extract"
+rule = "over=day&done_by=1h&meta=of:a,b"
+template = "{meta:of}"
+owner = "data"
+[[phase]]
+task = "report"
+dependsOn = "sum"
+rule = "start_by=90m&done_by=2h"
+[[phase]]
+task = "mail"
+dependsOn = "report"
+rule = "done_by=2h"
+"#;
+
+fn hours_of_sunday(but: &[u32]) -> Vec<String> {
+    (0..24).filter(|hour| !but.contains(hour)).map(|hour| format!("w.toml#extract@2026-03-01T{hour:02}")).collect()
+}
+
+/// What is told of the deadlines after Sunday's end where its join stands so.
+fn told_of_join(pauses: &[PhasePause], (after, until): (&str, &str), standing: &JoinStanding) -> Vec<String> {
+    let workflows = workflows(JOINED);
+    let judged: Vec<_> = passed_deadlines(&workflows, pauses, at(after), at(until))
+        .into_iter()
+        .filter_map(|due| due.with_join(standing.clone()))
+        .collect();
+    let told = missed_deadlines(&judged, at(until)).into_iter();
+    told.map(|(_, alert)| alert.map_or_else(|| "-".to_owned(), |alert| format!("{} {}", alert.topic, alert.msg)))
+        .collect()
+}
+
+/// It started these attempts, of which each follows the one at its place; itself for none.
+fn joined(attempts: Vec<(Attempt, usize)>) -> JoinStanding {
+    let uid = |nth: usize| Uid(Uid::at(at("00:10")).0 + nth as i64);
+    let number = |(nth, (attempt, parent)): (usize, (Attempt, usize))| {
+        let parent = Some(uid(parent)).filter(|parent| *parent < uid(nth));
+        Attempt { uid: uid(nth), parent, ..attempt }
+    };
+    let attempts = attempts.into_iter().enumerate().map(number).collect();
+    JoinStanding { has_started: true, attempts, arrived: hours_of_sunday(&[]) }
+}
+
+#[test]
+fn deadlines_of_a_join_and_of_what_follows_it_count_from_the_end_of_its_period() {
+    let workflows = workflows(JOINED);
+    let due = passed_deadlines(&workflows, &[], at("00:59"), at("02:00"));
+    let seen: Vec<_> = due.iter().map(|due| format!("{:?} {} {}", due.what, due.phase.task, due.by)).collect();
+    assert_eq!(
+        seen,
+        [
+            "Done sum 2026-03-02 01:00:00 UTC",
+            "Started report 2026-03-02 01:30:00 UTC",
+            "Done report 2026-03-02 02:00:00 UTC",
+            "Done mail 2026-03-02 02:00:00 UTC",
+        ]
+    );
+    assert!(due.iter().all(|due| due.join_key().unwrap().task == "sum" && due.from == at("00:00")));
+    let keys: BTreeSet<_> = due.iter().map(PassedDeadline::key_text).collect();
+    assert!(keys.len() == 4 && keys.contains("done_by/w.toml/report/sum/1772409600000000"), "{keys:?}");
+    assert!(workflows.files()[0].findings.is_empty(), "{:?}", workflows.files()[0].findings);
+}
+
+#[test]
+fn what_waits_for_a_join_is_one_line_of_what_the_join_waits_for() {
+    let waiting = JoinStanding { arrived: hours_of_sunday(&[7, 19]), ..JoinStanding::default() };
+    let own = "sum not complete by 2026-03-02 01:00:00 UTC (done_by=1h after the end of 2026-03-01): it has 22 of 24: \
+               waits for T07, T19";
+    assert_eq!(told_of_join(&[], ("00:59", "01:00"), &waiting), [own]);
+    let behind = "sum report, mail can't be in time (by 2026-03-02 02:00:00 UTC): this comes first, and it has 22 of \
+                  24: waits for T07, T19";
+    assert_eq!(told_of_join(&[], ("01:59", "02:00"), &waiting), [behind, "-"]);
+    assert_eq!(told_of_join(&[], ("00:59", "02:00"), &waiting), [own, "-", "-", "-"]);
+    let gone = JoinStanding { has_started: true, ..JoinStanding::default() };
+    assert_eq!(told_of_join(&[], ("00:59", "02:00"), &gone), Vec::<String>::new(), "it has left the history");
+    let workflows = workflows(JOINED);
+    let [(due, chains)] = &passed_deadlines(&workflows, &[], at("00:59"), at("01:00"))
+        .into_iter()
+        .filter_map(|due| due.with_join(waiting.clone()))
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("one deadline")
+    };
+    let late = due.find_late(chains, at("01:00")).unwrap();
+    let alert = due.to_alert(&late, String::new(), at("01:00"));
+    let sunday = "2026-03-01T00:00:00Z".parse().ok();
+    assert_eq!((alert.task_time, alert.owner.as_str(), alert.kind), (sunday, "data", AlertKind::NotDone));
+}
+
+#[test]
+fn each_task_of_a_join_has_a_chain_of_its_own() {
+    let done = |task: &str, time: &str| done(task, (time, time), TaskResult::Complete);
+    let both = |last: Attempt| {
+        let sums = [(done("sum", "00:10"), 0), (done("sum", "00:11"), 1)];
+        let first = [(done("report", "00:20"), 0), (done("mail", "00:30"), 2)];
+        joined(sums.into_iter().chain(first).chain([(last, 1)]).collect())
+    };
+    let between = ("00:59", "02:00");
+    let late = told_of_join(&[], between, &both(leased("report", "01:40")));
+    let says = |text: &str, of: &str| late.iter().any(|line| line.starts_with(of) && line.ends_with(text));
+    assert_eq!(late.len(), 3, "{late:?}");
+    assert!(says("(start_by=1h30m after the end of 2026-03-01): a worker has it", "report not leased by"), "{late:?}");
+    assert!(says("(done_by=2h after the end of 2026-03-01): a worker has it", "report not complete by"), "{late:?}");
+    assert_eq!(late[2], "-", "mail waits for it");
+    let mail = told_of_join(&[], between, &both(done("report", "01:20")));
+    assert!(mail.len() == 1 && mail[0].starts_with("mail not complete by"), "{mail:?}");
+    // Another task of the chain that completed the join is none of it.
+    let other = joined(vec![
+        (done("sum", "00:10"), 0),
+        (done("report", "00:20"), 0),
+        (done("mail", "00:21"), 1),
+        (ready("mail"), 9),
+    ]);
+    assert_eq!(told_of_join(&[], between, &other), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_pause_of_a_join_holds_counts_from_its_end() {
+    let waiting = JoinStanding { arrived: hours_of_sunday(&[7]), ..JoinStanding::default() };
+    for task in ["sum", "report"] {
+        let still = [pause(task, "00:30", "")];
+        let lines = told_of_join(&still, ("00:59", "02:00"), &waiting);
+        assert_eq!(lines.len(), usize::from(task == "report"), "{lines:?}");
+    }
+    let over = [pause("sum", "00:05", "03:00")];
+    let held = joined(vec![(ready("sum"), 0)]);
+    assert_eq!(told_of_join(&over, ("00:59", "03:59"), &held), Vec::<String>::new());
+    let told = told_of_join(&over, ("03:59", "04:00"), &held);
+    let since = "(done_by=1h after a pause that ended at 2026-03-02 03:00:00): it waits for a worker";
+    assert!(told.len() == 1 && told[0].ends_with(since), "{told:?}");
 }

@@ -18,7 +18,7 @@ use crate::workflow::{Phase, Workflows};
 const AT_ONCE: usize = 1_000;
 
 /// How people read a time in UTC.
-pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S";
+const TIME: &str = "%Y-%m-%d %H:%M:%S";
 
 /// A join that is late, and all that is needed to end its waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,13 +97,9 @@ pub fn late_join(
         begins: period.begins,
         starters: starters_of(workflows, phase),
         about: period.about,
-        limit: words_of_limit("join_by", limit, &period),
+        limit: format!("(join_by={} after the end of {period})", duration::print_duration(limit)),
         by: period.ends.checked_add_signed(limit)?,
     })
-}
-
-pub(super) fn words_of_limit(key: &str, limit: TimeDelta, period: &JoinPeriod) -> String {
-    format!("({key}={} after the end of {period})", duration::print_duration(limit))
 }
 
 /// The joins whose `join_by` passed after one time and up to another.
@@ -111,33 +107,24 @@ pub fn passed_joins(workflows: &Workflows, after: DateTime<Utc>, until: DateTime
     let joins = workflows.phases().filter(|phase| phase.is_join);
     let late = joins.filter_map(|phase| Some((phase, phase.rule.join.by?)));
     let keys = late.flat_map(|(phase, limit)| {
-        let ended = periods_ended(workflows, phase, limit, (after, until));
-        ended.into_iter().map(|(period, _)| phase.join_key(&period))
+        let ended = periods_after(workflows, phase, after - limit).take_while(move |it| it.ends <= until - limit);
+        let waits = |period: &JoinPeriod| JoinCount::new(workflows, phase, period).is_scheduled();
+        ended.take(AT_ONCE).filter(waits).map(|period| phase.join_key(&period)).collect::<Vec<_>>()
     });
     keys.collect()
 }
 
-/// The periods of a join that ended so long before a time, and in which it waits for something.
-pub(super) fn periods_ended(
+/// The periods of a join that end after a time.
+pub(crate) fn periods_after(
     workflows: &Workflows,
     phase: &Phase,
-    limit: TimeDelta,
-    (after, until): (DateTime<Utc>, DateTime<Utc>),
-) -> Vec<(JoinPeriod, JoinCount)> {
-    let (Some(after), Some(until)) = (after.checked_sub_signed(limit), until.checked_sub_signed(limit)) else {
-        return Vec::new();
-    };
+    after: DateTime<Utc>,
+) -> impl Iterator<Item = JoinPeriod> + use<> {
     let (over, zone) = (phase.rule.join.over.unwrap_or(BatchStep::Hour), zone_of(workflows, phase));
-    let Some(first) = JoinPeriod::of_hour(over, zone, cut_to_hour(after) - TimeDelta::hours(1)) else {
-        return Vec::new();
-    };
-    let periods = (first.number..).map_while(|number| JoinPeriod::numbered(over, zone, number));
-    let ended = periods.take_while(|period| period.ends <= until).take(AT_ONCE).filter(|period| period.ends > after);
-    let counted = ended.map(|period| {
-        let count = JoinCount::new(workflows, phase, &period);
-        (period, count)
-    });
-    counted.filter(|(_, count)| count.is_scheduled()).collect()
+    let first = JoinPeriod::of_hour(over, zone, cut_to_hour(after) - TimeDelta::hours(1));
+    let numbers = first.into_iter().flat_map(|first| first.number..);
+    let periods = numbers.map_while(move |number| JoinPeriod::numbered(over, zone, number));
+    periods.filter(move |period| period.ends > after)
 }
 
 /// The phases with a schedule by which the tasks come that a join waits for.

@@ -3,10 +3,10 @@
 //! What a join waits for follows from the schedules of its parents; what is there is rows. A result brings along all that is
 //! needed to start it, and the database, which alone knows what else is there, decides with [`JoinCount`] whether it starts.
 
-mod deadline;
 mod expected;
 mod late;
 mod period;
+mod standing;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +15,11 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-pub use deadline::{JoinDeadline, JoinStanding, missed_join_deadlines, passed_join_deadlines};
 pub use expected::UnknownSlots;
+pub(crate) use late::periods_after;
 pub use late::{LateJoin, join_progress, late_join, meta_file_of, passed_joins};
 pub use period::JoinPeriod;
+pub use standing::JoinStanding;
 pub use start::JoinStart;
 use start::JoinedTask;
 
@@ -302,7 +303,7 @@ impl Phase {
         zone_of(workflows, self)
     }
 
-    fn join_key(&self, period: &JoinPeriod) -> JoinKey {
+    pub(crate) fn join_key(&self, period: &JoinPeriod) -> JoinKey {
         let (over, period) = (period.over, period.number);
         JoinKey { workflow: self.workflow.clone(), task: self.task_name(), over, period }
     }

@@ -8,7 +8,7 @@ use crate::decide::{WorkerOutcome, decide_result};
 use crate::ids::fixed::FixedIds;
 use crate::plan::{PlanLimits, PlannedOutcome, PlannedTask, SlotPlan};
 use crate::schedule::NoFiles;
-use crate::task::{Attempt, TaskResult};
+use crate::task::TaskResult;
 use crate::workflow::WorkflowFile;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -256,36 +256,6 @@ fn a_late_join_says_what_is_missing() {
     assert_eq!(
         late_join(&workflows, &gone, (at("2024-01-16T06:00:00Z"), ""), &mut FixedIds::default(), &NoFiles),
         None
-    );
-}
-
-#[test]
-fn deadlines_of_a_join_count_from_the_end_of_its_period() {
-    let workflows = daily(Tz::UTC, "&done_by=1h");
-    let due = passed_join_deadlines(&workflows, &[], at("2024-01-16T00:59:00Z"), at("2024-01-16T01:00:00Z"));
-    let [due] = &due[..] else { panic!("one deadline") };
-    let there = (0..24).filter(|hour| ![7, 19].contains(hour)).map(|hour| format!("w.toml#x@2024-01-15T{hour:02}"));
-    let standing = JoinStanding { arrived: there.collect(), ..JoinStanding::default() };
-    let told = |standing: JoinStanding| missed_join_deadlines(&[(due.clone(), standing)], at("2024-01-16T01:00:00Z"));
-    let (key, alert) = told(standing).remove(0);
-    assert_eq!(key, "done_by/w.toml/sum/2024-01-15");
-    let msg = "not complete by 2024-01-16 01:00:00 UTC (done_by=1h after the end of 2024-01-15): 22 of 24: waits for T07, T19";
-    assert_eq!(alert.msg, msg);
-    let base = NewTask::of_new_chain(("sum", ""), "w.toml", at("2024-01-16T00:10:00Z"), &mut FixedIds::default());
-    let attempt = base.into_attempt();
-    let started = |attempts| JoinStanding { has_started: true, attempts, ..JoinStanding::default() };
-    assert!(told(started(vec![attempt.clone()]))[0].1.msg.ends_with("it waits for a worker"));
-    let ended = Some(at("2024-01-16T00:30:00Z"));
-    let done = Attempt { result: Some(TaskResult::Complete), ended, state: crate::TaskState::Done, ..attempt };
-    assert_eq!((told(started(vec![done])), told(started(vec![]))), (vec![], vec![]));
-    let pause = crate::deadlines::PhasePause {
-        workflow: "w.toml".to_owned(),
-        task: "sum".to_owned(),
-        since: at("2024-01-15T12:00:00Z"),
-        until: None,
-    };
-    assert!(
-        passed_join_deadlines(&workflows, &[pause], at("2024-01-16T00:59:00Z"), at("2024-01-16T01:00:00Z")).is_empty()
     );
 }
 

@@ -32,12 +32,11 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
     findings
 }
 
-/// Deadlines of phases that no cron starts: there is no slot from which to count.
+/// Deadlines of phases that neither cron nor a join starts: there is no slot and no period from which to count.
 pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
     let phases = file.phases.iter().enumerate();
     phases
-        // Those of a join count from the end of its period.
-        .filter(|(_, phase)| phase.rule.start_by.or(phase.rule.done_by).is_some() && !phase.is_join)
+        .filter(|(_, phase)| phase.rule.start_by.or(phase.rule.done_by).is_some())
         .filter(|(index, _)| file.starters_of(*index).is_empty())
         .map(|(_, phase)| {
             let key = if phase.rule.start_by.is_some() { "start_by" } else { "done_by" };

@@ -199,10 +199,11 @@ impl WorkflowFile {
         meant.filter_map(|index| self.phases.get(index)).collect()
     }
 
-    /// The phases with a cron by which the one at this place starts: itself, or those at the beginning of what it
-    /// follows.
+    /// The phases with a cron, and the joins, by which the one at this place starts: itself, or those at the beginning of
+    /// what it follows.
     pub fn starters_of(&self, index: usize) -> Vec<&Phase> {
-        self.phases_before(index).map(|(_, phase)| phase).filter(|phase| phase.rule.schedule.is_some()).collect()
+        let all = self.phases_before(index).map(|(_, phase)| phase);
+        all.filter(|phase| phase.rule.schedule.is_some() || phase.is_join).collect()
     }
 
     /// The phases on the ways from one to that at this place, with both.
