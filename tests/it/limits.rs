@@ -1,7 +1,7 @@
 //! Limits of phases: by groups of the configuration, by rate, and what waiting tasks say of them.
 
 use chrono::TimeDelta;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
@@ -49,6 +49,15 @@ async fn a_group_holds_tasks_of_several_topics_back_and_a_rate_the_next_one() {
     assert!(app.api.lease("call").await.is_none());
     let slow = limited("rate", "Waits for its rate: the next task may start at 12:00 UTC");
     assert_eq!(waiting(&app, "call").await, slow);
+    let Value::String(figures) = app.api.get("/metrics").await.json else { panic!("not text") };
+    for figure in [
+        "flowlord_group_active_tasks{group=\"warehouse\"} 1",
+        "flowlord_group_max_active{group=\"warehouse\"} 1",
+        "flowlord_rate_free_starts{topic=\"call\",job=\"\"} 0",
+        "flowlord_rate_max_starts{topic=\"call\",job=\"\"} 1",
+    ] {
+        assert!(figures.lines().any(|line| line == figure), "{figure}: {figures}");
+    }
     // A worker that waits hears of the free place, and another of the time that came.
     let waits = |topic: &'static str| {
         let api = app.api.clone();

@@ -12,14 +12,20 @@ fn documented() -> BTreeSet<String> {
     page.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
 }
 
-/// Only with a backup (shipping.rs looks for it), only with a monitor, only in a cluster.
-const SOMETIMES: [&str; 6] = [
+/// Only with a backup (shipping.rs looks for it), only with a monitor, only in a cluster, only with limits.
+const SOMETIMES: [&str; 12] = [
     "flowlord_backup_lag_seconds",
     "flowlord_deadman_pings_total",
     "flowlord_cluster_leader",
     "flowlord_cluster_term",
     "flowlord_cluster_applied",
     "flowlord_cluster_lag_seconds",
+    "flowlord_limit_active_tasks",
+    "flowlord_limit_max_active",
+    "flowlord_group_active_tasks",
+    "flowlord_group_max_active",
+    "flowlord_rate_free_starts",
+    "flowlord_rate_max_starts",
 ];
 
 #[actix::test]

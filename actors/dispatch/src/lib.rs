@@ -24,8 +24,8 @@ use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient, L
 use flowlord_messages::events::TasksReady;
 use flowlord_messages::leases::{
     ExtendLease, GrantLeases, GrantedLeases, KeepLimits, LastAsked, LeaseExtension, LeaseGrant, ReadLastAsked,
-    ReadNextExpiry, ReadWorkers, ReapLeases, ReapedLeases, ReleaseLease, ReleaseTask, RequestLeases, SeenWorker,
-    SendHeartbeat, StopLeasing,
+    ReadLimits, ReadNextExpiry, ReadWorkers, ReapLeases, ReapedLeases, ReleaseLease, ReleaseTask, RequestLeases,
+    SeenWorker, SendHeartbeat, StopLeasing,
 };
 use flowlord_messages::results::{RememberGrants, ResultClaim, SubmitResults};
 use flowlord_messages::workflows::{ReadLoadedWorkflows, WorkflowsChanged};
@@ -407,6 +407,10 @@ impl Dispatch {
         Ok(LastAsked { known_since: self.roster.known_since, asked: queues.iter().map(last_asked).collect(), blocks })
     }
 
+    fn tell_limits(&mut self, _: ReadLimits, _: &mut Context<Self>) -> Result<Option<Arc<LimitTable>>> {
+        Ok(self.limits.clone())
+    }
+
     fn stop_leasing(&mut self, _: StopLeasing, ctx: &mut Context<Self>) -> Result<()> {
         self.stopping = true;
         // As if their waits were over: no worker takes a stop for an error.
@@ -457,6 +461,7 @@ handlers!(Dispatch {
     StopLeasing => stop_leasing,
     ReadWorkers => list_workers,
     ReadLastAsked => tell_last_asked,
+    ReadLimits => tell_limits,
 });
 
 actor!(Dispatch { kit: deps.kit, mailbox: 4096, start: read_stored, restart: forget_waiting, wake: end_due(now) });

@@ -88,6 +88,16 @@ impl LimitTable {
         self.queues.get(topic)?.get(job)
     }
 
+    /// All topics and jobs with limits, by name.
+    pub fn all_limits(&self) -> Vec<(&str, &str, &QueueLimits)> {
+        let mut all: Vec<(&str, &str, &QueueLimits)> = Vec::new();
+        for (topic, jobs) in &self.queues {
+            all.extend(jobs.iter().map(|(job, limits)| (topic.as_str(), job.as_str(), limits)));
+        }
+        all.sort_by_key(|(topic, job, _)| (*topic, *job));
+        all
+    }
+
     /// Whether only so many tasks of some phase may be at work.
     pub fn has_limited(&self) -> bool {
         self.queues.values().flat_map(HashMap::values).any(QueueLimits::is_limited)
@@ -134,6 +144,15 @@ pub fn take_token(
     let full_at = full_at.unwrap_or(now).clamp(now, now + rate.per);
     let next = full_at + step;
     if next <= now + rate.per { Ok(next) } else { Err(next - rate.per) }
+}
+
+/// How many tokens are in a bucket: as often as [`take_token`] may be called now.
+pub fn tokens_left(rate: CreationRate, full_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> usize {
+    let full_in = full_at.map_or_else(TimeDelta::zero, |full_at| (full_at - now).clamp(TimeDelta::zero(), rate.per));
+    let micros = |span: TimeDelta| span.num_microseconds().unwrap_or(i64::MAX);
+    usize::try_from(micros(rate.per - full_in) / micros(token_interval(rate)).max(1))
+        .unwrap_or_default()
+        .min(rate.tasks)
 }
 
 /// After so long a bucket has one token more.
@@ -376,6 +395,12 @@ mod tests {
             let (mut now, mut full_at, mut starts) = (DateTime::UNIX_EPOCH, None, Vec::new());
             for wait in waits {
                 now += TimeDelta::milliseconds(wait);
+                let (left, mut emptied) = (tokens_left(rate, full_at, now), full_at);
+                for taken in 0..=left {
+                    let next = take_token(rate, emptied, now);
+                    prop_assert_eq!(next.is_ok(), taken < left, "as many as are left");
+                    emptied = next.ok();
+                }
                 match take_token(rate, full_at, now) {
                     Ok(next) => {
                         full_at = Some(next);

@@ -61,8 +61,9 @@ use crate::history::{RemoveHistory, RemoveOldHistory};
 use crate::joins::{ReadJoins, ReadWaitingJoins};
 use crate::learned::ReadLearned;
 use crate::leases::{
-    ExtendLease, GrantLeases, KeepLimits, ReadLastAsked, ReadLeaseStanding, ReadNextExpiry, ReadWorkerLeases,
-    ReadWorkers, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases, SendHeartbeat,
+    ExtendLease, GrantLeases, KeepLimits, ReadLastAsked, ReadLeaseStanding, ReadLimits, ReadNextExpiry,
+    ReadStartBuckets, ReadWorkerLeases, ReadWorkers, ReapLeases, ReleaseLease, ReleaseTask, RequestLeases,
+    SendHeartbeat,
 };
 use crate::logs::{AppendLog, ReadLog};
 use crate::outbox::{
@@ -173,6 +174,7 @@ clients! {
         read_seen: ReadSeenFiles,
         read_slot_tasks: ReadSlotTasks,
         read_slots: ReadSlots,
+        read_start_buckets: ReadStartBuckets,
         read_threads: ReadThreads,
         read_tokens: ReadTokens,
         read_waiting: ReadWaitingFiles,
@@ -201,6 +203,7 @@ clients! {
         lease: RequestLeases,
         heartbeat: SendHeartbeat,
         read_last_asked: ReadLastAsked,
+        read_limits: ReadLimits,
         read_workers: ReadWorkers,
         release: ReleaseTask,
     }

@@ -275,6 +275,27 @@ pub struct LastAsked {
     pub blocks: Vec<Option<(DateTime<Utc>, LimitBlock)>>,
 }
 
+/// The limits by which tasks are leased; none before the workflows were read.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Option<Arc<LimitTable>>>")]
+pub struct ReadLimits;
+
+/// When the buckets of topics and jobs with a `rate` are full again. Asked of the DB readers.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<StartBucket>>")]
+pub struct ReadStartBuckets;
+
+/// The bucket of a topic and job from which each start takes a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartBucket {
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// When it is full again.
+    pub full_at: DateTime<Utc>,
+}
+
 /// How many tasks workers hold, by worker, topic and job. Asked of the DB readers.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Vec<WorkerLeases>>")]

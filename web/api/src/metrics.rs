@@ -1,7 +1,7 @@
 //! `GET /metrics`, as Prometheus reads it. What is counted as it happens is there already; what is a state is read now.
 
 use flowlord_domain::escalation::EscalationPolicy;
-use flowlord_messages::alerts::ReadEscalations;
+use flowlord_messages::alerts::{EscalationStatus, ReadEscalations};
 use flowlord_messages::changelog::ReadShippingState;
 use flowlord_messages::cluster::{ClusterState, NodeRole};
 use flowlord_messages::schedule::ReadNextRuns;
@@ -12,6 +12,8 @@ use flowlord_web_core::use_cases::health::ping_actors;
 use metrics::gauge;
 
 use crate::prelude::*;
+
+mod limit_figures;
 
 pub(crate) fn routes() -> Vec<Route> {
     let example = "flowlord_commit_failures_total 0\n";
@@ -25,8 +27,9 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn metrics(context: ContextRef) -> Answer {
     let now = context.deps.kit.now();
-    let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
+    let (backlog, limits, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
         context.deps.view_reader.call(ReadBacklog),
+        limit_figures::read_limits(&context),
         context.deps.alerts.call(ReadEscalations),
         context.deps.backup.call(ReadBackup),
         context.deps.shipper.call(ReadShippingState),
@@ -36,14 +39,11 @@ async fn metrics(context: ContextRef) -> Answer {
     // What can't be read now is left out, and its actor is shown as down: a scrape that failed would show nothing.
     if let Ok(backlog) = backlog {
         show_backlog(&context, &backlog, now);
+        if let Some(limits) = limits {
+            limit_figures::show_limits(&context, &limits, &backlog, now);
+        }
     }
-    for ladder in ladders.unwrap_or_default() {
-        let route = ladder.route;
-        gauge!("flowlord_alert_interval_seconds", "route" => route.clone()).set(seconds(ladder.interval));
-        let open = if ladder.incident_since.is_some() { 1.0 } else { 0.0 };
-        gauge!("flowlord_incident_open", "route" => route.clone()).set(open);
-        show_policy(route, ladder.policy);
-    }
+    ladders.unwrap_or_default().into_iter().for_each(show_escalation);
     if let Ok(backup) = backup {
         show_backup(&backup, now);
     }
@@ -70,7 +70,10 @@ async fn metrics(context: ContextRef) -> Answer {
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, kind)).body(text))
 }
 
-fn show_policy(route: String, policy: EscalationPolicy) {
+fn show_escalation(EscalationStatus { route, interval, incident_since, policy, .. }: EscalationStatus) {
+    gauge!("flowlord_alert_interval_seconds", "route" => route.clone()).set(seconds(interval));
+    let open = if incident_since.is_some() { 1.0 } else { 0.0 };
+    gauge!("flowlord_incident_open", "route" => route.clone()).set(open);
     let EscalationPolicy { min_interval, max_interval, factor_up, factor_down, quiet_checks } = policy;
     gauge!("flowlord_ladder_min_seconds", "route" => route.clone()).set(seconds(min_interval));
     gauge!("flowlord_ladder_max_seconds", "route" => route.clone()).set(seconds(max_interval));

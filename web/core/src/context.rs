@@ -139,7 +139,12 @@ pub struct WebContext {
     stopping: AtomicBool,
     /// Topics that `/metrics` ever showed.
     topics: Locked<BTreeSet<String>>,
+    /// What it ever showed of limits.
+    limits: Locked<BTreeSet<Series>>,
 }
+
+/// A figure of `/metrics`, and its labels.
+pub type Series = (&'static str, Vec<(&'static str, String)>);
 
 pub type ContextRef = web::Data<WebContext>;
 
@@ -160,6 +165,7 @@ impl WebContext {
             own_writes: OwnWrites::default(),
             stopping: AtomicBool::default(),
             topics: Locked::default(),
+            limits: Locked::default(),
             config,
             deps,
             routes,
@@ -174,6 +180,10 @@ impl WebContext {
 
     pub fn topics_shown(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.topics.lock()
+    }
+
+    pub fn limits_shown(&self) -> MutexGuard<'_, BTreeSet<Series>> {
+        self.limits.lock()
     }
 
     /// `/readyz` answers 503 from now on, and no new work begins.

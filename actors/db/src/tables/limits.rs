@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use flowlord_domain::backload::CreationRate;
 use flowlord_domain::limits::{LimitBlock, LimitTable, QueueLimits, take_token};
-use flowlord_messages::leases::{BlockedQueue, GrantedLeases, KeepLimits, LeaseGrant};
+use flowlord_messages::leases::{BlockedQueue, GrantedLeases, KeepLimits, LeaseGrant, ReadStartBuckets, StartBucket};
 
 use crate::tables::prelude::*;
 
@@ -149,6 +149,14 @@ impl WriteContext<'_> {
         // It was asked for before.
         let Ok(full_at) = take_token(rate, self.bucket_full_at(queue)?, now) else { return Ok(()) };
         self.run_sql("INSERT OR REPLACE INTO start_rate (queue, full_at) VALUES (?1, ?2)", [queue, micros(full_at)])
+    }
+}
+
+impl ReadQuery for ReadStartBuckets {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let sql = "SELECT topic, job, full_at FROM start_rate JOIN queue ON queue.id = start_rate.queue";
+        connection
+            .read_rows(sql, [], |row| Ok(StartBucket { topic: row.get(0)?, job: row.get(1)?, full_at: row.time(2)? }))
     }
 }
 

@@ -5,7 +5,8 @@ use flowlord_domain::limits::LimitBlock;
 use flowlord_domain::limits::LimitTable;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_messages::leases::{
-    ExtendLease, GrantedLeases, KeepLimits, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease,
+    ExtendLease, GrantedLeases, KeepLimits, ReadStartBuckets, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease,
+    StartBucket,
 };
 use flowlord_messages::tasks::{CancelTasks, RerunTasks};
 use proptest::prelude::*;
@@ -182,6 +183,8 @@ async fn tasks_start_no_faster_than_their_rate_over_restarts() {
     let at = |after: i64| LimitBlock::Rate { next: noon() + seconds(after) };
     assert_eq!(told(&lease_all(&db, &["a"], 0, &limits).await), (vec!["a", "a"], vec![("a", &at(30))]));
     let db = db.reopen();
+    let bucket = StartBucket { topic: "a".to_owned(), job: String::new(), full_at: noon() + seconds(60) };
+    assert_eq!(db.read(ReadStartBuckets).await.unwrap(), [bucket]);
     assert_eq!(told(&lease_all(&db, &["a"], 29, &limits).await), (vec![], vec![("a", &at(30))]));
     assert_eq!(told(&lease_all(&db, &["a"], 30, &limits).await), (vec!["a"], vec![("a", &at(60))]));
     assert_eq!(told(&lease_all(&db, &["a"], 600, &limits).await), (vec!["a", "a"], vec![("a", &at(630))]));

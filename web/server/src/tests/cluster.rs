@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use flowlord_kernel::{Code, Error, Pong};
 use flowlord_messages::cluster::{ClusterState, HandOver, NodeAddress, NodeRole, NodeState, Takeover};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 
+use super::metrics::metrics_of;
 use super::pages::assert_strict;
 use super::stub::{Stub, noon};
 
@@ -152,20 +152,12 @@ async fn a_follower_is_ready_and_says_how_far_behind_it_is() {
     }
 }
 
-/// The figures that `/metrics` sets.
-async fn figures(stub: &Stub) -> String {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let _until_dropped = metrics::set_default_local_recorder(&recorder);
-    assert_eq!(stub.get("/metrics").await.status, 200);
-    recorder.handle().render()
-}
-
 #[actix::test]
 async fn only_a_cluster_has_figures() {
-    let single = figures(&Stub::default()).await;
+    let single = metrics_of(&Stub::default()).await;
     assert!(single.contains("flowlord_uptime_seconds") && !single.contains("flowlord_cluster"), "{single}");
     for (role, leads, lag) in [(NodeRole::Follower, 0, "1.5"), (NodeRole::Leader, 1, "0")] {
-        let text = figures(&clustered(role)).await;
+        let text = metrics_of(&clustered(role)).await;
         for figure in [
             format!("flowlord_cluster_leader {leads}\n"),
             "flowlord_cluster_term 3\n".to_owned(),
@@ -177,7 +169,7 @@ async fn only_a_cluster_has_figures() {
     }
     let unsure = Stub::default();
     unsure.read_cluster(|_| Ok(ClusterState { leader: None, ..state_of(NodeRole::Leader) }));
-    assert!(figures(&unsure).await.contains("flowlord_cluster_leader 0\n"), "its lease has lapsed");
+    assert!(metrics_of(&unsure).await.contains("flowlord_cluster_leader 0\n"), "its lease has lapsed");
 }
 
 #[actix::test]

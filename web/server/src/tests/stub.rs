@@ -11,6 +11,7 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::web;
 use chrono::{DateTime, Utc};
 use flowlord_domain::escalation::EscalationPolicy;
+use flowlord_domain::limits::LimitTable;
 use flowlord_domain::template::MetaRow;
 use flowlord_domain::{AlertKind, Attempt, Uid};
 use flowlord_kernel::{ActorEnvironment, Clock, Code, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep};
@@ -39,8 +40,9 @@ use flowlord_messages::files::{
 use flowlord_messages::history::RemoveOldHistory;
 use flowlord_messages::joins::{ReadWaitingJoins, WaitingJoin};
 use flowlord_messages::leases::{
-    LastAsked, LeaseExtension, LeaseGrant, LeaseStanding, ReadLastAsked, ReadLeaseStanding, ReadWorkerLeases,
-    ReadWorkers, ReleaseTask, RequestLeases, SeenWorker, SendHeartbeat, WorkerLeases,
+    LastAsked, LeaseExtension, LeaseGrant, LeaseStanding, ReadLastAsked, ReadLeaseStanding, ReadLimits,
+    ReadStartBuckets, ReadWorkerLeases, ReadWorkers, ReleaseTask, RequestLeases, SeenWorker, SendHeartbeat,
+    StartBucket, WorkerLeases,
 };
 use flowlord_messages::logs::{AppendLog, AppendedLog, LogText, ReadLog};
 use flowlord_messages::outbox::{AwaitDelivery, DeliveryStatus, EnqueueMessage, SlackInteraction};
@@ -140,6 +142,8 @@ stub! {
     read_log: ReadLog => Option<LogText>;
     workers: ReadWorkers => Vec<SeenWorker>;
     last_asked: ReadLastAsked => LastAsked;
+    limits: ReadLimits => Option<Arc<LimitTable>>;
+    start_buckets: ReadStartBuckets => Vec<StartBucket>;
     worker_leases: ReadWorkerLeases => Vec<WorkerLeases>;
     worker_results: ReadWorkerResults => Vec<WorkerResults>;
     submit: SubmitResults => Vec<Result<AppliedResult>>;
@@ -271,8 +275,8 @@ impl Stub {
             ReadAlerts, ReadAttempts, ReadChain, ReadChainStart, CheckBackload, CountNotifications, ReadDayTotals, FindTasks,
             FindKnownTasks, ReadLastSlots, FindLaterAttempts, ListAlerts, ListAuditRecords, ListFileEvents, ListIncidents, ListSilences,
             MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDayMarks, ReadDaySteps, ReadHourCounts,
-            ReadPaused,
-            ReadSlots, ReadTokens, ReadWaitingJoins, ReadWorkerLeases, ReadWorkflow, ReadLeaseStanding,
+            ReadPaused, ReadSlots, ReadStartBuckets,
+            ReadTokens, ReadWaitingJoins, ReadWorkerLeases, ReadWorkflow, ReadLeaseStanding,
         );
         Deps {
             kit: environment.kit("web"),
@@ -285,7 +289,9 @@ impl Stub {
             reader,
             library: client!(LibraryClient: ReadLoadedWorkflows, ReadMetaRows, ReloadWorkflows),
             scheduler: client!(SchedulerClient: ReadNextRuns, PausePhase),
-            dispatch: client!(DispatchClient: ReadLastAsked, ReadWorkers, RequestLeases, SendHeartbeat, ReleaseTask),
+            dispatch: client!(
+                DispatchClient: ReadLastAsked, ReadLimits, ReadWorkers, RequestLeases, SendHeartbeat, ReleaseTask
+            ),
             ingest: client!(IngestClient: ReadWorkerResults, SubmitResults),
             alerts: client!(AlertsClient: ReadEscalations, AcknowledgeAlerts),
             notifier: client!(NotifierClient: AwaitDelivery),
