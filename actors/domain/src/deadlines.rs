@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -106,7 +107,7 @@ enum DeadlineOrigin<'a> {
 type DeadlineMoment = (DateTime<Utc>, Option<JoinPeriod>);
 
 /// The period of a join, and what it waits for in it.
-type CountedPeriod = (JoinPeriod, JoinCount);
+type CountedPeriod = (JoinPeriod, Arc<JoinCount>);
 
 /// From where the deadlines of the phase at this place count.
 fn origins_of<'a>(
@@ -137,7 +138,7 @@ impl<'a> DeadlineOrigin<'a> {
     /// None for a period in which the join waits for nothing.
     fn count_period(self, period: Option<JoinPeriod>) -> Option<Option<CountedPeriod>> {
         let (Self::Periods(workflows, join), Some(period)) = (self, period) else { return Some(None) };
-        let count = JoinCount::new(workflows, join, &period);
+        let count = JoinCount::of_period(workflows, join, &period);
         count.is_scheduled().then_some(Some((period, count)))
     }
 }

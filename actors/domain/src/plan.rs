@@ -245,8 +245,8 @@ impl<'a> SlotPlan<'a> {
     ) {
         let join = self.joins.get_or_insert_default().entry(arrival.key.clone()).or_default();
         join.arrived.extend(arrival.slots.iter().map(|slot| (slot.clone(), meta.to_owned())));
-        let is_complete = arrival.count.progress(join.arrived.keys().map(String::as_str)).is_complete();
-        if join.has_started && !arrival.again || !is_complete {
+        let is_over = join.has_started && !arrival.again;
+        if is_over || !arrival.count.is_complete(join.arrived.keys().map(String::as_str)) {
             return;
         }
         join.has_started = true;

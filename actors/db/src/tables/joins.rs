@@ -62,8 +62,8 @@ impl WriteContext<'_> {
             return Ok(());
         }
         let arrived = read_arrived(self.connection, join)?;
-        if arrival.count.progress(arrived.iter().map(|(slot, _)| slot.as_str())).is_complete() {
-            self.start_join(join, (&arrival.count, &arrival.start), arrived, now)?;
+        if arrival.count.is_complete(arrived.iter().map(|(slot, _)| slot.as_str())) {
+            self.start_join(join, (&*arrival.count, &arrival.start), arrived, now)?;
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ impl WriteContext<'_> {
         let progress = late.count.progress(arrived.iter().map(|(slot, _)| slot.as_str()));
         if progress.is_complete() || late.starts && !arrived.is_empty() {
             self.insert_period(join, now)?;
-            return self.start_join(join, (&late.count, &late.start), arrived, now);
+            return self.start_join(join, (&*late.count, &late.start), arrived, now);
         }
         let JoinKey { workflow, task, .. } = &late.key;
         let key = format!("join_by/{workflow}/{task}/{}/{}", join.over, join.period);

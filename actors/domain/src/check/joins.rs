@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -89,13 +90,13 @@ fn impossible_join(workflows: &Workflows, phase: &Phase) -> Option<Finding> {
         return never_meets.then(|| finding(phase, place_of_parents(phase), Severity::Error, message()));
     };
     let counts = sample_counts(workflows, phase, over, &sample);
-    if let Some(why) = counts.iter().find_map(JoinCount::impossible) {
+    if let Some(why) = counts.iter().find_map(|count| count.impossible()) {
         let message = format!("over={} waits for every slot of {parents}: {why}", over.as_str());
         return Some(finding(phase, place_of_parents(phase), Severity::Error, message));
     }
-    let most = counts.iter().map(JoinCount::count_expected).max().unwrap_or_default();
+    let most = counts.iter().map(|count| count.count_expected()).max().unwrap_or_default();
     let JoinNeed::Count(need) = phase.rule.join.need else { return None };
-    let is_too_many = over != BatchStep::Hour && counts.iter().all(JoinCount::is_scheduled) && need > most;
+    let is_too_many = over != BatchStep::Hour && counts.iter().all(|count| count.is_scheduled()) && need > most;
     is_too_many.then(|| {
         let message =
             format!("join={need} is more than a {} has of {parents}, which is {most}: write less", over.as_str());
@@ -108,7 +109,7 @@ fn indistinct_parents(workflows: &Workflows, phase: &Phase) -> Option<Finding> {
     let over = phase.rule.join.over.unwrap_or(BatchStep::Hour);
     let start = DateTime::from_timestamp(SAMPLE.0, 0)?;
     let counts = sample_counts(workflows, phase, over, &(start..start + TimeDelta::days(SAMPLE.1)));
-    if !counts.iter().any(JoinCount::has_shared_hour) {
+    if !counts.iter().any(|count| count.has_shared_hour()) {
         return None;
     }
     phase.parents.iter().find_map(|parent| {
@@ -132,7 +133,7 @@ fn sample_counts(
     phase: &Phase,
     over: BatchStep,
     sample: &Range<DateTime<Utc>>,
-) -> Vec<JoinCount> {
+) -> Vec<Arc<JoinCount>> {
     let step = match over {
         BatchStep::Hour => TimeDelta::hours(55), // each hour of the day, sooner or later
         BatchStep::Day => TimeDelta::days(5),    // each day of the week
@@ -142,5 +143,5 @@ fn sample_counts(
     let times =
         std::iter::successors(Some(sample.start), |time| Some(*time + step)).take_while(|time| *time < sample.end);
     let periods = times.filter_map(|time| phase.join_period(workflows, phase.join_number_at(workflows, time)?));
-    periods.map(|period| JoinCount::new(workflows, phase, &period)).collect()
+    periods.map(|period| JoinCount::of_period(workflows, phase, &period)).collect()
 }

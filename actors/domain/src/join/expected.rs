@@ -1,6 +1,6 @@
 //! Which tasks a join waits for: the hours that its parents' tasks are about, from the schedules at their beginning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
@@ -42,15 +42,16 @@ pub enum UnknownSlots {
 }
 
 /// Reads schedules, within a bound.
-#[derive(Clone, Copy)]
 pub(super) struct SlotCounter<'a> {
     workflows: &'a Workflows,
     left: usize,
+    /// The hours of phases: one that leads here on many ways is counted once.
+    known: HashMap<(*const Phase, Range<DateTime<Utc>>), HourCounts>,
 }
 
 impl<'a> SlotCounter<'a> {
     pub(super) fn new(workflows: &'a Workflows) -> Self {
-        Self { workflows, left: MAX_SLOTS }
+        Self { workflows, left: MAX_SLOTS, known: HashMap::new() }
     }
 
     /// How many tasks of one parent are about each hour of a time.
@@ -95,8 +96,23 @@ impl<'a> SlotCounter<'a> {
         Ok(sum)
     }
 
-    /// How many tasks of a phase are about each hour: by its own schedule, and by what it follows.
     fn of_phase(
+        &mut self,
+        phase: &Phase,
+        range: &Range<DateTime<Utc>>,
+        depth: usize,
+    ) -> Result<HourCounts, UnknownSlots> {
+        let key = (&raw const *phase, range.clone());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let hours = self.count_hours(phase, range, depth)?;
+        self.known.insert(key, hours.clone());
+        Ok(hours)
+    }
+
+    /// How many tasks of a phase are about each hour: by its own schedule, and by what it follows.
+    fn count_hours(
         &mut self,
         phase: &Phase,
         range: &Range<DateTime<Utc>>,
@@ -183,33 +199,19 @@ impl<'a> SlotCounter<'a> {
         let span = cut_to_hour(begin.begins)..end.ends;
         let mut found: Option<BTreeSet<i64>> = None;
         let is_same_hour = phase.rule.join.over.is_none() && phase.rule.join.need == JoinNeed::All;
-        let mut unknown = None;
         for parent in &phase.parents {
-            let hours = match self.of_parent(phase, parent, &span, depth) {
-                Ok(hours) => hours,
-                Err(why) => {
-                    unknown = Some(why);
-                    continue;
-                }
-            };
-            let numbers =
-                hours.keys().filter_map(|hour| JoinPeriod::of_hour(over, zone, *hour)).map(|period| period.number);
-            let numbers: BTreeSet<i64> = numbers.collect();
+            let hours = self.of_parent(phase, parent, &span, depth)?;
+            let numbers: BTreeSet<i64> =
+                hours.keys().filter_map(|hour| JoinPeriod::number_of_hour(over, zone, *hour)).collect();
             found = Some(match found {
                 None => numbers,
                 Some(found) if is_same_hour => &found & &numbers,
                 Some(found) => &found | &numbers,
             });
         }
-        match (found, unknown) {
-            (Some(found), None) => Ok(periods
-                .iter()
-                .filter(|period| found.contains(&period.number))
-                .map(|period| (period.about, 1))
-                .collect()),
-            (_, Some(why)) => Err(why),
-            (None, None) => Err(UnknownSlots::NoSchedule(phase.task_name())),
-        }
+        let found = found.unwrap_or_default();
+        let joined = periods.iter().filter(|period| found.contains(&period.number));
+        Ok(joined.map(|period| (period.about, 1)).collect())
     }
 }
 
@@ -252,11 +254,11 @@ pub(super) fn hour_of_slot(
     hour: DateTime<Utc>,
 ) -> DateTime<Utc> {
     let day = hour.date_naive().and_time(NaiveTime::MIN).and_utc();
-    let Some(next) = day.checked_add_signed(TimeDelta::days(1)) else { return hour };
-    let Ok(hours) = SlotCounter::new(workflows).hours_of_parent(phase, parent, &(day..next)) else { return hour };
-    let mut all = hours.keys();
-    match (all.next(), all.next()) {
-        (Some(only), None) => *only,
-        _ => hour,
-    }
+    let key = (phase.workflow.clone(), parent.place(), day.timestamp());
+    let only_hour = workflows.join_cache().only_hours.find_or_read(key, || {
+        let next = day.checked_add_signed(TimeDelta::days(1)).unwrap_or(day);
+        let hours = SlotCounter::new(workflows).hours_of_parent(phase, parent, &(day..next)).unwrap_or_default();
+        (hours.keys().next().copied().filter(|_| hours.len() == 1), 1)
+    });
+    only_hour.unwrap_or(hour)
 }

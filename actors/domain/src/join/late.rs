@@ -1,6 +1,7 @@
 //! Joins that are late: `join_by` after the end of their period.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -26,7 +27,7 @@ pub struct LateJoin {
     /// The join and its period.
     pub key: JoinKey,
     /// What it waits for.
-    pub count: JoinCount,
+    pub count: Arc<JoinCount>,
     /// Whether it starts with what is there.
     pub starts: bool,
     /// What starts then.
@@ -68,7 +69,7 @@ pub(super) fn join_named<'a>(workflows: &'a Workflows, key: &JoinKey) -> Option<
 pub fn join_progress(workflows: &Workflows, key: &JoinKey, arrived: &[String]) -> Option<(JoinPeriod, JoinProgress)> {
     let phase = join_named(workflows, key)?;
     let period = phase.join_period(workflows, key.period)?;
-    let count = JoinCount::new(workflows, phase, &period);
+    let count = JoinCount::of_period(workflows, phase, &period);
     Some((period, count.progress(arrived.iter().map(String::as_str))))
 }
 
@@ -91,7 +92,7 @@ pub fn late_join(
     let base = NewTask::of_new_chain((&phase.task.topic, &phase.task.job), &phase.workflow, now, ids);
     Some(LateJoin {
         key: key.clone(),
-        count: JoinCount::new(workflows, phase, &period),
+        count: JoinCount::of_period(workflows, phase, &period),
         starts: phase.rule.join.then == LateJoinRule::Start,
         start: JoinStart::new(phase, period.about, base, (now, host), ids, files),
         begins: period.begins,
@@ -108,7 +109,7 @@ pub fn passed_joins(workflows: &Workflows, after: DateTime<Utc>, until: DateTime
     let late = joins.filter_map(|phase| Some((phase, phase.rule.join.by?)));
     let keys = late.flat_map(|(phase, limit)| {
         let ended = periods_after(workflows, phase, after - limit).take_while(move |it| it.ends <= until - limit);
-        let waits = |period: &JoinPeriod| JoinCount::new(workflows, phase, period).is_scheduled();
+        let waits = |period: &JoinPeriod| JoinCount::of_period(workflows, phase, period).is_scheduled();
         ended.take(AT_ONCE).filter(waits).map(|period| phase.join_key(&period)).collect::<Vec<_>>()
     });
     keys.collect()

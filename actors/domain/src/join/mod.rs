@@ -3,6 +3,7 @@
 //! What a join waits for follows from the schedules of its parents; what is there is rows. A result brings along all that is
 //! needed to start it, and the database, which alone knows what else is there, decides with [`JoinCount`] whether it starts.
 
+mod cache;
 mod expected;
 mod late;
 mod period;
@@ -11,10 +12,12 @@ mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
+pub(crate) use cache::JoinCache;
 pub use expected::UnknownSlots;
 pub(crate) use late::periods_after;
 pub use late::{LateJoin, join_progress, late_join, meta_file_of, passed_joins};
@@ -54,7 +57,7 @@ pub struct JoinArrival {
     /// What the task is among those that it waits for.
     pub slots: Vec<String>,
     /// What it waits for.
-    pub count: JoinCount,
+    pub count: Arc<JoinCount>,
     /// Whether it starts again if it has started already.
     pub again: bool,
     /// When it is late; none for never.
@@ -125,7 +128,16 @@ impl JoinProgress {
 
 impl JoinCount {
     /// What the join `phase` waits for in a period.
-    pub fn new(workflows: &Workflows, phase: &Phase, period: &JoinPeriod) -> Self {
+    pub fn of_period(workflows: &Workflows, phase: &Phase, period: &JoinPeriod) -> Arc<Self> {
+        let key = (phase.workflow.clone(), (phase.line, phase.column), period.number);
+        workflows.join_cache().counts.find_or_read(key, || {
+            let count = Self::new(workflows, phase, period);
+            let slots = count.slots.len();
+            (Arc::new(count), slots)
+        })
+    }
+
+    fn new(workflows: &Workflows, phase: &Phase, period: &JoinPeriod) -> Self {
         let (mut slots, mut unknown, mut is_scheduled) = (Vec::new(), None, false);
         let join = &phase.rule.join;
         for parent in &phase.parents {
@@ -180,6 +192,16 @@ impl JoinCount {
         JoinProgress { have, need, missing }
     }
 
+    /// Whether it starts with these.
+    pub fn is_complete<'a>(&self, arrived: impl ExactSizeIterator<Item = &'a str>) -> bool {
+        let need = match self.need {
+            JoinNeed::All => self.count_expected(),
+            JoinNeed::Count(count) => count,
+        };
+        // Of a month of hours most arrive too early: these aren't told apart.
+        arrived.len() >= need && self.progress(arrived).is_complete()
+    }
+
     /// What arrived, in the order of the parents and then of time.
     fn sort_arrived<T>(&self, arrived: &mut [(String, T)]) {
         let places: BTreeMap<&str, usize> =
@@ -213,7 +235,7 @@ fn hours_in(
     let range = cut_to_hour(period.begins)..period.ends;
     let mut hours = SlotCounter::new(workflows).hours_of_parent(phase, parent, &range)?;
     let zone = zone_of(workflows, phase);
-    hours.retain(|hour, _| JoinPeriod::of_hour(period.over, zone, *hour).is_some_and(|it| it.number == period.number));
+    hours.retain(|hour, _| JoinPeriod::number_of_hour(period.over, zone, *hour) == Some(period.number));
     Ok(hours)
 }
 
@@ -295,7 +317,7 @@ impl Phase {
     /// The number of its period that an hour belongs to.
     pub(crate) fn join_number_at(&self, workflows: &Workflows, hour: DateTime<Utc>) -> Option<i64> {
         let over = self.rule.join.over.unwrap_or(BatchStep::Hour);
-        JoinPeriod::of_hour(over, self.join_zone(workflows), hour).map(|period| period.number)
+        JoinPeriod::number_of_hour(over, self.join_zone(workflows), hour)
     }
 
     /// Where its days begin.
@@ -324,17 +346,20 @@ pub(crate) struct Joining<'a> {
 
 impl Joining<'_> {
     /// The period, and what the task is in it.
-    pub(crate) fn place(&self) -> Option<(JoinPeriod, JoinCount, Vec<String>)> {
-        let parents = || self.parents.iter().filter_map(|nth| self.phase.parents.get(*nth));
-        let (period, _) = period_of(self.workflows, self.phase, parents().next()?, self.time)?;
-        let count = JoinCount::new(self.workflows, self.phase, &period);
-        let slots = parents().filter_map(|parent| {
-            let (own, hour) = period_of(self.workflows, self.phase, parent, self.time)?;
-            let key = slot_key(self.workflows, self.phase, parent, hour);
+    pub(crate) fn place(&self) -> Option<(JoinPeriod, Arc<JoinCount>, Vec<String>)> {
+        let parents = self.parents.iter().filter_map(|nth| self.phase.parents.get(*nth));
+        let slots: Vec<_> = parents
+            .filter_map(|parent| {
+                let (own, hour) = period_of(self.workflows, self.phase, parent, self.time)?;
+                Some((own, slot_key(self.workflows, self.phase, parent, hour)))
+            })
+            .collect();
+        let (period, _) = *slots.first()?;
+        let count = JoinCount::of_period(self.workflows, self.phase, &period);
+        let slots = slots.into_iter().filter(|(own, _)| own.number == period.number).map(|(_, key)| {
             // Of several tasks of one slot each has to be told apart, but a slot with one task counts once.
             let is_one_of_many = count.slots.iter().any(|slot| slot.key == key && slot.count > 1);
-            let key = if is_one_of_many { format!("{key}/{:016x}", digest(&self.task, self.info)) } else { key };
-            (own.number == period.number).then_some(key)
+            if is_one_of_many { format!("{key}/{:016x}", digest(&self.task, self.info)) } else { key }
         });
         let slots = slots.collect();
         Some((period, count, slots))

@@ -29,11 +29,15 @@ pub struct JoinPeriod {
 impl JoinPeriod {
     /// The period that an hour belongs to; none out of all bounds.
     pub fn of_hour(over: BatchStep, zone: Tz, hour: DateTime<Utc>) -> Option<Self> {
-        let number = match over {
-            BatchStep::Hour => hour.timestamp().div_euclid(HOUR_SECONDS),
-            _ => number_of_date(over, local_date(zone, hour)?),
-        };
-        Self::numbered(over, zone, number)
+        Self::numbered(over, zone, Self::number_of_hour(over, zone, hour)?)
+    }
+
+    /// The number of the period that an hour belongs to.
+    pub(super) fn number_of_hour(over: BatchStep, zone: Tz, hour: DateTime<Utc>) -> Option<i64> {
+        match over {
+            BatchStep::Hour => Some(hour.timestamp().div_euclid(HOUR_SECONDS)),
+            _ => Some(number_of_date(over, local_date(zone, hour)?)),
+        }
     }
 
     /// The period of that number; none out of all bounds.

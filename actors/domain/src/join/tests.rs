@@ -40,11 +40,11 @@ fn join<'a>(workflows: &'a Workflows, task: &str) -> &'a Phase {
     workflows.phases().find(|phase| phase.is_join && phase.task_name() == task).unwrap()
 }
 
-fn count_at(workflows: &Workflows, task: &str, hour: &str) -> (JoinPeriod, JoinCount) {
+fn count_at(workflows: &Workflows, task: &str, hour: &str) -> (JoinPeriod, Arc<JoinCount>) {
     let phase = join(workflows, task);
     let over = phase.rule.join.over.unwrap_or(BatchStep::Hour);
     let period = JoinPeriod::of_hour(over, phase.join_zone(workflows), at(hour)).unwrap();
-    (period, JoinCount::new(workflows, phase, &period))
+    (period, JoinCount::of_period(workflows, phase, &period))
 }
 
 /// What a complete task brings to the joins that wait for it.
@@ -369,4 +369,37 @@ fn a_parent_counts_only_with_what_is_required() {
     assert_eq!(arrivals(&with, ("w.toml", "x"), "2024-01-15T03:00:00Z", "").len(), 1);
     let without = workflows(Tz::UTC, &[("w.toml", &text.replace("{meta:file}", "{meta:rows}"))]);
     assert!(arrivals(&without, ("w.toml", "x"), "2024-01-15T03:00:00Z", "").is_empty());
+}
+
+#[test]
+fn what_a_join_waits_for_is_counted_once_for_all_tasks_of_its_period() {
+    let text = phase("x", HOURLY)
+        + &phase("sum", "dependsOn = \"x\"\nrule = \"over=day\"")
+        + &phase("any", "dependsOn = \"x\"\nrule = \"over=day&join=any\"");
+    let workflows = workflows(Tz::UTC, &[("w.toml", &text)]);
+    let count = |task: &str, hour: u32| count_at(&workflows, task, &format!("2024-01-15T{hour:02}:00:00Z")).1;
+    assert!(Arc::ptr_eq(&count("sum", 3), &count("sum", 23)));
+    assert_eq!((count("any", 3).progress([]).need, count("sum", 3).progress([]).need), (1, 24));
+    let copy = workflows.clone();
+    assert!(copy == workflows && !Arc::ptr_eq(&count("sum", 3), &count_at(&copy, "sum", "2024-01-15T03:00:00Z").1));
+    // Of many periods the first are forgotten.
+    let (first, sum) = (count("sum", 3), join(&workflows, "sum"));
+    let later = |number: i64| JoinCount::of_period(&workflows, sum, &sum.join_period(&workflows, number).unwrap());
+    let day = 738_900;
+    (day..day + 9_000).for_each(|number| assert_eq!(later(number).count_expected(), 24));
+    assert!(*first == *count("sum", 3) && !Arc::ptr_eq(&first, &count("sum", 3)));
+}
+
+#[test]
+fn joins_to_which_many_ways_lead_are_counted_once() {
+    // Each waits for the two before it, so over 10,000 ways lead from the first to the last; and no slot bounds the look.
+    for cron in ["0 0 1 1 *", "0 3 * * *"] {
+        let mut text = phase("t:0", &format!("rule = \"cron={cron}\"")) + &phase("t:1", "dependsOn = \"t:0\"");
+        for n in 2..20 {
+            text += &phase(&format!("t:{n}"), &format!("dependsOn = [\"t:{}\", \"t:{}\"]\nrule = \"over=day\"", n - 1, n - 2));
+        }
+        let workflows = workflows(Tz::UTC, &[("w.toml", &text)]);
+        let (_, count) = count_at(&workflows, "t:19", "2024-01-15T00:00:00Z");
+        assert_eq!(count.count_expected(), if cron.starts_with("0 3") { 2 } else { 0 });
+    }
 }

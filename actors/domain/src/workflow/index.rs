@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::followers::{FollowerIndex, PhasePlace, file_meant};
 use super::{ParentName, Phase, TaskName, WorkflowFile};
+use crate::join::JoinCache;
 
 /// The workflow files that count, by path.
 ///
@@ -40,6 +41,7 @@ pub struct Workflows {
     before_meta_files: HashSet<String>,
     followers: FollowerIndex,
     expect_anything: bool,
+    join_cache: JoinCache,
 }
 
 impl Workflows {
@@ -64,7 +66,8 @@ impl Workflows {
         let followers = FollowerIndex::new(&files);
         let expect_anything =
             files.iter().flat_map(|file| &file.phases).any(|phase| phase.rule.expectations.need_results());
-        Self { files, first_named, before_meta_files, followers, expect_anything }
+        let join_cache = JoinCache::default();
+        Self { files, first_named, before_meta_files, followers, expect_anything, join_cache }
     }
 
     /// Whether a phase with a meta file follows tasks of this topic: most results need no other look.
@@ -75,6 +78,10 @@ impl Workflows {
     /// Whether a phase expects anything of results: else they need no other look.
     pub(crate) fn expect_anything(&self) -> bool {
         self.expect_anything
+    }
+
+    pub(crate) fn join_cache(&self) -> &JoinCache {
+        &self.join_cache
     }
 
     /// The files, by path.
