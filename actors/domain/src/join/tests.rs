@@ -396,7 +396,10 @@ fn joins_to_which_many_ways_lead_are_counted_once() {
     for cron in ["0 0 1 1 *", "0 3 * * *"] {
         let mut text = phase("t:0", &format!("rule = \"cron={cron}\"")) + &phase("t:1", "dependsOn = \"t:0\"");
         for n in 2..20 {
-            text += &phase(&format!("t:{n}"), &format!("dependsOn = [\"t:{}\", \"t:{}\"]\nrule = \"over=day\"", n - 1, n - 2));
+            text += &phase(
+                &format!("t:{n}"),
+                &format!("dependsOn = [\"t:{}\", \"t:{}\"]\nrule = \"over=day\"", n - 1, n - 2),
+            );
         }
         let workflows = workflows(Tz::UTC, &[("w.toml", &text)]);
         let (_, count) = count_at(&workflows, "t:19", "2024-01-15T00:00:00Z");

@@ -1,5 +1,8 @@
 //! What `flowlord plan` prints is what happens: random workflows, planned for a month, and worked through by what the service
 //! decides with, over clocks that come late and step back, and over restarts.
+//!
+//! The long run: `PLAN_CASES=1000 cargo test -p flowlord-scheduler planned`, in two minutes. `PLAN_PHASES` makes larger workflows,
+//! `PLAN_DAYS` plans for another time than 30 days, `PROPTEST_RNG_SEED` repeats a run.
 
 mod random_files;
 
@@ -149,7 +152,7 @@ impl SimulatedService {
         if *has_started && !arrival.again {
             return;
         }
-        if !arrival.count.progress(arrived.keys().map(String::as_str)).is_complete() {
+        if !arrival.count.is_complete(arrived.keys().map(String::as_str)) {
             return;
         }
         let joined = arrived.clone().into_iter().collect();
@@ -186,10 +189,13 @@ fn look_back(texts: &BTreeMap<&str, String>) -> TimeDelta {
     })
 }
 
-/// So many random workflows; `PLAN_CASES=1000` is the long run.
+/// The number that a variable of the environment says, else the usual one.
+fn number_of(variable: &str, usual: u16) -> u16 {
+    std::env::var(variable).ok().map_or(usual, |text| text.parse().unwrap())
+}
+
 fn cases() -> ProptestConfig {
-    let cases = std::env::var("PLAN_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
-    ProptestConfig { max_shrink_iters: 100, ..ProptestConfig::with_cases(cases) }
+    ProptestConfig { max_shrink_iters: 100, ..ProptestConfig::with_cases(number_of("PLAN_CASES", 64).into()) }
 }
 
 proptest! {
@@ -197,7 +203,10 @@ proptest! {
 
     #[test]
     fn what_a_plan_shows_for_a_month_is_what_happens(
-        phases in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 20), 1..5),
+        phases in proptest::collection::vec(
+            proptest::collection::vec(any::<u8>(), 20),
+            1..=usize::from(number_of("PLAN_PHASES", 6)),
+        ),
         zone in proptest::sample::select(&ZONES),
         // Over the changes of the clocks in spring and autumn, and between.
         day in 0..360_i64,
@@ -208,7 +217,7 @@ proptest! {
         let files = texts.iter().map(|(path, text)| Arc::new(WorkflowFile::parse(path, text, "h", zone).unwrap()));
         let workflows = Arc::new(Workflows::new(files));
         let from = time("2026-01-01T00:00:00Z") + TimeDelta::days(day);
-        let until = from + TimeDelta::days(30);
+        let until = from + TimeDelta::days(number_of("PLAN_DAYS", 30).into());
         let mut service = SimulatedService::start(Arc::clone(&workflows), from - look_back(&texts));
         service.run(until, &mut Dice(chance.into_iter().cycle().take(40_000).collect::<Vec<_>>().into_iter()));
         let mut happened: Vec<Started> = service.started.into_iter().filter(|(at, _)| *at >= from).collect();

@@ -42,7 +42,7 @@ const DAYS_OFF: [&str; 6] =
 
 const BATCHES: [&str; 6] = ["", "", "", "&meta=k:a,b", "&for=-48h&by=day", "&for=2h&by=hour&meta=k:a,b|j:c,d"];
 
-const JOINS: [&str; 12] = [
+const JOINS: [&str; 13] = [
     "",
     "&over=day",
     "&join=any",
@@ -55,6 +55,7 @@ const JOINS: [&str; 12] = [
     "&again=true",
     "&over=day&again=true",
     "&over=week&join=4",
+    "&over=day&join=3&again=true",
 ];
 
 const TEMPLATES: [&str; 5] = [
