@@ -1,4 +1,5 @@
-//! Whether no limit lost a place: at the end all that waited for one gets done, and then as many may be at work as before.
+//! Whether no limit lost a place: at the end all that waited for one gets done, and then as many may be at work as before. Each
+//! day is whole by then, so joins over a day must have started, too.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::CrashSite;
-use super::load::{LeasesReply, SharedClients, finish_tasks};
+use super::load::{LeasesReply, SharedClients, complete_day, finish_tasks};
 use super::workload::{LIMITS, WorkerKind};
 use crate::client::HttpClient;
 
@@ -24,6 +25,7 @@ impl CrashSite {
     pub(super) async fn check_capacity(&self, clients: &SharedClients, rng: &mut StdRng) -> anyhow::Result<()> {
         let mut process = self.spawn_service()?;
         let address = process.read_address().await?;
+        complete_day(&address, clients).await?;
         let mut workers = JoinSet::new();
         for _ in 0..2 {
             let worker = finish_tasks(address.clone(), Rc::clone(clients), rng.random(), WorkerKind::Limited);

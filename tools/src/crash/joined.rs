@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::oracle::ListedTask;
-use super::workload::{JOINS, WatchedJoin};
+use super::workload::{DAY_BYTES, JOINS, WatchedJoin};
 
 /// What is wrong with the joins of a list of all tasks.
 #[derive(Debug, Default)]
@@ -21,9 +21,11 @@ pub(super) fn check_joins(tasks: &[ListedTask]) -> JoinFaults {
     faults
 }
 
-/// How many joins of a list started.
-pub(super) fn count_joins(tasks: &[ListedTask]) -> usize {
-    tasks.iter().filter(|task| JOINS.iter().any(|join| join.has_started(task))).count()
+/// How many joins of a list started: all of them, and those over a day.
+pub(super) fn count_joins(tasks: &[ListedTask]) -> (usize, usize) {
+    let started = |join: &WatchedJoin| tasks.iter().filter(|task| join.has_started(task)).count();
+    let daily = JOINS.iter().filter(|join| join.period_bytes == DAY_BYTES);
+    (JOINS.iter().map(started).sum(), daily.map(started).sum())
 }
 
 impl WatchedJoin {
@@ -93,7 +95,7 @@ mod tests {
     fn a_join_is_there_once_as_soon_as_its_parents_are_complete() {
         let mut tasks = vec![complete("left", 1), complete("left", 1), task("right", 1, "error"), complete("right", 2)];
         tasks.extend([task("either", 1, ""), task("either", 2, "")]);
-        assert_eq!((counts(&tasks), count_joins(&tasks)), ((0, 0, 0), 2));
+        assert_eq!((counts(&tasks), count_joins(&tasks)), ((0, 0, 0), (2, 0)));
         tasks.push(complete("right", 1));
         assert_eq!(counts(&tasks), (2, 0, 0), "both and two");
         tasks.extend([task("both", 1, ""), task("two", 1, "")]);
@@ -107,7 +109,7 @@ mod tests {
         let mut tasks: Vec<_> = (0..24).flat_map(|hour| [complete("left", hour), task("either", hour, "")]).collect();
         assert_eq!(counts(&tasks), (1, 0, 0));
         tasks.push(task("day", 0, ""));
-        assert_eq!(counts(&tasks), (0, 0, 0));
+        assert_eq!((counts(&tasks), count_joins(&tasks)), ((0, 0, 0), (25, 1)));
         tasks[0].result = "error".to_owned();
         assert_eq!(counts(&tasks), (0, 2, 0), "either of the hour as well");
     }

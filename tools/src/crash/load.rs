@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::held::{HeldTask, HeldTasks};
 use super::oracle::CrashOracle;
-use super::workload::{WorkerKind, task_of_number};
+use super::workload::{TASKS_OF_A_DAY, WorkerKind, task_of_number};
 use crate::client::HttpClient;
 
 #[derive(Debug, Clone)]
@@ -74,29 +74,48 @@ impl ClientState {
         self.pending_tasks.push_back(number);
         number
     }
+
+    /// Whether all hours of each day have their tasks.
+    fn has_whole_days(&self) -> bool {
+        self.pending_tasks.is_empty() && (self.sent_tasks + 1).is_multiple_of(TASKS_OF_A_DAY)
+    }
 }
 
 pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(&address).await?;
-    let padding = "x".repeat(clients.borrow().padding);
     loop {
-        let number = clients.borrow_mut().next_task();
-        let (topic, hour) = task_of_number(number);
-        let body = format!(
-            r#"{{"type":"{topic}","info":"task {number}","meta":"workflow=crash.toml&cron={hour}&padding={padding}"}}"#
-        );
-        let key = format!("idempotency-key: task {number}\r\n");
-        let (status, answer) = client.send_request("POST", "/api/v1/tasks", &key, &body).await?;
-        anyhow::ensure!(status == 201 || status == 503, "{status}: {}", String::from_utf8_lossy(answer));
-        if status == 201 {
-            let text = String::from_utf8_lossy(answer);
-            let created: TaskAnswer = serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))
-                .with_context(|| text.clone().into_owned())?;
-            let mut clients = clients.borrow_mut();
-            clients.pending_tasks.retain(|pending| *pending != number);
-            clients.oracle.record_task(&created.uid, &created.info);
-        }
+        create_task(&mut client, &clients).await?;
     }
+}
+
+/// Creates what is missing of the last day.
+pub(super) async fn complete_day(address: &str, clients: &SharedClients) -> anyhow::Result<()> {
+    let mut client = HttpClient::connect_to(address).await?;
+    while !clients.borrow().has_whole_days() {
+        create_task(&mut client, clients).await?;
+    }
+    Ok(())
+}
+
+async fn create_task(client: &mut HttpClient, clients: &SharedClients) -> anyhow::Result<()> {
+    let number = clients.borrow_mut().next_task();
+    let (topic, hour) = task_of_number(number);
+    let padding = "x".repeat(clients.borrow().padding);
+    let body = format!(
+        r#"{{"type":"{topic}","info":"task {number}","meta":"workflow=crash.toml&cron={hour}&padding={padding}"}}"#
+    );
+    let key = format!("idempotency-key: task {number}\r\n");
+    let (status, answer) = client.send_request("POST", "/api/v1/tasks", &key, &body).await?;
+    anyhow::ensure!(status == 201 || status == 503, "{status}: {}", String::from_utf8_lossy(answer));
+    if status == 201 {
+        let text = String::from_utf8_lossy(answer);
+        let created: TaskAnswer = serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))
+            .with_context(|| text.clone().into_owned())?;
+        let mut clients = clients.borrow_mut();
+        clients.pending_tasks.retain(|pending| *pending != number);
+        clients.oracle.record_task(&created.uid, &created.info);
+    }
+    Ok(())
 }
 
 /// Leases and finishes until the service no longer answers; results that are pending go first.

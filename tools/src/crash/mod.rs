@@ -44,6 +44,7 @@ pub(crate) struct CrashReport {
     finished: usize,
     ticks: usize,
     joins: usize,
+    daily_joins: usize,
     /// The most tasks of each limit that were in hand at once.
     most_at_once: [usize; LIMITS.len()],
     violations: FoundViolations,
@@ -78,11 +79,11 @@ impl CrashReport {
     }
 
     fn print_line(&self, seed: u64) -> anyhow::Result<()> {
-        let Self { rounds, created, finished, ticks, joins, most_at_once, violations } = self;
+        let Self { rounds, created, finished, ticks, joins, daily_joins, most_at_once, violations } = self;
         writeln!(
             std::io::stdout(),
-            "seed {seed}: {rounds} kills; acknowledged: {created} tasks, {finished} results; {ticks} slots, {joins} joins; \
-             at work at once {most_at_once:?} of {:?}; lost {}, finished twice {}, children doubled {}, slots doubled {}, \
+            "seed {seed}: {rounds} kills; acknowledged: {created} tasks, {finished} results; {ticks} slots, {joins} joins, \
+             {daily_joins} of them over a day; at work at once {most_at_once:?} of {:?}; lost {}, finished twice {}, children doubled {}, slots doubled {}, \
              joins early {}, limits {}, other {}",
             LIMITS.map(|limit| limit.most),
             violations.lost.len(),
@@ -110,7 +111,9 @@ async fn crash_database(rounds: usize, rng: &mut StdRng, report: &mut CrashRepor
     site.check_capacity(&clients, rng).await?;
     let tasks = site.check_tasks(&clients).await?;
     report.ticks += tasks.iter().filter(|task| task.topic == TICK).count();
-    report.joins += joined::count_joins(&tasks);
+    let (joins, daily) = joined::count_joins(&tasks);
+    report.joins += joins;
+    report.daily_joins += daily;
     let clients = Rc::try_unwrap(clients).ok().context("a client is left")?.into_inner();
     report.add_clients(clients);
     // Reads the whole file through.
@@ -229,5 +232,6 @@ mod tests {
         let report = reports.inspect(|report| assert_eq!(report.rounds, 10)).find(|report| report.ticks > 0);
         let report = report.expect("a slot started");
         assert!(report.created > 0 && report.finished > 0, "there was load: {report:?}");
+        assert!(report.daily_joins > 0, "a day was whole: {report:?}");
     }
 }

@@ -78,7 +78,7 @@ pub(super) struct WatchedJoin {
 }
 
 const HOUR_BYTES: usize = 13;
-const DAY_BYTES: usize = 10;
+pub(super) const DAY_BYTES: usize = 10;
 
 pub(super) const JOINS: [WatchedJoin; 4] = [
     WatchedJoin { task: "both", parents: &["left", "right"], need: 2, period_bytes: HOUR_BYTES },
@@ -112,12 +112,17 @@ pub(crate) fn write_workflow(workflows: &Path, config: &Path) -> std::io::Result
     std::fs::write(config, CONFIG)
 }
 
-/// The topic of the task of that number, and the hour that it is about: all parents of joins, one of them twice.
+/// The tasks of an hour: all parents of joins, one of them twice.
+const HOURLY: [&str; 5] = ["first", "left", "right", "first", "left"];
+
+pub(super) const TASKS_OF_A_DAY: u64 = 24 * HOURLY.len() as u64;
+
+/// The topic of the task of that number, and the hour that it is about.
 pub(super) fn task_of_number(number: u64) -> (&'static str, String) {
-    let topics = ["first", "left", "right", "first", "left"];
-    let place = (number % 5) as usize;
-    let hour = DateTime::UNIX_EPOCH + TimeDelta::hours((number / 5).cast_signed());
-    (topics[place], hour.format("%Y-%m-%dT%H").to_string())
+    let count = HOURLY.len() as u64;
+    let place = (number % count) as usize;
+    let hour = DateTime::UNIX_EPOCH + TimeDelta::hours((number / count).cast_signed());
+    (HOURLY[place], hour.format("%Y-%m-%dT%H").to_string())
 }
 
 /// Whose tasks a client takes.
