@@ -15,7 +15,7 @@ use crate::duration;
 use crate::expect::LearnedValues;
 use crate::join::{JoinCount, JoinKey, JoinPeriod, JoinStanding, periods_after};
 use crate::task::{Attempt, TaskResult, TaskState};
-use crate::workflow::{Phase, TaskName, WorkflowFile, Workflows};
+use crate::workflow::{Phase, TaskName, Workflows};
 
 mod pause;
 pub use pause::PhasePause;
@@ -62,7 +62,7 @@ pub struct PassedDeadline<'a> {
     period: Option<CountedPeriod>,
     /// Why the starter has no task.
     why_none: Cow<'static, str>,
-    file: &'a WorkflowFile,
+    workflows: &'a Workflows,
     /// Of the phases from the starter to this one, in the order of time.
     pauses: Vec<&'a PhasePause>,
 }
@@ -76,17 +76,15 @@ pub fn passed_deadlines<'a>(
     until: DateTime<Utc>,
 ) -> Vec<PassedDeadline<'a>> {
     let mut all = Vec::new();
-    for file in workflows.files() {
-        for (index, phase) in file.phases.iter().enumerate() {
-            let limits = [(DeadlineKind::Started, phase.rule.start_by), (DeadlineKind::Done, phase.rule.done_by)];
-            let limits = limits.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
-            for (what, limit) in limits {
-                for (starter, origin) in origins_of(workflows, file, index) {
-                    let pauses = pause::on_the_way(file, starter, index, pauses);
-                    for (from, period) in passed_moments(origin, &pauses, limit, (after, until)) {
-                        let (by, pauses, why_none) = (from + limit, pauses.clone(), NEVER_CREATED.into());
-                        all.push(PassedDeadline { what, phase, starter, from, by, period, why_none, file, pauses });
-                    }
+    for phase in workflows.phases() {
+        let limits = [(DeadlineKind::Started, phase.rule.start_by), (DeadlineKind::Done, phase.rule.done_by)];
+        let limits = limits.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
+        for (what, limit) in limits {
+            for (starter, origin) in origins_of(workflows, phase) {
+                let pauses = pause::on_the_way(workflows, (starter, phase), pauses);
+                for (from, period) in passed_moments(origin, &pauses, limit, (after, until)) {
+                    let (by, pauses, why_none) = (from + limit, pauses.clone(), NEVER_CREATED.into());
+                    all.push(PassedDeadline { what, phase, starter, from, by, period, why_none, workflows, pauses });
                 }
             }
         }
@@ -109,13 +107,14 @@ type DeadlineMoment = (DateTime<Utc>, Option<JoinPeriod>);
 /// The period of a join, and what it waits for in it.
 type CountedPeriod = (JoinPeriod, Arc<JoinCount>);
 
-/// From where the deadlines of the phase at this place count.
-fn origins_of<'a>(
-    workflows: &'a Workflows,
-    file: &'a WorkflowFile,
-    index: usize,
-) -> impl Iterator<Item = (&'a Phase, DeadlineOrigin<'a>)> {
-    file.starters_of(index).into_iter().flat_map(move |starter| {
+/// The phase and those that start it, in whatever file; a join starts by its own count.
+fn chain_before<'a>(workflows: &'a Workflows, phase: &'a Phase) -> Vec<&'a Phase> {
+    workflows.phases_before(phase, |phase| !phase.is_join)
+}
+
+/// From where the deadlines of a phase count: its own schedule, or those of what it follows.
+fn origins_of<'a>(workflows: &'a Workflows, phase: &'a Phase) -> impl Iterator<Item = (&'a Phase, DeadlineOrigin<'a>)> {
+    chain_before(workflows, phase).into_iter().flat_map(move |starter| {
         let slots = starter.rule.schedule.as_ref().map(DeadlineOrigin::Slots);
         let periods = starter.is_join.then_some(DeadlineOrigin::Periods(workflows, starter));
         slots.into_iter().chain(periods).map(move |origin| (starter, origin))
@@ -231,7 +230,7 @@ impl<'a> PassedDeadline<'a> {
     }
 
     fn is_starved(&self, late: &MissedDeadline<'_>) -> bool {
-        late.line.task != self.phase.task
+        (&late.line.task, &late.line.workflow) != (&self.phase.task, &self.phase.workflow)
     }
 
     /// Why the deadline wasn't kept; none when it was, or when a pause keeps it from counting yet.
@@ -255,8 +254,8 @@ impl<'a> PassedDeadline<'a> {
     fn find_blocker<'b>(&'b self, chain: &'b [Attempt], by: DateTime<Utc>) -> MissedDeadline<'b> {
         let mut phase = self.phase;
         // As many steps as there are phases: a circle must not hang it.
-        for _ in 0..self.file.phases.len() {
-            let parents = self.file.parents_of(phase);
+        for _ in chain_before(self.workflows, phase) {
+            let parents = if phase.is_join { Vec::new() } else { self.workflows.parents_of(phase) };
             let begun: Vec<_> = parents.iter().flat_map(|parent| attempts_of(&parent.task, chain)).collect();
             let open = begun.iter().find(|attempt| !is_complete(attempt) && !was_tried_again(attempt, &begun));
             if let Some(open) = open {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{AT_ONCE, DeadlineMoment, DeadlineOrigin, PassedDeadline, attempts_of};
+use super::{AT_ONCE, DeadlineMoment, DeadlineOrigin, PassedDeadline, attempts_of, chain_before};
 use crate::task::Attempt;
-use crate::workflow::{Phase, TaskName, WorkflowFile};
+use crate::workflow::{Phase, TaskName, Workflows};
 
 /// How many slots or periods are walked through to find those that a pause touched.
 const WALKED: usize = 10_000;
@@ -30,19 +30,21 @@ impl PhasePause {
     }
 }
 
-/// The pauses of the phases from a starter to the one at this place, in the order of time.
+/// The pauses of the phases from a starter to one that follows it, in the order of time.
 pub(super) fn on_the_way<'a>(
-    file: &WorkflowFile,
-    starter: &Phase,
-    index: usize,
+    workflows: &Workflows,
+    (starter, phase): (&Phase, &Phase),
     pauses: &'a [PhasePause],
 ) -> Vec<&'a PhasePause> {
-    let mut own: Vec<_> = pauses.iter().filter(|pause| pause.workflow == file.path).collect();
-    if own.is_empty() {
-        return own;
+    if pauses.is_empty() {
+        return Vec::new();
     }
-    let names: Vec<_> = file.phases_between(starter, index).into_iter().map(Phase::task_name).collect();
-    own.retain(|pause| names.contains(&pause.task)); // a pause of another branch holds nothing of this one
+    let follows = |phase: &&Phase| chain_before(workflows, phase).iter().any(|it| std::ptr::eq(*it, starter));
+    // A pause of another branch holds nothing of this one.
+    let between = chain_before(workflows, phase).into_iter().filter(follows);
+    let names: Vec<_> = between.map(|phase| (phase.workflow.as_str(), phase.task_name())).collect();
+    let is_own = |pause: &&PhasePause| names.iter().any(|(file, task)| pause.workflow == *file && pause.task == *task);
+    let mut own: Vec<_> = pauses.iter().filter(is_own).collect();
     own.sort_by_key(|pause| pause.since);
     own
 }
@@ -78,7 +80,8 @@ impl PassedDeadline<'_> {
 
     /// Whether it leaves out slots: that of a join holds its tasks.
     fn pauses_slots(&self, pause: &PhasePause) -> bool {
-        self.period.is_none() && pause.task == self.starter.task_name()
+        let Phase { workflow, task, .. } = self.starter;
+        self.period.is_none() && pause.workflow == *workflow && pause.task == task.to_string()
     }
 
     /// The deadline of a chain: what a pause held counts from its end. None while one holds it.

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use super::*;
 use crate::expect::Figure;
 use crate::task::{TaskLane, Uid};
+use crate::workflow::WorkflowFile;
 
 const TEXT: &str = r#"
 [[phase]]
@@ -517,4 +518,37 @@ fn what_a_pause_of_a_join_holds_counts_from_its_end() {
     let told = told_of_join(&over, ("03:59", "04:00"), &held);
     let since = "(done_by=1h after a pause that ended at 2026-03-02 03:00:00): it waits for a worker";
     assert!(told.len() == 1 && told[0].ends_with(since), "{told:?}");
+}
+
+#[test]
+fn deadlines_follow_over_files() {
+    let text = "[[phase]]\ntask = \"sent\"\ndependsOn = \"w.toml#report\"\nrule = \"done_by=3h\"\n\
+                [[phase]]\ntask = \"filed\"\ndependsOn = \"sent\"\nrule = \"start_by=3h\"\n\
+                [[phase]]\ntask = \"hourly\"\ndependsOn = \"w.toml#extract\"\nrule = \"start_by=20m\"\n";
+    let file = |path: &str, text: &str| Arc::new(WorkflowFile::parse(path, text, "", Tz::UTC).unwrap());
+    let workflows = Workflows::new([file("other.toml", text), file("w.toml", JOINED)]);
+    assert!(workflows.files()[0].findings.is_empty(), "{:?}", workflows.files()[0].findings);
+    let seen: Vec<_> = passed_deadlines(&workflows, &[], at("02:24"), at("03:00"))
+        .iter()
+        .map(|due| format!("{} of {} {}", due.phase.task, due.starter.task, due.by.format("%H:%M")))
+        .collect();
+    assert_eq!(seen, ["sent of sum 03:00", "filed of sum 03:00", "hourly of extract 02:25"]);
+    let paused = [
+        pause("report", "02:50", ""),
+        PhasePause { workflow: "other.toml".to_owned(), ..pause("filed", "02:50", "") },
+        PhasePause { workflow: "other.toml".to_owned(), ..pause("report", "00:00", "") },
+    ];
+    let standing = JoinStanding { arrived: hours_of_sunday(&[7]), ..JoinStanding::default() };
+    let told = |pauses: &[PhasePause]| -> Vec<_> {
+        let due = passed_deadlines(&workflows, pauses, at("02:59"), at("03:00")).into_iter();
+        let judged: Vec<_> = due.filter_map(|due| due.with_join(standing.clone())).collect();
+        missed_deadlines(&judged, at("03:00")).into_iter().filter_map(|(_, alert)| Some(alert?.msg)).collect()
+    };
+    let words = |names: &str| {
+        format!(
+            "{names} can't be in time (by 2026-03-02 03:00:00 UTC): this comes first, and it has 23 of 24: waits for T07"
+        )
+    };
+    assert_eq!((told(&[]), told(&paused[2..])), (vec![words("sent, filed")], vec![words("sent, filed")]));
+    assert_eq!((told(&paused[..1]), told(&paused[1..])), (vec![], vec![words("sent")]));
 }

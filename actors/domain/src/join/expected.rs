@@ -241,9 +241,7 @@ fn zone_of_times(workflows: &Workflows, phase: &Phase, depth: usize) -> Option<T
     if phase.is_join && phase.rule.join.over.is_some_and(|over| over != BatchStep::Hour) {
         return Some(Tz::UTC);
     }
-    let own = workflows.file_at(&phase.workflow).map(|file| file.parents_of(phase)).unwrap_or_default();
-    let others = phase.parents.iter().flat_map(|parent| workflows.meant_by(phase, parent));
-    own.into_iter().chain(others).find_map(|parent| zone_of_times(workflows, parent, depth))
+    workflows.parents_of(phase).into_iter().find_map(|parent| zone_of_times(workflows, parent, depth))
 }
 
 /// The hour of the slot that a task is of: a backload gives the day's only slot the day's first hour.

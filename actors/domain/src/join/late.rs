@@ -130,21 +130,8 @@ pub(crate) fn periods_after(
 
 /// The phases with a schedule by which the tasks come that a join waits for.
 fn starters_of(workflows: &Workflows, join: &Phase) -> Vec<(String, String)> {
-    let mut found = BTreeSet::new();
-    let mut seen: Vec<&Phase> = vec![join];
-    let mut next = 0;
-    while let Some(phase) = seen.get(next).copied() {
-        next += 1;
-        if phase.rule.schedule.is_some() {
-            found.insert((phase.workflow.clone(), phase.task_name()));
-        }
-        let own = workflows.file_at(&phase.workflow).map(|file| file.parents_of(phase)).unwrap_or_default();
-        let others = phase.parents.iter().flat_map(|parent| workflows.meant_by(phase, parent));
-        for parent in own.into_iter().chain(others) {
-            if !seen.iter().any(|known| std::ptr::eq(*known, parent)) {
-                seen.push(parent);
-            }
-        }
-    }
+    let all = workflows.phases_before(join, |_| true).into_iter();
+    let starters = all.filter(|phase| phase.rule.schedule.is_some());
+    let found: BTreeSet<_> = starters.map(|phase| (phase.workflow.clone(), phase.task_name())).collect();
     found.into_iter().collect()
 }

@@ -32,12 +32,14 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
     findings
 }
 
-/// Deadlines of phases that neither cron nor a join starts: there is no slot and no period from which to count.
+/// Deadlines of phases that neither cron nor a join nor another file starts: there is nothing from which to count.
 pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
     let phases = file.phases.iter().enumerate();
     phases
         .filter(|(_, phase)| phase.rule.start_by.or(phase.rule.done_by).is_some())
-        .filter(|(index, _)| file.starters_of(*index).is_empty())
+        .filter(|(index, _)| {
+            file.phases_before(*index).all(|(_, phase)| phase.rule.schedule.is_none() && phase.parents.is_empty())
+        })
         .map(|(_, phase)| {
             let key = if phase.rule.start_by.is_some() { "start_by" } else { "done_by" };
             let message = format!(

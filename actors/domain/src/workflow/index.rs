@@ -154,6 +154,29 @@ impl Workflows {
         file.graph.meant_by(&parent.task).into_iter().filter_map(|index| file.phases.get(index)).collect()
     }
 
+    /// The phases that one follows, in whatever file.
+    pub fn parents_of(&self, phase: &Phase) -> Vec<&Phase> {
+        let own = self.file_at(&phase.workflow).map(|file| file.parents_of(phase)).unwrap_or_default();
+        let others = phase.parents.iter().flat_map(|parent| self.meant_by(phase, parent));
+        own.into_iter().chain(others).collect()
+    }
+
+    /// The phase, what it follows, and so on, each once; what is before one that doesn't go on is left out.
+    pub(crate) fn phases_before<'a>(&'a self, phase: &'a Phase, goes_on: impl Fn(&Phase) -> bool) -> Vec<&'a Phase> {
+        let mut all = vec![phase];
+        let mut next = 0;
+        while let Some(phase) = all.get(next).copied() {
+            next += 1;
+            let parents = if goes_on(phase) { self.parents_of(phase) } else { Vec::new() };
+            for parent in parents {
+                if !all.iter().any(|known| std::ptr::eq(*known, parent)) {
+                    all.push(parent);
+                }
+            }
+        }
+        all
+    }
+
     /// The phases that wait for what follows them, over files.
     pub fn circular_phases(&self) -> impl Iterator<Item = &Phase> {
         let files = self.files.iter().enumerate();

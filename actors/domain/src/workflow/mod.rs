@@ -199,22 +199,7 @@ impl WorkflowFile {
         meant.filter_map(|index| self.phases.get(index)).collect()
     }
 
-    /// The phases with a cron, and the joins, by which the one at this place starts: itself, or those at the beginning of
-    /// what it follows.
-    pub fn starters_of(&self, index: usize) -> Vec<&Phase> {
-        let all = self.phases_before(index).map(|(_, phase)| phase);
-        all.filter(|phase| phase.rule.schedule.is_some() || phase.is_join).collect()
-    }
-
-    /// The phases on the ways from one to that at this place, with both.
-    pub fn phases_between(&self, from: &Phase, index: usize) -> Vec<&Phase> {
-        let all = self.phases_before(index);
-        all.filter(|(index, _)| self.phases_before(*index).any(|(_, phase)| std::ptr::eq(phase, from)))
-            .map(|(_, phase)| phase)
-            .collect()
-    }
-
-    /// The phase at this place, what it follows, and so on.
+    /// The phase at this place, what it follows in the file, and so on.
     fn phases_before(&self, index: usize) -> impl Iterator<Item = (usize, &Phase)> {
         let mut seen = std::collections::BTreeSet::from([index]);
         let mut to_see = vec![index];

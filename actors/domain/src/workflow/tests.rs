@@ -138,20 +138,29 @@ fn what_is_wrong_between_phases_is_found() {
 }
 
 #[test]
-fn parents_and_starters_are_found_upwards() {
-    let file = read(
-        "[[phase]]\ntask = \"a:x\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"a:y\"\nrule = \"files=/in/*\"\n\
-         [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\n[[phase]]\ntask = \"c\"\ndependsOn = \"a:y\"\n\
-         [[phase]]\ntask = \"d\"\ndependsOn = \"b\"\nrule = \"cron=@hourly\"\n",
-    );
-    let names = |phases: Vec<&Phase>| phases.into_iter().map(Phase::task_name).collect::<Vec<_>>();
-    let parents = |index: usize| names(file.parents_of(&file.phases[index]));
-    assert_eq!([parents(0), parents(2), parents(3)], [vec![], vec!["a:x", "a:y"], vec!["a:y"]]);
-    let starters = |index: usize| names(file.starters_of(index));
-    assert_eq!([starters(0), starters(1), starters(2)], [vec!["a:x"], vec![], vec!["a:x"]]);
-    assert_eq!([starters(3), starters(4)], [vec![], vec!["d", "a:x"]]);
-    let ways = |from: usize, to: usize| names(file.phases_between(&file.phases[from], to));
-    assert_eq!([ways(0, 4), ways(4, 4), ways(1, 2)], [vec!["d", "b", "a:x"], vec!["d"], vec!["b", "a:y"]]);
+fn what_is_before_a_phase_is_found_upwards_and_over_files() {
+    let text = "[[phase]]\ntask = \"a:x\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"a:y\"\nrule = \"files=/in/*\"\n\
+                [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\n[[phase]]\ntask = \"c\"\ndependsOn = \"a:y\"\n\
+                [[phase]]\ntask = \"d\"\ndependsOn = \"b\"\nrule = \"cron=@hourly\"\n";
+    let other = "[[phase]]\ntask = \"e\"\ndependsOn = \"w.toml#c\"\n[[phase]]\ntask = \"f\"\ndependsOn = [\"e\", \"w.toml#d\"]\n\
+                 [[phase]]\ntask = \"g\"\ndependsOn = \"f\"\n";
+    let workflows = all(&[("w.toml", text), ("other.toml", other)]);
+    let names = |phases: Vec<&Phase>| phases.into_iter().map(Phase::task_name).collect::<Vec<_>>().join(" ");
+    let phase = |task: &str| workflows.phases().find(|phase| phase.task_name() == task).unwrap();
+    for (task, parents, before, up_to_joins) in [
+        ("a:x", "", "a:x", "a:x"),
+        ("b", "a:x a:y", "b a:x a:y", "b a:x a:y"),
+        ("d", "b", "d b a:x a:y", "d b a:x a:y"),
+        ("e", "c", "e c a:y", "e c a:y"),
+        ("f", "e d", "f e d c b a:y a:x", "f"),
+        ("g", "f", "g f e d c b a:y a:x", "g f"),
+    ] {
+        let phase = phase(task);
+        let all = workflows.phases_before(phase, |_| true);
+        let some = workflows.phases_before(phase, |phase| !phase.is_join);
+        let found = [names(workflows.parents_of(phase)), names(all), names(some)];
+        assert_eq!(found, [parents, before, up_to_joins], "{task}");
+    }
 }
 
 mod properties {
