@@ -16,7 +16,7 @@ use flowlord_domain::join::{JoinArrival, JoinKey};
 use flowlord_domain::plan::{PlanLimits, PlannedOutcome, PlannedTask, SlotPlan};
 use flowlord_domain::query::Query;
 use flowlord_domain::schedule::{NoFiles, slot_tasks_with};
-use flowlord_domain::workflow::{WorkflowFile, Workflows};
+use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
 use flowlord_domain::{AlertKind, Attempt, NewTask, TaskResult, TaskState};
 use flowlord_kernel::IdGenerator;
 use flowlord_messages::schedule::{ScheduleInput, SlotKey};
@@ -128,7 +128,7 @@ impl SimulatedService {
     fn complete(&mut self, task: NewTask, at: DateTime<Utc>, above: &str) {
         let task = Attempt { state: TaskState::Leased, delivery: 1, not_before: None, ..task.into_attempt() };
         let way = format!("{above} > {} {}", task_name(&task.topic, &task.job), task.info);
-        let meta = worker_meta(&task.meta);
+        let meta = self.worker_meta(&task);
         let outcome =
             WorkerOutcome { result: TaskResult::Complete, msg: String::new(), meta, started: None, ended: None };
         let workflows = Arc::clone(&self.workflows);
@@ -145,6 +145,17 @@ impl SimulatedService {
         self.started.push((at, way));
     }
 
+    /// What a worker leaves: what those that follow each task by itself ask for and the task hasn't.
+    fn worker_meta(&self, task: &Attempt) -> String {
+        let followers = self.workflows.all_children_of(&task.workflow, &task.topic, &task.job);
+        let needs = |phase: &Phase, key: &str| {
+            let asked = if phase.is_join { Vec::new() } else { phase.template_keys() };
+            phase.rule.require.iter().chain(&asked).any(|it| it == key)
+        };
+        let is_left = |key: &&str| !has_key(&task.meta, key) && followers.iter().any(|phase| needs(phase, key));
+        left_meta(KEYS.into_iter().filter(is_left))
+    }
+
     /// As the database counts it, in the transaction of the result.
     fn arrive(&mut self, arrival: &JoinArrival, meta: &str, at: DateTime<Utc>, above: &str) {
         let (arrived, has_started) = self.joins.entry(arrival.key.clone()).or_default();
@@ -155,7 +166,7 @@ impl SimulatedService {
         if !arrival.count.is_complete(arrived.keys().map(String::as_str)) {
             return;
         }
-        let joined = arrived.clone().into_iter().collect();
+        let joined = with_left_keys(arrived.clone().into_iter().collect());
         match arrival.count.start_tasks(&arrival.start, joined) {
             Ok(tasks) => {
                 *has_started = true;
@@ -166,11 +177,24 @@ impl SimulatedService {
     }
 }
 
-/// What a worker leaves, named as a plan names it: all that templates may ask for and the task hasn't.
-fn worker_meta(task: &str) -> String {
-    let known = Query::parse_lenient(task);
-    let unknown = ["file", "rows", "k"].into_iter().filter(|key| known.first_value(key).is_none_or(str::is_empty));
-    unknown.map(|key| (key.to_owned(), format!("{{meta:{key}}}"))).collect::<Query>().to_text()
+/// All that templates may ask for.
+const KEYS: [&str; 3] = ["file", "rows", "k"];
+
+fn has_key(meta: &str, key: &str) -> bool {
+    Query::parse_lenient(meta).first_value(key).is_some_and(|value| !value.is_empty())
+}
+
+/// What workers leave, named as a plan names it.
+fn left_meta<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    keys.map(|key| (key.to_owned(), format!("{{meta:{key}}}"))).collect::<Query>().to_text()
+}
+
+/// A plan takes a join's value from a parent that is known to have it: workers leave what none of them has.
+fn with_left_keys(mut joined: Vec<(String, String)>) -> Vec<(String, String)> {
+    let missing = KEYS.into_iter().filter(|key| !joined.iter().any(|(_, meta)| has_key(meta, key)));
+    let left = left_meta(missing);
+    joined.iter_mut().take(1).for_each(|(_, meta)| *meta = format!("{left}&{meta}"));
+    joined
 }
 
 fn task_name(topic: &str, job: &str) -> String {
