@@ -1,6 +1,7 @@
 //! REST: what workers and programs ask for, below `/api/v1`; health and metrics.
 
 mod alerts;
+mod attention;
 mod audit;
 mod backload;
 mod cancel;
@@ -51,6 +52,7 @@ pub fn routes() -> Vec<Route> {
         workflows::routes,
         phases::routes,
         backload::routes,
+        attention::routes,
         alerts::routes,
         incidents::routes,
         silences::routes,

@@ -7,7 +7,6 @@ use flowlord_domain::waiting::WaitingCause;
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
-use flowlord_messages::workflows::LoadedWorkflows;
 
 use super::parts::LongText;
 use super::when::{ShownTime, span};
@@ -142,18 +141,6 @@ pub(crate) struct WorkflowTrouble {
     pub(crate) class: &'static str,
 }
 
-/// Everything found in workflow files, each once, the worst first.
-pub(crate) fn workflow_findings(current: &LoadedWorkflows) -> Vec<&Finding> {
-    let loaded = current.workflows.files().iter().flat_map(|file| &file.findings);
-    let mut findings: Vec<&Finding> = current.broken.iter().chain(loaded).collect();
-    // A file that no longer loads may have one twice: in its content, and in its last good version.
-    findings.sort();
-    findings.dedup();
-    // A stable sort: those of one severity stay in the order of files and lines.
-    findings.sort_by_key(|finding| finding.severity);
-    findings
-}
-
 impl From<&Finding> for WorkflowTrouble {
     fn from(finding: &Finding) -> Self {
         Self {
@@ -169,10 +156,7 @@ impl From<&Finding> for WorkflowTrouble {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use chrono::TimeDelta;
-    use flowlord_domain::workflow::{WorkflowFile, Workflows};
     use flowlord_testkit::sample::{attempt, finished, leased, noon};
 
     use super::*;
@@ -229,26 +213,5 @@ mod tests {
         let told = [TaskState::Ready, TaskState::Delayed, TaskState::Leased].map(of);
         assert_eq!(told, [("ready", "waiting"), ("delayed", "waiting"), ("running", "running")]);
         assert_eq!(status_and_class(&finished(0)), ("error", "error"));
-    }
-
-    fn finding(file: &str, line: usize, severity: Severity) -> Finding {
-        Finding { file: file.to_owned(), line, column: 3, severity, message: "what to change".to_owned() }
-    }
-
-    #[test]
-    fn findings_are_told_once_and_errors_come_first() {
-        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 0 * * *\"\n";
-        let mut file = WorkflowFile::parse("a.toml", text, "", "UTC".parse().ok().unwrap()).unwrap();
-        file.findings = vec![finding("a.toml", 1, Severity::Warning), finding("a.toml", 9, Severity::Error)];
-        let broken = vec![finding("b.toml", 2, Severity::Error), finding("a.toml", 9, Severity::Error)];
-        let current = LoadedWorkflows {
-            workflows: Arc::new(Workflows::new([Arc::new(file)])),
-            scanned_at: noon(),
-            next_scan: noon(),
-            broken: Arc::new(broken),
-        };
-        let troubles: Vec<_> = workflow_findings(&current).into_iter().map(WorkflowTrouble::from).collect();
-        let told: Vec<_> = troubles.iter().map(|trouble| (trouble.place.as_str(), trouble.class)).collect();
-        assert_eq!(told, [("a.toml:9:3", "error"), ("b.toml:2:3", "error"), ("a.toml:1:3", "warn")]);
     }
 }

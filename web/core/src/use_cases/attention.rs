@@ -1,17 +1,20 @@
-//! What needs somebody now: tasks that are late, queues that nobody serves.
+//! What needs somebody now: what is broken, tasks that are late, queues that nobody serves.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::summary::line_key;
 use flowlord_domain::waiting::{MAX_PAUSE_OF_WORKERS, QueueWorkers};
+use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{AlertKind, TaskState, Uid};
 use flowlord_kernel::Result;
-use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
+use flowlord_messages::alerts::{AlertFilter, EscalationStatus, ListAlerts, ReadEscalations, StoredAlert};
 use flowlord_messages::leases::ReadLastAsked;
 use flowlord_messages::stats::{QueueLoad, ReadBacklog};
 use flowlord_messages::tasks::ReadAttempts;
+use flowlord_messages::workflows::LoadedWorkflows;
 
+use super::workflows::workflow_findings;
 use crate::context::WebContext;
 
 /// The kinds of alerts that say that a task is late.
@@ -23,6 +26,25 @@ const LATE_WITHIN: TimeDelta = TimeDelta::hours(24);
 /// Of more alerts the newest count, and of more queues those that have waited longest.
 const MOST: usize = 100;
 
+/// What needs somebody, but for [`broken_files`]. Each part is read on its own, so that one that fails leaves the others.
+#[derive(Debug)]
+pub struct Attention {
+    pub incidents: Result<Vec<OpenIncident>>,
+    pub late: Result<Vec<StoredAlert>>,
+    pub stuck: Result<Vec<StuckQueue>>,
+}
+
+/// An incident that isn't over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIncident {
+    pub route: String,
+    pub opened: DateTime<Utc>,
+    pub alerts: u64,
+    /// What fails, `task:job`.
+    pub tasks: Vec<String>,
+    pub acknowledged_by: Option<String>,
+}
+
 /// A queue whose ready tasks no worker asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StuckQueue {
@@ -32,9 +54,31 @@ pub struct StuckQueue {
     pub text: String,
 }
 
+pub async fn read_attention(context: &WebContext) -> Attention {
+    let escalations = context.deps.alerts.call(ReadEscalations);
+    let (escalations, late, stuck) = tokio::join!(escalations, list_late_tasks(context), list_stuck_queues(context));
+    let open = |routes: Vec<EscalationStatus>| routes.into_iter().filter_map(OpenIncident::of_route).collect();
+    Attention { incidents: escalations.map(open), late, stuck }
+}
+
+impl OpenIncident {
+    fn of_route(status: EscalationStatus) -> Option<Self> {
+        let EscalationStatus { route, alerts, tasks, acknowledged_by, .. } = status;
+        Some(Self { route, opened: status.incident_since?, alerts, tasks, acknowledged_by })
+    }
+}
+
+/// The first error of each workflow file that has one: its page has all of them.
+pub fn broken_files(current: &LoadedWorkflows) -> Vec<&Finding> {
+    let mut files = BTreeSet::new();
+    let mut findings = workflow_findings(current);
+    findings.retain(|finding| finding.severity == Severity::Error && files.insert(&finding.file));
+    findings
+}
+
 /// Alerts about tasks that are late and still have no result, the newest first, one a task. Where no task was there at
 /// all, nothing tells when the work was done: that stays for the whole time.
-pub async fn list_late_tasks(context: &WebContext) -> Result<Vec<StoredAlert>> {
+async fn list_late_tasks(context: &WebContext) -> Result<Vec<StoredAlert>> {
     let now = context.deps.kit.now();
     let filter = AlertFilter { kinds: LATE.to_vec(), ..AlertFilter::default() };
     // The end is no part of the time: an alert of this very moment is to be found.
@@ -59,7 +103,7 @@ async fn open_tasks(context: &WebContext, uids: Vec<Uid>) -> Result<BTreeSet<Uid
 }
 
 /// Queues whose ready tasks no worker has asked for lately, those that have waited longest first.
-pub async fn list_stuck_queues(context: &WebContext) -> Result<Vec<StuckQueue>> {
+async fn list_stuck_queues(context: &WebContext) -> Result<Vec<StuckQueue>> {
     let now = context.deps.kit.now();
     let mut queues = context.deps.view_reader.call(ReadBacklog).await?.queues;
     queues.retain(|load| may_be_stuck(load, now));

@@ -1,61 +1,36 @@
 //! The three questions of the overview: is anything broken now, is anything late, is anything stuck?
 
-use std::collections::BTreeSet;
-
-use flowlord_domain::workflow::{Finding, Severity};
-use flowlord_kernel::Result as Read;
-use flowlord_messages::alerts::{EscalationStatus, ReadEscalations, StoredAlert};
-use flowlord_messages::workflows::{LoadedWorkflows, ReadLoadedWorkflows};
-use flowlord_web_core::use_cases::attention::{StuckQueue, list_late_tasks, list_stuck_queues};
+use flowlord_domain::workflow::Finding;
+use flowlord_messages::alerts::StoredAlert;
+use flowlord_messages::workflows::LoadedWorkflows;
+use flowlord_web_core::use_cases::attention::{Attention, OpenIncident, StuckQueue, broken_files};
 
 use crate::parts::grouped;
 use crate::prelude::*;
-use crate::rows::workflow_findings;
 use crate::when::ShownTime;
-use crate::{PageLayout, PageLink, ShownDay};
+use crate::{PageLayout, PageLink};
 
 /// Of more, an answer says how many there are.
 const CLAUSES: usize = 3;
 
-/// What the answers are made of. Each part is read on its own, so that one that fails leaves the others.
-pub(super) struct NowParts {
-    current: Read<LoadedWorkflows>,
-    incidents: Read<Vec<EscalationStatus>>,
-    late: Read<Vec<StoredAlert>>,
-    stuck: Read<Vec<StuckQueue>>,
-}
-
-impl NowParts {
-    /// Of a day that is over only the workflows, which every day shows.
-    pub(super) async fn read(context: &WebContext, shown: ShownDay) -> Self {
-        let current = context.deps.library.call(ReadLoadedWorkflows);
-        if !shown.is_today() {
-            let current = current.await;
-            return Self { current, incidents: Ok(Vec::new()), late: Ok(Vec::new()), stuck: Ok(Vec::new()) };
-        }
-        let incidents = context.deps.alerts.call(ReadEscalations);
-        let (current, incidents, late, stuck) =
-            tokio::join!(current, incidents, list_late_tasks(context), list_stuck_queues(context));
-        Self { current, incidents, late, stuck }
-    }
-
-    /// The workflows, and the answers; none of a day that is over.
-    pub(super) fn into_answers(
-        self,
-        layout: &mut PageLayout,
-        shown: ShownDay,
-    ) -> Result<(Option<LoadedWorkflows>, Vec<Answer>), Problem> {
-        let current = layout.read("the workflows", self.current)?;
-        if !shown.is_today() {
-            return Ok((current, Vec::new()));
-        }
-        let incidents = layout.read("the incidents", self.incidents)?.unwrap_or_default();
-        let late = layout.read("the late tasks", self.late)?.unwrap_or_default();
-        let stuck = layout.read("the stuck queues", self.stuck)?.unwrap_or_default();
-        let findings = current.iter().flat_map(workflow_findings);
-        let broken = Answer::broken(&incidents, findings, shown.today);
-        Ok((current, vec![broken, Answer::late(&late), Answer::stuck(&stuck)]))
-    }
+/// The answers to the three questions, in their order.
+pub(super) fn answers(
+    layout: &mut PageLayout,
+    attention: Attention,
+    current: Option<&LoadedWorkflows>,
+    today: NaiveDate,
+) -> Result<Vec<Answer>, Problem> {
+    let incidents = layout.read("the incidents", attention.incidents)?.unwrap_or_default();
+    let late = layout.read("the late tasks", attention.late)?.unwrap_or_default();
+    let stuck = layout.read("the stuck queues", attention.stuck)?.unwrap_or_default();
+    let incidents = incidents.iter().map(|incident| Clause::of_incident(incident, today));
+    let files = current.map(broken_files).unwrap_or_default();
+    let files = files.into_iter().map(Clause::of_broken_file);
+    Ok(vec![
+        Answer::new("broken", "error", incidents.chain(files).collect()),
+        Answer::new("late", "warn", late.iter().map(Clause::of_late_task).collect()),
+        Answer::new("stuck", "warn", stuck.iter().map(Clause::of_queue).collect()),
+    ])
 }
 
 /// The answer to one question.
@@ -85,51 +60,29 @@ impl Answer {
         let more = clauses.len().saturating_sub(CLAUSES);
         Self { word, class, clauses: clauses.into_iter().take(CLAUSES).collect(), more }
     }
-
-    /// Incidents that are open, and workflow files with errors.
-    pub(super) fn broken<'a>(
-        incidents: &[EscalationStatus],
-        findings: impl Iterator<Item = &'a Finding>,
-        today: NaiveDate,
-    ) -> Self {
-        let open = incidents.iter().filter_map(|incident| Clause::of_incident(incident, today));
-        let mut files = BTreeSet::new();
-        // One error a file is enough: its page has all of them.
-        let errors = findings.filter(|finding| finding.severity == Severity::Error && files.insert(&finding.file));
-        Self::new("broken", "error", open.chain(errors.map(Clause::of_finding)).collect())
-    }
-
-    pub(super) fn late(alerts: &[StoredAlert]) -> Self {
-        Self::new("late", "warn", alerts.iter().map(Clause::of_late_task).collect())
-    }
-
-    pub(super) fn stuck(queues: &[StuckQueue]) -> Self {
-        Self::new("stuck", "warn", queues.iter().map(Clause::of_queue).collect())
-    }
 }
 
 impl Clause {
-    fn of_incident(incident: &EscalationStatus, today: NaiveDate) -> Option<Self> {
-        let since = incident.incident_since?;
+    fn of_incident(incident: &OpenIncident, today: NaiveDate) -> Self {
         let name = match incident.tasks.as_slice() {
             [] => format!("route {}", incident.route),
             [task] => task.clone(),
             [first, others @ ..] => format!("{first} and {} more", others.len()),
         };
         let acknowledged = incident.acknowledged_by.iter().map(|by| format!(", acknowledged by {by}"));
-        Some(Self {
+        Self {
             name,
             href: "/web/alert".to_owned(),
             text: format!("{} since", counted(incident.alerts, "alert")),
-            since: Some(match since.date_naive() == today {
-                true => ShownTime::time_of_day(since),
-                false => ShownTime::date_and_time(since),
+            since: Some(match incident.opened.date_naive() == today {
+                true => ShownTime::time_of_day(incident.opened),
+                false => ShownTime::date_and_time(incident.opened),
             }),
             rest: format!(", incident open on route {}{}", incident.route, acknowledged.collect::<String>()),
-        })
+        }
     }
 
-    fn of_finding(finding: &Finding) -> Self {
+    fn of_broken_file(finding: &Finding) -> Self {
         Self {
             name: finding.file.clone(),
             href: PageLink::to("/web/workflow").with("file", &finding.file).href(),

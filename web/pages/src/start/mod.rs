@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use flowlord_messages::stats::{DayTotals, ReadDayTotals, ResultCounts, StepTotals};
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
+use flowlord_messages::workflows::ReadLoadedWorkflows;
+use flowlord_web_core::use_cases::attention::read_attention;
 use flowlord_web_core::view::stats::average_run_seconds;
 
-use self::answers::{Answer, NowParts};
+use self::answers::{Answer, answers};
 use self::repeats::{RepeatedAlert, collapse_alerts};
 use super::chart::{DayChart, read_steps};
 use super::parts::{FigureRow, LongText, STANDINGS, counts_by_standing, sum_counts};
@@ -53,19 +55,31 @@ async fn start_page(context: &WebContext, request: &HttpRequest) -> Result<Start
     let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
     let deps = &context.deps;
     let link = PageLink::of("/", request.query_string());
+    // Of a day that is over nobody asks what to do now.
+    let attention = async {
+        match shown.is_today() {
+            true => Some(read_attention(context).await),
+            false => None,
+        }
+    };
     // Each part is read on its own, so that one that fails leaves the others.
-    let (mut layout, stats, steps, tasks, alerts, now_parts) = tokio::join!(
+    let (mut layout, stats, steps, tasks, alerts, current, attention) = tokio::join!(
         PageLayout::live(context, request, NavigationSection::Start).with_picker(context, &link, shown),
         deps.view_reader.call(ReadDayTotals { day: shown.date }),
         read_steps(context, shown),
         deps.view_reader.call(FindTasks::newest_first(filter, TASKS).for_list()),
         deps.view_reader.call(newest_alerts((from, to), ALERTS)),
-        NowParts::read(context, shown),
+        deps.library.call(ReadLoadedWorkflows),
+        attention,
     );
     let stats = layout.read("the totals", stats)?;
     let tasks = layout.read("the tasks", tasks)?.unwrap_or_default();
     let alerts = layout.read("the alerts", alerts)?.unwrap_or_default();
-    let (current, answers) = now_parts.into_answers(&mut layout, shown)?;
+    let current = layout.read("the workflows", current)?;
+    let answers = match attention {
+        Some(attention) => answers(&mut layout, attention, current.as_ref(), shown.today)?,
+        None => Vec::new(),
+    };
     let tasks_link = PageLink::to("/web/task").with("date", &shown.date);
     Ok(StartPage {
         layout,

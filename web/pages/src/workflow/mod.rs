@@ -13,6 +13,7 @@ mod slots;
 use std::collections::BTreeMap;
 
 use flowlord_domain::workflow::{Phase, Severity, WorkflowFile};
+use flowlord_web_core::use_cases::workflows::workflow_findings;
 
 use self::file::FilePart;
 use self::graph::PhaseDrawing;
@@ -23,7 +24,7 @@ use self::read::WorkflowData;
 use super::layout::{NavigationSection, PageLayout};
 use super::link::PageLink;
 use super::rendered;
-use super::rows::{self, WorkflowTrouble};
+use super::rows::WorkflowTrouble;
 use crate::prelude::*;
 
 pub(crate) use self::act::{pause_or_resume, reload_workflows, run_now};
@@ -93,7 +94,7 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
         cards: file_cards(&read, &link),
         more_hours: read.more,
         hours,
-        troubles: rows::workflow_findings(current)
+        troubles: workflow_findings(current)
             .into_iter()
             .filter(|finding| asked.file.is_empty() || finding.file == asked.file)
             .map(WorkflowTrouble::from)
@@ -108,7 +109,7 @@ async fn workflow_page(context: &WebContext, request: &HttpRequest) -> Result<Wo
 fn file_cards(read: &WorkflowData, link: &PageLink) -> Vec<FileCard> {
     let current = &read.current;
     let link = link.only(&["date", "days"]);
-    let findings = rows::workflow_findings(current);
+    let findings = workflow_findings(current);
     // Files of which no version ever loaded have findings, but no phases.
     let mut files: BTreeMap<&str, Option<&WorkflowFile>> =
         current.broken.iter().map(|finding| (finding.file.as_str(), None)).collect();

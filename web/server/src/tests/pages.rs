@@ -12,6 +12,7 @@ use flowlord_messages::workflows::LoadedWorkflows;
 
 use actix_web::test::TestRequest;
 use flowlord_web_pages::Notice;
+use serde_json::json;
 
 use super::reads::{current, finding, stats};
 use super::stub::{Stub, alert, attempt, finished, ladder, leased, listed, more, noon};
@@ -154,13 +155,9 @@ fn answers(page: &str) -> &str {
     behind.split("</dl>").next().unwrap_or_default()
 }
 
-#[actix::test]
-async fn the_overview_says_what_is_late_and_what_is_stuck() {
+/// Of three late tasks one has a result, and of four queues one is stuck.
+fn late_and_stuck() -> Stub {
     let stub = full();
-    stub.workflows(|_| Ok(LoadedWorkflows { broken: Arc::default(), workflows: Arc::default(), ..current() }));
-    stub.ladders(|_| Ok(vec![ladder()]));
-    let page = stub.get("/").await.text;
-    assert_eq!(answers(&page).matches("<dd>nothing</dd>").count(), 3, "{page}");
     stub.alerts(|query| {
         let late = |row, n| StoredAlert { uid: Some(attempt(n).uid), msg: format!("late {row}"), ..alert(row) };
         let missing = || StoredAlert { uid: None, topic: "report".to_owned(), ..late(0, 1) };
@@ -187,6 +184,22 @@ async fn the_overview_says_what_is_late_and_what_is_stuck() {
         let known_since = noon() - chrono::TimeDelta::hours(7);
         Ok(LastAsked { known_since, asked, blocks: vec![None; query.queues.len()] })
     });
+    stub
+}
+
+fn nothing_is_broken(stub: &Stub) {
+    stub.workflows(|_| Ok(LoadedWorkflows { broken: Arc::default(), workflows: Arc::default(), ..current() }));
+    stub.ladders(|_| Ok(vec![ladder()]));
+}
+
+#[actix::test]
+async fn the_overview_says_what_is_late_and_what_is_stuck() {
+    let stub = full();
+    nothing_is_broken(&stub);
+    let page = stub.get("/").await.text;
+    assert_eq!(answers(&page).matches("<dd>nothing</dd>").count(), 3, "{page}");
+    let stub = late_and_stuck();
+    nothing_is_broken(&stub);
     let page = stub.get("/").await.text;
     let answers = answers(&page);
     for part in [
@@ -199,6 +212,29 @@ async fn the_overview_says_what_is_late_and_what_is_stuck() {
     assert_eq!(answers.matches("<dd><a ").count(), 3, "{answers}");
     assert_eq!(answers.matches("<dd>nothing</dd>").count(), 1, "nothing is broken: {answers}");
     assert!(!stub.get("/?date=2026-02-28").await.text.contains("class=\"answers"), "they are about now");
+}
+
+#[actix::test]
+async fn what_needs_somebody_is_the_same_in_json() {
+    let attention = late_and_stuck().get("/api/v1/attention").await.ok();
+    let counts = ["broken", "late", "stuck"].map(|question| attention[question]["count"].as_u64().unwrap());
+    assert_eq!(counts, [3, 2, 1], "{attention}");
+    let incident = json!({
+        "route": "default", "opened": "2026-03-02T12:00:00Z", "alerts": 3, "tasks": ["load", "report:daily"],
+        "acknowledged_by": null,
+    });
+    assert_eq!(attention["broken"]["incidents"], json!([incident]));
+    let files = ["etl/main.toml", "new.toml"].map(|file| json!(file));
+    assert_eq!([0, 1].map(|nth| attention["broken"]["files"][nth]["file"].clone()), files, "one error of each");
+    assert_eq!(attention["late"]["items"][0]["msg"], "late 4");
+    let queue = json!({
+        "topic": "sql-load", "job": "", "ready": 3, "oldest_ready": "2026-03-02T11:00:00Z",
+        "text": "no worker has asked for `sql-load` since the service started at 05:00 UTC",
+    });
+    assert_eq!(attention["stuck"]["items"], json!([queue]));
+    let stub = full();
+    stub.ladders(|_| Err(Error::new(Code::NotLeader, "this node follows")));
+    assert_eq!(stub.get("/api/v1/attention").await.code(), "not_leader", "a part that is missing is no answer");
 }
 
 #[actix::test]

@@ -32,7 +32,7 @@ use super::backload::{planning, stored};
 use super::cluster::{nodes, state_of};
 use super::documented::conforms;
 use super::reads::current;
-use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
+use super::stub::{Reply, Stub, attempt, config, granted, ladder, noon, send};
 use super::workers::seen_worker;
 use crate::routes::table;
 
@@ -84,6 +84,7 @@ pub(super) fn serving() -> Stub {
     stub.worker_results(|_| Ok(Vec::new()));
     stub.paused(|_| Ok(Vec::new()));
     stub.alerts(|_| Ok(Vec::new()));
+    stub.ladders(|_| Ok(vec![ladder()]));
     stub.acknowledge(|_| Ok(Vec::new()));
     stub.incidents(|_| Ok(Vec::new()));
     stub.silences(|_| Ok(Vec::new()));
