@@ -67,9 +67,14 @@ impl FilterChoice {
     }
 }
 
-/// Whether the chosen types and jobs include those of a task. Where none is chosen, all are.
+/// Whether the chosen types and jobs include those of a task.
 pub(crate) fn is_task_chosen(params: &QueryParams, topic: &str, job: &str) -> bool {
-    [("type", topic), ("job", job)].into_iter().all(|(name, value)| {
+    is_chosen(params, [("type", topic), ("job", job)])
+}
+
+/// Whether what is chosen by each name includes its value. Where nothing is chosen, everything is.
+pub(crate) fn is_chosen<const N: usize>(params: &QueryParams, values: [(&str, &str); N]) -> bool {
+    values.into_iter().all(|(name, value)| {
         let mut chosen = params.many(name).peekable();
         chosen.peek().is_none() || chosen.any(|chosen| chosen == value)
     })

@@ -36,6 +36,7 @@ mod login;
 mod notice;
 mod parts;
 mod prelude;
+mod repeats;
 mod rows;
 mod slack;
 mod sort;

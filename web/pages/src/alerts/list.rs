@@ -7,6 +7,8 @@ use flowlord_messages::alerts::StoredAlert;
 use flowlord_web_core::params::QueryParams;
 use flowlord_web_core::problem::Problem;
 
+use crate::choice::is_chosen;
+use crate::repeats::{RepeatedAlert, collapse_alerts};
 use crate::sort::SortColumn;
 
 pub(super) const COLUMNS: [SortColumn; 7] = [
@@ -42,7 +44,8 @@ impl AlertOrder {
         COLUMNS.get(self.column).map_or("", |column| column.key)
     }
 
-    pub(super) fn sort(self, alerts: &mut [StoredAlert]) {
+    /// By the newest alert of each line.
+    fn sort(self, lines: &mut [RepeatedAlert]) {
         let compare: Compare = match self.key() {
             "kind" => |a, b| a.kind.as_str().cmp(b.kind.as_str()),
             "type" => |a, b| a.topic.cmp(&b.topic),
@@ -53,8 +56,29 @@ impl AlertOrder {
             _ => |a, b| a.at.cmp(&b.at),
         };
         // A stable sort: alerts that are alike stay as they came, the newest first.
-        alerts.sort_by(|a, b| if self.descending { compare(b, a) } else { compare(a, b) });
+        lines.sort_by(|a, b| {
+            let (a, b) = (&a.newest, &b.newest);
+            if self.descending { compare(b, a) } else { compare(a, b) }
+        });
     }
+}
+
+/// The lines of a day's alerts, which come newest first: those that repeat are one, unless a kind is chosen.
+pub(super) fn alert_lines(
+    mut alerts: Vec<StoredAlert>,
+    params: &QueryParams,
+    order: AlertOrder,
+) -> Result<Vec<RepeatedAlert>, Problem> {
+    let kinds = params.named::<AlertKind>("kind")?;
+    alerts.retain(|StoredAlert { kind, topic, job, workflow, .. }| {
+        is_chosen(params, [("kind", kind.as_str()), ("type", topic), ("job", job), ("workflow", workflow)])
+    });
+    let mut lines = match kinds.as_slice() {
+        [] => collapse_alerts(alerts),
+        _ => alerts.into_iter().map(RepeatedAlert::alone).collect(),
+    };
+    order.sort(&mut lines);
+    Ok(lines)
 }
 
 pub(super) fn is_failure(alert: &StoredAlert) -> bool {
@@ -68,6 +92,7 @@ mod tests {
     use flowlord_domain::Uid;
     use flowlord_testkit::sample::noon;
 
+    use super::super::query::PARAMS;
     use super::*;
 
     fn alert(row: i64, kind: AlertKind, topic: &str) -> StoredAlert {
@@ -95,11 +120,40 @@ mod tests {
         AlertOrder::of(&QueryParams::parse(query, &["sort", "order"])?)
     }
 
+    fn lines(query: &str, alerts: Vec<StoredAlert>) -> Vec<RepeatedAlert> {
+        let params = QueryParams::parse(query, PARAMS).unwrap();
+        alert_lines(alerts, &params, AlertOrder::of(&params).unwrap()).unwrap()
+    }
+
     fn sorted(query: &str) -> Vec<i64> {
-        let mut alerts =
-            [alert(3, AlertKind::Result, "b"), alert(2, AlertKind::Exhausted, "a"), alert(1, AlertKind::Workflow, "b")];
-        order(query).unwrap().sort(&mut alerts);
-        alerts.iter().map(|alert| alert.row).collect()
+        let alerts = vec![
+            alert(3, AlertKind::Result, "b"),
+            alert(2, AlertKind::Exhausted, "a"),
+            alert(1, AlertKind::Workflow, "b"),
+        ];
+        lines(query, alerts).iter().map(|line| line.newest.row).collect()
+    }
+
+    #[test]
+    fn alerts_that_repeat_are_one_line_which_leads_to_each_of_them() {
+        let of_file = |row, workflow: &str| StoredAlert {
+            workflow: workflow.to_owned(),
+            job: "daily".to_owned(),
+            ..alert(row, AlertKind::Exhausted, "a&b")
+        };
+        let all = || {
+            let other_kind = alert(6, AlertKind::Unfinished, "a&b");
+            vec![of_file(9, "x.toml"), of_file(8, "y.toml"), of_file(7, "x.toml"), other_kind, of_file(5, "x.toml")]
+        };
+        let collapsed = lines("", all());
+        let counts: Vec<_> = collapsed.iter().map(|line| (line.newest.row, line.count)).collect();
+        assert_eq!(counts, [(9, 3), (8, 1), (6, 1)]);
+        assert_eq!(collapsed[0].first_at, noon() + TimeDelta::seconds(5));
+        let href = collapsed[0].href();
+        assert_eq!(href, "/web/alert?date=2026-03-02&kind=exhausted&type=a%26b&job=daily&workflow=x.toml");
+        let each = lines(href.split_once('?').unwrap().1, all());
+        assert_eq!(each.iter().map(|line| (line.newest.row, line.count)).collect::<Vec<_>>(), [(9, 1), (7, 1), (5, 1)]);
+        assert_eq!(collapsed[2].href(), "/web/alert?date=2026-03-02&kind=unfinished&type=a%26b");
     }
 
     #[test]

@@ -13,11 +13,12 @@ use flowlord_messages::alerts::{ListIncidents, ReadEscalations, StoredAlert, Sto
 use flowlord_messages::silences::{ListSilences, Silence};
 use flowlord_web_core::auth::may_change;
 
-use self::list::{AlertOrder, COLUMNS};
-use self::query::{PARAMS, PATH};
+use self::list::{AlertOrder, COLUMNS, alert_lines};
+use self::query::{FILTERS, PARAMS, PATH};
 use self::routes::AlertRoute;
 use super::choice::is_task_chosen;
 use super::parts::{LongText, Pager, TableHeads, grouped};
+use super::repeats::RepeatedAlert;
 use super::rows::{kind_words, newest_alerts};
 use super::slack::ShownMessage;
 use super::sort::{ColumnHead, heads};
@@ -70,7 +71,7 @@ struct AlertsPage {
     may: bool,
     clear: Option<String>,
     heads: TableHeads,
-    alerts: Vec<StoredAlert>,
+    lines: Vec<RepeatedAlert>,
     total: String,
     capped: bool,
     pager: Pager,
@@ -111,10 +112,9 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
     found.truncate(MOST);
     // Before the filter: a card leads to its alerts also from those of another.
     let cards = alert_cards(&found, &params, &link);
-    found.retain(|alert| is_task_chosen(&params, &alert.topic, &alert.job));
-    order.sort(&mut found);
-    let total = found.len();
-    let next = (total > skip + ROWS).then(|| (skip + ROWS).to_string());
+    let lines = alert_lines(found, &params, order)?;
+    let total: usize = lines.iter().map(|line| line.count).sum();
+    let next = (lines.len() > skip + ROWS).then(|| (skip + ROWS).to_string());
     Ok(AlertsPage {
         layout,
         shown,
@@ -129,9 +129,9 @@ async fn alerts_page(context: &WebContext, request: &HttpRequest) -> Result<Aler
         routes,
         slack: PageLink::to("/web/about").href() + "#slack",
         cards,
-        clear: link.unfiltered(&["type", "job"]).map(|link| link.href()),
+        clear: link.unfiltered(FILTERS).map(|link| link.href()),
         heads: TableHeads { heads: alert_heads(&link, order) },
-        alerts: found.into_iter().skip(skip).take(ROWS).collect(),
+        lines: lines.into_iter().skip(skip).take(ROWS).collect(),
         total: grouped(total as u64),
         capped,
         pager: Pager::new(&link, next),
@@ -153,7 +153,7 @@ fn failed_href(link: &PageLink, shown: ShownDay) -> String {
 
 /// A card for each task and job, which leads to its alerts only, and from there back to all.
 fn alert_cards(alerts: &[StoredAlert], params: &QueryParams, link: &PageLink) -> Vec<AlertCard> {
-    let all = link.without(&["type", "job", "cursor"]);
+    let all = link.without(FILTERS).without(&["cursor"]);
     // Without a filter each card's alerts are shown, and none is the chosen one.
     let is_filtered = !link.first("type").is_empty();
     let lines = summarize_alerts(alerts.iter().map(summary_item)).into_iter();

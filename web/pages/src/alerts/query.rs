@@ -9,7 +9,10 @@ use flowlord_web_core::values::matching::MatchText;
 
 pub(super) const PATH: &str = "/web/alert";
 
-pub(super) const PARAMS: &[&str] = &["date", "month", "type", "job", "sort", "order", "cursor"];
+pub(super) const PARAMS: &[&str] = &["date", "month", "kind", "type", "job", "workflow", "sort", "order", "cursor"];
+
+/// Those of them that choose alerts.
+pub(super) const FILTERS: &[&str] = &["kind", "type", "job", "workflow"];
 
 /// The fields of a form; an empty one isn't there.
 pub(super) struct AlertForm(pub(super) Query);

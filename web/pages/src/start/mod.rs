@@ -1,7 +1,6 @@
 //! The overview: what needs somebody now, a day's figures, what happened last.
 
 mod answers;
-mod repeats;
 
 use std::collections::BTreeMap;
 
@@ -12,9 +11,9 @@ use flowlord_web_core::use_cases::attention::read_attention;
 use flowlord_web_core::view::stats::average_run_seconds;
 
 use self::answers::{Answer, answers};
-use self::repeats::{RepeatedAlert, collapse_alerts};
 use super::chart::{DayChart, read_steps};
 use super::parts::{FigureRow, LongText, STANDINGS, counts_by_standing, sum_counts};
+use super::repeats::{RepeatedAlert, collapse_alerts};
 use super::rows::{TaskRow, kind_words, newest_alerts};
 use super::when::{ShownTime, seconds};
 use super::{NavigationSection, PageLayout, PageLink, ShownDay, rendered};

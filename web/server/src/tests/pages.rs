@@ -249,7 +249,7 @@ async fn alerts_that_repeat_are_one_line() {
     let page = stub.get("/").await.text;
     let lines = page.split("<ul class=\"lines\">").nth(1).unwrap().split("</ul>").next().unwrap();
     assert_eq!(lines.matches("<li>").count(), 2, "{lines}");
-    let since = "3 times since <time datetime=\"2026-03-02T12:00:06Z\"";
+    let since = "kind=exhausted&#38;type=load&#38;workflow=main.toml\">3 times</a> since <time datetime=\"2026-03-02T12:00:06Z\"";
     assert!(lines.contains(since) && lines.contains("unfinished"), "{lines}");
     assert!(page.contains("Alerts <span class=\"count\">4</span>"), "{page}");
 }

@@ -178,6 +178,11 @@ fn alerts() -> Vec<StoredAlert> {
     vec![of(4, "load", 1), of(3, "load", 2), of(2, "load", 3), of(1, "extract", 3)]
 }
 
+/// The numbers of the alerts that begin a line of the list.
+fn alert_rows(page: &str) -> Vec<&str> {
+    page.split("<tr id=\"a-").skip(1).map(|row| row.split('"').next().unwrap()).collect()
+}
+
 #[actix::test]
 async fn alerts_are_summed_up_by_task_and_listed() {
     let stub = full();
@@ -197,8 +202,40 @@ async fn alerts_are_summed_up_by_task_and_listed() {
     assert!(page.find("load:hourly") < page.find("extract:hourly"), "by count");
     assert_strict(&page);
     let only = stub.get("/web/alert?date=2026-03-02&type=extract&job=hourly").await.text;
-    assert_eq!(only.matches("<tr id=\"a-").count(), 1);
+    assert_eq!(alert_rows(&only), ["1"]);
     assert!(only.contains("1 alert ") && only.contains("Show all") && only.contains("aria-current=\"true\""));
+}
+
+#[actix::test]
+async fn alerts_that_repeat_are_one_row_and_each_has_its_own_where_a_kind_is_chosen() {
+    let stub = full();
+    stub.alerts(|_| Ok(alerts()));
+    let page = stub.get("/web/alert?date=2026-03-02").await.text;
+    assert_eq!(alert_rows(&page), ["4", "1"]);
+    let each = "/web/alert?date=2026-03-02&kind=exhausted&type=load&job=hourly&workflow=main.toml";
+    let link = format!("href=\"{}\" aria-label=\"3 alerts, one by one\"", each.replace('&', "&#38;"));
+    assert!(page.contains(&link) && page.matches(">×3</a>").count() == 1, "{page}");
+    assert_eq!(page.matches("value=\"rerun\" aria-label").count(), 1, "of one that repeats each is rerun by itself");
+    let page = stub.get(each).await.text;
+    assert_eq!(alert_rows(&page), ["4", "3", "2"]);
+    assert!(page.contains("3 alerts ") && page.contains("Show all"), "{page}");
+    let (_, _, detail) = stub.get("/web/alert?kind=exhaust").await.problem();
+    assert!(detail.contains("`kind` is `exhaust`"), "{detail}");
+}
+
+#[actix::test]
+async fn a_page_of_alerts_has_a_hundred_lines_however_many_alerts_they_are() {
+    let stub = full();
+    stub.alerts(|_| {
+        let of = |row: i64| StoredAlert { topic: format!("t{}", row % 120), ..alert(row) };
+        Ok((1..=600).rev().map(of).collect())
+    });
+    let page = stub.get("/web/alert").await.text;
+    assert!(page.contains("600 alerts") && page.contains("href=\"/web/alert?cursor=100\""), "{page}");
+    assert_eq!((alert_rows(&page).len(), alert_rows(&page)[99]), (100, "501"));
+    let page = stub.get("/web/alert?cursor=100").await.text;
+    assert_eq!((alert_rows(&page).len(), alert_rows(&page)[0]), (20, "500"));
+    assert!(!page.contains("cursor=200"), "{page}");
 }
 
 #[actix::test]
@@ -216,9 +253,8 @@ async fn alerts_are_sorted_by_each_column() {
         ("sort=kind&order=desc", 4),
         ("sort=id", 4),
     ] {
-        let page = stub.get(&format!("/web/alert?{query}")).await.text;
-        let row = page.split("<tr id=\"a-").nth(1).unwrap().split('"').next().unwrap().to_owned();
-        assert_eq!(row, first.to_string(), "{query}");
+        let page = stub.get(&format!("/web/alert?kind=exhausted&{query}")).await.text;
+        assert_eq!(alert_rows(&page)[0], first.to_string(), "{query}");
     }
     let (_, _, detail) = stub.get("/web/alert?sort=colour").await.problem();
     assert!(detail.contains("write one of at, kind, type, job, msg, time, id"), "{detail}");
