@@ -136,20 +136,26 @@ impl AppWiring<'_> {
     }
 
     /// Where Slack's Web API is: in the demo it is this service itself.
-    fn slack_url(&self, address: SocketAddr) -> String {
+    pub(super) fn slack_url(&self, address: SocketAddr) -> String {
         match self.config.notify.is_simulated {
             true => format!("http://{}{DEMO_SLACK}/api/", local_address(address)),
             false => self.config.notify.api_url.clone(),
         }
     }
 
-    pub(super) fn buttons(&self, on: &ArbiterHandle, database: &Database, alerts: &Addr<Alerts>) -> Addr<Buttons> {
+    pub(super) fn buttons(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        alerts: &Addr<Alerts>,
+        address: SocketAddr,
+    ) -> Addr<Buttons> {
         let notify = &self.config.notify;
         let config = ButtonsConfig {
             // There are no buttons without a bot.
             app_token: notify.app_token.clone().filter(|_| notify.hears_clicks()),
             signing_secret: notify.signing_secret.clone().filter(|_| notify.hears_clicks()),
-            api_url: notify.api_url.clone(),
+            api_url: self.slack_url(address),
         };
         let deps = ButtonsDeps {
             kit: self.environment.kit("buttons"),

@@ -1,6 +1,6 @@
 //! The web actor, which calls most of the others.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix::{Addr, ArbiterHandle};
@@ -19,7 +19,7 @@ use flowlord_web_core::context::{Config, Deps, HistoryPolicy, WebLimits};
 use flowlord_web_core::demo_slack::DemoSlack;
 use flowlord_web_server::WebActor;
 
-use crate::config::{LimitConfig, NotifyConfig};
+use crate::config::LimitConfig;
 
 use super::actors::host_name;
 use super::follower::FollowerAddresses;
@@ -119,7 +119,7 @@ impl AppWiring<'_> {
             host: host_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.leads_somewhere(),
-            demo_slack: demo_slack(&self.config.notify),
+            demo_slack: self.demo_slack(listener.local_addr()?),
             started_at: self.environment.clock.now(),
             kept: HistoryPolicy {
                 history: self.config.history.retention,
@@ -140,12 +140,14 @@ impl AppWiring<'_> {
         };
         Ok(WebActor::start_on(on, listener, config, deps)?)
     }
-}
 
-/// The page that stands in for Slack, which takes what has the bot's token.
-fn demo_slack(notify: &NotifyConfig) -> Option<Arc<DemoSlack>> {
-    let token = notify.token.clone().filter(|_| notify.is_simulated)?;
-    Some(Arc::new(DemoSlack::new(token)))
+    /// What stands in for Slack: it takes what has the bot's token, and signs as Slack.
+    fn demo_slack(&self, listen: SocketAddr) -> Option<Arc<DemoSlack>> {
+        let notify = &self.config.notify;
+        let secrets = notify.token.clone().zip(notify.signing_secret.clone());
+        let (token, signing_secret) = secrets.filter(|_| notify.is_simulated)?;
+        Some(Arc::new(DemoSlack::new(token, signing_secret, self.slack_url(listen))))
+    }
 }
 
 fn named_pings(pings: Vec<Port<Ping>>) -> Vec<(&'static str, Port<Ping>)> {

@@ -206,7 +206,7 @@ impl AppWiring<'_> {
         let alerts = self.alerts(calm, &database, address);
         let watch = self.watch(calm, &database, &library, &dispatch);
         let notifier = self.notifier(calm, &database, address);
-        let buttons = self.buttons(calm, &database, &alerts);
+        let buttons = self.buttons(calm, &database, &alerts, address);
         let backup = self.backup(behind, &database, node, hints, cluster.clone())?;
         let shipper = self.shipper(behind, &database, &backup, cluster)?;
         Ok(ActorAddresses {

@@ -45,16 +45,14 @@ def walk(person):
     back = re.search(r"up again at (\S+) UTC", log.inner_text()).group(1)
     task = page.url
     person.shoot("walk-log")
-    # Somebody is on it.
-    tour.go_to("Alerts")
-    route = page.locator("#routes .route.open")
-    expect(route).to_be_visible(timeout=PATIENCE)
-    tour.click(route.get_by_role("button", name="Acknowledge"))
-    expect(page.locator(".notice")).to_contain_text("Acknowledged by")
-    # Slack says so, and that it eases once the partner is up again: without a click.
+    # Somebody is on it, and says so by the button of the message.
     tour.go_to("Slack")
     newest = page.locator("#channel > .slack-message").first
-    expect(newest).to_contain_text("acknowledged by")
+    expect(newest).to_be_visible(timeout=PATIENCE)
+    tour.click(newest.get_by_role("button", name="Acknowledge"))
+    expect(page.locator(".notice")).to_contain_text("Clicked")
+    expect(newest).to_contain_text("acknowledged by", timeout=PATIENCE)
+    # It eases once the partner is up again: without a click.
     expect(newest.locator(".attachment.yellow").first).to_be_visible(timeout=PATIENCE)
     person.shoot("walk-easing")
     # Back to what failed, and again: at the time that the log told.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flowlord_db::DATABASE;
 use flowlord_testkit::FakeSlack;
+use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -247,6 +248,16 @@ async fn the_demo_shows_what_slack_would_and_why_its_tasks_fail() {
     let failed = api.tasks("&type=partner&result=error").await.pop().expect("what it is about");
     let log = text(&format!("/api/v1/tasks/{}/log", failed["uid"].as_str().unwrap())).await;
     assert!(log.contains("down for maintenance") && log.contains("connection refused"), "{log}");
+
+    // As long as there is an incident, which here comes again by itself.
+    let acknowledged = async || {
+        let page = text("/demo/slack").await;
+        let ts = page.split("name=\"ts\" value=\"").nth(1)?.split('"').next()?.to_owned();
+        let form = format!("ts={ts}&do=acknowledge");
+        api.send_with(Method::POST, "/demo/slack", &[], form).await.unwrap();
+        Some(page).filter(|page| page.contains("acknowledged by someone"))
+    };
+    until("a click", acknowledged).await;
 
     signal(demo.id().unwrap(), Signal::INT);
     assert!(tokio::time::timeout(PATIENCE, demo.wait()).await.expect("it ends").unwrap().success());

@@ -2,7 +2,9 @@
 
 use actix::Message;
 use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use flowlord_kernel::Result;
 
@@ -116,6 +118,17 @@ pub struct SlackInteraction {
     pub signature: String,
     /// The body, as it came: that is what is signed.
     pub body: String,
+}
+
+/// The signature that Slack gives a request.
+#[must_use]
+pub fn slack_signature(secret: &str, timestamp: &str, body: &str) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+    for part in ["v0:", timestamp, ":", body] {
+        mac.update(part.as_bytes());
+    }
+    let digest = mac.finalize().into_bytes();
+    Some(digest.iter().fold("v0=".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
 }
 
 impl std::fmt::Debug for SlackInteraction {

@@ -1,11 +1,13 @@
-//! A stand-in for Slack, which only the demo has: it takes what the notifier posts, as Slack's Web API does, and keeps
-//! the newest messages for a page.
+//! A stand-in for Slack, which only the demo has: it takes what the notifier posts, as Slack's Web API does, keeps the
+//! newest messages for a page, and signs the clicks on their buttons.
 
 use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::Secret;
+use flowlord_domain::query::Query;
 use flowlord_kernel::Locked;
+use flowlord_messages::outbox::{SlackInteraction, slack_signature};
 use serde_json::{Value, json};
 
 /// The page of its messages. The Web API that the notifier posts to is below it.
@@ -25,6 +27,10 @@ const CHANNEL: &str = "C0DEMO";
 pub struct DemoSlack {
     /// What the notifier must show, so that nobody else posts here.
     token: Secret,
+    /// What clicks are signed with.
+    signing_secret: Secret,
+    /// The address of its Web API.
+    api_url: String,
     messages: Locked<VecDeque<DemoMessage>>,
 }
 
@@ -39,14 +45,16 @@ pub struct DemoMessage {
     /// What it says: the body of the request.
     pub body: Value,
     pub is_edited: bool,
+    /// Whether only the person who clicked sees it.
+    pub is_private: bool,
 }
 
 /// Why a request isn't carried out, in Slack's words.
 type SlackError = &'static str;
 
 impl DemoSlack {
-    pub fn new(token: Secret) -> Self {
-        Self { token, messages: Locked::default() }
+    pub fn new(token: Secret, signing_secret: Secret, api_url: String) -> Self {
+        Self { token, signing_secret, api_url, messages: Locked::default() }
     }
 
     /// What the Web API answers to a request: with `ok`, and where the message is or what was wrong.
@@ -58,7 +66,9 @@ impl DemoSlack {
     }
 
     fn take(&self, method: &str, token: Option<&str>, body: &[u8], now: DateTime<Utc>) -> Result<String, SlackError> {
-        if token != Some(self.token.expose()) {
+        // A reply to a click needs no token: its address is the secret.
+        let is_reply = self.reply_method().as_deref() == Some(method);
+        if !is_reply && token != Some(self.token.expose()) {
             return Err("invalid_auth");
         }
         if body.len() > MAX_MESSAGE_BYTES {
@@ -66,20 +76,44 @@ impl DemoSlack {
         }
         let body: Value = serde_json::from_slice(body).map_err(|_| "invalid_json")?;
         match method {
-            "chat.postMessage" => self.post(body, now),
+            "chat.postMessage" => self.post(body, false, now),
             "chat.update" => self.edit(body),
+            _ if is_reply => self.post(body, true, now),
             _ => Err("unknown_method"),
         }
     }
 
-    fn post(&self, body: Value, now: DateTime<Utc>) -> Result<String, SlackError> {
+    /// The last part of the address to which a reply to a click goes.
+    fn reply_method(&self) -> Option<String> {
+        Some(format!("reply-{}", slack_signature(self.signing_secret.expose(), "0", "reply")?))
+    }
+
+    /// What Slack posts when somebody clicks a button of a message; none where it has no such button.
+    pub fn click(&self, ts: &str, action_id: &str, by: &str, now: DateTime<Utc>) -> Option<SlackInteraction> {
+        let value = {
+            let messages = self.messages.lock();
+            button_value(&messages.iter().find(|message| message.ts == ts)?.body, action_id)?
+        };
+        let payload = json!({
+            "type": "block_actions",
+            "user": {"id": "U0DEMO", "name": by},
+            "actions": [{"action_id": action_id, "value": value, "action_ts": next_ts(None, now)}],
+            "response_url": format!("{}{}", self.api_url, self.reply_method()?),
+        });
+        let body = Query::from_iter([("payload".to_owned(), payload.to_string())]).to_text();
+        let timestamp = now.timestamp().to_string();
+        let signature = slack_signature(self.signing_secret.expose(), &timestamp, &body)?;
+        Some(SlackInteraction { timestamp, signature, body })
+    }
+
+    fn post(&self, body: Value, is_private: bool, now: DateTime<Utc>) -> Result<String, SlackError> {
         let mut messages = self.messages.lock();
         let thread_ts = body["thread_ts"].as_str().map(str::to_owned);
         if thread_ts.as_ref().is_some_and(|thread| messages.iter().all(|message| message.ts != *thread)) {
             return Err("thread_not_found");
         }
         let ts = next_ts(messages.back(), now);
-        messages.push_back(DemoMessage { ts: ts.clone(), at: now, thread_ts, body, is_edited: false });
+        messages.push_back(DemoMessage { ts: ts.clone(), at: now, thread_ts, body, is_edited: false, is_private });
         while messages.len() > MAX_MESSAGES {
             drop_oldest(&mut messages);
         }
@@ -99,6 +133,14 @@ impl DemoSlack {
     pub fn messages(&self) -> Vec<DemoMessage> {
         self.messages.lock().iter().cloned().collect()
     }
+}
+
+/// What Slack gives back of a button that is clicked.
+fn button_value(body: &Value, action_id: &str) -> Option<String> {
+    let attachments = body["attachments"].as_array().into_iter().flatten();
+    let blocks = attachments.filter_map(|attachment| attachment["blocks"].as_array()).flatten();
+    let mut buttons = blocks.filter_map(|block| block["elements"].as_array()).flatten();
+    buttons.find(|button| button["action_id"] == action_id)?["value"].as_str().map(str::to_owned)
 }
 
 /// Slack finds a message by its time, so no two have the same.
@@ -129,7 +171,7 @@ mod tests {
     }
 
     fn demo() -> DemoSlack {
-        DemoSlack::new(Secret::new("xoxb-1"))
+        DemoSlack::new(Secret::new("xoxb-1"), Secret::new("s3cret"), "http://127.0.0.1:1/api/".to_owned())
     }
 
     #[test]
@@ -168,6 +210,29 @@ mod tests {
             assert_eq!(slack.answer(POST, token, body.as_bytes(), noon())["error"], error);
         }
         assert_eq!(slack.messages(), []);
+    }
+
+    #[test]
+    fn a_click_is_what_slack_would_post_and_its_reply_is_for_one_person() {
+        let slack = demo();
+        let button = json!({"type": "button", "action_id": "rerun", "value": "{\"route\":\"a&b\"}"});
+        let blocks = json!([{"type": "section"}, {"type": "actions", "elements": [button, {"action_id": "open"}]}]);
+        let posted = call(&slack, POST, &json!({"attachments": [{"blocks": blocks}]}));
+        let ts = posted["ts"].as_str().unwrap();
+        let click = slack.click(ts, "rerun", "ann", noon()).unwrap();
+        assert_eq!(Some(click.signature), slack_signature("s3cret", &click.timestamp, &click.body));
+        let form = Query::parse(&click.body).unwrap();
+        let payload: Value = serde_json::from_str(form.first_value("payload").unwrap()).unwrap();
+        let action = &payload["actions"][0];
+        assert_eq!((&payload["user"]["name"], &action["value"]), (&json!("ann"), &button["value"]));
+        for (ts, action) in [(ts, "acknowledge"), (ts, "open"), ("9", "rerun")] {
+            assert!(slack.click(ts, action, "ann", noon()).is_none(), "{ts} {action}");
+        }
+        let method = payload["response_url"].as_str().unwrap().strip_prefix("http://127.0.0.1:1/api/").unwrap();
+        assert_eq!(slack.answer(method, None, b"{\"text\":\"didn't work\"}", noon())["ok"], true);
+        assert_eq!(slack.answer("reply-", None, b"{}", noon())["error"], "invalid_auth");
+        let private: Vec<_> = slack.messages().iter().map(|message| message.is_private).collect();
+        assert_eq!(private, [false, true]);
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{Code, Error};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use flowlord_messages::outbox::slack_signature;
 use subtle::ConstantTimeEq as _;
 
 /// A request signed longer ago than this may be one that somebody recorded.
@@ -34,7 +33,7 @@ pub(super) fn check_signature(
     body: &str,
     now: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, SignatureProblem> {
-    let signed = signature_of(secret, timestamp, body).ok_or(SignatureProblem::Forged)?;
+    let signed = slack_signature(secret, timestamp, body).ok_or(SignatureProblem::Forged)?;
     // In constant time: how much of it is right must not be told by how long the answer takes.
     if !bool::from(signed.as_bytes().ct_eq(signature.as_bytes())) {
         return Err(SignatureProblem::Forged);
@@ -46,21 +45,12 @@ pub(super) fn check_signature(
     }
 }
 
-fn signature_of(secret: &str, timestamp: &str, body: &str) -> Option<String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
-    for part in ["v0:", timestamp, ":", body] {
-        mac.update(part.as_bytes());
-    }
-    let digest = mac.finalize().into_bytes();
-    Some(digest.iter().fold("v0=".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn signed(secret: &str, timestamp: &str, body: &str) -> String {
-        signature_of(secret, timestamp, body).unwrap()
+        slack_signature(secret, timestamp, body).unwrap()
     }
 
     /// The example of Slack's documentation.

@@ -25,9 +25,15 @@ const RED: &str = "#FF0000";
 pub(crate) struct ShownMessage {
     /// What names it on the page.
     pub(crate) anchor: String,
+    /// By what Slack finds it; empty where there is none.
+    ts: String,
+    /// Whether its buttons may be clicked.
+    may_click: bool,
     at: ShownTime,
     content: MessageContent,
     is_edited: bool,
+    /// Whether only the person who clicked sees it.
+    is_private: bool,
     /// When Slack took it, where that is known.
     sent: Option<ShownTime>,
     /// Whether it waits to be sent.
@@ -101,6 +107,8 @@ enum BlockText {
 struct ActionButton {
     text: BlockText,
     #[serde(default)]
+    action_id: String,
+    #[serde(default)]
     style: String,
     url: Option<String>,
 }
@@ -149,26 +157,30 @@ impl ActionButton {
 
 impl ShownMessage {
     /// The messages of a channel, the newest first, each with its thread.
-    pub(crate) fn of_channel(messages: Vec<DemoMessage>) -> Vec<Self> {
+    pub(crate) fn of_channel(messages: Vec<DemoMessage>, may_click: bool) -> Vec<Self> {
         let (replies, roots): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.thread_ts.is_some());
-        let mut shown: Vec<Self> = roots.into_iter().map(Self::of_message).collect();
+        let of_message = |message| Self::of_message(message, may_click);
+        let mut shown: Vec<Self> = roots.into_iter().map(of_message).collect();
         for reply in replies {
             let thread = reply.thread_ts.as_deref().map(anchor_of);
             if let Some(root) = shown.iter_mut().find(|root| thread.as_ref() == Some(&root.anchor)) {
-                root.replies.push(Self::of_message(reply));
+                root.replies.push(of_message(reply));
             }
         }
         shown.reverse();
         shown
     }
 
-    fn of_message(message: DemoMessage) -> Self {
+    fn of_message(message: DemoMessage, may_click: bool) -> Self {
         Self {
             anchor: anchor_of(&message.ts),
+            ts: message.ts,
+            may_click,
             at: ShownTime::time_of_day(message.at),
             // What can't be read has no blocks and no text: it shows that something came, and when.
             content: serde_json::from_value(message.body).unwrap_or_default(),
             is_edited: message.is_edited,
+            is_private: message.is_private,
             sent: None,
             is_unsent: false,
             replies: Vec::new(),
@@ -185,9 +197,12 @@ impl ShownMessage {
         let is_message = ["summary", "all_clear"].contains(&step.kind.as_str());
         Self {
             anchor: String::new(),
+            ts: String::new(),
+            may_click: false,
             at: ShownTime::full(step.at),
             content: MessageContent { attachments, ..MessageContent::default() },
             is_edited: false,
+            is_private: false,
             sent: step.sent.map(ShownTime::time_of_day),
             is_unsent: is_message && step.sent.is_none(),
             replies: Vec::new(),
@@ -217,12 +232,16 @@ mod tests {
 
     fn message(ts: &str, thread: Option<&str>, body: Value) -> DemoMessage {
         let thread_ts = thread.map(str::to_owned);
-        DemoMessage { ts: ts.to_owned(), at: noon(), thread_ts, body, is_edited: thread.is_none() }
+        DemoMessage { ts: ts.to_owned(), at: noon(), thread_ts, body, is_edited: thread.is_none(), is_private: false }
     }
 
     /// One page of messages, without the white space between elements.
     fn page(messages: Vec<DemoMessage>) -> String {
-        let shown = ShownMessage::of_channel(messages);
+        clickable_page(messages, false)
+    }
+
+    fn clickable_page(messages: Vec<DemoMessage>, may_click: bool) -> String {
+        let shown = ShownMessage::of_channel(messages, may_click);
         let page: String = shown.iter().map(ToString::to_string).collect();
         page.lines().map(str::trim).collect::<Vec<_>>().join("")
     }
@@ -230,14 +249,23 @@ mod tests {
     #[test]
     fn the_messages_of_the_documentation_are_shown_with_all_their_parts() {
         let sent: Value = serde_json::from_str(include_str!("../../../../docs/slack/escalating.json")).unwrap();
-        let page = page(vec![message("1.000001", None, sent[0].clone())]);
+        let messages = || vec![message("1.000001", None, sent[0].clone())];
+        let form = "<form class=\"actions\" action=\"/demo/slack\" method=\"post\">\
+                    <input type=\"hidden\" name=\"ts\" value=\"1.000001\">";
+        let button = "<button type=\"submit\" name=\"do\" value=\"acknowledge\" class=\"primary\"";
+        let clickable = clickable_page(messages(), true);
+        assert!(
+            clickable.contains(form) && clickable.contains(&format!("{button}>Acknowledge</button>")),
+            "{clickable}"
+        );
+        let page = page(messages());
         for part in [
             "id=\"m-1-000001\"",
             "<div class=\"attachment red\">",
             "<div class=\"section\"><b>8 alerts in 2 tasks</b></div>",
             "<pre>import:orders:                         6  2026/03/02T03-2026/03/02T08",
             ">see report</a>",
-            "disabled title=\"Works in Slack\">Acknowledge</button>",
+            &format!("{button} disabled title=\"Needs the role operator\">Acknowledge</button>"),
             "<a class=\"button\" href=\"https://flow.example.org/web/alert?date=2026-03-02\" rel=\"noreferrer\">Open</a>",
             "<small>(edited)</small>",
         ] {

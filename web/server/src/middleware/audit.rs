@@ -65,6 +65,7 @@ mod tests {
     use actix_web::http::Method;
     use flowlord_messages::audit::AuditAction;
     use flowlord_web_core::auth::caller::TokenHolder;
+    use flowlord_web_core::demo_slack::DEMO_SLACK;
     use flowlord_web_core::route::RequiredRole;
 
     use super::*;
@@ -123,7 +124,10 @@ mod tests {
         let table = table();
         let is_change = |route: &&Route| {
             let needs_person = matches!(route.role, RequiredRole::Only(Role::Operator | Role::Admin));
-            needs_person && route.methods.iter().any(|method| !matches!(*method, Method::GET | Method::HEAD))
+            // A click in the demo's Slack is stored by the actor that does what was clicked, as one in Slack is.
+            needs_person
+                && route.path != DEMO_SLACK
+                && route.methods.iter().any(|method| !matches!(*method, Method::GET | Method::HEAD))
         };
         let changing: Vec<&Route> = table.routes().iter().filter(is_change).collect();
         for route in &changing {
