@@ -98,6 +98,12 @@ impl Pager {
         let first = (!link.first("cursor").is_empty()).then(|| link.without(&["cursor"]).href());
         Self { first, next: next.map(|next| link.with("cursor", &next).href()) }
     }
+
+    /// Of a list that is a part of its page.
+    pub(crate) fn of_part(self, anchor: &str) -> Self {
+        let [first, next] = [self.first, self.next].map(|href| href.map(|href| href + anchor));
+        Self { first, next }
+    }
 }
 
 /// A figure that leads to what it counts.

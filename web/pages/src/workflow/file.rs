@@ -1,20 +1,24 @@
 //! One file: its drawing, the days of one of its phases, the slots of an hour.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Timelike as _, Utc};
 use flowlord_domain::workflow::TaskName;
 use flowlord_messages::stats::ResultCounts;
+use flowlord_web_core::answer::cut_page;
 use flowlord_web_core::use_cases::workflows::ShownJoin;
 use percent_encoding::utf8_percent_encode;
 
 use super::graph::{PhaseDrawing, PhaseFigures};
 use super::grid::{SlotGrid, by_creation, by_hour, day_rows, hour_heads, slot_summary};
-use super::query::{WorkflowQuery, slot_href};
+use super::query::{OF_SLOTS, WorkflowQuery, slot_href};
 use super::read::{ChosenPhase, WorkflowData};
 use super::slots::{ShownSlot, SlotState, state_of};
 use crate::link::{NOT_IN_PATH, PageLink};
-use crate::parts::grouped;
+use crate::parts::{Pager, grouped};
 use crate::rows::TaskRow;
 use crate::when::ShownTime;
+
+/// How many slots of an hour stand on a page: a schedule by the second has 3,600.
+const MOST_SLOTS: usize = 100;
 
 pub(super) struct FilePart {
     pub(super) name: String,
@@ -47,7 +51,10 @@ pub(super) struct PhaseDays {
 
 pub(super) struct HourPart {
     pub(super) title: String,
+    /// How all of its slots stand, where the list has a page of them only.
+    pub(super) summary: String,
     pub(super) slots: Vec<ShownSlot>,
+    pub(super) pager: Pager,
     pub(super) tasks: Vec<TaskRow>,
     pub(super) close: String,
     pub(super) all: String,
@@ -84,7 +91,7 @@ impl PhaseFigures {
             }
             None => (SlotState::Due, "no task this week".to_owned()),
         };
-        let href = link.without(&["slot"]).with("phase", name).href() + "#days";
+        let href = link.without(&OF_SLOTS).with("phase", name).href() + "#days";
         let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == *name);
         Self { state, note, href, chosen }
     }
@@ -108,7 +115,8 @@ impl PhaseDays {
     fn new(chosen: &ChosenPhase, read: &WorkflowData, asked: &WorkflowQuery, link: &PageLink) -> Self {
         let (from, to) = asked.grid();
         let name = chosen.name.to_string();
-        let here = link.without(&["slot"]).with("phase", &name);
+        let page = link.with("phase", &name);
+        let here = page.without(&OF_SLOTS);
         let slots = read.slots((&asked.file, &name), &chosen.slots, (from, to), asked.now);
         let rows = match chosen.scheduled {
             true => day_rows(&by_hour(&slots), asked.date, asked.days, asked.slot, |at| slot_href(&here, at)),
@@ -134,7 +142,7 @@ impl PhaseDays {
             cut: chosen.slots.cut.map(ShownTime::date_and_time),
             earlier: here.with("date", &earlier).href() + "#days",
             later: later.filter(|day| *day > asked.date).map(|day| here.with("date", &day).href() + "#days"),
-            hour: asked.slot.filter(|_| chosen.scheduled).map(|at| HourPart::new(at, chosen, read, asked, &here)),
+            hour: asked.slot.filter(|_| chosen.scheduled).map(|at| HourPart::new(at, chosen, read, asked, &page)),
             scheduled: chosen.scheduled,
             name,
         }
@@ -162,15 +170,20 @@ impl HourPart {
         chosen: &ChosenPhase,
         read: &WorkflowData,
         asked: &WorkflowQuery,
-        here: &PageLink,
+        page: &PageLink,
     ) -> Self {
         let range = (at, at + TimeDelta::hours(1));
-        let slots = read.slots((&asked.file, &chosen.name.to_string()), &chosen.looked_at, range, asked.now);
+        let mut slots = read.slots((&asked.file, &chosen.name.to_string()), &chosen.looked_at, range, asked.now);
+        let summary = if slots.len() > MOST_SLOTS { slot_summary(&slots) } else { String::new() };
+        slots.retain(|slot| asked.after.is_none_or(|after| slot.at > after));
+        let next = cut_page(&mut slots, MOST_SLOTS, |slot| slot.at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
         Self {
             title: at.format("%A, %-d %B %Y, %H:00 to %H:59").to_string(),
+            summary,
             slots,
+            pager: Pager::new(page, next).of_part("#slot"),
             tasks: chosen.tasks.iter().cloned().map(|task| TaskRow::new(task, asked.now)).collect(),
-            close: here.href() + "#days",
+            close: page.without(&OF_SLOTS).href() + "#days",
             all: tasks_href(&chosen.name, at),
         }
     }

@@ -15,7 +15,10 @@ pub(super) const DAYS: u64 = 7;
 
 pub(super) const MOST_DAYS: u64 = 31;
 
-pub(super) const PARAMS: [&str; 8] = ["file", "task", "job", "phase", "date", "days", "slot", "month"];
+pub(super) const PARAMS: [&str; 9] = ["file", "task", "job", "phase", "date", "days", "slot", "cursor", "month"];
+
+/// What chooses an hour, and a page of its slots.
+pub(super) const OF_SLOTS: [&str; 2] = ["slot", "cursor"];
 
 pub(super) struct WorkflowQuery {
     pub(super) file: String,
@@ -27,6 +30,8 @@ pub(super) struct WorkflowQuery {
     pub(super) days: u64,
     /// The hour whose slots are listed.
     pub(super) slot: Option<DateTime<Utc>>,
+    /// The slot after which the page of the list begins.
+    pub(super) after: Option<DateTime<Utc>>,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -46,6 +51,7 @@ impl WorkflowQuery {
             date: params.date()?.unwrap_or_else(|| now.date_naive()),
             days,
             slot: params.time("slot")?.map(hour_of),
+            after: params.cursor()?,
             now,
         })
     }

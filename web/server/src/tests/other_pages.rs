@@ -178,6 +178,35 @@ async fn a_file_is_drawn_and_an_hour_shows_its_slots() {
 }
 
 #[actix::test]
+async fn the_slots_of_a_busy_hour_are_shown_page_by_page() {
+    let stub = workflow();
+    stub.grid(|ask| {
+        let counts = |nth: i64| {
+            let failed = u64::from(nth == 240);
+            ResultCounts { total: 1, complete: 1 - failed, error: failed, ..ResultCounts::default() }
+        };
+        let hour = noon() - chrono::TimeDelta::hours(1);
+        let at = |nth: i64| SlotOutcome { at: hour + chrono::TimeDelta::seconds(10 * nth), ..slot(11, counts(nth)) };
+        let of_hour = ask.from <= hour && hour < ask.to;
+        let slots = if of_hour { (0..250).map(at).collect() } else { Vec::new() };
+        Ok(vec![PhaseSlots { slots, ..PhaseSlots::default() }; ask.phases.len()])
+    });
+    let path = "/web/workflow?file=etl/orders.toml&slot=2026-03-02T11&phase=extract:orders";
+    let lines = |page: &str| page.split("id=\"slot\"").nth(1).unwrap().matches("<li><time").count();
+    let page = stub.get(path).await.text;
+    assert!(page.contains("<p>250 slots: 249 complete, 1 failed.</p>"), "also of what is on another page: {page}");
+    let next = |page: &str| {
+        let href = page.split("rel=\"next\"").next().unwrap().rsplit("href=\"").next().unwrap().split('"').next();
+        href.unwrap().replace("&#38;", "&")
+    };
+    assert_eq!((lines(&page), next(&page)), (100, format!("{path}&cursor=2026-03-02T11:16:30Z#slot")));
+    let page = stub.get(&format!("{path}&cursor=2026-03-02T11:33:10Z")).await.text;
+    assert_eq!((lines(&page), page.contains("rel=\"next\"")), (50, false));
+    let first = format!("href=\"{}#slot\" rel=\"prev\"", path.replace('&', "&#38;"));
+    assert!(page.contains(&first) && page.contains("pill error\">failed"), "{page}");
+}
+
+#[actix::test]
 async fn filters_narrow_the_table_and_what_can_not_be_read_is_told() {
     let stub = workflow();
     let reply = stub.get("/web/workflow?task=odd").await;
