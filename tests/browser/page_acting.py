@@ -74,7 +74,7 @@ def test_a_task_is_run_again_from_its_own_page(person):
     page = person.open(f"/web/task/{uid}")
     page.get_by_role("button", name="Rerun").click()
     expect(notice(page)).to_contain_text("Rerun as task")
-    rows = page.locator("table.chain tbody tr")
+    rows = page.locator(".chain table tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.last.locator(".pill")).to_have_text("ready")
     # The new attempt is drawn, and leads to itself.
@@ -300,7 +300,7 @@ def test_without_scripts_tasks_are_run_again_and_cancelled(person):
     page.get_by_role("button", name="Rerun").click()
     expect(notice(page)).to_contain_text("Rerun as task")
     assert ready(person.service, "again-plain") == 3
-    page.locator("table.chain tbody tr").last.get_by_role("link").click()
+    page.locator(".chain table tbody tr").last.get_by_role("link").click()
     page.get_by_role("button", name="Cancel").click()
     expect(notice(page)).to_have_text("The task is cancelled.")
 

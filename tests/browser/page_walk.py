@@ -62,7 +62,7 @@ def walk(person):
     tour.click(page.locator("table.alerts tbody tr", has_text="partner").last.locator("a.open"))
     tour.click(page.get_by_role("button", name="Rerun"))
     expect(page.locator(".notice")).to_contain_text("Rerun as task")
-    expect(page.locator("table.chain tbody tr").last.locator(".pill")).to_have_text("complete", timeout=PATIENCE)
+    expect(page.locator(".chain table tbody tr").last.locator(".pill")).to_have_text("complete", timeout=PATIENCE)
     # All clear.
     tour.go_to("Slack")
     expect(newest.locator(".attachment.green").first).to_contain_text("all clear", timeout=PATIENCE)

@@ -15,6 +15,8 @@ pub(crate) struct TaskRow {
     pub(crate) uid: String,
     /// Whether it can run again or be cancelled: its worker isn't told to stop already.
     pub(crate) can_change: bool,
+    /// Whether the page is about it.
+    pub(crate) is_current: bool,
     /// The result, or the state while there is none.
     pub(crate) status: &'static str,
     pub(crate) class: &'static str,
@@ -56,6 +58,7 @@ impl TaskRow {
         let (uid, cut) = (task.uid.to_string(), task.cut);
         Self {
             can_change: task.state == TaskState::Done || !task.cancelled,
+            is_current: false,
             status,
             class,
             progress: task.progress.filter(|_| task.state == TaskState::Leased).map(|part| format!("{part:.2}")),
@@ -92,18 +95,23 @@ fn about_text(info: &str, meta: &str, created: DateTime<Utc>) -> String {
     about.format(&form).to_string()
 }
 
-/// Queue time and run time as a bar. Its length grows by the same for ten times the time, from 10 ms to 10 hours, so that
-/// seconds and hours can stand in one list.
+/// Queue time and run time as a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SpanBar {
+    pub(crate) start: u32,
     pub(crate) wait: u32,
     pub(crate) run: u32,
 }
 
 impl SpanBar {
     /// The length of the longest, as the drawing has it.
-    const LENGTH: f64 = 100.0;
+    const LENGTH: f64 = 1_000.0;
 
+    /// The shortest that is seen.
+    const SHORTEST: u32 = 4;
+
+    /// Its length grows by the same for ten times the time, from 10 ms to 10 hours, so that seconds and hours can stand in
+    /// one list.
     fn new(waited: TimeDelta, ran: TimeDelta) -> Self {
         let [waited, ran] = [waited, ran].map(|time| time.max(TimeDelta::zero()).as_seconds_f64());
         let total = (waited + ran).max(0.01);
@@ -112,7 +120,25 @@ impl SpanBar {
         let wait = length * waited / total;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length on the screen")]
         let [wait, run] = [wait, length - wait].map(|part| part.round() as u32);
-        Self { wait, run }
+        Self { start: 0, wait, run }
+    }
+
+    /// A part of a time that several bars share, where each has its place.
+    pub(crate) fn within(
+        (first, length): (DateTime<Utc>, TimeDelta),
+        [created, started, ended]: [DateTime<Utc>; 3],
+    ) -> Self {
+        let part = |from: DateTime<Utc>, to: DateTime<Utc>| {
+            let part = (to - from).as_seconds_f64() / length.as_seconds_f64();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length on the screen")]
+            let part = (part.clamp(0.0, 1.0) * Self::LENGTH).round() as u32;
+            part
+        };
+        Self {
+            start: part(first, created),
+            wait: part(created, started),
+            run: part(started, ended).max(Self::SHORTEST),
+        }
     }
 }
 
@@ -193,11 +219,11 @@ mod tests {
     #[test]
     fn a_bar_grows_with_the_magnitude_of_its_time() {
         let bar = |waited, ran| SpanBar::new(TimeDelta::milliseconds(waited), TimeDelta::milliseconds(ran));
-        assert_eq!(bar(0, 1_000), SpanBar { wait: 0, run: 30 });
-        assert_eq!(bar(0, 10_000), SpanBar { wait: 0, run: 45 });
-        assert_eq!(bar(500, 500), SpanBar { wait: 15, run: 15 });
-        assert_eq!(bar(-5, 0), SpanBar { wait: 0, run: 4 }, "clocks differ");
-        assert_eq!(bar(360_000_000, 0), SpanBar { wait: 100, run: 0 });
+        assert_eq!(bar(0, 1_000), SpanBar { start: 0, wait: 0, run: 303 });
+        assert_eq!(bar(0, 10_000), SpanBar { start: 0, wait: 0, run: 455 });
+        assert_eq!(bar(500, 500), SpanBar { start: 0, wait: 152, run: 152 });
+        assert_eq!(bar(-5, 0), SpanBar { start: 0, wait: 0, run: 40 }, "clocks differ");
+        assert_eq!(bar(360_000_000, 0), SpanBar { start: 0, wait: 1_000, run: 0 });
     }
 
     #[test]

@@ -16,7 +16,7 @@ use flowlord_web_core::use_cases::waiting::explain_tasks;
 use self::graph::ChainGraph;
 use self::log::{ShownLog, read_shown, whole_link};
 use super::linked::LinkedText;
-use super::rows::TaskRow;
+use super::rows::{SpanBar, TaskRow};
 use super::when::{ShownTime, span};
 use super::{NavigationSection, PageLayout, PageLink, answer};
 use crate::prelude::*;
@@ -61,7 +61,8 @@ struct TaskPage {
     log: Option<ShownLog>,
     whole_log: String,
     graph: ChainGraph,
-    chain: Vec<ChainRow>,
+    /// Those of its chain.
+    tasks: Vec<TaskRow>,
     more: usize,
 }
 
@@ -88,14 +89,6 @@ impl TaskFact {
     fn length_of(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<Self> {
         Some(Self::Text(span(to? - from?)))
     }
-}
-
-struct ChainRow {
-    row: TaskRow,
-    current: bool,
-    /// Where its waiting and its running begin and how long they are, in thousandths of the chain's time.
-    waiting: (String, String),
-    running: (String, String),
 }
 
 pub(crate) async fn task(context: ContextRef, path: Path<String>, request: HttpRequest) -> Answer {
@@ -138,7 +131,7 @@ async fn page(context: &WebContext, request: &HttpRequest, path: &str) -> Result
         whole_log: whole_link(uid),
         graph: ChainGraph::new(&chain, uid, more),
         more,
-        chain: chain.into_iter().map(|task| ChainRow::new(task, uid, &scale, now)).collect(),
+        tasks: chain.into_iter().map(|task| scale.row(task, uid, now)).collect(),
         name: line_key(&task.topic, &task.job),
         row: TaskRow::with_cause(task.clone(), cause, now),
         task,
@@ -218,29 +211,12 @@ impl TimeScale {
         Self { first, length: (last - first).max(TimeDelta::milliseconds(1)) }
     }
 
-    /// Where a span begins and how long it is, in thousandths.
-    fn part(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> (String, String) {
-        (self.thousandths(from - self.first), self.thousandths(to - from))
-    }
-
-    fn thousandths(&self, span: TimeDelta) -> String {
-        #[expect(clippy::cast_precision_loss, reason = "a place on the screen")]
-        let place = span.num_milliseconds().max(0) as f64 / self.length.num_milliseconds() as f64 * 1e3;
-        format!("{place:.1}")
-    }
-}
-
-impl ChainRow {
-    fn new(task: Attempt, current: Uid, scale: &TimeScale, now: DateTime<Utc>) -> Self {
+    /// The row of a task of the chain, whose bar stands at its place in the chain's time.
+    fn row(&self, task: Attempt, current: Uid, now: DateTime<Utc>) -> TaskRow {
         let created = task.uid.created_at();
-        let end = task.ended.unwrap_or(if task.state == TaskState::Done { created } else { now });
-        let started = task.started.unwrap_or(end);
-        Self {
-            current: task.uid == current,
-            waiting: scale.part(created, started),
-            running: scale.part(started, end),
-            row: TaskRow::new(task, now),
-        }
+        let ended = task.ended.unwrap_or(if task.state == TaskState::Done { created } else { now });
+        let bar = SpanBar::within((self.first, self.length), [created, task.started.unwrap_or(ended), ended]);
+        TaskRow { bar: Some(bar), is_current: task.uid == current, ..TaskRow::new(task, now) }
     }
 }
 
@@ -312,9 +288,11 @@ mod tests {
         let (first, last) = (finished(0), finished(0));
         let scale = TimeScale::of_chain(&[first], noon() + TimeDelta::hours(1));
         assert_eq!(scale.length, TimeDelta::seconds(5), "it is over: now is no part of it");
-        let row = ChainRow::new(last, Uid(0), &scale, noon());
-        assert_eq!(row.waiting, ("0.0".to_owned(), "400.0".to_owned()));
-        assert_eq!(row.running, ("400.0".to_owned(), "600.0".to_owned()));
+        let row = scale.row(last, Uid(0), noon());
+        assert_eq!((row.bar, row.is_current), (Some(SpanBar { start: 0, wait: 400, run: 600 }), false));
+        let late =
+            scale.row(Attempt { started: None, ended: None, ..finished(4_999_000) }, finished(4_999_000).uid, noon());
+        assert_eq!((late.bar, late.is_current), (Some(SpanBar { start: 1_000, wait: 0, run: 4 }), true), "still seen");
         let open = TimeScale::of_chain(&[leased(0)], noon() + TimeDelta::seconds(10));
         assert_eq!(open.length, TimeDelta::seconds(10), "it goes on");
         let at_once = Attempt { started: None, ended: None, ..finished(0) };
