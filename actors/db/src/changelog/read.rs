@@ -1,7 +1,7 @@
 //! Making a segment of what was noted.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 
 use chrono::{DateTime, Utc};
 use flate2::Compression;
@@ -82,7 +82,7 @@ pub(super) fn pack_segment<'a>(
     for table in tables {
         write_rows(moment, header, table, &mut out)?;
     }
-    out.into_inner().map_err(|err| err.into_error()).and_then(GzEncoder::finish).map_err(pack_error)
+    out.into_inner().map_err(IntoInnerError::into_error).and_then(GzEncoder::finish).map_err(pack_error)
 }
 
 fn write_rows(
