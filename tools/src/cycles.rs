@@ -9,7 +9,7 @@ use crate::load::LoadKind;
 
 pub(crate) const TASK: &str = r#"{"type":"load","job":"hour","info":"?date=2026-03-01T05","meta":"source=load&n=1"}"#;
 
-const RESULT: &str = r#"{"result":"complete","meta":"rows=10"}"#;
+pub(crate) const RESULT: &str = r#"{"result":"complete","meta":"rows=10"}"#;
 
 /// Cycles of one task each, or of so many that a create, a lease and a result have each.
 #[derive(Debug, Clone, Copy)]

@@ -157,7 +157,7 @@ impl LoadKind for NoOpPosts {
 
 pub(crate) struct LoadRate {
     pub(crate) per_second: f64,
-    p99_ms: f64,
+    pub(crate) p99_ms: f64,
 }
 
 pub(crate) async fn run_workers<K: LoadKind>(

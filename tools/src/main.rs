@@ -5,6 +5,7 @@
 mod bridge;
 mod client;
 mod cluster;
+mod cluster_costs;
 mod crash;
 mod cycles;
 mod generate;
@@ -29,6 +30,7 @@ use flowlord_kernel::{Clock as _, SystemClock};
 
 use crate::bridge::BridgePlan;
 use crate::cluster::ClusterPlan;
+use crate::cluster_costs::CostsPlan;
 use crate::generate::HistoryPlan;
 use crate::load::{LoadPlan, LoadTurns};
 use crate::logging::LogsPlan;
@@ -83,6 +85,9 @@ enum BenchCommand {
     /// Kills, stops and hands over the leader of a cluster under load through all of its nodes, and compares what the
     /// next leader has with what clients were answered.
     Cluster(ClusterPlan),
+    /// What a cluster costs beside one node alone: processor time, requests through each kind of node, lag, viewers,
+    /// a follower that begins anew, handovers.
+    ClusterCosts(CostsPlan),
     /// Tasks that `flowlord bridge` publishes and results that it takes, with an nsqd in this process.
     Bridge(BridgePlan),
     /// Simulates power cuts: starts the service on disks as they could be left at many moments of a recorded run, and
@@ -115,6 +120,7 @@ fn main() -> anyhow::Result<()> {
         }
         BenchCommand::Crash { rounds, seed } => runtime.block_on(crash::prove_crashes(rounds, seed)).map(drop),
         BenchCommand::Cluster(plan) => runtime.block_on(cluster::prove_takeovers(&plan))?.check_times(),
+        BenchCommand::ClusterCosts(plan) => runtime.block_on(cluster_costs::measure_costs(&plan)),
         BenchCommand::Bridge(plan) => runtime.block_on(bridge::measure_bridge(&plan)),
         BenchCommand::PowerCut(plan) => {
             let report = runtime.block_on(power_cut::prove_power_cuts(&plan))?;

@@ -50,14 +50,29 @@ impl BenchService {
         Ok(Self { address, ready_after: begun.elapsed(), workflows, process, _folder: folder })
     }
 
+    pub(crate) fn process_id(&self) -> anyhow::Result<u32> {
+        self.process.process_id()
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
     pub(crate) fn memory_megabytes(&self) -> anyhow::Result<f64> {
-        let id = self.process.process_id()?;
+        let id = self.process_id()?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
         let kilobytes: u64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
         Ok((kilobytes * 1024) as f64 / 1e6)
     }
+}
+
+/// The processor time that a process has taken, its own and the kernel's for it.
+pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    /// As Linux tells it on every machine: `USER_HZ`.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name before it, in brackets, may have spaces.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = [11, 12].map(|nth| fields.get(nth).and_then(|field| field.parse::<f64>().ok()));
+    Ok(ticks.into_iter().sum::<Option<f64>>().context("no processor time")? / TICKS_PER_SECOND)
 }
 
 pub(crate) async fn wait_until_ready(address: &str) -> anyhow::Result<()> {
@@ -105,7 +120,7 @@ impl ServiceProcess {
         Ok(line.rsplit("http://").next().unwrap_or_default().trim().to_owned())
     }
 
-    fn process_id(&self) -> anyhow::Result<u32> {
+    pub(crate) fn process_id(&self) -> anyhow::Result<u32> {
         self.child.id().context("flowlord ended")
     }
 

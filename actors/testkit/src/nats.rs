@@ -102,6 +102,12 @@ impl NatsServers {
         format!("http://127.0.0.1:{}", self.servers[nth].monitor_port)
     }
 
+    /// The processes of those that are up.
+    #[must_use]
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.servers.iter().filter_map(|server| server.process.as_ref()).map(Child::id).collect()
+    }
+
     /// Kills a server, with nothing written that it hasn't.
     pub fn kill(&mut self, nth: usize) {
         if let Some(mut process) = self.servers[nth].process.take() {

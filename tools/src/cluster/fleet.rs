@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -49,17 +49,20 @@ template = "after {meta:workflow}"
 
 /// `GET /api/v1/cluster`, as far as it is judged.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct ClusterView {
+pub(crate) struct ClusterView {
     role: String,
-    pub(super) term: u64,
-    pub(super) takeover: Option<TakeoverView>,
+    pub(crate) term: u64,
+    pub(crate) takeover: Option<TakeoverView>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct TakeoverView {
-    pub(super) at: DateTime<Utc>,
-    pub(super) missing_since: Option<DateTime<Utc>>,
+pub(crate) struct TakeoverView {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) missing_since: Option<DateTime<Utc>>,
 }
+
+/// Opens a way to an address as `HOST:PORT`.
+type OpenLink = fn(&str) -> std::io::Result<NetworkLink>;
 
 struct FleetNode {
     address: String,
@@ -72,7 +75,7 @@ struct FleetNode {
     process: Option<ServiceProcess>,
 }
 
-pub(super) struct NodeFleet {
+pub(crate) struct NodeFleet {
     binary: PathBuf,
     folder: tempfile::TempDir,
     store: Option<FakeStore>,
@@ -86,7 +89,19 @@ pub(super) struct NodeFleet {
 }
 
 impl NodeFleet {
-    pub(super) async fn start(place: PlaceKind, nodes: u8, ship_seconds: u64) -> anyhow::Result<Self> {
+    pub(crate) async fn start(place: PlaceKind, nodes: u8, ship_seconds: u64) -> anyhow::Result<Self> {
+        Self::start_linked(place, nodes, ship_seconds, NetworkLink::open, |_| Ok(())).await
+    }
+
+    /// The same, where `open_link` leads from one process to another, and `prepare` may leave a database in the folder of the
+    /// first leader.
+    pub(crate) async fn start_linked(
+        place: PlaceKind,
+        nodes: u8,
+        ship_seconds: u64,
+        open_link: OpenLink,
+        prepare: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("workflows"))?;
         std::fs::write(folder.path().join("workflows/cluster.toml"), WORKFLOW)?;
@@ -95,7 +110,7 @@ impl NodeFleet {
             store.set_page(1_000);
         }
         let mut routes = Vec::new();
-        let nats = (place == PlaceKind::Nats).then(|| start_nats(&mut routes)).transpose()?;
+        let nats = (place == PlaceKind::Nats).then(|| start_nats(&mut routes, open_link)).transpose()?;
         let mut fleet = Self {
             binary: find_flowlord()?,
             folder,
@@ -112,11 +127,12 @@ impl NodeFleet {
             let data = fleet.folder.path().join(format!("node{nth}"));
             let servers = fleet.nats.as_ref().map(NatsServers::urls).unwrap_or_default();
             let servers = servers.strip_prefix("nats://").unwrap_or_default().split(',');
-            let log_links = servers.filter(|server| !server.is_empty()).map(NetworkLink::open);
+            let log_links = servers.filter(|server| !server.is_empty()).map(open_link);
             let log_links = log_links.collect::<std::io::Result<_>>()?;
-            let web_link = NetworkLink::open(&address)?;
+            let web_link = open_link(&address)?;
             fleet.nodes.push(FleetNode { address, data, log_links, web_link, process: None });
         }
+        prepare(&fleet.folder.path().join("node0"))?;
         for nth in 0..fleet.nodes.len() {
             fleet.spawn(nth)?;
             fleet.wait_until_up(nth).await?;
@@ -152,11 +168,35 @@ impl NodeFleet {
         wait_for("a node that answers", PATIENCE, async || self.view(nth).await.ok()).await.map(drop)
     }
 
-    pub(super) fn addresses(&self) -> Vec<String> {
+    pub(crate) fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.address.clone()).collect()
     }
 
-    pub(super) async fn view(&self, nth: usize) -> anyhow::Result<ClusterView> {
+    pub(crate) fn address(&self, nth: usize) -> anyhow::Result<String> {
+        self.nodes.get(nth).map(|node| node.address.clone()).context("no such node")
+    }
+
+    /// The processes of the nodes and of the NATS servers, each with what it is.
+    pub(crate) fn processes(&self, leader: usize) -> anyhow::Result<Vec<(&'static str, u32)>> {
+        let mut all = Vec::new();
+        for (nth, node) in self.nodes.iter().enumerate() {
+            let process = node.process.as_ref().context("the node is down")?;
+            all.push((if nth == leader { "leader" } else { "follower" }, process.process_id()?));
+        }
+        all.extend(self.nats.iter().flat_map(NatsServers::process_ids).map(|id| ("NATS", id)));
+        Ok(all)
+    }
+
+    /// Stops a node and removes its folder; answers how many bytes were in it.
+    pub(crate) async fn forget_data(&mut self, nth: usize) -> anyhow::Result<u64> {
+        self.stop(nth).await?;
+        let data = &self.nodes.get(nth).context("no such node")?.data;
+        let bytes = std::fs::metadata(data.join(flowlord_db::DATABASE))?.len();
+        std::fs::remove_dir_all(data)?;
+        Ok(bytes)
+    }
+
+    pub(crate) async fn view(&self, nth: usize) -> anyhow::Result<ClusterView> {
         let node = self.nodes.get(nth).context("no such node")?;
         // A node that stands still takes connections and answers nothing.
         let asked = async {
@@ -167,7 +207,7 @@ impl NodeFleet {
     }
 
     /// The leader, once all others follow it.
-    pub(super) async fn settled_leader(&self) -> anyhow::Result<usize> {
+    pub(crate) async fn settled_leader(&self) -> anyhow::Result<usize> {
         wait_for("a leader with its followers", PATIENCE, async || {
             let (mut leader, mut terms) = (None, BTreeSet::new());
             for nth in 0..self.nodes.len() {
@@ -186,7 +226,7 @@ impl NodeFleet {
     }
 
     /// The node that leads in a later term, once it acknowledges a write.
-    pub(super) async fn next_leader(&self, former: usize, term: u64) -> anyhow::Result<usize> {
+    pub(crate) async fn next_leader(&self, former: usize, term: u64) -> anyhow::Result<usize> {
         wait_for("another leader", MAX_TAKEOVER * 2, async || {
             for nth in (0..self.nodes.len()).filter(|nth| *nth != former) {
                 let Ok(view) = self.view(nth).await else { continue };
@@ -235,19 +275,19 @@ impl NodeFleet {
         Ok(())
     }
 
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let links = self.nodes.iter().flat_map(|node| node.log_links.iter().chain([&node.web_link]));
         links.chain(self.routes.iter().map(|(_, _, link)| link)).for_each(|link| link.set(LinkState::Open));
     }
 
-    pub(super) async fn kill_stream_leader(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn kill_stream_leader(&mut self) -> anyhow::Result<()> {
         let leader = self.stream_leader().await?;
         self.nats.as_mut().context("no NATS")?.kill(leader);
         self.killed.push(leader);
         Ok(())
     }
 
-    pub(super) fn kill_one_more(&mut self) {
+    pub(crate) fn kill_one_more(&mut self) {
         let other = (0..NATS_SERVERS).find(|nth| !self.killed.contains(nth));
         if let (Some(nats), Some(other)) = (&mut self.nats, other) {
             nats.kill(other);
@@ -256,13 +296,13 @@ impl NodeFleet {
     }
 
     /// Starts the NATS servers that were killed.
-    pub(super) fn restart_log(&mut self) {
+    pub(crate) fn restart_log(&mut self) {
         for nth in std::mem::take(&mut self.killed) {
             self.nats.iter_mut().for_each(|nats| nats.restart(nth));
         }
     }
 
-    pub(super) async fn lists_tasks(&self) -> bool {
+    pub(crate) async fn lists_tasks(&self) -> bool {
         for node in &self.nodes {
             if list_tasks(&node.address).await.is_ok() {
                 return true;
@@ -272,7 +312,7 @@ impl NodeFleet {
     }
 
     /// Any node that leads and acknowledges a write.
-    pub(super) async fn any_leader(&self) -> anyhow::Result<usize> {
+    pub(crate) async fn any_leader(&self) -> anyhow::Result<usize> {
         wait_for("a leader that acknowledges", MAX_TAKEOVER * 2, async || {
             for nth in 0..self.nodes.len() {
                 let leads = self.view(nth).await.is_ok_and(|view| view.role == "leader");
@@ -291,11 +331,11 @@ impl NodeFleet {
         client.post_json("/api/v1/tasks", r#"{"type":"probe","info":"is it written?"}"#).await.is_ok()
     }
 
-    pub(super) async fn kill(&mut self, nth: usize) -> anyhow::Result<()> {
+    pub(crate) async fn kill(&mut self, nth: usize) -> anyhow::Result<()> {
         self.take_process(nth)?.kill_hard().await
     }
 
-    pub(super) async fn stop(&mut self, nth: usize) -> anyhow::Result<()> {
+    pub(crate) async fn stop(&mut self, nth: usize) -> anyhow::Result<()> {
         let process = self.take_process(nth)?;
         process.request_stop()?;
         let status = process.wait_for_exit().await?;
@@ -304,7 +344,7 @@ impl NodeFleet {
     }
 
     /// Refused until a follower has caught up. Answers when the one began that wasn't.
-    pub(super) async fn hand_over(&self, nth: usize) -> anyhow::Result<Instant> {
+    pub(crate) async fn hand_over(&self, nth: usize) -> anyhow::Result<Instant> {
         let node = self.nodes.get(nth).context("no such node")?;
         wait_for("a follower that has caught up", PATIENCE, async || {
             let begun = Instant::now();
@@ -318,15 +358,15 @@ impl NodeFleet {
         self.nodes.get_mut(nth).and_then(|node| node.process.take()).context("the node is down")
     }
 
-    pub(super) fn pause(&self, nth: usize) -> anyhow::Result<()> {
+    pub(crate) fn pause(&self, nth: usize) -> anyhow::Result<()> {
         self.nodes.get(nth).and_then(|node| node.process.as_ref()).context("the node is down")?.pause()
     }
 
-    pub(super) fn wake(&self, nth: usize) -> anyhow::Result<()> {
+    pub(crate) fn wake(&self, nth: usize) -> anyhow::Result<()> {
         self.nodes.get(nth).and_then(|node| node.process.as_ref()).context("the node is down")?.wake()
     }
 
-    pub(super) async fn restart_if_gone(&mut self, nth: usize) -> anyhow::Result<()> {
+    pub(crate) async fn restart_if_gone(&mut self, nth: usize) -> anyhow::Result<()> {
         if self.nodes.get(nth).is_some_and(|node| node.process.is_none()) {
             self.spawn(nth)?;
         }
@@ -334,7 +374,7 @@ impl NodeFleet {
     }
 
     /// What followers have that the leader hasn't, or the other way round, once they have caught up.
-    pub(super) async fn find_differences(&self, leader: usize) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn find_differences(&self, leader: usize) -> anyhow::Result<Vec<String>> {
         let leader = self.nodes.get(leader).context("no such node")?;
         let caught_up = list_tasks(&leader.address).await?;
         let Some(newest) = caught_up.last() else { bail!("the leader has no task") };
@@ -372,7 +412,7 @@ impl NodeFleet {
     }
 
     /// Whether all nodes know the same leader and term.
-    pub(super) async fn agree_on(&self, term: u64) -> anyhow::Result<()> {
+    pub(crate) async fn agree_on(&self, term: u64) -> anyhow::Result<()> {
         wait_for("one term at all nodes", PATIENCE, async || {
             for nth in 0..self.nodes.len() {
                 self.view(nth).await.ok().filter(|view| view.term == term)?;
@@ -384,27 +424,30 @@ impl NodeFleet {
 }
 
 /// NATS servers that reach each other by links.
-fn start_nats(routes: &mut Vec<(usize, usize, NetworkLink)>) -> anyhow::Result<NatsServers> {
+fn start_nats(routes: &mut Vec<(usize, usize, NetworkLink)>, open_link: OpenLink) -> anyhow::Result<NatsServers> {
     let mut failed = None;
-    let nats =
-        NatsServers::start_linked(NATS_SERVERS, "sync_interval: always", |from, to, port| {
-            match NetworkLink::open(&format!("127.0.0.1:{port}")) {
-                Ok(link) => {
-                    let own = link.port;
-                    routes.push((from, to, link));
-                    own
-                }
-                Err(err) => {
-                    failed = Some(err);
-                    port
-                }
+    let nats = NatsServers::start_linked(NATS_SERVERS, "sync_interval: always", |from, to, port| {
+        match open_link(&format!("127.0.0.1:{port}")) {
+            Ok(link) => {
+                let own = link.port;
+                routes.push((from, to, link));
+                own
             }
-        });
+            Err(err) => {
+                failed = Some(err);
+                port
+            }
+        }
+    });
     failed.map_or(Ok(nats), |err| Err(err.into()))
 }
 
 /// Asks again and again until there is an answer.
-async fn wait_for<T>(what: &str, patience: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> anyhow::Result<T> {
+pub(crate) async fn wait_for<T>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> anyhow::Result<T> {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask().await {

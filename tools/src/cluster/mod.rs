@@ -4,8 +4,8 @@
 
 mod clients;
 mod databases;
-mod fleet;
-mod link;
+pub(crate) mod fleet;
+pub(crate) mod link;
 mod oracle;
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ pub(crate) struct ClusterPlan {
 }
 
 /// How often segments are sent: what a kill may cost at most, besides the time that sending one takes.
-const SHIP_SECONDS: u64 = 2;
+pub(crate) const SHIP_SECONDS: u64 = 2;
 
 /// A takeover that takes longer is a violation.
 const MAX_TAKEOVER: Duration = Duration::from_secs(30);
@@ -60,7 +60,7 @@ const MAX_TAKEOVER: Duration = Duration::from_secs(30);
 const HEARD_LATE: TimeDelta = TimeDelta::milliseconds(250);
 
 /// For what must come soon.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long nodes are cut off from each other: they take over after ten seconds of silence in the log.
 const LONGER_THAN_SILENCE: Duration = Duration::from_secs(12);
@@ -397,7 +397,7 @@ impl ClusterReport {
 }
 
 /// Median, 95th percentile and maximum in seconds.
-fn spread(times: &[Duration]) -> String {
+pub(crate) fn spread(times: &[Duration]) -> String {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
     let at = |share: usize| sorted.get((sorted.len() * share / 100).min(sorted.len().saturating_sub(1)));
