@@ -52,7 +52,7 @@ def test_a_task_shows_what_followed_from_it(person):
     for text in ["1200 rows", "rows", "load:orders", "publish:orders", "Lineage", "browser-test"]:
         expect(task).to_contain_text(text)
     person.shoot("task")
-    task.locator(".chain table").get_by_role("link", name="load:orders").click()
+    task.locator(".chain table a", has_text="load:orders").click()
     expect(task.get_by_role("heading", level=1)).to_have_text("load:orders")
 
 
