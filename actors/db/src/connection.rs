@@ -128,10 +128,10 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // Negative sizes are kibibytes, whatever the page size.
     connection.pragma_update(None, "cache_size", -32_000)?;
-    keep_statements(connection)
+    set_up_connection(connection)
 }
 
-fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+fn set_up_connection(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Else SQLite prepares a statement with `LIMIT ?` again each time that it runs, since the plan may depend on the value.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -159,7 +159,7 @@ pub(crate) fn reader_manager(path: &Path) -> r2d2_sqlite::SqliteConnectionManage
         connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
         // Small: most pages are read from the mapped file, which all connections share.
         connection.pragma_update(None, "cache_size", -4_000)?;
-        keep_statements(connection)
+        set_up_connection(connection)
     })
 }
 

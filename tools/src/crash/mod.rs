@@ -83,8 +83,8 @@ impl CrashReport {
         writeln!(
             std::io::stdout(),
             "seed {seed}: {rounds} kills; acknowledged: {created} tasks, {finished} results; {ticks} slots, {joins} joins, \
-             {daily_joins} of them over a day; at work at once {most_at_once:?} of {:?}; lost {}, finished twice {}, children doubled {}, slots doubled {}, \
-             joins early {}, limits {}, other {}",
+             {daily_joins} of them over a day; at work at once {most_at_once:?} of {:?}; lost {}, finished twice {}, \
+             children doubled {}, slots doubled {}, joins early {}, limits {}, other {}",
             LIMITS.map(|limit| limit.most),
             violations.lost.len(),
             violations.finished_twice.len(),
