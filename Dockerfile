@@ -10,9 +10,11 @@ ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 FROM ${RUST_IMAGE} AS base
 ARG TARGET=
+# `release` builds in less than half of the time, and is a tenth slower.
+ARG PROFILE=dist
 WORKDIR /src
-# TARGET is set for the stages that follow, too.
-ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 TARGET=${TARGET}
+# Both are set for the stages that follow, too.
+ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 TARGET=${TARGET} PROFILE=${PROFILE}
 RUN [ -z "$TARGET" ] \
     || (rustup target add "$TARGET" && apt-get update && apt-get install -y --no-install-recommends musl-tools)
 
@@ -26,14 +28,14 @@ RUN find . -name '*.rs' -delete \
 
 FROM base AS dependencies
 COPY --from=manifests /src .
-RUN cargo build --profile dist --locked --bin flowlord ${TARGET:+--target $TARGET}
+RUN cargo build --profile "$PROFILE" --locked --bin flowlord ${TARGET:+--target $TARGET}
 
 # The program, and beside it only what it needs to run: the C library, certificates, a name for its user.
 FROM dependencies AS build
 COPY . .
 RUN find . -name '*.rs' -exec touch {} + \
-    && cargo build --profile dist --locked --bin flowlord ${TARGET:+--target $TARGET} \
-    && program=target/$TARGET/dist/flowlord \
+    && cargo build --profile "$PROFILE" --locked --bin flowlord ${TARGET:+--target $TARGET} \
+    && program=target/$TARGET/$PROFILE/flowlord \
     && mkdir -p /root-fs/usr/local/bin /root-fs/etc/ssl/certs /root-fs/workflows \
     && mkdir -m 0777 /root-fs/data \
     && cp "$program" /root-fs/usr/local/bin/ \
