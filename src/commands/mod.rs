@@ -2,6 +2,7 @@
 
 mod alerts;
 mod args;
+mod attention;
 mod backload;
 mod bridge;
 mod check;
@@ -80,6 +81,7 @@ enum ProgramCommand {
     Work(work::Args),
     Bridge(bridge::Args),
     Backload(backload::Args),
+    Attention(attention::Args),
     Tasks(tasks::Args),
     Show(tasks::show::Args),
     Logs(tasks::log::Args),
@@ -135,6 +137,7 @@ impl Cli {
             ProgramCommand::Work(args) => work::run(args),
             ProgramCommand::Bridge(args) => bridge::run(args),
             ProgramCommand::Backload(args) => backload::run(&args),
+            ProgramCommand::Attention(args) => attention::run(&args),
             ProgramCommand::Tasks(args) => tasks::run(&args),
             ProgramCommand::Show(args) => tasks::show::run(&args),
             ProgramCommand::Logs(args) => tasks::log::run(&args),

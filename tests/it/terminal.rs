@@ -90,7 +90,8 @@ async fn app_with_tasks() -> (TestApp, String) {
 #[actix::test]
 async fn each_command_fits_its_width_and_prints_one_document_as_json() {
     let (app, failed) = app_with_tasks().await;
-    let commands: [(&str, &[&str]); 9] = [
+    let commands: [(&str, &[&str]); 10] = [
+        ("attention", &["attention"]),
         ("tasks", &["tasks", "--date", "2026-03-02"]),
         ("show", &["show", &failed]),
         ("alerts", &["alerts", "--date", "2026-03-02"]),
@@ -105,7 +106,7 @@ async fn each_command_fits_its_width_and_prints_one_document_as_json() {
         let tables = printed_at_both_widths(&app, args).await;
         insta::assert_snapshot!(name, tables);
         let document = document(&app, args).await;
-        assert!(["uid", "items", "tasks", "task"].iter().any(|name| !document[*name].is_null()), "{document}");
+        assert!(["uid", "items", "tasks", "task", "stuck"].iter().any(|name| !document[*name].is_null()), "{document}");
         // COLUMNS counts where no terminal says how wide it is.
         let mut narrow = command(&app.api.base, args);
         narrow.env("COLUMNS", "80");
