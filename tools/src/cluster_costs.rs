@@ -11,6 +11,7 @@ use crate::client::{HttpClient, text_after};
 use crate::cluster::fleet::{NodeFleet, PlaceKind, wait_for};
 use crate::cluster::link::NetworkLink;
 use crate::cluster::{PATIENCE, SHIP_SECONDS, spread};
+use crate::cpu_share::{self, CpuShares};
 use crate::current_day;
 use crate::cycles::{DurableCycles, RESULT, TASK, take_lease};
 use crate::generate::{HistoryPlan, write_history};
@@ -22,6 +23,10 @@ use crate::timing::{median_and_p99, median_of, milliseconds_since};
 pub(crate) struct CostsPlan {
     #[command(flatten)]
     turns: LoadTurns,
+    /// Cores of each process while cycles are counted, as if each had a small machine of its own: with 0.2 three nodes
+    /// and three NATS servers leave more than half of two cores to the workers. Needs root and control groups.
+    #[arg(long, value_parser = parse_cores)]
+    cores_each: Option<f64>,
     /// Attempts of the history that the cluster begins with; three million are about a gigabyte.
     #[arg(long, default_value_t = 0)]
     attempts: u64,
@@ -39,6 +44,11 @@ pub(crate) struct CostsPlan {
     /// Seconds for which workers are watched while a follower begins anew, and before.
     #[arg(long, default_value_t = 20)]
     reseed_seconds: u64,
+}
+
+fn parse_cores(text: &str) -> Result<f64, String> {
+    let cores = text.parse().ok().filter(|cores| (0.1..=64.0).contains(cores));
+    cores.ok_or_else(|| "a number of cores from 0.1 to 64 is needed".to_owned())
 }
 
 /// Workers at the leader while something else is measured: far from all that it can do.
@@ -139,6 +149,9 @@ async fn print_stale_reads(follows: &str, pairs: usize) -> anyhow::Result<()> {
 async fn print_cycles(plan: &CostsPlan, alone: &BenchService, fleet: &NodeFleet, leader: usize) -> anyhow::Result<()> {
     let (one, nodes) = ([("alone", alone.process_id()?)], fleet.processes(leader)?);
     let leads = fleet.address(leader)?;
+    let limited = one.iter().chain(&nodes).map(|(_, process)| *process);
+    let _shares =
+        plan.cores_each.map(|cores| CpuShares::limit(&cpu_share::find_groups()?, limited, cores)).transpose()?;
     let (mut ratios, mut costs) = (Vec::new(), Vec::new());
     for _ in 0..plan.turns.rounds {
         let (without, own) = run_counted(plan, &alone.address, &one).await?;
@@ -254,8 +267,16 @@ mod tests {
             return;
         }
         let turns = LoadTurns { workers: 2, seconds: 1, rounds: 1 };
-        let plan =
-            CostsPlan { turns, attempts: 100, requests: 5, pairs: 20, viewers: 2, handovers: 1, reseed_seconds: 1 };
+        let plan = CostsPlan {
+            turns,
+            cores_each: None,
+            attempts: 100,
+            requests: 5,
+            pairs: 20,
+            viewers: 2,
+            handovers: 1,
+            reseed_seconds: 1,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(measure_costs(&plan)).unwrap();
     }

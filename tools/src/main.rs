@@ -6,6 +6,7 @@ mod bridge;
 mod client;
 mod cluster;
 mod cluster_costs;
+mod cpu_share;
 mod crash;
 mod cycles;
 mod generate;
