@@ -6,12 +6,12 @@ use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Duration;
 
-use flowlord_testkit::{FakeLookupd, FakeNsqd, NsqdFault, NsqdStep};
+use flowlord_testkit::{FakeLookupd, FakeNsqd, NsqdFault, NsqdStep, lasting_address};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use crate::cluster::{free_address, until};
+use crate::cluster::until;
 use crate::process::{PATIENCE, Server, flowlord, refused, serve, signal};
 use crate::support::Api;
 
@@ -44,7 +44,7 @@ impl Bridged {
     }
 
     async fn between(nsqds: Rc<[FakeNsqd]>, more: &str) -> Self {
-        let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+        let (folder, address) = (tempfile::tempdir().unwrap(), lasting_address());
         let server = start_service(folder.path(), &address).await;
         let addresses: Vec<String> = nsqds.iter().map(FakeNsqd::address).collect();
         let config = format!(

@@ -1,12 +1,11 @@
 //! Nodes of a cluster as processes: one leads, the others follow, answer, forward, and take over.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use flowlord_kernel::{Clock as _, SystemClock};
-use flowlord_testkit::{FakeSlack, FakeStore};
+use flowlord_testkit::{FakeSlack, FakeStore, lasting_address};
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -14,11 +13,6 @@ use serde_json::{Value, json};
 use crate::process::{EXAMPLE_PROGRAMS, Server, flowlord, refused, serve, signal, worker};
 use crate::snapshots::in_a_store;
 use crate::support::Api;
-
-/// An address that stays the same when the node restarts in another role.
-pub(crate) fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
 
 /// A node with a folder of its own below that of its cluster.
 struct Node {
@@ -33,7 +27,7 @@ impl Node {
     fn new(cluster: &Path, name: &'static str, slack: &FakeSlack) -> Self {
         let folder = cluster.join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        Self { name, address: free_address(), folder, place: cluster.join("place"), slack: slack.api_url() }
+        Self { name, address: lasting_address(), folder, place: cluster.join("place"), slack: slack.api_url() }
     }
 
     fn command(&self) -> tokio::process::Command {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use flowlord_testkit::{NATS_SERVER, NatsServers, can_run};
+use flowlord_testkit::{NATS_SERVER, NatsServers, can_run, lasting_address};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::cluster::{free_address, until, work_while_leaders_change};
+use crate::cluster::{until, work_while_leaders_change};
 use crate::process::{EXAMPLE_PROGRAMS, Server, flowlord, serve, signal};
 use crate::support::Api;
 
@@ -24,7 +24,7 @@ impl Node {
     fn new(cluster: &Path, name: &'static str, nats: &NatsServers) -> Self {
         let folder = cluster.join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let (place, address) = (cluster.join("place"), free_address());
+        let (place, address) = (cluster.join("place"), lasting_address());
         Self { name, address, folder, place, log: nats.urls(), monitor: nats.monitor(0) }
     }
 

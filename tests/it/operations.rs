@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 
+use flowlord_testkit::lasting_address;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -17,12 +18,6 @@ fn blocks(language: &str) -> Vec<&'static str> {
     after.map(|rest| rest.split("```").next().unwrap_or_default()).collect()
 }
 
-/// A port that is free now.
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
 /// Programs of the guide's commands, beside flowlord and the shell's own.
 const GUIDE_PROGRAMS: [&str; 6] = ["bash", "cat", "curl", "grep", "jq", "sleep"];
 
@@ -34,7 +29,7 @@ async fn the_guide_can_be_followed_from_its_first_command_to_its_last() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("workflows")).unwrap();
     std::fs::write(folder.path().join("workflows/main.toml"), WORKFLOW).unwrap();
-    let script = blocks("sh").concat().replace("127.0.0.1:8080", &free_address());
+    let script = blocks("sh").concat().replace("127.0.0.1:8080", &lasting_address());
     let programs = Path::new(env!("CARGO_BIN_EXE_flowlord")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     // Whatever is left running ends with the script.

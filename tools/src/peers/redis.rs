@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use flowlord_testkit::lasting_port;
+
 use super::line_client::LineClient;
-use super::server::{PeerServer, command_of, create_open_folder, find_free_port};
+use super::server::{PeerServer, command_of, create_open_folder};
 use crate::cycles::TASK;
 use crate::load::LoadKind;
 
 pub(super) async fn start_server() -> anyhow::Result<PeerServer> {
-    let (folder, port) = (create_open_folder()?, find_free_port()?);
+    let (folder, port) = (create_open_folder()?, lasting_port());
     let mut command = command_of("redis-server")?;
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(folder.path());
     command.args(["--appendonly", "yes", "--appendfsync", "always"]);

@@ -1,7 +1,6 @@
 //! A peer as a process, on a free port of the loopback and a temporary folder.
 
 use std::fs::{self, File, Permissions};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -62,11 +61,6 @@ pub(super) fn create_open_folder() -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777))?;
     Ok(folder)
-}
-
-pub(super) fn find_free_port() -> anyhow::Result<u16> {
-    // Closed at once: a peer that finds the port taken after all ends, and its log says so.
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A program of the `PATH`, or of Debian's PostgreSQL, which isn't on it.
