@@ -32,9 +32,11 @@ impl AppWiring<'_> {
         let hints = HintPorts::default();
         let actors = self.follower_actors(node, lock, threads, &hints)?;
         let pings = self.follower_pings(&actors);
+        // Before the web: what a follower answers itself must be there when the first request comes.
         ping_all(&pings).await?;
         let state = self.environment.port::<_, ReadCluster>("replica", &actors.replica).call(ReadCluster).await?;
         let web = self.follower_web(&threads.calm, listener, &actors, pings, state)?;
+        // Only now: the web is the last to start, and what sends these hints the first. Those before are dropped.
         hints.database.changed.set(self.environment.port("web", &web));
         hints.cluster.set(self.environment.port("web", &web));
         let stops = self.follower_stops(&web, &actors);

@@ -123,6 +123,7 @@ impl PhaseName {
 impl RunArgs {
     fn to_body(&self) -> Value {
         let mut body = self.phase.to_body();
+        // Left out rather than null, so that the service chooses a slot of this hour.
         if let Some(time) = &self.time {
             body["time"] = json!(time);
         }

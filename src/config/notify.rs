@@ -56,6 +56,7 @@ impl NotifyConfig {
 
     /// The ladders, and which alerts are for each: the first that takes one has it.
     pub fn ladders(&self) -> Vec<EscalationRoute> {
+        // The last one: an alert goes to the first route that matches, and this one takes all.
         let rest = EscalationRoute {
             name: DEFAULT.to_owned(),
             matcher: AlertMatcher::default(),

@@ -55,6 +55,7 @@ pub(super) fn cluster(from: &mut ValueReader) -> Option<ClusterConfig> {
             if !is_http(&url) {
                 from.error("cluster.url", "an address that begins with http:// or https:// is needed");
             }
+            // Paths are put behind it, which begin with a slash.
             let address = NodeAddress { node, url: url.trim_end_matches('/').to_owned() };
             Some(ClusterConfig { address, log, is_standby: false })
         }
@@ -89,6 +90,7 @@ fn cluster_log(from: &mut ValueReader) -> Option<StreamConfig> {
 /// It is a part of the name of a file.
 fn is_node_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    // It names a file of the backup's place, which must not be hidden nor lead elsewhere.
     name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_plain)
 }
 
@@ -107,6 +109,7 @@ pub(super) fn groups(from: &mut ValueReader) -> BTreeMap<String, u32> {
         if !is_group_name(&name) {
             from.error(&key, "the name of a group has letters, digits, dashes and underscores, at most 100");
         }
+        // Also with a wrong name: all that is wrong is told at once.
         groups.insert(name, from.number(&key, 1, 1_000_000));
     }
     groups

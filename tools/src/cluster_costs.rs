@@ -68,6 +68,7 @@ async fn measure_all(plan: &CostsPlan) -> anyhow::Result<()> {
         })
         .await?;
     let leader = fleet.settled_leader().await?;
+    // Any of the others: they differ in nothing.
     let follower = (leader + 1) % 3;
     let (leads, follows) = (fleet.address(leader)?, fleet.address(follower)?);
     print_lag(&leads, &follows, plan.requests).await?;
@@ -75,6 +76,7 @@ async fn measure_all(plan: &CostsPlan) -> anyhow::Result<()> {
     print_stale_reads(&follows, plan.pairs).await?;
     print_cycles(plan, &alone, &fleet, leader).await?;
     print_viewers(plan, &leads, &follows).await?;
+    // Only now: the parts before need the leader and the follower as they were.
     print_reseed(plan, &mut fleet, (leader, follower)).await?;
     print_handovers(&fleet, plan.handovers).await
 }
@@ -90,6 +92,7 @@ async fn print_lag(leads: &str, follows: &str, count: usize) -> anyhow::Result<(
     for _ in 0..count {
         let path = create_task(&mut writer).await?;
         let begun = Instant::now();
+        // Without a pause, which would be measured, too.
         while reader.send_request("GET", &path, "", "").await?.0 != 200 {}
         times_ms.push(milliseconds_since(begun));
     }
@@ -113,6 +116,7 @@ async fn print_times(count: usize, addresses: [&str; 3]) -> anyhow::Result<()> {
     for nth in 0..count {
         for (client, results_ms, leases_ms) in &mut clients {
             client.post_json("/api/v1/tasks", &TASK.replace("hour", &format!("timed{nth}"))).await?;
+            // A job of its own: a lease finds no task of a turn before.
             let wanted = format!(r#"{{"topics":["load:timed{nth}"],"worker":"lone","wait":"10s"}}"#);
             let lease = take_lease(client, &wanted).await?;
             let begun = Instant::now();
@@ -141,6 +145,7 @@ async fn print_stale_reads(follows: &str, pairs: usize) -> anyhow::Result<()> {
         stale += usize::from(client.send_request("GET", &path, "", "").await?.0 != 200);
     }
     print(format_args!("read right after the write   {stale} of {pairs} stale"))?;
+    // After the figure, so that a run that fails says how often.
     ensure!(stale == 0, "a follower showed what was before its caller's change");
     Ok(())
 }

@@ -59,6 +59,7 @@ impl CycleClient {
     async fn connect_to(address: &str, worker: usize, job: &str, batch: usize) -> anyhow::Result<Self> {
         let wanted = format!(r#"{{"topics":["load:{job}"],"worker":"w{worker}","max":{batch},"wait":"10s"}}"#);
         let task = TASK.replace("hour", job);
+        // Made once: what the load generator does in a cycle is taken from the machine that is measured.
         let tasks = format!("[{}]", vec![task.as_str(); batch].join(","));
         Ok(Self { http: HttpClient::connect_to(address).await?, task, tasks, wanted })
     }

@@ -56,6 +56,7 @@ pub(crate) async fn measure_load(plan: &LoadPlan) -> anyhow::Result<()> {
     let no_op = server::start_no_op()?;
     let (p50, p99) = time_hand_offs(&service.address).await?;
     writeln!(out, "hand-off p50 / p99     {p50:>10.2} / {p99:.2} ms")?;
+    // After the hand-offs, which two services on one machine would slow.
     let before = match &plan.before {
         Some(binary) => Some(BenchService::start_empty(binary).await?),
         None => None,
@@ -115,6 +116,7 @@ impl LoadPlan {
         let requests = 3.0 / f64::from(self.batch);
         let no_ops = median_of(measured.iter().map(|round| requests * round.cycles / round.no_ops))?;
         writeln!(out, "  requests / no-op posts      {no_ops:.2}")?;
+        // A cycle is three transactions: create, lease and result.
         let inserts = median_of(measured.iter().map(|round| 3.0 * round.cycles / round.inserts))?;
         writeln!(out, "  3 x cycles / bare inserts   {inserts:.2}")?;
         Ok(())
@@ -194,6 +196,7 @@ async fn run_worker<K: LoadKind>(address: Rc<str>, worker: usize, until: Instant
     while Instant::now() < until {
         let begun = Instant::now();
         let cycles = kind.repeat_once(&mut client).await?;
+        // Each task of a batch waited for the whole batch.
         times_ms.extend(std::iter::repeat_n(milliseconds_since(begun), cycles));
     }
     Ok(times_ms)

@@ -145,6 +145,7 @@ impl DatabaseFollower {
     }
 
     fn close_database(&mut self, _: CloseDatabase, _: &mut Context<Self>) -> Result<()> {
+        // Also where it isn't open: else what comes later would open it again.
         self.is_closed = true;
         let Some(database) = self.database.take() else { return Ok(()) };
         checkpoint_at_end(database.connection())

@@ -150,6 +150,7 @@ pub fn take_token(
 pub fn tokens_left(rate: CreationRate, full_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> usize {
     let full_in = full_at.map_or_else(TimeDelta::zero, |full_at| (full_at - now).clamp(TimeDelta::zero(), rate.per));
     let micros = |span: TimeDelta| span.num_microseconds().unwrap_or(i64::MAX);
+    // A rate of more than one a microsecond has an interval of none.
     usize::try_from(micros(rate.per - full_in) / micros(token_interval(rate)).max(1))
         .unwrap_or_default()
         .min(rate.tasks)

@@ -95,7 +95,9 @@ impl ClusterState {
     pub fn lag_seconds(&self, now: DateTime<Utc>) -> Option<f64> {
         match self.role {
             NodeRole::Follower => {
+                // The later of the two, or the one that is known.
                 let lag = now - self.through.max(self.current_at)?;
+                // Times are the leader's, whose clock may be ahead of this one.
                 Some((lag.as_seconds_f64() * 1e3).round().max(0.) / 1e3)
             }
             NodeRole::Single | NodeRole::Leader => Some(0.),

@@ -68,6 +68,7 @@ impl ClusterLog {
             LogEngine::Place(log) => settle_append(log, number, entry, rows).await,
             LogEngine::Stream(log) => {
                 if let EntryContent::Rows { path: Some(path), .. } = &entry.content {
+                    // Before the entry: who reads that needs them at once.
                     self.store.put(path, rows.clone()).await?;
                     return settle_append(log, number, entry, &Bytes::new()).await;
                 }

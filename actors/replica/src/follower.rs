@@ -189,6 +189,7 @@ impl Follower {
             Ok(entries) => {
                 this.outage = None;
                 this.heard_at = Instant::now();
+                // Reading ahead costs a place a request for each number, also for those that nobody has written yet.
                 this.batch = (entries.len() * 2).clamp(1, MAX_BATCH);
                 this.apply_entries(entries, ctx);
             }
@@ -226,6 +227,7 @@ impl Follower {
             let FetchedEntry { number, entry, changes } = fetched;
             if self.problem.is_none() {
                 if self.log.holds_transactions() && number != self.position + 1 {
+                    // A stream removes what a snapshot holds, so changes may have been among them.
                     let why = format!("the log has no entries from {} to {} any more", self.position + 1, number - 1);
                     return self.diverge(number, why, false, ctx);
                 }
@@ -304,6 +306,7 @@ impl Follower {
     }
 
     fn note_leader(&mut self, number: u64, entry: &LogEntry) {
+        // Also of an entry that can't be applied: who leads is known all the same.
         self.leader = Some(KnownLeader::of(entry));
         self.term = entry.term;
         self.takeover = entry.takeover().or(self.takeover.take());
@@ -361,6 +364,7 @@ impl Follower {
         self.outage = None;
         let is_stream = self.log.holds_transactions();
         if is_stream {
+            // The end of a stream is the end; a number that is free in a place may be that of a beat that was removed.
             self.current_at = Some(self.now());
         } else {
             self.batch = 1;
@@ -375,6 +379,7 @@ impl Follower {
     }
 
     fn is_look_due(&self) -> bool {
+        // Before it would take over: a leader may be alive behind the hole.
         self.heard_at.max(self.looked_at).elapsed() >= HOLE_SILENCE.min(self.config.silence / 2)
     }
 

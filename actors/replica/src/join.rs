@@ -104,6 +104,8 @@ pub async fn join(
             continue;
         }
         if log.holds_transactions() && tip < database.applied && !(tip == 0 && database.begins_log) {
+            // In a log that is shorter than what it knows, it would use numbers a second time: it follows,
+            // and as nobody is known to lead, never takes over.
             log::error!("event=log_lost tip={tip} applied={}", database.applied);
             return Ok(JoinedRole::Follower(LastEntry(None)));
         }
@@ -150,8 +152,11 @@ impl NodeIdentity {
             return Ok(None);
         }
         if last.node != self.address.node {
+            // The id is that of the data folder: two nodes with one id would each take the other's lead for
+            // their own.
             return Err(JoinError::Copied { node: last.node.clone() });
         }
+        // It was put back to an earlier time otherwise, and what it lacks others have.
         let has_all = log.is_held_by(database.applied, database.point).await?;
         Ok(has_all.then(|| self.term_entry(last.term + 1, now, untold_takeover(last))))
     }

@@ -194,6 +194,8 @@ impl Leader {
                 self.sent_at = Instant::now();
             }
             SharedRecord::Snapshot { log, .. } => {
+                // A follower that began with it would hold changes that all others lack, if this node died before
+                // it sent them.
                 if !self.holds(*log) {
                     return self.reply_after(ready(()), |_, (), _| Err(unsent_changes()));
                 }
@@ -251,6 +253,7 @@ impl Leader {
         }
         let Some(next) = self.queue.front_mut() else { return };
         if let EntryContent::Rows { digest, path, .. } = &mut next.content {
+            // Only now: the name has the entry's number, which isn't known while others wait before it.
             *path = self.log.path_of_large(self.tail + 1, digest, next.rows.len());
         }
         let (content, rows) = (next.content.clone(), next.rows.clone());
@@ -268,6 +271,7 @@ impl Leader {
         };
         self.follow(ctx, tried, move |this, (entry, rows, outcome), ctx| match outcome {
             Ok(AppendOutcome::Done) => this.end_append(&entry, begun, ctx),
+            // Only a node that took over writes at the next number.
             Ok(AppendOutcome::Taken(other)) => this.lose_lead(&other),
             Err(problem) => this.retry_append(entry, rows, begun, problem, ctx),
         });
@@ -276,6 +280,7 @@ impl Leader {
     fn end_append(&mut self, entry: &LogEntry, begun: Duration, ctx: &mut Context<Self>) {
         self.tail += 1;
         self.problem = None;
+        // Before the answer: the writer acknowledges only while the lease is held.
         self.deps.lease.renew(begun);
         self.through = entry.through().or(self.through);
         if let EntryContent::Beat { .. } = entry.content {
@@ -288,6 +293,7 @@ impl Leader {
         if let EntryContent::Snapshot { .. } = entry.content {
             self.trim_log(ctx);
         }
+        // One for each entry is enough, since each entry is one beat at most.
         self.remove_old_beat(ctx);
         self.append_next(ctx);
     }
@@ -362,6 +368,7 @@ impl Leader {
 
     fn register_node(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
+        // A clock that was set back must not keep the node from registering until it shows that time again.
         if self.registered_at.is_some_and(|at| (now - at).abs() < REGISTER_INTERVAL) {
             return;
         }
@@ -462,6 +469,7 @@ impl Leader {
             let own = &this.config.own.address.node;
             let wanted = |node: &&NodeState| to.as_ref().is_none_or(|to| *to == node.address.node);
             let ready = nodes.iter().filter(|node| is_ready(node, own, now)).filter(wanted);
+            // The one that has least left to apply before it can lead.
             let next = ready.max_by_key(|node| node.applied).ok_or_else(|| no_successor(to.as_deref()))?;
             // By name: this node restarts, and must not be the first to lead again.
             this.handing_to = Some(next.address.node.clone());

@@ -63,8 +63,10 @@ impl NodeFile {
     pub fn write(&self, data: &Path) -> io::Result<()> {
         let partial = data.join("cluster.json.partial");
         std::fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
+        // Else the name could be on the disk before what it names.
         std::fs::File::open(&partial)?.sync_all()?;
         std::fs::rename(&partial, data.join("cluster.json"))?;
+        // And the name itself, which is part of the folder.
         std::fs::File::open(data)?.sync_all()
     }
 }

@@ -78,6 +78,7 @@ impl PlaceLog {
     /// The number of the first entry, which is the same for all who ask; `proposed` where nobody asked before. Nodes that
     /// wrote different ones would each believe to be the first.
     pub(crate) async fn first_number(&self, proposed: u64) -> Result<u64> {
+        // Whether it was written or was there already: what is read then is the same for all.
         self.store.create(FIRST, proposed.to_string()).await?;
         let content = self.store.get(FIRST, MAX_ENTRY_BYTES).await?;
         let number = std::str::from_utf8(&content.bytes).ok().and_then(|text| text.parse().ok());

@@ -49,6 +49,7 @@ impl RoleSwitch {
     pub(crate) fn change(&self, change: RoleChange) {
         log::warn!("event=role_changed reason=\"{change}\"");
         self.0.send_if_modified(|known| {
+            // The service acts on one change and restarts; a later one is about a node that is no more.
             let is_first = known.is_none();
             known.get_or_insert(change);
             is_first

@@ -220,6 +220,7 @@ impl StreamLog {
             return Ok(info.state.last_sequence + 1);
         }
         match self.create(number, REPLICAS).await {
+            // A single server is enough to try it out; a warning says that it isn't safe.
             Err(err) if is_single_server(&err) => {
                 self.create(number, 1).await.map_err(|err| self.away(&err))?;
             }
@@ -275,6 +276,7 @@ impl StreamLog {
         wait: Duration,
     ) -> Result<VecDeque<FetchedEntry>> {
         let mut feed = self.0.feed.lock().await;
+        // Taken out, and put back only once all went well: a feed that failed is opened anew.
         let mut own = match feed.take().filter(|feed| feed.next == after + 1) {
             Some(own) => own,
             None => match self.open_feed(after + 1).await {
@@ -291,6 +293,7 @@ impl StreamLog {
             let (entry, rows) = self.read_message(number, &message.payload)?;
             own.next = number + 1;
             entries.push_back(FetchedEntry { number, entry, changes: Some(rows) });
+            // What has come already, without waiting for more: the first of them should be applied soon.
             next = if entries.len() < most { own.messages.next().now_or_never().flatten() } else { None };
         }
         if entries.is_empty() {
@@ -380,6 +383,7 @@ impl AppendOnce for StreamLog {
         };
         match &stored {
             Ok(_) => self.note_answer(),
+            // It is an answer, but not one of the stream as it is now: a server that is cut off gives it, too.
             Err(err) if err.kind() == PublishErrorKind::WrongLastSequence => {}
             Err(_) => self.note_failure().await,
         }

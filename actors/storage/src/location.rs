@@ -40,6 +40,7 @@ impl StorageLocation {
             }
             "s3" => parse_bucket(text, rest).map(|(bucket, key)| Self::S3 { bucket, key }),
             "gs" => parse_bucket(text, rest).map(|(bucket, key)| Self::Gs { bucket, key }),
+            // As MinIO's own client names a place: the error says what to write instead.
             "mc" | "mcs" => Err(minio_error(text, scheme, rest)),
             "gcs" => Err(location_error(format!("`{text}`: write gs://{rest}"))),
             _ => Err(location_error(format!("`{text}`: write a path, or file://, s3:// or gs:// before it"))),
@@ -54,6 +55,7 @@ impl StorageLocation {
     }
 
     pub fn join(&self, path: &str) -> Result<Self> {
+        // Also for a local folder: a path with `..` would lead out of it.
         let path = key_of(path, path)?;
         Ok(match self {
             Self::Local(folder) => Self::Local(folder.join(path.as_ref())),

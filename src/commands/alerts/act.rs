@@ -78,6 +78,7 @@ pub(crate) struct SilenceArgs {
 }
 
 fn check_duration(text: &str) -> Result<String, String> {
+    // The text is sent as it is written: the service reads it by the same rules, and has the bounds.
     parse_duration(text).map(|_| text.to_owned()).map_err(|err| err.to_string())
 }
 

@@ -126,6 +126,7 @@ fn print_once<R: ListedRow>(args: &ListArgs, list: &ListDocument) -> anyhow::Res
     if !args.answer.json
         && let Some(note) = list.note()
     {
+        // To standard error: it is no row of the list.
         out::error(&note);
     }
     Ok(())

@@ -81,6 +81,7 @@ pub(super) fn format_table(columns: &[ListColumn], rows: Vec<TableRow>, width: O
         table.add_row(row);
     }
     fit_columns(&mut table, &shown, width);
+    // Styles come last: their escape sequences would count as characters of a column.
     table.trim_fmt().lines().zip(firsts).map(|(line, (first, style))| style_start(line, &first, style)).collect()
 }
 
@@ -112,6 +113,7 @@ fn style_start(line: &str, first: &str, style: Style) -> String {
 
 /// A text on one line, without what a terminal would take for a command.
 pub(crate) fn clean_line(text: &str) -> String {
+    // Whole sequences first: without its escape character the rest of one would be read as text.
     let text = strip_str(text).to_string();
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.trim().to_owned()

@@ -54,6 +54,7 @@ impl AnyNode {
     /// The status and the body of an answer; none where there is none.
     async fn post(&mut self, path: &str, body: &str) -> Option<(u16, Vec<u8>)> {
         if self.client.is_none() {
+            // Any node: also one that follows must forward what it is asked.
             let nth = self.rng.random_range(0..self.addresses.len());
             let connected = HttpClient::connect_to(self.addresses.get(nth)?).await;
             self.client = connected.ok();
@@ -63,6 +64,7 @@ impl AnyNode {
         match answered {
             Ok(Ok((status, body))) => Some((status, body.to_vec())),
             _ => {
+                // Its next answer could be that of the request before.
                 self.client = None;
                 None
             }
@@ -106,6 +108,7 @@ pub(super) async fn finish_tasks(addresses: Vec<String>, work: SharedWork, seed:
         r#"{{"topics":["first","second","tick","probe"],"worker":"w{seed}","max":4,"wait":"200ms","lease":"1h"}}"#
     );
     loop {
+        // Before new ones, and by whichever client is free: what was taken must not be taken twice.
         let unanswered = work.borrow_mut().unanswered.pop_front();
         if let Some(result) = unanswered {
             send_result(&mut node, &work, result).await;

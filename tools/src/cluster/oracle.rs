@@ -37,6 +37,7 @@ impl AcknowledgedWork {
     fn is_in(&self, tasks: &HashMap<&str, &ListedTask>) -> bool {
         tasks.get(self.uid.as_str()).is_some_and(|task| match &self.kind {
             WorkKind::Task { info } => task.info == *info,
+            // Each message is sent once, so that it tells by whom the task was completed.
             WorkKind::Result { msg } => task.msg == *msg,
         })
     }
@@ -71,6 +72,7 @@ pub(super) fn count_slots(tasks: &[ListedTask]) -> usize {
 
 /// Slots that started twice, and results that started a child twice.
 pub(super) fn find_doubled(tasks: &[ListedTask]) -> Vec<String> {
+    // Clients and slots number what they create, and a chain has one child: each of these keys may be there once.
     let mut seen = HashSet::new();
     let key = |task: &ListedTask| match task.topic.as_str() {
         "tick" => Some(format!("slot {}", task.info)),

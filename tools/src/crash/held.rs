@@ -27,11 +27,13 @@ pub(super) struct HeldTasks {
 
 impl HeldTasks {
     pub(super) fn note_grant(&mut self, lease: &str, task: HeldTask, asked: Instant, now: Instant) {
+        // Those that may have expired prove nothing: the service may give their tasks and places to others.
         self.by_lease.retain(|_, held| held.until > now);
         if self.by_lease.values().any(|held| held.uid == task.uid) {
             self.violations.push(format!("two workers have {} {}", task.topic, task.uid));
         }
         if task.topic == RATED {
+            // When it started isn't known better: somewhere between the two.
             self.starts.push((asked, now));
         }
         let topic = task.topic.clone();
@@ -68,6 +70,7 @@ impl HeldTasks {
 
     /// Finds a stretch of time in which more tasks started than the rate allows.
     pub(super) fn check_rate(&mut self) {
+        // Answers are noted by many workers, and not in the order in which they came.
         self.starts.sort_unstable_by_key(|(_, got)| *got);
         let ends = self.starts.iter().enumerate();
         let exceeded = ends.filter_map(|(last, (_, end))| busiest_before(&self.starts[..=last], *end)).next();
@@ -79,6 +82,7 @@ impl HeldTasks {
 fn busiest_before(starts: &[(Instant, Instant)], end: Instant) -> Option<String> {
     let mut asked: Vec<Instant> = starts.iter().map(|(asked, _)| *asked).collect();
     asked.sort_unstable_by(|a, b| b.cmp(a));
+    // From the latest on: the first `nth + 1` of them all started between `begin` and `end`.
     let (nth, begin) = asked.iter().enumerate().find(|(nth, begin)| *nth >= allowed(end - **begin))?;
     Some(format!("{} of {RATED} started within {:?}", nth + 1, end - *begin))
 }

@@ -35,6 +35,7 @@ impl WatchedJoin {
         for task in tasks.iter().filter(|task| self.has_started(task)) {
             *starts.entry(self.period_of(task)).or_default() += 1;
         }
+        // Of a parent that was created twice for an hour one counts, as for the join.
         let count = |period: &str| arrived.get(period).map_or(0, HashSet::len);
         for (period, started) in &starts {
             if *started > 1 {

@@ -112,6 +112,8 @@ impl<'a> From<&'a StuckQueue> for StuckQueueView<'a> {
 async fn attention(context: ContextRef) -> Answer {
     let workflows = context.deps.library.call(ReadLoadedWorkflows);
     let (current, attention) = tokio::join!(workflows, read_attention(&context));
+    // What can't be read fails the request, unlike on the page: a program would take its absence for
+    // "nothing".
     let (current, incidents) = (current?, attention.incidents?);
     let (late, stuck) = (attention.late?, attention.stuck?);
     let files = broken_files(&current);

@@ -39,6 +39,7 @@ impl RowChecks {
         connection: &Connection,
         now: DateTime<Utc>,
     ) -> rusqlite::Result<Option<CheckedRows>> {
+        // A clock that was set back doesn't end the comparison until it shows that time again.
         if self.last_at.is_some_and(|last| (now - last).abs() < INTERVAL) {
             return Ok(None);
         }

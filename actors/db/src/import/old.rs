@@ -94,9 +94,11 @@ impl OldDatabase {
 /// Opens it so that no file beside it is made: a database in WAL mode that nobody uses is read as it lies there.
 fn open_unchanged(path: &Path) -> rusqlite::Result<Connection> {
     let log = path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy()));
+    // `immutable` passes over the log, and so over rows that are only there.
     if log.exists() || !is_in_wal_mode(path) {
         return open_read_only(path);
     }
+    // In a URI these have a meaning.
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)

@@ -43,6 +43,7 @@ impl WriteContext<'_> {
     /// Counts a complete task for a join that waits for it, and starts the join when it has all.
     pub(crate) fn count_arrival(&mut self, arrival: &JoinArrival, uid: Uid, now: DateTime<Utc>) -> CommandResult<()> {
         let join = self.join_id(&arrival.key)?;
+        // Of what started only a range is left: a rerun of a task from then must not start it once more.
         if self.is_past(join)? {
             return Ok(());
         }
@@ -54,6 +55,7 @@ impl WriteContext<'_> {
         )?;
         for slot in &arrival.slots {
             self.run_sql(
+                // A rerun takes the place of the task before it: the join gets what its worker left.
                 "INSERT OR REPLACE INTO join_slot (phase, over, period, slot, uid) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![phase, over, period, slot, uid.0],
             )?;
@@ -87,6 +89,7 @@ impl WriteContext<'_> {
         let JoinKey { workflow, task, .. } = &late.key;
         let key = format!("join_by/{workflow}/{task}/{}/{}", join.over, join.period);
         let sql = "INSERT OR IGNORE INTO breach (key, at) VALUES (?1, ?2)";
+        // Later checks may find it late, too: one alert is enough.
         if self.change_rows(sql, params![key, micros(now)])? > 0 {
             self.insert_alerts(&[late.alert(&progress, now)])?;
         }
@@ -151,6 +154,7 @@ impl WriteContext<'_> {
         }
         let [phase, over, period] = join.values();
         self.run_sql(
+            // It may start again: how it stands is read from its first start on.
             "UPDATE joins SET started = coalesce(started, ?4) WHERE phase = ?1 AND over = ?2 AND period = ?3",
             params![phase, over, period, first.map(|uid| uid.0)],
         )?;

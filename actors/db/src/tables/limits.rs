@@ -170,6 +170,7 @@ impl WriteCommand for KeepLimits {
         )?;
         for (uid, topic, job, known) in leased {
             let marks = context.active_marks(self.limits.limits_of(&topic, &job))?;
+            // A row that is written goes to the backup and to all nodes, and most have their marks already.
             if marks != known {
                 context.mark_active(Uid(uid), marks)?;
             }

@@ -10,6 +10,7 @@ use crate::tables::prelude::*;
 impl WriteCommand for EnqueueMessage {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
         context.enqueue_message(&self.message, self.now)?;
+        // By its key: it may have been there before, and keeps its number.
         Ok(context.read_value("SELECT id FROM outbox WHERE key = ?1", [&self.message.key])?)
     }
 }
@@ -22,6 +23,7 @@ impl WriteCommand for RecordDelivery {
             DeliveryOutcome::Unknown { error, retry_at } => (None, true, Some(error), Some(micros(*retry_at))),
         };
         context.run_sql(
+            // What may have arrived once stays uncertain, whatever later tries come to.
             "UPDATE outbox SET attempts = attempts + 1, sent = ?2, uncertain = max(uncertain, ?3),
                  error = ?4, retry_at = ?5, skipped = ?6 WHERE id = ?1 AND sent IS NULL",
             params![self.id, sent, uncertain, error, retry_at, self.delivery == DeliveryOutcome::Skipped],
@@ -110,6 +112,7 @@ impl ReadQuery for ReadOutages {
 impl ReadQuery for ReadThreads {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(
+            // The route's own transport first.
             "SELECT route, opened, via, channel, ts, payload FROM slack_thread
              WHERE route = ?1 AND opened = ?2 ORDER BY via <> route, via",
             params![self.route, micros(self.opened)],

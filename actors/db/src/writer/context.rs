@@ -83,6 +83,7 @@ pub(crate) struct AfterCommit {
 impl AfterCommit {
     pub(crate) fn add_effects(&mut self, other: Self) {
         self.ready.extend(other.ready);
+        // One timer serves all of them, and the first that is due sets it.
         self.delayed = self.delayed.into_iter().chain(other.delayed).min();
         self.has_alerts |= other.has_alerts;
         self.has_freed_limits |= other.has_freed_limits;

@@ -100,12 +100,14 @@ impl CronSchedule {
     fn first_moved(&self, from: NaiveDate, to: NaiveDate, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let now = self.local_time(after);
         let begin = from.and_time(if now.date() == to { now.time() } else { NaiveTime::MIN });
+        // A second before, since what is searched for comes after: a slot at `begin` itself counts.
         let mut slot = self.next_unfiltered(self.instant_of(begin).checked_sub_signed(TimeDelta::seconds(1))?)?;
         loop {
             let wall = self.local_time(slot);
             if wall.date() != from {
                 return None;
             }
+            // One that stays keeps its instant: of an hour that comes twice its wall time would name the first.
             let moved = if from == to { slot } else { self.instant_of(to.and_time(wall.time())) };
             if moved > after {
                 return Some(moved);
@@ -117,6 +119,7 @@ impl CronSchedule {
     /// The next day that may have slots.
     fn next_candidate(&self, days: &DaysOff, day: NaiveDate) -> Option<NaiveDate> {
         let tomorrow = day.succ_opt()?;
+        // Slots of this day may go to tomorrow, which may have none of its own.
         if days.rule == OffDayRule::Next && days.is_off(day) {
             return Some(tomorrow);
         }
@@ -125,6 +128,7 @@ impl CronSchedule {
         if days.rule != OffDayRule::Previous {
             return Some(next);
         }
+        // The slots of `next`, should it be off, are on the last working day before it.
         let back = std::iter::successors(Some(next), NaiveDate::pred_opt).take_while(|it| *it > day).take(MAX_BLOCK);
         Some(back.into_iter().find(|it| !days.is_off(*it)).unwrap_or(next))
     }

@@ -151,6 +151,7 @@ fn even_step(numbers: &[u32], round: u32) -> Option<u32> {
     let (first, second) = (*numbers.first()?, *numbers.get(1)?);
     let step = second - first;
     let even = numbers.windows(2).all(|pair| pair[1] - pair[0] == step);
+    // Also from the last to the first: `*/7` has a shorter step once an hour.
     let whole = round.is_multiple_of(step) && numbers.len() as u32 == round / step;
     (even && whole).then_some(step)
 }
@@ -164,6 +165,7 @@ fn words_of_list(numbers: &[u32], name: impl Fn(u32) -> String) -> String {
     let mut parts = Vec::new();
     for run in numbers.chunk_by(|a, b| a + 1 == *b) {
         match run {
+            // Two are as short as a list.
             [first, _, .., last] => parts.push(format!("{} to {}", name(*first), name(*last))),
             few => parts.extend(few.iter().map(|n| name(*n))),
         }

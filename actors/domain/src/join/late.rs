@@ -110,6 +110,7 @@ pub fn passed_joins(workflows: &Workflows, after: DateTime<Utc>, until: DateTime
     let keys = late.flat_map(|(phase, limit)| {
         let ended = periods_after(workflows, phase, after - limit).take_while(move |it| it.ends <= until - limit);
         let waits = |period: &JoinPeriod| JoinCount::of_period(workflows, phase, period).is_scheduled();
+        // Bounded before the filter, which reads the schedules of each period.
         ended.take(AT_ONCE).filter(waits).map(|period| phase.join_key(&period)).collect::<Vec<_>>()
     });
     keys.collect()
@@ -122,6 +123,7 @@ pub(crate) fn periods_after(
     after: DateTime<Utc>,
 ) -> impl Iterator<Item = JoinPeriod> + use<> {
     let (over, zone) = (phase.rule.join.over.unwrap_or(BatchStep::Hour), zone_of(workflows, phase));
+    // One too early at most, which the filter leaves out.
     let first = JoinPeriod::of_hour(over, zone, cut_to_hour(after) - TimeDelta::hours(1));
     let numbers = first.into_iter().flat_map(|first| first.number..);
     let periods = numbers.map_while(move |number| JoinPeriod::numbered(over, zone, number));

@@ -181,6 +181,7 @@ impl JoinCount {
         for key in arrived {
             *counts.entry(slot_of(key)).or_default() += 1;
         }
+        // A number asks for so many, whichever they are: also for tasks that no schedule told of.
         let all: usize = counts.values().sum();
         let here = |slot: &ExpectedSlot| counts.get(slot.key.as_str()).copied().unwrap_or_default().min(slot.count);
         let missing = self.slots.iter().filter(|slot| here(slot) < slot.count).map(|slot| slot.label.clone()).collect();
@@ -303,6 +304,7 @@ fn period_of(
 ) -> Option<(JoinPeriod, DateTime<Utc>)> {
     let hour = cut_to_hour(hour);
     let join = &phase.rule.join;
+    // Without `over` the hour is the period, and no other hour may stand for it.
     let hour = if join.over.is_some() { hour_of_slot(workflows, phase, parent, hour) } else { hour };
     let zone = zone_of(workflows, phase);
     Some((JoinPeriod::of_hour(join.over.unwrap_or(BatchStep::Hour), zone, hour)?, hour))

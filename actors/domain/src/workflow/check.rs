@@ -78,6 +78,7 @@ fn words_of_circles(phases: &[Phase], graph: &PhaseGraph) -> Vec<Option<String>>
         left = left.saturating_sub(1);
         let mut names: Vec<String> = path.iter().map(|index| phases[*index].task_name()).collect();
         if names.len() > MOST_STEPS {
+            // The last name stays, which is the first again and so closes the circle.
             names.splice(MOST_STEPS - 2..names.len() - 1, ["...".to_owned()]);
         }
         Some(names.join(" -> "))
@@ -104,6 +105,7 @@ fn repeated_name(index: usize, phases: &[Phase], graph: &PhaseGraph) -> Option<F
     let both_start = [first, phase].iter().all(|it| it.rule.cron.is_some() || it.rule.files.is_some());
     let same = (first.retry, first.rule.retry_delay, first.rule.no_alert, &first.rule.expectations)
         == (phase.retry, phase.rule.retry_delay, phase.rule.no_alert, &phase.rule.expectations);
+    // Two schedules of one task are fine where they agree in what only the first one says.
     if std::ptr::eq(first, phase) || phase.task.topic.is_empty() || (both_start && same) {
         return None;
     }

@@ -70,6 +70,7 @@ pub(super) fn alert_lines(
     order: AlertOrder,
 ) -> Result<Vec<RepeatedAlert>, Problem> {
     let kinds = params.named::<AlertKind>("kind")?;
+    // Before they are collapsed: what isn't chosen must not be counted among the repeats.
     alerts.retain(|StoredAlert { kind, topic, job, workflow, .. }| {
         is_chosen(params, [("kind", kind.as_str()), ("type", topic), ("job", job), ("workflow", workflow)])
     });

@@ -169,6 +169,7 @@ pub(crate) async fn execute_form(context: ContextRef, request: HttpRequest, payl
     let page = PageLink::to(PATH);
     let to = match &done {
         Ok(id) => page.with("id", id),
+        // With all that was filled in: nobody should have to write it again.
         Err(_) => form.fields().iter().fold(page, |link, (name, text)| link.with(name, text)),
     };
     let done = done.map(|_| Notice::good("The backload has started."));

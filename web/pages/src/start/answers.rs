@@ -20,6 +20,7 @@ pub(super) fn answers(
     current: Option<&LoadedWorkflows>,
     today: NaiveDate,
 ) -> Result<Vec<Answer>, Problem> {
+    // Each by itself: what can't be read is noted on the page, and the other questions are answered nevertheless.
     let incidents = layout.read("the incidents", attention.incidents)?.unwrap_or_default();
     let late = layout.read("the late tasks", attention.late)?.unwrap_or_default();
     let stuck = layout.read("the stuck queues", attention.stuck)?.unwrap_or_default();

@@ -38,6 +38,7 @@ pub(super) async fn read_shown(
     task: &Attempt,
     wanted: &str,
 ) -> Result<Option<ShownLog>, Problem> {
+    // Before its first lease it can't have one: nobody needs to be asked.
     if task.delivery == 0 && task.state != TaskState::Done {
         return Ok(None);
     }
@@ -55,6 +56,7 @@ impl ShownLog {
         let (text, found) = if wanted.is_empty() { (log.text.clone(), 0) } else { lines_with(&log.text, wanted) };
         let mut shown = end_of(&text, SHOWN_BYTES);
         let mut markup = LogMarkup::of(shown);
+        // How much markup a text becomes is known only afterwards: each run of a colour takes more than its text.
         while markup.0.len() > SHOWN_MARKUP_BYTES {
             shown = end_of(shown, shown.len() / 2);
             markup = LogMarkup::of(shown);
@@ -70,9 +72,11 @@ fn lines_with(text: &str, wanted: &str) -> (String, usize) {
     let mut found = 0;
     let mut lines = String::new();
     for (number, line) in (1..).zip(text.lines()) {
+        // A change of colour within a word must not keep it from being found.
         let plain: String = runs(line).map(|(text, _)| text).collect();
         if plain.to_ascii_lowercase().contains(&wanted) {
             found += 1;
+            // Styles end with their line: what begins one may be in a line that isn't shown.
             let _ = writeln!(lines, "\u{1b}[2m{number:>6}\u{1b}[0m {line}\u{1b}[0m");
         }
     }
@@ -86,6 +90,7 @@ pub(super) async fn follow(context: ContextRef, path: Path<String>, request: Htt
     read_task(&context, uid).await?;
     let after = params.one("after")?.map_or(Ok(0), str::parse);
     let after = after.map_err(|_| Problem::invalid("`after`: take the address from the page of the task"))?;
+    // A browser that connects again goes on where it was, not where the page began.
     let after = last_event_id(&request).unwrap_or(after);
     let mut style = TextStyle::default();
     let show = move |text: &str| markup_of(text, &mut style);
@@ -197,6 +202,7 @@ fn palette_colour(numbers: &mut impl Iterator<Item = u8>) -> Option<u8> {
     match numbers.next() {
         Some(5) => numbers.next().filter(|colour| *colour < 16),
         Some(2) => {
+            // Red, green and blue, which would else be read as styles.
             numbers.by_ref().take(3).for_each(drop);
             None
         }

@@ -127,6 +127,7 @@ impl PhaseDays {
         };
         let step = TimeDelta::days(i64::try_from(asked.days).unwrap_or(1));
         let earlier = asked.date.checked_sub_signed(step).unwrap_or(asked.date);
+        // No further than today: of days to come a grid has nothing to show.
         let later = asked.date.checked_add_signed(step).map(|day| day.min(asked.now.date_naive()));
         let mut seen: Vec<SlotState> = slots.iter().map(|slot| slot.state).collect();
         seen.extend(chosen.hours.iter().map(|(_, counts)| state_of(counts)));
@@ -174,6 +175,7 @@ impl HourPart {
     ) -> Self {
         let range = (at, at + TimeDelta::hours(1));
         let mut slots = read.slots((&asked.file, &chosen.name.to_string()), &chosen.looked_at, range, asked.now);
+        // Before the page is cut: it is about all of the hour.
         let summary = if slots.len() > MOST_SLOTS { slot_summary(&slots) } else { String::new() };
         slots.retain(|slot| asked.after.is_none_or(|after| slot.at > after));
         let next = cut_page(&mut slots, MOST_SLOTS, |slot| slot.at.to_rfc3339_opts(SecondsFormat::AutoSi, true));

@@ -71,6 +71,7 @@ pub(super) async fn gantt_page(context: &WebContext, request: &HttpRequest) -> R
         read::tasks_of_window(context, &asked, &phases, &window),
     );
     let found = layout.read("the tasks", found)?.unwrap_or_default();
+    // Of all files the last end says nothing: they have no end in common.
     let path = if asked.file.is_empty() { Vec::new() } else { path_to_last_end(&found.tasks) };
     let on_path: HashSet<Uid> = path.iter().map(|task| task.uid).collect();
     let mut rows = gantt_rows(&found.tasks, &window, &on_path);
