@@ -262,6 +262,38 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_is_limited_by_its_own_number_or_by_its_group_and_not_by_a_rate() {
+        for (rule, is_limited) in [
+            ("max_active=3", true),
+            ("group=g", true),
+            ("max_active=3&group=g", true),
+            ("group=unknown&timeout=1h", false),
+            ("rate=60/1m", false),
+            ("timeout=1h", false),
+        ] {
+            let table = table(&[("a.toml", rule)]);
+            assert_eq!(table.limits_of("a", "x").map(QueueLimits::is_limited), Some(is_limited), "{rule}");
+            assert_eq!(table.has_limited(), is_limited, "{rule}");
+        }
+    }
+
+    #[test]
+    fn all_limits_are_listed_by_topic_and_job() {
+        let text: String = ["b:y", "b", "a:z", "b:x", "c"]
+            .map(|name| format!("[[phase]]\ntask = \"{name}\"\nrule = \"cron=@daily&max_active=2\"\n"))
+            .concat();
+        let text = text + "[[phase]]\ntask = \"free\"\nrule = \"cron=@daily\"\n";
+        let workflows = Workflows::new([WorkflowFile::parse("w.toml", &text, "", Tz::UTC).unwrap().into()]);
+        let table = LimitTable::new(&workflows, &BTreeMap::new());
+        let all: Vec<_> =
+            table.all_limits().iter().map(|(topic, job, limits)| (*topic, *job, limits.max_active)).collect();
+        assert_eq!(
+            all,
+            [("a", "z"), ("b", ""), ("b", "x"), ("b", "y"), ("c", "")].map(|(topic, job)| (topic, job, Some(2)))
+        );
+    }
+
+    #[test]
     fn a_limit_that_can_not_be_read_is_an_error_and_none() {
         for (text, says) in [
             ("max_active=0", "max_active `0` is no limit: write a whole number of 1 or more"),

@@ -105,6 +105,23 @@ fn told_with(pauses: &[PhasePause], after: &str, until: &str, chains: &[Vec<Atte
 }
 
 #[test]
+fn an_alert_about_an_attempt_leads_to_it() {
+    let workflows = workflows(TEXT);
+    let alert_of = |chains: Vec<Vec<Attempt>>| {
+        let due = passed_deadlines(&workflows, &[], at("12:09"), at("12:10")).remove(0);
+        missed_deadlines(&[(due, chains)], at("12:10")).remove(0).1.unwrap()
+    };
+    let waiting = alert_of(vec![vec![ready("extract:orders")]]);
+    assert_eq!((waiting.uid, waiting.id.as_str()), (Some(Uid::at(at("12:00"))), "chain"));
+    assert_eq!(
+        (waiting.topic.as_str(), waiting.job.as_str(), waiting.task_time),
+        ("extract", "orders", Some(at("11:00")))
+    );
+    let missing = alert_of(Vec::new());
+    assert_eq!((missing.uid, missing.id.as_str()), (None, ""), "there is none to lead to");
+}
+
+#[test]
 fn deadlines_follow_from_the_schedule_of_what_starts_it() {
     let workflows = workflows(TEXT);
     let seen: Vec<_> = passed_deadlines(&workflows, &[], at("12:30"), at("13:10"))

@@ -387,4 +387,8 @@ fn digest(task: &str, info: &str) -> u64 {
 }
 
 #[cfg(test)]
+mod count_tests;
+#[cfg(test)]
+mod start_tests;
+#[cfg(test)]
 mod tests;

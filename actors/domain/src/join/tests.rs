@@ -11,23 +11,23 @@ use crate::schedule::NoFiles;
 use crate::task::TaskResult;
 use crate::workflow::WorkflowFile;
 
-fn at(text: &str) -> DateTime<Utc> {
+pub(super) fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-fn workflows(zone: Tz, files: &[(&str, &str)]) -> Workflows {
+pub(super) fn workflows(zone: Tz, files: &[(&str, &str)]) -> Workflows {
     let parse = |(path, text): &(&str, &str)| Arc::new(WorkflowFile::parse(path, text, "", zone).unwrap());
     Workflows::new(files.iter().map(parse))
 }
 
-fn phase(name: &str, keys: &str) -> String {
+pub(super) fn phase(name: &str, keys: &str) -> String {
     format!("[[phase]]\ntask = \"{name}\"\n{keys}\n")
 }
 
 const HOURLY: &str = "rule = \"cron=5 * * * *&offset=-1h\"\ntemplate = \"?hour={yyyy}-{mm}-{dd}T{hh}\"";
 
 /// A daily join of an hourly task.
-fn daily(zone: Tz, rule: &str) -> Workflows {
+pub(super) fn daily(zone: Tz, rule: &str) -> Workflows {
     let text = phase("x", HOURLY)
         + &phase(
             "sum",
@@ -36,11 +36,11 @@ fn daily(zone: Tz, rule: &str) -> Workflows {
     workflows(zone, &[("w.toml", &text)])
 }
 
-fn join<'a>(workflows: &'a Workflows, task: &str) -> &'a Phase {
+pub(super) fn join<'a>(workflows: &'a Workflows, task: &str) -> &'a Phase {
     workflows.phases().find(|phase| phase.is_join && phase.task_name() == task).unwrap()
 }
 
-fn count_at(workflows: &Workflows, task: &str, hour: &str) -> (JoinPeriod, Arc<JoinCount>) {
+pub(super) fn count_at(workflows: &Workflows, task: &str, hour: &str) -> (JoinPeriod, Arc<JoinCount>) {
     let phase = join(workflows, task);
     let over = phase.rule.join.over.unwrap_or(BatchStep::Hour);
     let period = JoinPeriod::of_hour(over, phase.join_zone(workflows), at(hour)).unwrap();
@@ -48,7 +48,7 @@ fn count_at(workflows: &Workflows, task: &str, hour: &str) -> (JoinPeriod, Arc<J
 }
 
 /// What a complete task brings to the joins that wait for it.
-fn arrivals(workflows: &Workflows, (file, task): (&str, &str), hour: &str, info: &str) -> Vec<JoinArrival> {
+pub(super) fn arrivals(workflows: &Workflows, (file, task): (&str, &str), hour: &str, info: &str) -> Vec<JoinArrival> {
     let (topic, job) = task.split_once(':').unwrap_or((task, ""));
     let base = NewTask::of_new_chain((topic, job), file, at(hour), &mut FixedIds::default());
     let meta = format!("workflow={file}&cron={}", cron_text(at(hour)));
