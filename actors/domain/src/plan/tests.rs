@@ -163,3 +163,128 @@ fn a_phase_written_twice_starts_once_and_a_join_waits_for_it_once() {
         "each time one completes"
     );
 }
+
+/// A phase with its keys.
+fn phase(name: &str, keys: &str) -> String {
+    format!("[[phase]]\ntask = \"{name}\"\n{keys}\n")
+}
+
+/// The times and infos of the joins called `sum` in a plan.
+fn sums(text: &str, from: &str, until: &str, limits: PlanLimits) -> Vec<String> {
+    let (mut time, mut found) = (String::new(), Vec::new());
+    for line in plan(text, from, until, limits, &NoFiles) {
+        match line.trim_start().strip_prefix("sum ") {
+            Some(info) => found.push(format!("{time} {info}")),
+            None if line.contains(':') => time = line,
+            None => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn tasks_beyond_the_limit_count_for_joins() {
+    let text = phase("a", "rule = \"cron=0 1 * * *&for=2h&by=hour\"\ntemplate = \"{hh}\"")
+        + &phase("b", "rule = \"cron=0 2 * * *\"")
+        + &phase("sum", "dependsOn = [\"a\", \"b\"]\nrule = \"over=day\"\ntemplate = \"{dd}\"");
+    let shown = |tasks| {
+        let limits = PlanLimits { tasks, ..LIMITS };
+        sums(&text, "2024-01-15T00:00:00Z", "2024-01-16T00:00:00Z", limits)
+    };
+    assert_eq!(shown(100), ["15T02:00:00 15"]);
+    assert_eq!(shown(1), ["15T02:00:00 15"], "two tasks of `a` aren't shown");
+}
+
+#[test]
+fn a_phase_with_jitter_starts_later_and_is_about_its_slot() {
+    let text = phase("a", "rule = \"cron=0 0 * * *&jitter=1d\"\ntemplate = \"{dd}T{hh}\"");
+    let workflows = workflows(&text);
+    let file = &workflows.files()[0];
+    let shift = file.start_shift(&file.phases[0]);
+    assert!(shift > TimeDelta::hours(1), "else the times below say nothing: {shift}");
+    let (from, until) = (at("2024-01-15T00:00:00Z"), at("2024-01-18T00:00:00Z"));
+    let planned: Vec<_> = SlotPlan::new(&workflows, &NoFiles, from, until, LIMITS).collect();
+    let starts: Vec<_> = planned.iter().map(|slot| slot.at - shift).collect();
+    assert_eq!(starts, ["2024-01-15T00:00:00Z", "2024-01-16T00:00:00Z", "2024-01-17T00:00:00Z"].map(at));
+    let infos = planned.iter().map(|slot| match &slot.what {
+        PlannedOutcome::Task(task) => task.info.as_str(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(infos.collect::<Vec<_>>(), ["15T00", "16T00", "17T00"]);
+}
+
+#[test]
+fn a_join_has_what_started_before_the_plan() {
+    for (over, from, until, info) in [
+        ("day", "2024-01-15T12:00:00Z", "2024-01-15T23:30:00Z", "15T23:00:00 2024-01-15"),
+        ("week", "2024-01-21T23:00:00Z", "2024-01-21T23:30:00Z", "21T23:00:00 2024-01-15"),
+        ("month", "2024-01-31T23:00:00Z", "2024-01-31T23:30:00Z", "31T23:00:00 2024-01-01"),
+    ] {
+        let text = phase("x", "rule = \"cron=0 * * * *\"\ntemplate = \"{hh}\"")
+            + &phase(
+                "sum",
+                &format!("dependsOn = \"x\"\nrule = \"over={over}\"\ntemplate = \"{{yyyy}}-{{mm}}-{{dd}}\""),
+            );
+        assert_eq!(sums(&text, from, until, LIMITS), [info], "{over}");
+        assert!(sums(&text, "2024-01-15T00:00:00Z", "2024-01-15T20:00:00Z", LIMITS).is_empty(), "{over}: not yet");
+    }
+}
+
+#[test]
+fn a_plan_looks_back_as_far_as_tasks_are_about_later_times() {
+    for rule in ["cron=0 1 * * *&offset=240h", "cron=0 1 5 * *&for=288h&by=day"] {
+        let text = phase("early", &format!("rule = \"{rule}\"\ntemplate = \"{{dd}}\""))
+            + &phase("x", "rule = \"cron=0 3 15 * *\"")
+            + &phase("sum", "dependsOn = [\"early\", \"x\"]\nrule = \"over=day\"\ntemplate = \"{dd}\"");
+        assert_eq!(sums(&text, "2024-01-15T02:00:00Z", "2024-01-15T04:00:00Z", LIMITS), ["15T03:00:00 15"], "{rule}");
+    }
+}
+
+#[test]
+fn a_join_starts_again_in_a_plan_only_where_its_rule_says_so() {
+    for (again, times) in [("", 1), ("&again=true", 3), ("&again=false", 1)] {
+        let text = phase("x", "rule = \"cron=0 1-3 * * *\"")
+            + &phase("sum", &format!("dependsOn = \"x\"\nrule = \"over=day&join=1{again}\"\ntemplate = \"{{dd}}\""));
+        let found = sums(&text, "2024-01-15T00:00:00Z", "2024-01-16T00:00:00Z", LIMITS);
+        assert_eq!(found.len(), times, "{again}: {found:?}");
+    }
+}
+
+#[test]
+fn an_interval_begins_with_the_plan_also_beside_joins() {
+    let text = phase("often", "rule = \"cron=@every 90m\"")
+        + &phase("x", "rule = \"cron=0 1 * * *\"")
+        + &phase("sum", "dependsOn = \"x\"\nrule = \"over=month\"");
+    let planned = plan(&text, "2024-01-15T00:10:00Z", "2024-01-15T03:30:00Z", LIMITS, &NoFiles);
+    let times: Vec<_> = planned.chunks(2).filter(|line| line[1] == "often ").map(|line| line[0].as_str()).collect();
+    let workflows = workflows(&text);
+    let first = workflows.phases().next().and_then(|phase| phase.rule.schedule.as_ref()).unwrap();
+    let first = first.first_from(at("2024-01-15T00:10:00Z")).unwrap();
+    let expected: Vec<_> =
+        [0, 1].map(|n| (first + TimeDelta::minutes(90 * n)).format("%dT%H:%M:%S").to_string()).to_vec();
+    assert_eq!(times, expected);
+}
+
+#[test]
+fn what_a_join_can_not_start_is_said_below_the_task_that_completes_it() {
+    let text = phase("x", "rule = \"cron=0 1 * * *\"")
+        + &phase("sum", "dependsOn = \"x\"\nrule = \"over=day&meta-file=rows.csv\"\ntemplate = \"{meta:k}\"");
+    let planned = day(&text);
+    assert!(planned[2].starts_with("  sum  ! meta-file `rows.csv`: "), "{planned:?}");
+}
+
+#[test]
+fn what_follows_a_join_is_cut_by_the_limits_of_the_plan() {
+    let text = phase("x", "rule = \"cron=0 1 * * *\"")
+        + &phase("sum", "dependsOn = \"x\"\nrule = \"over=day&meta=k:1,2,3\"\ntemplate = \"{meta:k}\"")
+        + &phase("after", "dependsOn = \"sum\"");
+    let shown = |followers, depth| {
+        let limits = PlanLimits { followers, depth, ..LIMITS };
+        plan(&text, "2024-01-15T00:00:00Z", "2024-01-16T00:00:00Z", limits, &NoFiles)[1..].to_vec()
+    };
+    assert_eq!(shown(6, 2), ["x ", "  sum 1", "    after ", "  sum 2", "    after ", "  sum 3", "    after "]);
+    assert_eq!(shown(5, 2), ["x ", "  sum 1", "    after ", "  sum 2", "    after ", "  sum 3 ..."]);
+    assert_eq!(shown(2, 2), ["x  ...", "  sum 1", "    after "]);
+    assert_eq!(shown(6, 1), ["x ", "  sum 1 ...", "  sum 2 ...", "  sum 3 ..."]);
+    assert_eq!(shown(6, 0), ["x  ..."]);
+}
