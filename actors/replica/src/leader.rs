@@ -554,3 +554,6 @@ handlers!(Leader {
 });
 
 actor!(Leader { kit: deps.kit, mailbox: 1024, start: begin_lead, restart: forget_appends });
+
+#[cfg(test)]
+mod tests;

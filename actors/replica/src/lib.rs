@@ -12,6 +12,8 @@
 mod append;
 mod cluster_log;
 mod entry;
+#[cfg(test)]
+mod entry_tests;
 mod follower;
 mod join;
 mod leader;
