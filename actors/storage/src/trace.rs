@@ -162,3 +162,6 @@ fn id_of(found: &Metadata) -> FolderId {
 fn id_of(found: &Metadata) -> FolderId {
     FolderId { device: 0, number: 0, created: found.created().ok() }
 }
+
+#[cfg(all(test, unix))]
+mod tests;
