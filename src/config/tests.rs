@@ -1,3 +1,4 @@
+mod bounds;
 mod old;
 
 use std::path::Path;

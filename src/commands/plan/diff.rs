@@ -13,7 +13,7 @@ use super::print::{JsonList, PlanLine, plan_lines, planned_json};
 use crate::commands::out::{OutputFormat, StdoutLines};
 
 /// All of one slot of a task, in one of the plans.
-type Slot<'a> = Vec<PlannedSlot<'a>>;
+pub(super) type Slot<'a> = Vec<PlannedSlot<'a>>;
 
 /// Prints what differs. Returns whether anything does.
 pub(super) fn print_diff(old: SlotPlan<'_>, new: SlotPlan<'_>, zone: Tz, format: OutputFormat) -> anyhow::Result<bool> {
@@ -47,7 +47,7 @@ fn slot_key<'a>(planned: &PlannedSlot<'a>) -> (DateTime<Utc>, &'a str, String) {
 }
 
 /// Slots of both plans side by side; both come in the order of their keys.
-fn pair_slots<'a>(old: SlotPlan<'a>, new: SlotPlan<'a>) -> impl Iterator<Item = (Slot<'a>, Slot<'a>)> {
+pub(super) fn pair_slots<'a>(old: SlotPlan<'a>, new: SlotPlan<'a>) -> impl Iterator<Item = (Slot<'a>, Slot<'a>)> {
     let (mut old, mut new) = (old.peekable(), new.peekable());
     std::iter::from_fn(move || {
         let order = match (old.peek(), new.peek()) {
@@ -73,7 +73,7 @@ fn take_slot<'a>(plan: &mut Peekable<SlotPlan<'a>>) -> Slot<'a> {
 }
 
 /// Lines with `-` and `+`, each below the lines that it follows.
-fn diff_text(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> String {
+pub(super) fn diff_text(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> String {
     let [old, new] =
         [old, new].map(|slot| -> Vec<PlanLine> { slot.iter().flat_map(|planned| plan_lines(planned, zone)).collect() });
     if old == new {
@@ -107,7 +107,7 @@ fn marked_line((tag, line): &(ChangeTag, PlanLine)) -> String {
 }
 
 /// The tasks of the one that the other doesn't have.
-fn diff_json(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> Vec<Value> {
+pub(super) fn diff_json(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> Vec<Value> {
     // A slot may start the same task several times: each counts once.
     let [old, mut added] =
         [old, new].map(|slot| -> Vec<Value> { slot.iter().map(|planned| planned_json(planned, zone)).collect() });
