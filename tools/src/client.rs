@@ -123,3 +123,35 @@ pub(crate) fn content_length(head: &[u8]) -> anyhow::Result<usize> {
     });
     Ok(field.map_or(Ok(0), str::parse)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_found_in_an_answer_without_reading_all_of_it() {
+        let answer = br#"{"tasks":[{"lease":"06-00ff","expires":"x"},{"lease":"07-00aa"}]}"#;
+        assert_eq!(find_lease(answer), Some("06-00ff"));
+        assert_eq!(find_lease(br#"{"tasks":[]}"#), None);
+        assert_eq!(find_lease(br#"{"lease":"06-00"#), None, "it isn't all there");
+        assert_eq!(text_after(br#"{"uid":"","id":"7"}"#, "\"uid\":\""), Some(""));
+        assert_eq!(text_after(b"", "x"), None);
+        assert_eq!(text_after(b"x\xff\"", "x"), None, "it is no text");
+    }
+
+    #[test]
+    fn the_length_of_a_body_is_in_its_head() {
+        let length = |head: &str| content_length(head.as_bytes()).ok();
+        assert_eq!(length("HTTP/1.1 200 OK\r\nContent-Length: 17\r\nx: y"), Some(17));
+        assert_eq!(length("HTTP/1.1 200 OK\r\nCONTENT-LENGTH:0"), Some(0));
+        assert_eq!(length("HTTP/1.1 204 No Content\r\nx-content-length: 9"), Some(0), "it has no body");
+        assert_eq!(length("HTTP/1.1 200 OK\r\ncontent-length: many"), None);
+    }
+
+    #[test]
+    fn only_a_lost_connection_is_a_disconnect() {
+        assert!(is_disconnect(&anyhow::Error::new(ConnectionClosed)));
+        assert!(is_disconnect(&anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset))));
+        assert!(!is_disconnect(&anyhow::anyhow!("status 500")));
+    }
+}

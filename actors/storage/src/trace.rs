@@ -163,5 +163,6 @@ fn id_of(found: &Metadata) -> FolderId {
     FolderId { device: 0, number: 0, created: found.created().ok() }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -154,3 +154,72 @@ impl WorkerKind {
         format!("{}s", self.lease_time().as_secs())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use flowlord_domain::workflow::{Phase, WorkflowFile};
+
+    use super::*;
+
+    fn phases() -> Vec<Phase> {
+        let file = WorkflowFile::parse("crash.toml", WORKFLOW, "", Default::default()).unwrap();
+        assert_eq!(file.findings, [], "what the service refuses would start nothing");
+        file.phases
+    }
+
+    #[test]
+    fn tasks_go_hour_by_hour_through_all_parents_of_joins() {
+        let tasks: Vec<_> = (0..TASKS_OF_A_DAY).map(task_of_number).collect();
+        let mut hours: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        tasks.iter().for_each(|(topic, hour)| _ = hours.entry(hour.as_str()).or_default().insert(*topic));
+        assert_eq!(hours.len(), 24, "each hour of the day");
+        assert!(hours.keys().all(|hour| hour.starts_with("1970-01-01T")), "{hours:?}");
+        assert!(hours.values().all(|topics| topics.iter().eq(&["first", "left", "right"])), "{hours:?}");
+        assert_eq!(task_of_number(TASKS_OF_A_DAY), ("first", "1970-01-02T00".to_owned()));
+    }
+
+    #[test]
+    fn what_is_watched_is_what_the_workflow_says() {
+        let phases = phases();
+        let named = |task: &str| phases.iter().find(|phase| phase.task_name() == task).unwrap();
+        for WatchedJoin { task, parents, .. } in JOINS {
+            let phase = named(task);
+            assert!(phase.is_join, "{task}");
+            let of_phase: Vec<String> = phase.parents.iter().map(|parent| parent.task.to_string()).collect();
+            assert_eq!(of_phase, parents, "{task}");
+        }
+        for (parent, child) in CHILDREN {
+            assert_eq!(named(child).depends_on_text, parent);
+        }
+        for topic in RETRIED {
+            assert_eq!(named(topic).retry, RETRIES, "{topic}");
+        }
+        for WatchedLimit { topics, .. } in LIMITS {
+            let limits: Vec<_> = topics.iter().map(|topic| &named(topic).rule.limits).collect();
+            assert!(limits.iter().all(|limits| limits.max_active.is_some() || limits.group.is_some()), "{topics:?}");
+        }
+        let rate = named(RATED).rule.limits.rate.unwrap();
+        let interval = rate.per.to_std().unwrap() / u32::try_from(rate.tasks).unwrap();
+        assert_eq!((rate.tasks, interval), (RATE_TASKS, RATE_INTERVAL));
+    }
+
+    #[test]
+    fn every_phase_has_workers_and_those_with_limits_have_short_leases() {
+        let topics = |kind: WorkerKind| kind.topics().iter().copied().collect::<BTreeSet<_>>();
+        let (patient, limited) = (topics(WorkerKind::Patient), topics(WorkerKind::Limited));
+        assert!(patient.is_disjoint(&limited));
+        let phases = phases();
+        assert!(
+            phases.iter().all(|phase| patient.contains(&*phase.task.topic) || limited.contains(&*phase.task.topic))
+        );
+        for limits in LIMITS.iter().flat_map(|limit| limit.topics) {
+            assert!(limited.contains(limits), "{limits}: a lost answer would hold its place for an hour");
+        }
+        assert_eq!(
+            (WorkerKind::Patient.lease_text().as_str(), WorkerKind::Limited.lease_text().as_str()),
+            ("3600s", "5s")
+        );
+    }
+}
