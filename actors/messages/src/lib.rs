@@ -30,6 +30,8 @@ pub mod silences;
 pub mod snapshots;
 pub mod stats;
 pub mod tasks;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 pub mod workflows;
 
