@@ -56,3 +56,6 @@ pub(crate) fn collapse_alerts(alerts: Vec<StoredAlert>) -> Vec<RepeatedAlert> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,3 +122,6 @@ impl Clause {
 fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,3 +142,37 @@ impl WorkflowData {
         slots.slots.iter().find(|slot| slot.started.is_some()).map(|slot| slot.at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flowlord_domain::workflow::WorkflowFile;
+
+    use super::*;
+
+    fn offered(names: &[&str], chosen: &str) -> Vec<String> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        offered_names(names.iter(), chosen)
+    }
+
+    #[test]
+    fn names_are_offered_once_and_the_chosen_one_always() {
+        assert_eq!(offered(&["b", "a", "b", ""], ""), ["a", "b"]);
+        assert_eq!(offered(&["b"], "gone"), ["b", "gone"]);
+        let many: Vec<String> = (0..OFFERED + 5).map(|n| format!("{n:05}")).collect();
+        let shown = offered_names(many.iter(), "zzz");
+        assert_eq!((shown.len(), shown.last().map(String::as_str)), (OFFERED + 1, Some("zzz")));
+        assert_eq!(offered_names(many.iter(), &many[0]).len(), OFFERED, "it is among them");
+    }
+
+    #[test]
+    fn a_run_asks_for_each_key_of_the_template_once_and_not_for_all_of_many() {
+        let keys = |template: &str| {
+            let text = format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\ntemplate = \"{template}\"\n");
+            asked_keys(&WorkflowFile::parse("w.toml", &text, "", Default::default()).unwrap().phases[0])
+        };
+        assert_eq!(keys("{meta:b}-{meta:a}-{meta:b}-{yyyy}"), ["a", "b"]);
+        assert!(keys("{yyyy}").is_empty());
+        let many: String = (0..MAX_KEYS + 3).map(|n| format!("{{meta:k{n:02}}}")).collect();
+        assert_eq!(keys(&many).len(), MAX_KEYS);
+    }
+}
