@@ -18,6 +18,8 @@ mod follower;
 mod join;
 mod leader;
 #[cfg(test)]
+mod log_tests;
+#[cfg(test)]
 mod model_tests;
 mod node_file;
 mod place_log;
