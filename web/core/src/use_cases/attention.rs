@@ -127,3 +127,49 @@ async fn list_stuck_queues(context: &WebContext) -> Result<Vec<StuckQueue>> {
 fn may_be_stuck(load: &QueueLoad, now: DateTime<Utc>) -> bool {
     load.leased == 0 && load.oldest_ready.is_some_and(|since| now - since >= MAX_PAUSE_OF_WORKERS)
 }
+
+#[cfg(test)]
+mod tests {
+    use flowlord_domain::escalation::EscalationPolicy;
+    use flowlord_testkit::sample::noon;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_may_be_stuck_whose_tasks_waited_longer_than_workers_pause() {
+        let load = |ago: Option<TimeDelta>, leased| QueueLoad {
+            oldest_ready: ago.map(|ago| noon() - ago),
+            leased,
+            ready: 1,
+            ..QueueLoad::default()
+        };
+        let short = MAX_PAUSE_OF_WORKERS - TimeDelta::milliseconds(1);
+        for (load, may_be) in [
+            (load(Some(MAX_PAUSE_OF_WORKERS), 0), true),
+            (load(Some(short), 0), false),
+            (load(Some(MAX_PAUSE_OF_WORKERS), 1), false),
+            (load(None, 0), false),
+        ] {
+            assert_eq!(may_be_stuck(&load, noon()), may_be, "{load:?}");
+        }
+    }
+
+    #[test]
+    fn a_route_without_an_incident_needs_nobody() {
+        let status = |incident_since| EscalationStatus {
+            route: "ops".to_owned(),
+            policy: EscalationPolicy::default(),
+            interval: TimeDelta::minutes(5),
+            next: noon(),
+            incident_since,
+            alerts: 3,
+            steps: 1,
+            tasks: vec!["load:x".to_owned()],
+            acknowledged_by: Some("ada".to_owned()),
+        };
+        assert_eq!(OpenIncident::of_route(status(None)), None);
+        let open = OpenIncident::of_route(status(Some(noon()))).unwrap();
+        assert_eq!((open.route.as_str(), open.opened, open.alerts), ("ops", noon(), 3));
+        assert_eq!((open.tasks.as_slice(), open.acknowledged_by.as_deref()), (&["load:x".to_owned()][..], Some("ada")));
+    }
+}

@@ -178,3 +178,87 @@ pub async fn read_backload(context: &WebContext, id: i64) -> Result<(StoredBackl
     let found = context.deps.view_reader.call(ReadBackload { id }).await?;
     found.ok_or_else(|| unknown_backload(&id.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use flowlord_domain::backload::{BackloadOrder, BackloadPlan, MetaLists};
+    use flowlord_domain::rule::BatchStep;
+    use flowlord_testkit::sample::noon;
+
+    use super::*;
+
+    /// A backload of three tasks of which so many were created.
+    fn executed(created: usize, finished: FinishedBackload, goes_on: bool, message: &str) -> ExecutedBackload {
+        let order = BackloadOrder {
+            topic: "load".to_owned(),
+            job: String::new(),
+            workflow: String::new(),
+            template: "{hh}".to_owned(),
+            from: noon(),
+            to: noon() + chrono::TimeDelta::hours(2),
+            by: BatchStep::Hour,
+            meta: MetaLists::default(),
+            meta_file: None,
+            only: TaskSelection::All,
+            rate: String::new(),
+        };
+        let plan = BackloadPlan::new(order, None).unwrap();
+        let mut ids = flowlord_kernel::IdGenerator::seeded(1);
+        let tasks = plan.make_chunk(0, created, noon(), "host", &mut ids).tasks.into_iter();
+        let finished = FinishedBackload { created: tasks.map(|(_, task)| task).collect(), ..finished };
+        let planned = Arc::new(PlannedBackload { plan, message: message.to_owned() });
+        ExecutedBackload { id: 7, planned, finished, goes_on }
+    }
+
+    fn failure(why: &str) -> BackloadFailure {
+        BackloadFailure { index: 1, time: None, why: why.to_owned() }
+    }
+
+    #[test]
+    fn a_backload_says_how_far_it_came_and_why_no_further() {
+        let none = FinishedBackload::default;
+        let stopped = FinishedBackload { problem: Some("they are not all stored yet".to_owned()), ..none() };
+        let failed = FinishedBackload { failed: vec![failure("no row"), failure("other")], skipped: 2, ..none() };
+        for (executed, says, code) in [
+            (executed(3, none(), false, ""), "3/3 tasks created", StatusCode::OK),
+            (executed(3, none(), false, "from now"), "3/3 tasks created: from now", StatusCode::OK),
+            (
+                executed(1, failed, false, "from now"),
+                "1/3 tasks created: no row; 2 left out by `only`; from now",
+                StatusCode::MULTI_STATUS,
+            ),
+            (
+                executed(0, none(), true, ""),
+                "3 tasks are being created: it continues in the background, see /api/v1/backloads/7",
+                StatusCode::ACCEPTED,
+            ),
+            (
+                executed(1, stopped, true, ""),
+                "1/3 tasks created: they are not all stored yet; it continues in the background, see \
+                 /api/v1/backloads/7",
+                StatusCode::ACCEPTED,
+            ),
+        ] {
+            assert_eq!((executed.status().as_str(), executed.status_code()), (says, code));
+        }
+    }
+
+    #[test]
+    fn an_answer_leads_to_a_backload_that_goes_on() {
+        let located = |goes_on| {
+            let answer = executed(0, FinishedBackload::default(), goes_on, "").located(HttpResponse::Ok().finish());
+            answer.headers().get(LOCATION).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!((located(true).as_deref(), located(false)), (Some("/api/v1/backloads/7"), None));
+    }
+
+    #[test]
+    fn a_change_in_a_path_is_a_state() {
+        let states = ["pause", "resume", "cancel"].map(state_after);
+        assert_eq!(states, [BackloadState::Paused, BackloadState::Running, BackloadState::Cancelled]);
+        assert_eq!(parse_backload_id("7").unwrap(), 7);
+        let unknown = parse_backload_id("x").unwrap_err();
+        assert_eq!(unknown.code(), Code::BackloadUnknown);
+        assert_eq!(unknown.detail(), "there is no backload `x`; GET /api/v1/backloads lists them");
+    }
+}
