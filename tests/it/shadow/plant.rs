@@ -14,8 +14,8 @@ pub(crate) type Planted = (String, String, String, String);
 pub(crate) struct Planter {
     database: GoDatabase,
     /// Places of rows by chain.
+    /// Those that nothing was planted in yet.
     chains: BTreeMap<String, Vec<usize>>,
-    used: BTreeSet<String>,
     removed: BTreeSet<usize>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
@@ -43,11 +43,12 @@ pub(crate) fn plant_differences(database: GoDatabase, plan: &GoPlan) -> (GoDatab
     for (place, row) in database.rows.iter().enumerate() {
         chains.entry(row.id.clone()).or_default().push(place);
     }
-    let used = database.odd_chains.clone();
     let start = start_of(plan);
     let (from, to) = (start + TimeDelta::days(7), start + TimeDelta::days(plan.days - 1));
+    let is_inside = |place: &usize| database.rows[*place].created > from && database.rows[*place].created < to;
+    chains.retain(|id, places| !database.odd_chains.contains(id) && places.iter().all(is_inside));
     let (removed, planted) = (BTreeSet::new(), Vec::new());
-    let mut planter = Planter { database, chains, used, removed, from, to, planted };
+    let mut planter = Planter { database, chains, removed, from, to, planted };
     for n in 0..plan.planted {
         planter.plant_roots(n);
         planter.plant_children(n);
@@ -69,19 +70,16 @@ impl Planter {
         self.planted.push((class.to_owned(), kind.to_owned(), task.to_owned(), key.to_owned()));
     }
 
-    /// The first chain that nothing was planted in yet and that fits, with its row that fits.
+    /// The first chain that fits, with its row that fits; it is planted in only once.
     #[track_caller]
     fn take(&mut self, fits: impl Fn(&[usize], &Row, usize) -> bool) -> usize {
         let rows = &self.database.rows;
         let found = self.chains.iter().find_map(|(id, places)| {
-            let is_inside =
-                places.iter().all(|place| rows[*place].created > self.from && rows[*place].created < self.to);
-            let is_free = !self.used.contains(id) && is_inside;
-            let place = places.iter().filter(|_| is_free).find(|place| fits(places, &rows[**place], **place))?;
+            let place = places.iter().find(|place| fits(places, &rows[**place], **place))?;
             Some((id.clone(), *place))
         });
         let (id, place) = found.expect("a chain that fits");
-        self.used.insert(id);
+        self.chains.remove(&id);
         place
     }
 
