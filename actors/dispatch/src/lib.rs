@@ -373,8 +373,8 @@ impl Dispatch {
 
     fn extend_lease(&mut self, heartbeat: SendHeartbeat, _: &mut Context<Self>) -> Reply<Self, LeaseExtension> {
         let SendHeartbeat { lease, by, progress, msg } = heartbeat;
-        let default = self.config.lease;
-        let extend = ExtendLease { now: self.now(), lease, by, default, progress, msg };
+        let (default, limits) = (self.config.lease, self.limits.clone().unwrap_or_default());
+        let extend = ExtendLease { now: self.now(), lease, by, default, limits, progress, msg };
         self.reply_after(self.deps.writer.call(extend), |this, extended, ctx| {
             // A lease may now end earlier than any other, or live again.
             this.expire_no_later_than(extended.as_ref().ok().map(|extended| extended.expires), ctx);

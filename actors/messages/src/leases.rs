@@ -116,6 +116,8 @@ pub struct ExtendLease {
     pub by: Option<TimeDelta>,
     /// For how long where nobody ever asked.
     pub default: TimeDelta,
+    /// Which tasks can't come back to their worker once their lease expired.
+    pub limits: Arc<LimitTable>,
     /// How far the worker is, 0 to 1.
     pub progress: Option<f64>,
     /// What the worker says.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use flowlord_domain::Attempt;
-use flowlord_domain::limits::lease_end;
+use flowlord_domain::limits::{LimitTable, QueueLimits, lease_end};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
     ExtendLease, GrantLeases, LeaseExtension, LeaseGrant, LeaseRequest, LeaseStanding, ReadLeaseStanding,
@@ -222,7 +222,7 @@ impl WriteCommand for ExtendLease {
     fn apply_to(&self, context: &mut WriteContext<'_>) -> CommandResult<LeaseExtension> {
         // Also a lease that ran out, while its task wasn't handed out again: its worker is still at work.
         let held = context.require_lease(self.lease)?.require_unfinished()?;
-        if held.state != LEASED && held.is_limited {
+        if held.state != LEASED && (held.is_limited || context.is_limited(held.queue, &self.limits)?) {
             let detail =
                 "the lease expired, and its place under a limit is free for others; drop the work and lease again";
             return Err(CommandError::refused(Code::LeaseLost, detail));
@@ -271,6 +271,13 @@ impl WriteContext<'_> {
     /// A task is at work no more: where it counted for a limit, others may start.
     pub(crate) fn note_freed(&mut self, task: &HeldTask) {
         self.effects.has_freed_limits |= task.state == LEASED && task.is_limited;
+    }
+
+    /// Whether a lease counts for a limit. One of a limit that came after it expired doesn't.
+    fn is_limited(&self, queue: i64, limits: &LimitTable) -> rusqlite::Result<bool> {
+        let (topic, job): (String, String) =
+            self.read_row("SELECT topic, job FROM queue WHERE id = ?1", [queue], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(limits.limits_of(&topic, &job).is_some_and(QueueLimits::is_limited))
     }
 
     fn note_requeued(&mut self, uid: i64) -> rusqlite::Result<()> {

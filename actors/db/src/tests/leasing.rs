@@ -1,17 +1,15 @@
 //! Leases: given, kept, lost, given back.
 
 use flowlord_domain::TaskState;
-use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
-    ExtendLease, LeaseExtension, LeaseStanding, ReadLeaseStanding, ReadNextExpiry, ReapLeases, ReapedLeases,
-    ReleaseLease,
+    LeaseExtension, LeaseStanding, ReadLeaseStanding, ReadNextExpiry, ReapLeases, ReapedLeases, ReleaseLease,
 };
 
 use super::*;
 
 fn extend(lease: LeaseToken, now: DateTime<Utc>) -> ExtendLease {
     let (progress, msg) = (Some(0.5), Some("half".to_owned()));
-    ExtendLease { now, lease, by: Some(seconds(60)), default: seconds(1), progress, msg }
+    ExtendLease { by: Some(seconds(60)), default: seconds(1), progress, msg, ..heartbeat(lease, now) }
 }
 
 fn release(lease: LeaseToken, delay: i64) -> ReleaseLease {

@@ -5,8 +5,7 @@ use flowlord_domain::limits::LimitBlock;
 use flowlord_domain::limits::LimitTable;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_messages::leases::{
-    ExtendLease, GrantedLeases, KeepLimits, ReadStartBuckets, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease,
-    StartBucket,
+    GrantedLeases, KeepLimits, ReadStartBuckets, ReadWorkerLeases, ReapLeases, ReapedLeases, ReleaseLease, StartBucket,
 };
 use flowlord_messages::tasks::{CancelTasks, RerunTasks};
 use proptest::prelude::*;
@@ -33,7 +32,7 @@ async fn lease(db: &Db, topic: &str, length: i64, after: i64, limits: &Arc<Limit
 /// When the lease ends after a beat, in seconds from noon, and whether the worker is to stop.
 async fn beat(db: &Db, grant: &LeaseGrant, after: i64, by: Option<i64>) -> (i64, bool) {
     let (now, lease) = (noon() + seconds(after), grant.lease);
-    let beat = ExtendLease { now, lease, by: by.map(seconds), default: seconds(60), progress: None, msg: None };
+    let beat = ExtendLease { by: by.map(seconds), ..heartbeat(lease, now) };
     let extended = db.write(beat).await.unwrap();
     ((extended.expires - noon()).num_seconds(), extended.cancel)
 }
@@ -160,19 +159,26 @@ async fn an_expired_lease_frees_its_place_and_can_not_come_back() {
     let [of_a, of_b] = ["a", "b"].map(|topic| first.iter().find(|grant| grant.task.topic == topic).unwrap());
     assert_eq!(reap(&db, 60).await.requeued, 2);
     assert_eq!(told(&lease_all(&db, &["a"], 60, &limits).await).0, ["a"]);
-    let late = |lease| ExtendLease {
-        now: noon() + seconds(61),
-        lease,
-        by: None,
-        default: seconds(60),
-        progress: None,
-        msg: None,
-    };
+    let late = |lease| heartbeat(lease, noon() + seconds(61));
     assert_eq!(code(db.write(late(of_a.lease)).await), Code::LeaseLost);
     assert!(db.write(late(of_b.lease)).await.is_ok(), "without a limit it may");
     // Its result still counts, and takes no place.
     db.finish(ResultClaim::Lease(of_a.lease), decision(TaskResult::Complete)).await.unwrap();
     assert_eq!(told(&lease_all(&db, &["a"], 62, &limits).await).0, Vec::<&str>::new());
+}
+
+#[actix::test]
+async fn a_lease_that_expired_before_its_limit_came_can_not_come_back_either() {
+    for rule in ["max_active=1", "group=g"] {
+        let (db, limits) = (Db::new(), limits(&[("a", rule)]));
+        db.create(tasks(&["a"])).await;
+        let before = lease_all(&db, &["a"], 0, &Arc::default()).await.granted.remove(0).remove(0);
+        assert_eq!(reap(&db, 60).await.requeued, 1);
+        db.write(KeepLimits { limits: Arc::clone(&limits) }).await.unwrap();
+        let late = ExtendLease { limits, ..heartbeat(before.lease, noon() + seconds(61)) };
+        assert_eq!(code(db.write(late).await), Code::LeaseLost, "{rule}: it would take a place that isn't counted");
+        assert!(db.write(heartbeat(before.lease, noon() + seconds(61))).await.is_ok(), "without the limit it may");
+    }
 }
 
 #[actix::test]
@@ -309,8 +315,7 @@ impl LimitCase {
             }
             LimitStep::Beat { nth } => {
                 if let Some(LeaseGrant { lease, .. }) = held(nth) {
-                    let beat = ExtendLease { now, lease, by: None, default: seconds(60), progress: None, msg: None };
-                    drop(self.db.write(beat).await);
+                    drop(self.db.write(heartbeat(lease, now)).await);
                 }
             }
             LimitStep::Cancel { nth } => {

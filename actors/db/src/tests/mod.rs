@@ -40,8 +40,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::limits::OverlapRule;
 use flowlord_domain::{Attempt, NewTask, TaskDecision, TaskLane, TaskResult, Uid};
 use flowlord_kernel::{ActorEnvironment, Code, Error, Port, PortLimits, Result, SharedClock, SystemClock, WorkCounter};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::cluster::LeaderLease;
-use flowlord_messages::leases::{GrantLeases, LeaseGrant, LeaseRequest, TopicFilter};
+use flowlord_messages::leases::{ExtendLease, GrantLeases, LeaseGrant, LeaseRequest, TopicFilter};
 use flowlord_messages::results::{ApplyOutcomes, ResultClaim};
 use flowlord_messages::tasks::{CreateTasks, CreatedTasks, ReadAttempts};
 
@@ -190,6 +191,11 @@ fn wanted(topics: &[&str], max: usize) -> LeaseRequest {
     };
     let topics = topics.iter().map(filter).collect();
     LeaseRequest { topics, max, worker: "w1".to_owned(), lease: seconds(60), seed: 0 }
+}
+
+/// A worker still has its task, where no phase has a limit.
+fn heartbeat(lease: LeaseToken, now: DateTime<Utc>) -> ExtendLease {
+    ExtendLease { now, lease, by: None, default: seconds(60), limits: Arc::default(), progress: None, msg: None }
 }
 
 fn decision(result: TaskResult) -> TaskDecision {

@@ -1,7 +1,7 @@
 //! Tasks that a person ends, or has run again; dead letters.
 
 use flowlord_domain::TaskState;
-use flowlord_messages::leases::{ExtendLease, ReapLeases, ReleaseLease};
+use flowlord_messages::leases::{ReapLeases, ReleaseLease};
 use flowlord_messages::schedule::PromoteDue;
 use flowlord_messages::stats::ReadDayTotals;
 use flowlord_messages::tasks::{CancelTasks, FindLaterAttempts, FindTasks, RerunTasks, TaskFilter};
@@ -59,7 +59,7 @@ async fn the_worker_of_a_cancelled_task_is_told_and_nobody_else_gets_it() {
     for topic in ["a", "b", "c"] {
         let lease = db.lease(&[topic], noon()).await.unwrap().lease;
         cancel(&db, lease.uid).await.unwrap();
-        let beat = ExtendLease { now: noon(), lease, by: None, default: seconds(60), progress: None, msg: None };
+        let beat = heartbeat(lease, noon());
         assert!(db.write(beat).await.unwrap().cancel);
         leases.push(lease);
     }

@@ -4,7 +4,7 @@ use flowlord_domain::TaskState;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{AlertFilter, ListAlerts};
-use flowlord_messages::leases::{ExtendLease, ReapLeases};
+use flowlord_messages::leases::ReapLeases;
 use flowlord_messages::schedule::PromoteDue;
 use flowlord_messages::stats::{ReadDayTotals, ResultCounts};
 use flowlord_messages::tasks::{CancelTasks, FindKnownTasks, FindTasks, KnownTask, ReadChain, TaskFilter};
@@ -146,9 +146,7 @@ async fn a_person_completes_what_a_worker_holds_and_the_worker_loses_it() {
     assert!(db.lease(&["kid"], noon()).await.is_some(), "although it was to be cancelled");
     let late = db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Error)).await;
     assert_eq!(code(late), Code::LeaseLost);
-    let beat =
-        ExtendLease { now: noon(), lease: granted.lease, by: None, default: seconds(60), progress: None, msg: None };
-    assert_eq!(code(db.write(beat).await), Code::LeaseLost);
+    assert_eq!(code(db.write(heartbeat(granted.lease, noon())).await), Code::LeaseLost);
     assert_eq!(code(db.finish(by_person(uid, None), complete).await), Code::AlreadyFinished, "once");
 }
 

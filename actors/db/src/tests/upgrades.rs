@@ -1,8 +1,6 @@
 //! Databases of every earlier version open, keep what they held, and are then as a fresh one.
 
 use flowlord_domain::TaskState;
-use flowlord_messages::LeaseToken;
-use flowlord_messages::leases::ExtendLease;
 use flowlord_messages::schedule::ReadSchedule;
 use flowlord_messages::stats::ReadDayTotals;
 use flowlord_messages::tasks::ReadChain;
@@ -69,15 +67,8 @@ async fn every_earlier_version_opens_with_all_that_it_held() {
         let stats = db.read(ReadDayTotals { day: noon().date_naive() }).await.unwrap();
         assert_eq!(stats.rows.iter().map(|row| row.counts.total).sum::<u64>(), 4);
         // Handed out before lengths were kept: a heartbeat that names none extends by the default.
-        let beat = ExtendLease {
-            now: noon(),
-            lease: LeaseToken { uid: Uid::at(noon() + TimeDelta::microseconds(9_000_003)), secret: 78 },
-            by: None,
-            default: seconds(60),
-            progress: None,
-            msg: None,
-        };
-        assert_eq!(db.write(beat).await.unwrap().expires, noon() + seconds(60));
+        let lease = LeaseToken { uid: Uid::at(noon() + TimeDelta::microseconds(9_000_003)), secret: 78 };
+        assert_eq!(db.write(heartbeat(lease, noon())).await.unwrap().expires, noon() + seconds(60));
         let granted = db.lease(&["load"], noon() + seconds(20)).await.unwrap();
         assert_eq!(granted.task.info, "a?hour=2026-03-01T11");
         db.finish(ResultClaim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
