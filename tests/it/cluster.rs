@@ -10,12 +10,12 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::process::{EXAMPLE_PROGRAMS, Server, flowlord, refused, serve, signal, worker};
+use crate::process::{Server, flowlord, refused, serve, signal};
 use crate::snapshots::in_a_store;
 use crate::support::Api;
 
 /// A node with a folder of its own below that of its cluster.
-struct Node {
+pub(crate) struct Node {
     name: &'static str,
     address: String,
     folder: PathBuf,
@@ -24,7 +24,7 @@ struct Node {
 }
 
 impl Node {
-    fn new(cluster: &Path, name: &'static str, slack: &FakeSlack) -> Self {
+    pub(crate) fn new(cluster: &Path, name: &'static str, slack: &FakeSlack) -> Self {
         let folder = cluster.join(name);
         std::fs::create_dir_all(&folder).unwrap();
         Self { name, address: lasting_address(), folder, place: cluster.join("place"), slack: slack.api_url() }
@@ -54,7 +54,7 @@ impl Node {
         command
     }
 
-    async fn start(&self) -> Server {
+    pub(crate) async fn start(&self) -> Server {
         Server::of(self.command()).await
     }
 
@@ -400,41 +400,4 @@ async fn a_reseed_by_hand_keeps_the_old_database_and_gets_a_new_one() {
     assert_eq!(second.api.tasks("").await, first.api.tasks("").await);
     first.kill().await;
     second.kill().await;
-}
-
-#[actix::test]
-async fn the_workers_of_the_examples_work_at_any_node_while_the_leader_changes() {
-    if !flowlord_testkit::can_run(&EXAMPLE_PROGRAMS) {
-        return;
-    }
-    let (cluster, slack) = (tempfile::tempdir().unwrap(), FakeSlack::start());
-    let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &slack));
-    let (first, second) = (a.start().await, b.start_standby().await);
-    work_while_leaders_change(cluster.path(), [&first, &second], 4).await;
-    first.kill().await;
-    second.kill().await;
-}
-
-/// The first node leads at the beginning.
-pub(crate) async fn work_while_leaders_change(folder: &Path, nodes: [&Server; 2], changes: usize) {
-    let [first, second] = nodes;
-    let _python = worker(second, "python3", &["examples/workers/python/example.py", "--topic", "extract"]);
-    let _work = worker(first, "examples/workers/with-flowlord-work.sh", &["load"]);
-    let _bash = worker(second, "examples/workers/worker.sh", &["--topic", "report"]);
-    for change in 0..changes {
-        let (leader, other) = (nodes[change % 2], nodes[(change + 1) % 2]);
-        let info = format!("?hour=2026-03-02T{:02}", change + 1);
-        let task = json!({"type": "extract", "job": "orders", "info": info, "meta": "workflow=main.toml"});
-        let created = leader.api.create(&task).await;
-        let command = ["cluster", "handover", "--server", &leader.api.base];
-        until("the handover", async || flowlord(folder, &command).output().await.unwrap().status.success()).await;
-        until_leads(&other.api).await;
-        let path = format!("/api/v1/chains/{}", created["id"].as_str().unwrap());
-        until("the whole chain", async || {
-            let chain = other.api.get(&path).await.ok()["items"].as_array().unwrap().clone();
-            let is_done = |topic| chain.iter().any(|task| task["type"] == topic && task["result"] == "complete");
-            is_done("extract") && is_done("load") && is_done("report")
-        })
-        .await;
-    }
 }

@@ -24,6 +24,7 @@ mod import;
 mod joins;
 mod kept;
 mod language;
+mod leader_changes;
 mod leases;
 mod library;
 mod limits;

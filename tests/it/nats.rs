@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use flowlord_testkit::{NATS_SERVER, NatsServers, can_run, lasting_address};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
-use crate::cluster::{until, work_while_leaders_change};
-use crate::process::{EXAMPLE_PROGRAMS, Server, flowlord, serve, signal};
+use crate::cluster::until;
+use crate::process::{Server, flowlord, serve, signal};
 use crate::support::Api;
 
 /// A node whose data folder is below that of its cluster.
-struct Node {
+pub(crate) struct Node {
     name: &'static str,
     address: String,
     folder: PathBuf,
@@ -21,20 +22,24 @@ struct Node {
 }
 
 impl Node {
-    fn new(cluster: &Path, name: &'static str, nats: &NatsServers) -> Self {
+    pub(crate) fn new(cluster: &Path, name: &'static str, nats: &NatsServers) -> Self {
         let folder = cluster.join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let (place, address) = (cluster.join("place"), lasting_address());
         Self { name, address, folder, place, log: nats.urls(), monitor: nats.monitor(0) }
     }
 
-    async fn start(&self) -> Server {
+    pub(crate) async fn start(&self) -> Server {
+        Server::of(self.command()).await
+    }
+
+    fn command(&self) -> Command {
         let mut command = serve(&self.folder);
         // The last one counts.
         command.args(["--listen", &self.address, "--cluster-node", self.name, "--cluster-log", &self.log]);
         command.args(["--cluster-url", &format!("http://{}", self.address), "--cluster-monitor", &self.monitor]);
         command.arg("--backup-path").arg(&self.place);
-        Server::of(command).await
+        command
     }
 }
 
@@ -202,19 +207,6 @@ async fn a_stream_keeps_what_two_snapshots_need_and_an_empty_node_starts_from_th
     assert_eq!(create(&node.api, "after").await, 201);
     let follower = b.start().await;
     until("a follower that has all", async || follower.api.tasks("").await.len() == 5).await;
-}
-
-#[actix::test]
-async fn the_workers_of_the_examples_work_while_the_leader_of_a_stream_changes() {
-    if !can_run(&[NATS_SERVER]) || !can_run(&EXAMPLE_PROGRAMS) {
-        return;
-    }
-    let (cluster, nats) = (tempfile::tempdir().unwrap(), NatsServers::start(1));
-    let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &nats));
-    let first = a.start().await;
-    until_leads(&first.api).await;
-    let second = b.start().await;
-    work_while_leaders_change(cluster.path(), [&first, &second], 4).await;
 }
 
 #[actix::test]

@@ -325,12 +325,12 @@ async fn what_keeps_it_from_starting_is_said() {
 }
 
 /// Starts a worker of the examples on the server's tasks.
-pub(crate) fn worker(server: &Server, program: &str, args: &[&str]) -> Child {
+pub(crate) fn worker(api: &Api, program: &str, args: &[&str]) -> Child {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     Command::new(program)
         .args(args)
         .current_dir(root)
-        .env("FLOWLORD_SERVER", &server.api.base)
+        .env("FLOWLORD_SERVER", &api.base)
         .env("FLOWLORD", env!("CARGO_BIN_EXE_flowlord"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -366,17 +366,17 @@ async fn the_workers_of_the_examples_work_unmodified() {
         json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"});
     server.api.create(&extract).await;
 
-    let _python = worker(&server, "python3", &["examples/workers/python/example.py", "--topic", "extract"]);
+    let _python = worker(&server.api, "python3", &["examples/workers/python/example.py", "--topic", "extract"]);
     let extract = done(&server.api, "extract").await;
     assert_eq!(extract["result"], "complete", "{extract}");
     assert!(extract["meta"].as_str().unwrap().contains("file="), "{extract}");
 
-    let _work = worker(&server, "examples/workers/with-flowlord-work.sh", &["load"]);
+    let _work = worker(&server.api, "examples/workers/with-flowlord-work.sh", &["load"]);
     let load = done(&server.api, "load").await;
     assert_eq!(load["result"], "complete", "the parent's file is in the child's arguments: {load}");
     assert!(load["meta"].as_str().unwrap().contains("table=orders"), "{load}");
 
-    let _bash = worker(&server, "examples/workers/worker.sh", &["--topic", "report"]);
+    let _bash = worker(&server.api, "examples/workers/worker.sh", &["--topic", "report"]);
     let report = done(&server.api, "report").await;
     assert_eq!(report["result"], "complete", "{report}");
     server.kill().await;
@@ -388,7 +388,7 @@ async fn the_work_command_maps_its_exit_codes_and_keeps_long_work_alive() {
     let server = Server::start(folder.path()).await;
     let script = "echo out; echo \"last words $0\" >&2; exit $0";
     let flowlord = env!("CARGO_BIN_EXE_flowlord");
-    let _work = worker(&server, flowlord, &["work", "--topic", "exits", "--", "sh", "-c", script, "{info}"]);
+    let _work = worker(&server.api, flowlord, &["work", "--topic", "exits", "--", "sh", "-c", script, "{info}"]);
     for (exit, result) in [("0", "complete"), ("75", "alert"), ("76", "warn"), ("3", "error")] {
         let task = server.api.create(&json!({"type": "exits", "job": format!("j{exit}"), "info": exit})).await;
         let path = format!("/api/v1/tasks/{}", task["uid"].as_str().unwrap());
