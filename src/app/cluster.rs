@@ -120,7 +120,7 @@ async fn connect_stream(config: &StreamConfig) -> StreamLog {
     loop {
         match StreamLog::connect(config).await {
             Ok(log) => return log,
-            Err(err) => log::warn!("event=cluster_not_joined error={err:?}"),
+            Err(err) => log::warn!("event=cluster_not_joined error={:?}", err.to_string()),
         }
         tokio::time::sleep(RETRY_DELAY).await;
     }
@@ -156,7 +156,7 @@ impl JoiningNode<'_> {
         loop {
             match self.try_join(is_standby, &database).await {
                 // A place that is away keeps a node waiting.
-                Err(JoinError::Place(err)) => log::warn!("event=cluster_not_joined error={err:?}"),
+                Err(JoinError::Place(err)) => log::warn!("event=cluster_not_joined error={:?}", err.to_string()),
                 joined => return Ok(joined?),
             }
             tokio::time::sleep(RETRY_DELAY).await;

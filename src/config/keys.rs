@@ -68,7 +68,7 @@ pub const KEYS: &[ConfigKey] = &[
         Text,
         "Where the cluster keeps its log: place for that of backup.path, or nats://a,b,c",
     ),
-    secret("cluster.credentials", "For the NATS servers of cluster.log: user:password, or a token"),
+    secret("cluster.credentials", "For the NATS servers: user:password, a token, or the text of a .creds file"),
     key("cluster.credentials_file", "", Text, "A file that holds the credentials"),
     key("cluster.monitor", "", Text, "Where a NATS server of cluster.log tells about itself, like http://nats:8222"),
     secret("notify.url", "Slack: an incoming webhook"),

@@ -84,7 +84,11 @@ fn cluster_log(from: &mut ValueReader) -> Option<StreamConfig> {
     let credentials = from.secret("cluster.credentials");
     let log = from.optional("cluster.log").filter(|log| log != "place")?;
     let servers = StreamServers::parse(&log).map_err(|err| from.error("cluster.log", &err)).ok()?;
-    Some(StreamConfig { servers, credentials, monitor })
+    let stream = StreamConfig { servers, credentials, monitor };
+    if let Err(why) = stream.connect_options() {
+        from.error("cluster.credentials", &why);
+    }
+    Some(stream)
 }
 
 /// It is a part of the name of a file.

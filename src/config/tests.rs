@@ -481,6 +481,7 @@ fn a_node_of_a_cluster_has_a_name_an_address_and_a_place() {
         ("node = \"a\"\nurl = \"a:8080\"\n", "begins with http:// or https://"),
         ("log = \"http://a\"\n", "write `place`, or servers as in nats://"),
         ("log = \"nats://me:planted@a\"\n", "cluster.credentials"),
+        ("log = \"nats://a\"\ncredentials = \"-----BEGIN NATS USER JWT-----\"\n", "this isn't a .creds file"),
         ("monitor = \"nats:8222\"\n", "as in http://nats:8222"),
     ] {
         let said = error(&node(cluster), &[], &[]);

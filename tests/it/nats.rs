@@ -1,14 +1,20 @@
 //! A cluster whose log is a stream of NATS: nothing that was acknowledged is lost, and what is wrong with the stream is told.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flowlord_testkit::{NATS_SERVER, NatsServers, can_run, lasting_address};
+use nkeys::KeyPair;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::cluster::until;
-use crate::process::{Server, flowlord, serve, signal};
+use crate::process::{PATIENCE, Server, flowlord, serve, signal};
 use crate::support::Api;
 
 /// A node whose data folder is below that of its cluster.
@@ -238,4 +244,126 @@ async fn a_follower_whose_rows_were_changed_past_it_gets_a_new_database_and_peop
     assert_eq!(is_odd(&path), 0, "a snapshot took its place");
     until("a follower that goes on", async || follower.api.tasks("").await.len() == leader.api.tasks("").await.len())
         .await;
+}
+
+/// Signs claims about a key, as NATS' own program for accounts does.
+fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> String {
+    let claims = json!({
+        "iss": issuer.public_key(), "sub": subject.public_key(), "jti": subject.public_key(), "name": "test",
+        "iat": 1_700_000_000, "nats": nats,
+    });
+    let parts = [json!({"typ": "JWT", "alg": "ed25519-nkey"}), claims];
+    let text = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let signature = URL_SAFE_NO_PAD.encode(issuer.sign(text.as_bytes()).unwrap());
+    format!("{text}.{signature}")
+}
+
+/// Who runs NATS for several accounts, one of which is flowlord's.
+struct NatsOperator {
+    own: KeyPair,
+    account: KeyPair,
+    /// Which may have no streams.
+    system: KeyPair,
+}
+
+impl NatsOperator {
+    fn new() -> Self {
+        Self { own: KeyPair::new_operator(), account: KeyPair::new_account(), system: KeyPair::new_account() }
+    }
+
+    /// What an account may do, which keeps so many bytes in streams.
+    fn account(&self, key: &KeyPair, disk_storage: i64) -> String {
+        let limits = json!({
+            "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1,
+            "leaf": -1, "mem_storage": 0, "disk_storage": disk_storage, "streams": -1, "consumer": -1,
+        });
+        let account = jwt(&self.own, key, &json!({"type": "account", "version": 2, "limits": limits}));
+        format!("{}: {account}", key.public_key())
+    }
+
+    /// What the configuration of its servers says.
+    fn users(&self) -> String {
+        let operator = jwt(&self.own, &self.own, &json!({"type": "operator", "version": 2}));
+        format!(
+            "operator: {operator}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{ {}, {} }}\n",
+            self.system.public_key(),
+            self.account(&self.system, 0),
+            self.account(&self.account, 100_000_000)
+        )
+    }
+
+    /// The file of an account's user who may do no more than flowlord needs.
+    fn user_file(&self, account: &KeyPair) -> String {
+        let user = KeyPair::new_user();
+        let of_user = json!({
+            "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1,
+            "pub": {"allow": NEEDED_TO_PUBLISH}, "sub": {"allow": ["_INBOX.>"]},
+        });
+        let (jwt, seed) = (jwt(account, &user, &of_user), user.seed().unwrap());
+        format!(
+            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY \
+             SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        )
+    }
+}
+
+/// As docs/cluster.md has it.
+const NEEDED_TO_PUBLISH: [&str; 3] = ["flowlord.*", "$JS.API.>", "$JS.FC.>"];
+
+/// What a node says that the servers don't let in.
+async fn said_at_the_door(mut command: Command) -> String {
+    let mut node = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(node.stderr.take().unwrap()).lines();
+    let said = async {
+        let mut said = Vec::new();
+        loop {
+            let line = lines.next_line().await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("it ends: {said:#?}"));
+            if line.contains("event=cluster_not_joined") {
+                return line;
+            }
+            said.push(line);
+        }
+    };
+    tokio::time::timeout(PATIENCE, said).await.expect("it says why")
+}
+
+#[actix::test]
+async fn a_node_leads_and_another_follows_once_the_servers_know_who_they_are() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let (operator, foreign) = (NatsOperator::new(), NatsOperator::new());
+    let file = |operator: &NatsOperator| operator.user_file(&operator.account);
+    for (users, right, wrong) in [
+        ("authorization { user: u, password: planted }\n".to_owned(), "u:planted".to_owned(), "u:else".to_owned()),
+        ("authorization { token: planted }\n".to_owned(), "planted".to_owned(), "else".to_owned()),
+        (operator.users(), file(&operator), file(&foreign)),
+        (operator.users(), file(&operator), operator.user_file(&operator.system)),
+    ] {
+        let (cluster, mut nats) = (tempfile::tempdir().unwrap(), NatsServers::start(1));
+        nats.restrict(&users);
+        let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &nats));
+        let (file, log) = (cluster.path().join("secret"), cluster.path().join("log"));
+        let given = |node: &Node| {
+            let mut command = node.command();
+            command.env("FLOWLORD_CLUSTER__CREDENTIALS_FILE", &file).env("RUST_LOG", "trace");
+            command.stderr(File::options().append(true).create(true).open(&log).unwrap());
+            command
+        };
+        std::fs::write(&file, &wrong).unwrap();
+        for command in [a.command(), given(&a)] {
+            let said = said_at_the_door(command).await;
+            assert!(said.contains("access is denied: check cluster.credentials"), "{said}");
+        }
+        std::fs::write(&file, &right).unwrap();
+        let leader = Server::of(given(&a)).await;
+        until_leads(&leader.api).await;
+        assert_eq!(create(&leader.api, "acknowledged").await, 201);
+        let follower = Server::of(given(&b)).await;
+        until("a follower that has all", async || follower.api.tasks("").await.len() == 1).await;
+        let logged = std::fs::read_to_string(&log).unwrap();
+        let secret = right.lines().find(|line| line.starts_with("SU")).unwrap_or("planted");
+        assert!(logged.contains("event=leading") && !logged.contains(secret), "{secret}");
+    }
 }

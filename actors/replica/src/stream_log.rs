@@ -11,7 +11,7 @@ use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, 
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, LastRawMessageErrorKind, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
 use bytes::Bytes;
 use flowlord_domain::Secret;
 use flowlord_storage::{Error, Result};
@@ -40,7 +40,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamConfig {
     pub servers: StreamServers,
-    /// `user:password`, or a token.
+    /// `user:password`, a token, or the text of a file as NATS' `nsc` writes it.
     pub credentials: Option<Secret>,
     /// The HTTP address at which a server tells about itself.
     pub monitor: Option<String>,
@@ -93,15 +93,20 @@ impl StreamConfig {
         self.servers.location()
     }
 
-    fn connect_options(&self) -> ConnectOptions {
+    /// # Errors
+    /// The credentials begin as such a file does, and aren't one.
+    pub fn connect_options(&self) -> std::result::Result<ConnectOptions, String> {
         let options = ConnectOptions::new();
-        match self.credentials.as_ref().map(Secret::expose) {
-            None => options,
-            Some(credentials) => match credentials.split_once(':') {
-                Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
-                None => options.token(credentials.to_owned()),
-            },
+        let Some(credentials) = self.credentials.as_ref().map(Secret::expose) else { return Ok(options) };
+        if credentials.contains("-----BEGIN NATS") {
+            let broken = |err| format!("this isn't a .creds file with the JWT and the seed of a user: {err}");
+            // Of secrets in files the end of their last line is cut off, and here it is missed.
+            return options.credentials(&format!("{credentials}\n")).map_err(broken);
         }
+        Ok(match credentials.split_once(':') {
+            Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+            None => options.token(credentials.to_owned()),
+        })
     }
 }
 
@@ -138,14 +143,18 @@ impl StreamLog {
     pub async fn connect(config: &StreamConfig) -> Result<Self> {
         let options = config
             .connect_options()
+            .map_err(Error::Location)?
             .name("flowlord")
             .connection_timeout(REQUEST_TIMEOUT)
             .ping_interval(Duration::from_secs(5))
             // Those that the configuration names, and no others.
             .ignore_discovered_servers()
             .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(10) as u64));
-        let away = |err: &dyn std::fmt::Display| unreachable_stream(config, err);
-        let client = options.connect(&config.servers.addresses[..]).await.map_err(|err| away(&err))?;
+        let connected = options.connect(&config.servers.addresses[..]).await;
+        let client = connected.map_err(|err| match err.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => refused_user(config),
+            _ => unreachable_stream(config, &err),
+        })?;
         let version = client.server_info().version;
         if is_too_old(&version) {
             let needed = OLDEST_SERVER.map(|part| part.to_string()).join(".");
@@ -199,6 +208,11 @@ impl StreamLog {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(err) => match err.kind() {
                 GetStreamErrorKind::JetStream(err) if err.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+                GetStreamErrorKind::JetStream(err)
+                    if err.error_code() == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT =>
+                {
+                    Err(refused_user(&self.0.config))
+                }
                 _ => Err(self.away(&err)),
             },
         }
@@ -415,6 +429,11 @@ impl AppendOnce for StreamLog {
 fn unreachable_stream(config: &StreamConfig, err: &dyn std::fmt::Display) -> Error {
     let hint = "check cluster.log, and that a majority of the NATS servers run with room on their disks";
     Error::Unreachable { at: config.location(), problem: err.to_string(), hint }
+}
+
+fn refused_user(config: &StreamConfig) -> Error {
+    let hint = "check cluster.credentials, and that NATS knows this user and lets it use JetStream";
+    Error::Refused { at: config.location(), hint }
 }
 
 fn is_single_server(err: &async_nats::jetstream::context::CreateStreamError) -> bool {

@@ -122,6 +122,14 @@ impl NatsServers {
         self.restart(nth);
     }
 
+    /// Starts all servers anew, for none but those whom these lines of their configuration let in.
+    pub fn restrict(&mut self, users: &str) {
+        for nth in 0..self.servers.len() {
+            self.servers[nth].config.push_str(users);
+            self.restart_with(nth, "sync_interval: always");
+        }
+    }
+
     fn config_of(&self, nth: usize) -> std::path::PathBuf {
         self.folder.path().join(format!("n{nth}.conf"))
     }
@@ -133,15 +141,16 @@ impl NatsServers {
     /// When it doesn't.
     #[expect(clippy::disallowed_methods, reason = "it waits for a process that it started")]
     pub fn restart(&mut self, nth: usize) {
-        let log = self.folder.path().join(format!("n{nth}.log"));
-        let log = std::fs::File::create(log).expect("a file");
+        let path = self.folder.path().join(format!("n{nth}.log"));
+        let log = std::fs::File::create(&path).expect("a file");
         let mut command = Command::new(NATS_SERVER);
         command.arg("-c").arg(self.config_of(nth)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = &mut self.servers[nth];
         server.process = Some(command.spawn().expect("nats-server"));
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", server.port)).is_err() {
-            assert!(begun.elapsed() < START_WITHIN, "a NATS server doesn't listen");
+            let said = || std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(begun.elapsed() < START_WITHIN, "a NATS server doesn't listen: {}", said());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
