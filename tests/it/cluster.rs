@@ -10,7 +10,7 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::process::{Server, flowlord, refused, serve, signal};
+use crate::process::{PATIENCE, Server, flowlord, refused, serve, signal};
 use crate::snapshots::in_a_store;
 use crate::support::Api;
 
@@ -400,4 +400,30 @@ async fn a_reseed_by_hand_keeps_the_old_database_and_gets_a_new_one() {
     assert_eq!(second.api.tasks("").await, first.api.tasks("").await);
     first.kill().await;
     second.kill().await;
+}
+
+#[actix::test]
+async fn the_commands_of_the_guide_start_three_nodes_on_one_machine() {
+    if !flowlord_testkit::can_run(&["bash", "grep", "sleep"]) {
+        return;
+    }
+    let guide = include_str!("../../docs/cluster.md").split("## Start on one machine").nth(1).unwrap();
+    let commands = guide.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let addresses = ["127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083"];
+    let commands = addresses.iter().fold(commands.to_owned(), |text, address| text.replace(address, &lasting_address()));
+    let (start, status) = commands.trim_end().rsplit_once('\n').unwrap();
+    let status = status.split(" #").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("workflows")).unwrap();
+    // What is left running ends with the script.
+    let script = format!(
+        "trap 'kill $(jobs -p)' EXIT\n{start}\nuntil {status} >status && [ $(grep -c follower status) = 3 ]; do sleep 0.1; done"
+    );
+    let programs = Path::new(env!("CARGO_BIN_EXE_flowlord")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut bash = tokio::process::Command::new("bash");
+    bash.args(["-c", &script]).current_dir(folder.path()).env("PATH", path).env("RUST_LOG", "warn").kill_on_drop(true);
+    let ended =
+        tokio::time::timeout(PATIENCE, bash.output()).await.expect("two followers, one of which is asked").unwrap();
+    assert!(ended.status.success(), "{ended:?}");
 }

@@ -14,6 +14,8 @@ mod bridge;
 mod browser;
 mod cluster;
 mod commands;
+#[cfg(target_os = "linux")]
+mod compose;
 mod damage;
 mod documents;
 mod events;

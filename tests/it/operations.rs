@@ -85,6 +85,7 @@ fn the_examples_for_containers_name_what_the_image_has() {
     for (name, text) in [
         ("compose", include_str!("../../examples/compose.yaml")),
         ("kubernetes", include_str!("../../examples/kubernetes/flowlord.yaml")),
+        ("cluster", include_str!("../../examples/cluster/kubernetes.yaml")),
     ] {
         for variable in text.split(|c: char| !c.is_ascii_uppercase() && c != '_') {
             let Some(key) = variable.strip_prefix("FLOWLORD_") else { continue };
