@@ -39,8 +39,28 @@ pub(super) struct FrameLog {
     /// The service stops, and waits for the open transaction.
     closing: Option<oneshot::Sender<()>>,
     silence: Option<LogSilence>,
-    /// How many commands the next transaction waits for.
+    gathering: Gathering,
+}
+
+/// For how many commands the next transaction waits.
+#[derive(Default)]
+struct Gathering {
     expected: usize,
+    /// A timer ends the wait that it is of, and none that began later.
+    number: u64,
+}
+
+impl Gathering {
+    fn begin(&mut self, expected: usize) -> u64 {
+        *self = Self { expected, number: self.number + 1 };
+        self.number
+    }
+
+    fn end(&mut self, number: u64) {
+        if self.number == number {
+            self.expected = 0;
+        }
+    }
 }
 
 /// A time in which the log kept callers waiting for too long.
@@ -84,7 +104,7 @@ impl OpenTransaction {
 
 impl FrameLog {
     pub(super) fn new(log: Port<AppendRows>, packer: FramePacker) -> Self {
-        Self { log, packer, open: None, closing: None, silence: None, expected: 0 }
+        Self { log, packer, open: None, closing: None, silence: None, gathering: Gathering::default() }
     }
 
     /// Whether a transaction is open, so that none can begin.
@@ -94,12 +114,12 @@ impl FrameLog {
 
     /// Whether more commands than these are expected at once.
     pub(super) fn expects_more(&self, waiting: usize) -> bool {
-        waiting < self.expected
+        waiting < self.gathering.expected
     }
 
     /// What waits is the next transaction, as it is.
     pub(super) fn expect_nothing(&mut self) {
-        self.expected = 0;
+        self.gathering.expected = 0;
     }
 
     /// Whether the log keeps callers waiting for longer than they wait.
@@ -250,9 +270,9 @@ impl DatabaseOwner {
     fn expect_commands(&mut self, answered: usize, took: Duration, ctx: &mut Context<Self>) {
         let waiting = self.queue.borrow().len();
         let Some(frames) = self.frames.as_mut().filter(|_| answered > 1) else { return };
-        frames.expected = answered + waiting;
-        self.ask(ctx, tokio::time::sleep((took / EXPECTED_WITHIN).min(LONGEST_GATHERING)), |this, (), ctx| {
-            this.frames.iter_mut().for_each(FrameLog::expect_nothing);
+        let number = frames.gathering.begin(answered + waiting);
+        self.ask(ctx, tokio::time::sleep((took / EXPECTED_WITHIN).min(LONGEST_GATHERING)), move |this, (), ctx| {
+            this.frames.iter_mut().for_each(|frames| frames.gathering.end(number));
             this.go_on(ctx);
         });
     }
@@ -310,5 +330,20 @@ impl DatabaseOwner {
             command.fail_with(error.clone());
             command.send_answer();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gathering;
+
+    #[test]
+    fn a_late_timer_ends_no_later_wait() {
+        let mut gathering = Gathering::default();
+        let (first, second) = (gathering.begin(4), gathering.begin(5));
+        gathering.end(first);
+        assert_eq!(gathering.expected, 5);
+        gathering.end(second);
+        assert_eq!(gathering.expected, 0);
     }
 }
