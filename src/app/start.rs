@@ -2,6 +2,7 @@
 
 use flowlord_db::{Database, HandledDamage};
 use flowlord_domain::{AlertKind, NewAlert, Role};
+use flowlord_kernel::Code;
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::cluster::Takeover;
 use flowlord_messages::tokens::{AddToken, ReadTokens};
@@ -40,7 +41,11 @@ impl AppWiring<'_> {
         }
         let now = self.environment.clock.now();
         let alert = NewAlert::without_task(AlertKind::Takeover, "cluster", takeover_text(takeover), now);
-        self.writer(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
+        match self.writer(database).call(RaiseAlerts { alerts: vec![alert.clone()] }).await {
+            // A log that fails with the former leader: this one goes on. Where nobody knows, it is told twice, not never.
+            Err(err) if err.code == Code::Storage => self.alert_sender(database).raise(alert),
+            stored => stored?,
+        }
         Ok(())
     }
 

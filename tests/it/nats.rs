@@ -246,6 +246,32 @@ async fn a_follower_whose_rows_were_changed_past_it_gets_a_new_database_and_peop
         .await;
 }
 
+#[actix::test]
+async fn a_log_that_is_silent_when_a_leader_starts_does_not_end_it() {
+    if !can_run(&[NATS_SERVER]) {
+        return;
+    }
+    let (cluster, nats) = (tempfile::tempdir().unwrap(), NatsServers::start(1));
+    let [a, b] = ["a", "b"].map(|name| Node::new(cluster.path(), name, &nats));
+    let first = a.start().await;
+    until_leads(&first.api).await;
+    let mut command = b.command();
+    command.env("RUST_LOG", "info").stderr(Stdio::piped());
+    let mut second = Server::of(command).await;
+    let mut log = BufReader::new(second.stderr()).lines();
+    until("a follower that knows its leader", async || view(&second.api).await["leader"]["node"] == "a").await;
+    signal(first.pid(), Signal::KILL);
+    while !log.next_line().await.unwrap().expect("it takes over").contains("event=leading") {}
+    let servers = nats.process_ids();
+    signal(servers[0], Signal::STOP);
+    tokio::task::spawn_local(async move { while log.next_line().await.is_ok_and(|line| line.is_some()) {} });
+    until("a refusal", async || create(&second.api, "meanwhile").await == 503).await;
+    signal(servers[0], Signal::CONT);
+    until("a write", async || create(&second.api, "after").await == 201).await;
+    let alerts = async || second.api.get("/api/v1/alerts?kind=takeover").await.ok()["items"].to_string();
+    until("the alert", async || alerts().await.contains("node b leads")).await;
+}
+
 /// Signs claims about a key, as NATS' own program for accounts does.
 fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> String {
     let claims = json!({
