@@ -55,7 +55,7 @@ deny:
 
 # Syntax of the scripts, without running them.
 scripts:
-    bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run tests/clients/run \
+    bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run tests/clients/run tests/upgrade/run \
       examples/clients/generate packaging/dist packaging/check
     for script in .ci/instructions .ci/smoke tests/container/run tests/helm/run tests/browser/*.py; do \
       python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$script"; \

@@ -410,7 +410,8 @@ async fn the_commands_of_the_guide_start_three_nodes_on_one_machine() {
     let guide = include_str!("../../docs/cluster.md").split("## Start on one machine").nth(1).unwrap();
     let commands = guide.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let addresses = ["127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083"];
-    let commands = addresses.iter().fold(commands.to_owned(), |text, address| text.replace(address, &lasting_address()));
+    let commands =
+        addresses.iter().fold(commands.to_owned(), |text, address| text.replace(address, &lasting_address()));
     let (start, status) = commands.trim_end().rsplit_once('\n').unwrap();
     let status = status.split(" #").next().unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -55,4 +55,5 @@ mod support;
 mod terminal;
 mod time;
 mod trouble;
+mod upgrade;
 mod waiting;

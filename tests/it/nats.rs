@@ -14,14 +14,15 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::cluster::until;
-use crate::process::{PATIENCE, Server, flowlord, serve, signal};
+use crate::process::{PATIENCE, Server, flowlord, serve_with, signal};
 use crate::support::Api;
 
 /// A node whose data folder is below that of its cluster.
 pub(crate) struct Node {
     name: &'static str,
+    pub(crate) program: String,
     address: String,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     place: PathBuf,
     log: String,
     monitor: String,
@@ -32,7 +33,8 @@ impl Node {
         let folder = cluster.join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let (place, address) = (cluster.join("place"), lasting_address());
-        Self { name, address, folder, place, log: nats.urls(), monitor: nats.monitor(0) }
+        let program = env!("CARGO_BIN_EXE_flowlord").to_owned();
+        Self { name, program, address, folder, place, log: nats.urls(), monitor: nats.monitor(0) }
     }
 
     pub(crate) async fn start(&self) -> Server {
@@ -40,7 +42,7 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        let mut command = serve(&self.folder);
+        let mut command = serve_with(&self.program, &self.folder);
         // The last one counts.
         command.args(["--listen", &self.address, "--cluster-node", self.name, "--cluster-log", &self.log]);
         command.args(["--cluster-url", &format!("http://{}", self.address), "--cluster-monitor", &self.monitor]);
@@ -49,11 +51,11 @@ impl Node {
     }
 }
 
-async fn view(api: &Api) -> Value {
+pub(crate) async fn view(api: &Api) -> Value {
     api.try_get("/api/v1/cluster").await.map_or(Value::Null, |answer| answer.json)
 }
 
-async fn until_leads(api: &Api) {
+pub(crate) async fn until_leads(api: &Api) {
     until("the lead", async || view(api).await["role"] == "leader").await;
     until("readiness", async || api.try_get("/readyz").await.is_ok_and(|answer| answer.status == 200)).await;
 }

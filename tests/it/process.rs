@@ -28,7 +28,12 @@ fn workflows(folder: &Path) -> PathBuf {
 }
 
 pub(crate) fn serve(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flowlord"));
+    serve_with(env!("CARGO_BIN_EXE_flowlord"), folder)
+}
+
+/// By another program.
+pub(crate) fn serve_with(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--workflow"])
         .arg(workflows(folder))
