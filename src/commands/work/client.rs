@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use url::{Host, Url};
 
 /// How long one request may take, beyond what it asks the service to wait.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -268,8 +269,12 @@ impl ApiClient {
 }
 
 fn is_local(base: &str) -> bool {
-    let host = base.split_once("://").map_or("", |(_, rest)| rest);
-    ["127.", "localhost:", "[::1]"].iter().any(|start| host.starts_with(start)) || host == "localhost"
+    Url::parse(base).is_ok_and(|url| match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
 }
 
 pub(crate) fn unreachable_refusal(err: &reqwest::Error) -> ApiRefusal {
@@ -302,5 +307,48 @@ async fn read_refusal(response: Response) -> ApiRefusal {
         }
         status if status.is_server_error() => ApiRefusal::Later { detail, after: after.map(Duration::from_secs) },
         _ => ApiRefusal::Never(detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_reached_without_a_proxy() {
+        for base in [
+            "http://127.0.0.1:8080",
+            "https://127.1.2.3",
+            "http://localhost:8080",
+            "http://localhost",
+            "http://localhost/flow",
+            "http://LOCALHOST:80/flow",
+            "http://[::1]:8080",
+        ] {
+            assert!(is_local(base), "{base}");
+        }
+        for base in [
+            "http://127.example.com",
+            "http://127.0.0.1.example.com:8080",
+            "http://localhost.example.com",
+            "http://localhost:pass@example.com",
+            "http://10.0.0.5:8080",
+            "http://[2001:db8::1]",
+            "localhost",
+        ] {
+            assert!(!is_local(base), "{base}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_an_address_of_the_web_without_the_slash_at_its_end() {
+        let _installed_before = rustls::crypto::ring::default_provider().install_default();
+        let base = |server: &str| ApiClient::new(server, None).map(|client| client.base);
+        assert_eq!(base("http://flow:8080/").unwrap(), "http://flow:8080/api/v1");
+        assert_eq!(base("https://flow/path").unwrap(), "https://flow/path/api/v1");
+        for wrong in ["flow:8080", "ftp://flow", ""] {
+            let said = base(wrong).unwrap_err().to_string();
+            assert!(said.contains("write an address that begins with http:// or https://"), "{said}");
+        }
     }
 }
