@@ -134,3 +134,33 @@ impl RunArgs {
         body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct TestArgs {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn body(flags: &[&str]) -> Value {
+        let all = ["run", "etl/daily.toml", "load:hourly"].iter().chain(flags);
+        TestArgs::try_parse_from(all).unwrap().run.to_body()
+    }
+
+    #[test]
+    fn a_run_is_asked_for_with_what_was_written() {
+        assert_eq!(body(&[]), json!({"workflow": "etl/daily.toml", "task": "load:hourly"}));
+        let flags = ["--time", "2026-01-15T03", "--meta", "file=a=b.csv", "--meta", "empty="];
+        let expected = json!({
+            "workflow": "etl/daily.toml", "task": "load:hourly", "time": "2026-01-15T03",
+            "meta": {"file": "a=b.csv", "empty": ""},
+        });
+        assert_eq!(body(&flags), expected);
+        assert!(TestArgs::try_parse_from(["run", "w.toml", "a", "--meta", "file"]).is_err());
+    }
+}

@@ -158,3 +158,27 @@ pub(crate) fn silence(args: &SilenceArgs) -> anyhow::Result<ExitCode> {
     })?;
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_only_what_was_written() {
+        let matching = |topic: Option<&str>, workflow: Option<&str>| {
+            let [topic, workflow] = [topic, workflow].map(|text| text.map(str::to_owned));
+            MatchArgs { topic, job: None, workflow }.to_body()
+        };
+        assert_eq!(matching(None, None), json!({}));
+        assert_eq!(matching(Some("load"), None), json!({"type": "load"}));
+        assert_eq!(matching(Some("load"), Some("etl/*")), json!({"type": "load", "workflow": "etl/*"}));
+    }
+
+    #[test]
+    fn a_duration_is_sent_as_it_is_written() {
+        assert_eq!(check_duration("90m").as_deref(), Ok("90m"));
+        for wrong in ["", "2", "two hours"] {
+            assert!(check_duration(wrong).unwrap_err().contains("is not a duration"), "{wrong}");
+        }
+    }
+}

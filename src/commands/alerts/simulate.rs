@@ -117,3 +117,39 @@ fn policy_texts(ladders: &[EscalationRoute]) -> Vec<String> {
     }
     texts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policies(text: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("other.toml");
+        std::fs::write(&file, text).unwrap();
+        policy_texts(&read_policy(&file).unwrap().notify.ladders())
+    }
+
+    #[test]
+    fn a_policy_is_said_in_words_and_by_its_routes_where_there_are_several() {
+        let [usual] = &policies("")[..] else { panic!("one policy") };
+        assert!(usual.starts_with("5m to 1h20m"), "{usual}");
+        let quiet = policies("[notify]\nquiet_hours = \"22:00-07:00\"\n");
+        assert!(quiet[0].contains(", quiet 22:00"), "{quiet:?}");
+        let routes = policies(
+            "[notify]\nurl = \"https://h/x\"\n[notify.routes.ops]\ntype = \"load\"\nurl = \"https://h/y\"\nmin_frequency = \"10m\"\n",
+        );
+        assert_eq!(routes.len(), 2, "{routes:?}");
+        assert!(routes[0].starts_with("ops: 10m to ") && routes[1].starts_with("default: 5m to "), "{routes:?}");
+    }
+
+    #[test]
+    fn a_policy_that_can_not_be_read_is_named() {
+        let missing = read_policy(Path::new("/is/not/there.toml")).unwrap_err();
+        assert!(format!("{missing:#}").starts_with("--policy /is/not/there.toml: "), "{missing:#}");
+    }
+
+    #[test]
+    fn a_side_is_called_by_the_name_of_its_file() {
+        assert_eq!(["a/b.toml", "b.toml", "/"].map(|path| file_name(Path::new(path))), ["b.toml", "b.toml", "/"]);
+    }
+}

@@ -121,3 +121,21 @@ async fn post_outcome(client: &ApiClient, lease: &str, outcome: &TaskOutcome) ->
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_come_three_times_as_often_as_a_lease_ends() {
+        assert_eq!(["30s", "1m", "1h"].map(third_of), [10, 20, 1_200].map(Duration::from_secs));
+        assert_eq!(["x", "-3s"].map(third_of), [Duration::from_secs(20); 2], "as for the usual lease");
+    }
+
+    #[test]
+    fn of_a_task_that_was_lost_nothing_is_sent_and_of_a_cancelled_one_that_it_was() {
+        assert_eq!(LeaseEnd::Lost.outcome().map(|outcome| outcome.result), None);
+        let cancelled = LeaseEnd::Cancelled.outcome().unwrap();
+        assert_eq!((cancelled.result, cancelled.msg.as_str()), ("warn", "cancelled"));
+    }
+}
