@@ -655,3 +655,21 @@ fn tasks_of_one_hour_that_nothing_tells_apart() {
         assert!(findings.iter().all(|it| it.starts_with("w.toml:7:13: several tasks of a are about the same hour")));
     }
 }
+
+#[test]
+fn a_parent_that_is_not_there_is_one_finding_and_not_another_by_what_follows_from_it() {
+    let found = findings(&(PARENT.to_owned() + &child("dependsOn = [\"a\", \"gone\"]\nrule = \"over=day\"")));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("parent task not found"), "{found:?}");
+}
+
+#[test]
+fn many_joins_are_not_all_compared_with_their_schedules() {
+    // None of them ever starts, since their parents are never about the same hour.
+    let join = |n: usize| format!("[[phase]]\ntask = \"j:{n}\"\ndependsOn = [\"p\", \"q\"]\n");
+    let parents =
+        "[[phase]]\ntask = \"p\"\nrule = \"cron=0 1 * * *\"\n[[phase]]\ntask = \"q\"\nrule = \"cron=0 2 * * *\"\n";
+    let found = findings(&(parents.to_owned() + &(0..502).map(join).collect::<String>()));
+    assert_eq!(found.len(), 500, "the first ones say what is wrong with all");
+    assert!(found.iter().all(|text| text.contains("are never about the same hour")), "{}", found[0]);
+}

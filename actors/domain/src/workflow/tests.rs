@@ -163,6 +163,27 @@ fn what_is_before_a_phase_is_found_upwards_and_over_files() {
     }
 }
 
+#[test]
+fn what_follows_a_task_is_listed_once_in_whatever_file_it_is() {
+    let phase = |task: &str, parents: &str| format!("[[phase]]\ntask = \"{task}\"\ndependsOn = {parents}\n");
+    let one = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\n".to_owned()
+        + &phase("b", "\"a\"")
+        + &phase("join", "[\"a\", \"b\"]")
+        + &phase("twice", "[\"a\", \"one.toml#a\"]");
+    let two = phase("c", "\"one.toml#a\"") + &phase("other", "\"b\"") + "[[phase]]\ntask = \"b\"\n";
+    let workflows = all(&[("one.toml", &one), ("two.toml", &two)]);
+    let names = |file: &str, task: &str| {
+        let mut names: Vec<_> =
+            workflows.all_children_of(file, task, "").iter().map(|phase| phase.task_name()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(names("one.toml", "a"), ["b", "c", "join", "twice"]);
+    assert_eq!(names("one.toml", "b"), ["join"], "a parent is of the own file");
+    assert_eq!(names("two.toml", "b"), ["other"]);
+    assert!(names("two.toml", "a").is_empty() && names("gone.toml", "a").is_empty());
+}
+
 mod properties {
     use std::collections::BTreeSet;
 
