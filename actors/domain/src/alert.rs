@@ -234,6 +234,18 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_contact_says_only_what_somebody_said() {
+        for (owner, runbook, line) in [
+            ("ada", "https://wiki/load", "owner: ada, runbook: https://wiki/load"),
+            ("ada", "", "owner: ada"),
+            ("", "https://wiki/load", "runbook: https://wiki/load"),
+            ("", "", ""),
+        ] {
+            assert_eq!(contact_line(owner, runbook), line);
+        }
+    }
+
+    #[test]
     fn what_is_not_said_matches_all() {
         assert!(AlertMatcher::default().matches(["load", "", "w.toml", ""]));
         let etl = matcher(Some("load"), None, Some("etl/*"));

@@ -162,6 +162,19 @@ mod tests {
     }
 
     #[test]
+    fn tasks_of_a_run_are_refused_that_are_too_large_together() {
+        let rows = |count: usize, bytes: usize| {
+            let row = MetaRow([("k".to_owned(), "v".repeat(bytes))].into());
+            move |_: &str| Ok(vec![row.clone(); count])
+        };
+        let run_of =
+            |count, bytes| run_with("meta-file=rows.csv", None, "", &rows(count, bytes)).map(|tasks| tasks.len());
+        // A row is in the info of its task, and in the meta.
+        assert_eq!(run_of(3, MAX_RUN_BYTES / 8), Ok(3));
+        assert_eq!(run_of(4, MAX_RUN_BYTES / 8), Err(PhaseRunError::TooLarge));
+    }
+
+    #[test]
     fn a_join_runs_with_what_its_parents_would_have_left() {
         let text = "[[phase]]\ntask = \"c\"\ndependsOn = [\"a\", \"b\"]\ntemplate = \"{meta:a.file} {meta:files}\"";
         let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();

@@ -78,6 +78,19 @@ fn outcome(result: TaskResult, meta: &str) -> WorkerOutcome {
 }
 
 #[test]
+fn an_attempt_that_was_taken_from_its_worker_says_so_instead_of_that_it_failed() {
+    let last = Attempt { retry: 2, ..attempt("load", "hourly", "workflow=w.toml") };
+    let failed = decision(&last, TaskResult::Error, "");
+    let kinds = |decision: &TaskDecision| decision.alerts.iter().map(|alert| alert.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&failed), [AlertKind::Exhausted]);
+    assert_eq!(kinds(&failed.clone().as_timed_out()), [AlertKind::TimedOut]);
+    let other = TaskDecision { alerts: decision(&last, TaskResult::Alert, "").alerts, ..failed };
+    let before = kinds(&other);
+    assert!(!before.is_empty() && !before.contains(&AlertKind::Exhausted), "{before:?}");
+    assert_eq!(kinds(&other.as_timed_out()), before, "what else it says stays");
+}
+
+#[test]
 fn a_rerun_says_which_of_its_children_start() {
     let decided = |meta: &str| {
         let decided = decision(&attempt("load", "hourly", meta), TaskResult::Complete, "file=a");

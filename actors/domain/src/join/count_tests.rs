@@ -1,11 +1,15 @@
 //! What a join waits for, how it counts what is there, and what it says of that.
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
+use proptest::prelude::*;
 
 use super::cache::PeriodCache;
 use super::tests::{arrivals, at, count_at, daily, join, phase, workflows};
 use super::*;
 use crate::ids::fixed::FixedIds;
+use crate::plan::{PlanLimits, PlannedOutcome, SlotPlan};
+use crate::query::Query;
 use crate::schedule::NoFiles;
 
 const DAY: &str = "2024-01-15T12:00:00Z";
@@ -344,4 +348,78 @@ fn periods_without_slots_take_room_too() {
     (0..=200_000).for_each(|number| _ = cache.find_or_read(file_key(number), || (number, 0)));
     assert_eq!(cache.find_or_read(file_key(200_000), || (-1, 0)), 200_000);
     assert_eq!(cache.find_or_read(file_key(0), || (-1, 0)), -1, "forgotten");
+}
+
+/// The hours that the tasks of a plan are about, of one phase.
+fn planned_hours(workflows: &Workflows, task: &str, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let limits = PlanLimits { tasks: 100, followers: 0, depth: 0 };
+    let planned = SlotPlan::new(workflows, &NoFiles, from, until, limits);
+    let tasks = planned.filter_map(|planned| match planned.what {
+        PlannedOutcome::Task(step) if step.task == task => Some(step),
+        PlannedOutcome::Task(_) => None,
+        other => panic!("{other:?}"),
+    });
+    tasks
+        .map(|step| at(&format!("{}:00:00Z", Query::parse(&step.meta).unwrap().first_value("cron").unwrap())))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// A join waits for as many tasks as a plan starts about the hours of its period, whatever the schedule is.
+    #[test]
+    fn what_is_waited_for_is_what_starts(
+        hours in prop::collection::btree_set(0..24_u32, 1..5),
+        minutes in prop::sample::select(vec!["0", "7,37", "*/15"]),
+        offset in -50..50_i64,
+        rows in 1..4_usize,
+        days_off in prop::sample::select(vec!["", "&not_on=sat,sun", "&not_on=sat,sun,01-17&on=next", "&not_on=mon&on=previous"]),
+        over in prop::sample::select(vec!["hour", "day", "week", "month"]),
+        zone in prop::sample::select(vec![Tz::UTC, Tz::Europe__Berlin, Tz::America__New_York, Tz::Asia__Kolkata]),
+        day in 0..360_i64,
+    ) {
+        let hours = hours.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let values = (0..rows).map(|row| row.to_string()).collect::<Vec<_>>().join(",");
+        let rule = format!("cron={minutes} {hours} * * *&offset={offset}h&meta=r:{values}{days_off}");
+        let text = phase("x", &format!("rule = \"{rule}\"\ntemplate = \"{{ts}}{{meta:r}}\""))
+            + &phase("sum", &sum_over(over, "\"x\""));
+        let workflows = workflows(zone, &[("w.toml", &text)]);
+        let noon = at("2024-01-01T12:00:00Z") + TimeDelta::days(day);
+        let (period, count) = count_at(&workflows, "sum", &noon.to_rfc3339());
+        // A slot is at most two days and those off before or after the hour that its task is about.
+        let reach = TimeDelta::days(9);
+        let planned = planned_hours(&workflows, "x", period.begins - reach, period.ends + reach);
+        let own = planned.iter().filter(|hour| join(&workflows, "sum").join_number_at(&workflows, **hour) == Some(period.number));
+        let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+        own.for_each(|hour| *expected.entry(format!("w.toml#x@{}", cron_text(*hour))).or_default() += 1);
+        let waited: BTreeMap<String, usize> = count.slots.iter().map(|slot| (slot.key.clone(), slot.count)).collect();
+        prop_assert_eq!(waited, expected, "{} over {} in {}", rule, over, zone);
+    }
+
+    /// Whatever arrives in whatever order: it is complete once each slot has as many tasks as it is to have.
+    #[test]
+    fn a_join_is_complete_with_all_of_its_tasks_and_with_nothing_less(
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        shared in 1..4_usize,
+    ) {
+        let text = phase("x", &format!("rule = \"cron=0 1,2,3 * * *&meta=r:{}\"\ntemplate = \"{{meta:r}}\"", &"1,2,3"[..2 * shared - 1]))
+            + &phase("sum", &sum_over("day", "\"x\""));
+        let workflows = workflows(Tz::UTC, &[("w.toml", &text)]);
+        let (_, count) = count_at(&workflows, "sum", DAY);
+        let slot = |hour: usize| format!("w.toml#x@2024-01-15T{hour:02}");
+        let all: Vec<String> = (1..=3)
+            .flat_map(|hour| (0..shared).map(move |n| (hour, n)))
+            .map(|(hour, n)| if shared > 1 { format!("{}/{n:016x}", slot(hour)) } else { slot(hour) })
+            .collect();
+        prop_assert_eq!(count.count_expected(), all.len());
+        let mut arrived: BTreeSet<&str> = BTreeSet::new();
+        for index in order {
+            arrived.insert(index.get::<String>(&all));
+            let progress = count.progress(arrived.iter().copied());
+            prop_assert_eq!((progress.have, progress.need), (arrived.len(), all.len()));
+            prop_assert_eq!(count.is_complete(arrived.iter().copied()), arrived.len() == all.len());
+            prop_assert_eq!(progress.missing.is_empty(), arrived.len() == all.len());
+        }
+    }
 }
