@@ -325,6 +325,17 @@ mod tests {
         assert!(!matcher(Some("load"), None, None).matches(["report", "", "", ""]));
     }
 
+    /// The same by trying each length of each star.
+    fn matches_plainly(pattern: &[char], text: &[char]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            ['*', rest @ ..] => (0..=text.len()).any(|taken| matches_plainly(rest, &text[taken..])),
+            [one, rest @ ..] => {
+                text.first().is_some_and(|first| *one == '?' || one == first) && matches_plainly(rest, &text[1..])
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn a_pattern_with_parts_starred_out_matches(text in "[abc]{0,8}", cuts in proptest::collection::vec(0_usize..9, 0..4)) {
@@ -336,6 +347,12 @@ mod tests {
             prop_assert!(matches_wildcards(&pattern, &text));
             let shorter: String = pattern.replace('*', "").chars().skip(1).collect();
             prop_assert_eq!(matches_wildcards(&shorter, &text), shorter == text);
+        }
+
+        #[test]
+        fn a_star_takes_as_much_as_the_rest_needs(pattern in "[ab?*]{0,7}", text in "[ab]{0,9}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(matches_wildcards(&pattern, &text), matches_plainly(&chars(&pattern), &chars(&text)));
         }
     }
 }

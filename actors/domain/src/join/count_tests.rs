@@ -365,7 +365,7 @@ fn planned_hours(workflows: &Workflows, task: &str, from: DateTime<Utc>, until: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// A join waits for as many tasks as a plan starts about the hours of its period, whatever the schedule is.
     #[test]

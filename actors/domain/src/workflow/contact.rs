@@ -144,6 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn a_contact_is_one_line_and_a_doc_may_be_a_page() {
+        let set = |key: &str, text: &str| {
+            let mut contact = PhaseContact::default();
+            contact.set_field(key, text.to_owned()).map(|()| contact)
+        };
+        let (longest, longer) = ("a".repeat(MAX_BYTES), "a".repeat(MAX_BYTES + 1));
+        assert_eq!(set("owner", &longest).unwrap().owner, longest);
+        assert!(set("owner", &longer).unwrap_err().starts_with("`owner` is ignored"));
+        let address = |bytes: usize| format!("https://h/{}", "a".repeat(bytes - "https://h/".len()));
+        assert_eq!(set("runbook", &address(MAX_BYTES)).unwrap().runbook.len(), MAX_BYTES);
+        assert!(set("runbook", &address(MAX_BYTES + 1)).unwrap_err().starts_with("`runbook` is ignored"));
+        assert_eq!(set("doc", &(longer.clone() + "\n\n" + &longer)).unwrap().doc.len(), 2 * MAX_BYTES + 4);
+        assert_eq!(set("runbook", "").unwrap(), PhaseContact::default(), "an empty one takes that of the file");
+    }
+
+    #[test]
     fn an_alert_has_the_contact_of_its_phase() {
         let file =
             file("owner = \"ann\"\nrunbook = \"https://h\"\n[[phase]]\ntask = \"a:x\"\nrule = \"cron=@daily\"\n");
