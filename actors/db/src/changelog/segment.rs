@@ -146,3 +146,118 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A value as it is written.
+    fn written(value: &Value) -> serde_json::Value {
+        serde_json::to_value(JsonValue(value.into())).unwrap()
+    }
+
+    fn read(line: &str) -> Option<(String, SegmentRow)> {
+        read_row(line)
+    }
+
+    #[test]
+    fn values_are_written_so_that_they_are_read_to_the_last_bit() {
+        for (value, text) in [
+            (Value::Null, "null"),
+            (Value::Integer(i64::MIN), "-9223372036854775808"),
+            (Value::Integer(i64::MAX), "9223372036854775807"),
+            (Value::Real(0.1), r#"{"real":"3fb999999999999a"}"#),
+            (Value::Real(-0.), r#"{"real":"8000000000000000"}"#),
+            (Value::Text("a\"\n\u{0}ü".to_owned()), "\"a\\\"\\n\\u0000ü\""),
+            (Value::Blob(vec![0, 255]), r#"{"blob":"00ff"}"#),
+            (Value::Blob(Vec::new()), r#"{"blob":""}"#),
+        ] {
+            assert_eq!(written(&value).to_string(), text);
+            let back = from_json(&written(&value)).unwrap();
+            assert_eq!(written(&back), written(&value), "{text}");
+        }
+        let no_number = Value::Real(f64::NAN);
+        let Some(Value::Real(back)) = from_json(&written(&no_number)) else { panic!("a real") };
+        assert_eq!(back.to_bits(), f64::NAN.to_bits());
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf_8_is_written_by_its_bytes() {
+        let value = serde_json::to_value(JsonValue(ValueRef::Text(b"caf\xe9"))).unwrap();
+        assert_eq!(value.to_string(), r#"{"text":"636166e9"}"#);
+        assert_eq!(from_json(&value), Some(Value::Text("caf\u{fffd}".to_owned())));
+    }
+
+    #[test]
+    fn a_line_is_a_row_or_the_key_of_one_that_is_gone() {
+        let row = SegmentRow::Is(vec![Value::Integer(1), Value::Null, Value::Text("x".to_owned())]);
+        assert_eq!(read(r#"["task",[1,null,"x"]]"#), Some(("task".to_owned(), row)));
+        let gone = SegmentRow::Gone(Value::Text("key".to_owned()));
+        assert_eq!(read(r#"["name",null,"key"]"#), Some(("name".to_owned(), gone)));
+        assert_eq!(read(r#"["empty",[]]"#), Some(("empty".to_owned(), SegmentRow::Is(Vec::new()))));
+    }
+
+    #[test]
+    fn what_no_leader_writes_is_no_row() {
+        for line in [
+            "",
+            "{}",
+            "[]",
+            r#"["task"]"#,
+            r#"[1,[1]]"#,
+            r#"["task",5]"#,
+            r#"["task",null]"#,
+            r#"["task",[true]]"#,
+            r#"["task",[1.5]]"#,
+            r#"["task",[[1]]]"#,
+            r#"["task",[{}]]"#,
+            r#"["task",[{"real":"00"}]]"#,
+            r#"["task",[{"real":1}]]"#,
+            r#"["task",[{"blob":"zz"}]]"#,
+            r#"["task",[{"other":"00"}]]"#,
+            r#"["task",[18446744073709551615]]"#,
+            r#"["task",[1]"#,
+        ] {
+            assert_eq!(read(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn heads_of_older_segments_lack_what_frames_have() {
+        let head = r#"{"format":1,"schema":7,"chain":"07","after":0,"upto":9,"at":"2026-03-02T12:00:00Z","previous":"",
+                       "tables":{"task":["uid"]},"sequences":{"task":9}}"#;
+        let header: SegmentHeader = serde_json::from_str(head).unwrap();
+        assert_eq!((header.shipped.clone(), header.check.clone(), header.upto), (None, None, 9));
+        let mut line = Vec::new();
+        write_line(&mut line, &header).unwrap();
+        let line = String::from_utf8(line).unwrap();
+        assert!(line.ends_with("}\n") && !line.contains("shipped") && !line.contains("check"), "{line}");
+        assert_eq!(serde_json::from_str::<SegmentHeader>(&line).unwrap(), header);
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_is_read_as_it_was_written(
+            numbers in proptest::collection::vec(any::<i64>(), 0..4),
+            bits: u64,
+            text: String,
+            bytes: Vec<u8>,
+        ) {
+            let mut values: Vec<Value> = numbers.into_iter().map(Value::Integer).collect();
+            values.extend([Value::Real(f64::from_bits(bits)), Value::Text(text), Value::Blob(bytes), Value::Null]);
+            let line = serde_json::json!(["t", values.iter().map(written).collect::<Vec<_>>()]).to_string();
+            let Some((table, SegmentRow::Is(back))) = read(&line) else { panic!("{line}") };
+            prop_assert_eq!(table, "t");
+            // By what is written of them: one that is no number isn't itself.
+            let [back, values] = [back, values].map(|row| row.iter().map(written).collect::<Vec<_>>());
+            prop_assert_eq!(back, values);
+        }
+
+        #[test]
+        fn no_line_panics(line: String) {
+            let _ = read(&line);
+        }
+    }
+}
