@@ -155,6 +155,29 @@ mod tests {
     }
 
     #[test]
+    fn the_log_of_a_task_is_a_part_of_its_page() {
+        let uid = Uid(0x0006_4c09_5386_7001);
+        let path = log_path(uid);
+        assert_eq!(path, format!("/web/task/{uid}#log"));
+        assert_eq!(log_url("https://flow.example/sub/", uid), format!("https://flow.example/sub{path}"));
+    }
+
+    #[test]
+    fn of_a_message_the_last_line_is_told_that_says_something() {
+        let long = "é".repeat(MAX_LINE_CHARACTERS + 1);
+        for (msg, last) in [
+            ("one\ntwo\n", Some("two")),
+            ("one\n \t\n\n", Some("one")),
+            ("one", Some("one")),
+            ("\n \n", None),
+            ("", None),
+            (&long, Some(&long[..2 * MAX_LINE_CHARACTERS])),
+        ] {
+            assert_eq!(last_line(msg).as_deref(), last, "{msg:?}");
+        }
+    }
+
+    #[test]
     fn a_message_says_where_the_report_is_and_then_its_lines() {
         let item = |topic, job, workflow| SummaryItem { topic, job, workflow, task_time: None, raised: None };
         let items = [item("b", "", "w.toml"), item("a", "j", ""), item("b", "", "w.toml"), item("b", "", "v.toml")];

@@ -288,3 +288,24 @@ fn what_follows_a_join_is_cut_by_the_limits_of_the_plan() {
     assert_eq!(shown(6, 1), ["x ", "  sum 1 ...", "  sum 2 ...", "  sum 3 ..."]);
     assert_eq!(shown(6, 0), ["x  ..."]);
 }
+
+#[test]
+fn a_planned_task_has_the_meta_that_its_worker_would_get() {
+    let text = phase("a", "rule = \"cron=0 5 * * *&offset=-2h&meta=r:eu,us\"\ntemplate = \"{meta:r}\"")
+        + &phase("b", "dependsOn = \"a\"\ntemplate = \"{meta:r}\"");
+    let workflows = workflows(&text);
+    let (from, until) = (at("2024-01-15T00:00:00Z"), at("2024-01-16T00:00:00Z"));
+    let metas = SlotPlan::new(&workflows, &NoFiles, from, until, LIMITS).map(|planned| match planned.what {
+        PlannedOutcome::Task(step) => {
+            [step.meta.clone(), step.children[0].meta.clone()].map(|meta| Query::parse(&meta).unwrap())
+        }
+        other => panic!("{other:?}"),
+    });
+    for ([own, child], row) in metas.zip(["eu", "us"]) {
+        for meta in [&own, &child] {
+            assert_eq!(meta.first_value("workflow"), Some("w.toml"));
+            assert_eq!(meta.first_value("cron"), Some("2024-01-15T03"), "the hour that it is about");
+        }
+        assert_eq!(own.first_value("r"), Some(row), "what tells its tasks apart");
+    }
+}
