@@ -116,6 +116,7 @@ impl AttentionDocument {
             let name = task_name(&stuck.topic, &stuck.job);
             row("stuck", name, stuck.oldest_ready, format!("{} ready; {}", stuck.ready, stuck.text))
         });
+        // In the order of the overview: what was told in Slack already comes first.
         incidents.chain(files).chain(late).chain(stuck).collect()
     }
 }

@@ -106,6 +106,7 @@ impl<'a> SlotComparison<'a> {
         // Only the Go program knows when it began, so slots of `@every` can't be computed.
         let is_every = |phase: &Phase| phase.rule.cron.as_ref().is_some_and(|cron| cron.contains("@every"));
         let (every, crons): (Vec<_>, Vec<_>) = all.partition(|(phase, _)| is_every(phase));
+        // A heap of each schedule's next slot: all slots of a year at once would be millions.
         let firsts = crons.iter().enumerate();
         let due = firsts.filter_map(|(n, (_, schedule))| Some(Reverse((schedule.first_from(from)?, n)))).collect();
         let every = every.into_iter().filter_map(|(phase, schedule)| {

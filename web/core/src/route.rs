@@ -261,6 +261,8 @@ impl RouteTable {
                 Some(path) => path.routes.push(index),
                 None => paths.push(RoutedPath {
                     pattern: route.path,
+                    // The router's own kind of pattern: where two kinds disagreed, a request would be let in by the role
+                    // of one route and answered by another.
                     definition: ResourceDef::new(route.path),
                     routes: vec![index],
                     allow: String::new(),
