@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::check::count_of;
 use super::listing::{AnswerArgs, ListColumn, ListedRow, PATIENCE, TimeFormat};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if rows.is_empty() {
             return Ok("Nothing is broken, late or stuck.\n".to_owned());
         }
-        args.answer.table::<ListedProblem>(&rows)
+        Ok(args.answer.table_of(&rows))
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -98,8 +98,8 @@ struct StuckQueue {
 
 impl AttentionDocument {
     /// The answers to the three questions as rows of one table.
-    fn into_rows(self) -> Vec<Value> {
-        let row = |question: &str, what: String, since: Option<DateTime<Utc>>, message: String| json!({ "question": question, "what": what, "since": since, "message": message });
+    fn into_rows(self) -> Vec<ListedProblem> {
+        let row = |question, what, since, message| ListedProblem { question, what, since, message };
         let incidents = self.broken.incidents.into_iter().map(|incident| {
             let acknowledged = incident.acknowledged_by.map(|by| format!(", acknowledged by {by}")).unwrap_or_default();
             let message = format!("{} by route {}{acknowledged}", count_of(incident.alerts, "alert"), incident.route);
@@ -122,9 +122,8 @@ impl AttentionDocument {
 }
 
 /// A row of the table; what the service answers has three shapes.
-#[derive(Deserialize)]
 struct ListedProblem {
-    question: String,
+    question: &'static str,
     what: String,
     since: Option<DateTime<Utc>>,
     message: String,
@@ -135,7 +134,7 @@ impl ListedRow for ListedProblem {
         &[ListColumn::whole("IS"), ListColumn::name("WHAT"), ListColumn::whole("SINCE"), ListColumn::text("MESSAGE")];
 
     fn cells(&self, times: &TimeFormat) -> Vec<String> {
-        vec![self.question.clone(), self.what.clone(), times.time_or_none(self.since), self.message.clone()]
+        vec![self.question.to_owned(), self.what.clone(), times.time_or_none(self.since), self.message.clone()]
     }
 
     fn style(&self) -> Style {
@@ -145,6 +144,8 @@ impl ListedRow for ListedProblem {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -162,8 +163,7 @@ mod tests {
                 "text": "no worker has asked for `sql`"}]},
         });
         let rows = AttentionDocument::deserialize(&document).unwrap().into_rows();
-        let texts: Vec<[&str; 3]> =
-            rows.iter().map(|row| ["question", "what", "message"].map(|name| row[name].as_str().unwrap())).collect();
+        let texts: Vec<[&str; 3]> = rows.iter().map(|row| [row.question, &row.what, &row.message]).collect();
         let expected = [
             ["broken", "load:daily report", "3 alerts by route default, acknowledged by ada"],
             ["broken", "etl.toml", "3:5: no task"],
@@ -171,8 +171,8 @@ mod tests {
             ["stuck", "sql:month", "4 ready; no worker has asked for `sql`"],
         ];
         assert_eq!(texts, expected);
-        assert_eq!(rows.iter().map(|row| row["since"].is_null()).collect::<Vec<_>>(), [false, true, false, true]);
-        let styles: Vec<Style> = rows.iter().map(|row| ListedProblem::deserialize(row).unwrap().style()).collect();
+        assert_eq!(rows.iter().map(|row| row.since.is_none()).collect::<Vec<_>>(), [false, true, false, true]);
+        let styles: Vec<Style> = rows.iter().map(ListedRow::style).collect();
         assert!(styles[0] == styles[1] && styles[2] == styles[3] && styles[1] != styles[2]);
     }
 }

@@ -29,7 +29,7 @@ pub(super) use when::TimeFormat;
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A row of a list.
-pub(super) trait ListedRow: DeserializeOwned {
+pub(super) trait ListedRow {
     const COLUMNS: &'static [ListColumn];
 
     /// The events that say that the list changed.
@@ -62,15 +62,16 @@ impl AnswerArgs {
         self.service.client()
     }
 
-    /// The rows as a table.
-    pub(super) fn table<R: ListedRow>(&self, items: &[Value]) -> anyhow::Result<String> {
+    /// The rows of an answer as a table.
+    pub(super) fn table<R: ListedRow + DeserializeOwned>(&self, items: &[Value]) -> anyhow::Result<String> {
+        let rows: Result<Vec<R>, serde_json::Error> = items.iter().map(R::deserialize).collect();
+        Ok(self.table_of(&rows.context("the answer can't be read")?))
+    }
+
+    pub(super) fn table_of<R: ListedRow>(&self, rows: &[R]) -> String {
         let times = TimeFormat::of_now();
-        let rows = items.iter().map(|item| {
-            let row = R::deserialize(item)?;
-            Ok(TableRow { cells: row.cells(&times), style: row.style() })
-        });
-        let rows: Vec<TableRow> = rows.collect::<Result<_, serde_json::Error>>().context("the answer can't be read")?;
-        Ok(format_table(R::COLUMNS, rows, Screen::width(self.width)))
+        let rows = rows.iter().map(|row| TableRow { cells: row.cells(&times), style: row.style() });
+        format_table(R::COLUMNS, rows.collect(), Screen::width(self.width))
     }
 
     /// Prints the document, or the text that people read instead.
@@ -106,7 +107,11 @@ pub(super) struct ListArgs {
 }
 
 /// Reads a list of the service and prints it.
-pub(super) fn print_list<R: ListedRow>(args: &ListArgs, path: &str, mut query: QueryPairs) -> anyhow::Result<ExitCode> {
+pub(super) fn print_list<R: ListedRow + DeserializeOwned>(
+    args: &ListArgs,
+    path: &str,
+    mut query: QueryPairs,
+) -> anyhow::Result<ExitCode> {
     let client = args.answer.client()?;
     if let Some(cursor) = &args.cursor {
         query.push(("cursor", cursor.clone()));
@@ -121,7 +126,7 @@ pub(super) fn print_list<R: ListedRow>(args: &ListArgs, path: &str, mut query: Q
     actix_rt::System::new().block_on(print).map(|()| ExitCode::SUCCESS)
 }
 
-fn print_once<R: ListedRow>(args: &ListArgs, list: &ListDocument) -> anyhow::Result<()> {
+fn print_once<R: ListedRow + DeserializeOwned>(args: &ListArgs, list: &ListDocument) -> anyhow::Result<()> {
     args.answer.print(list, || args.answer.table::<R>(&list.items))?;
     if !args.answer.json
         && let Some(note) = list.note()
