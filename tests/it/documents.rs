@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cargo_metadata::{Metadata, MetadataCommand, Package};
+use cargo_metadata::semver::VersionReq;
+use cargo_metadata::{Metadata, MetadataCommand, Package, Source};
 use flowlord::config::keys::KEYS;
 
 /// Of the platform that the container has: packages of others may not even be downloaded.
@@ -52,6 +53,25 @@ fn ring_is_the_only_tls_provider() {
     let found: Vec<&str> =
         metadata.packages.iter().map(|package| package.name.as_str()).filter(|name| banned.contains(name)).collect();
     assert_eq!(found, Vec::<&str>::new());
+}
+
+#[test]
+fn every_package_of_others_is_of_the_registry_and_has_a_version() {
+    let metadata = metadata();
+    let of_others = |package: &&Package| !package.name.starts_with("flowlord");
+    let elsewhere: Vec<_> =
+        metadata.packages.iter().filter(of_others).filter(|package| !is_of_the_registry(package)).collect();
+    assert_eq!(elsewhere, Vec::<&Package>::new());
+    let mut any_version = Vec::new();
+    for package in metadata.workspace_packages() {
+        let any = package.dependencies.iter().filter(|needed| needed.path.is_none() && needed.req == VersionReq::STAR);
+        any_version.extend(any.map(|needed| format!("{} needs any {}", package.name, needed.name)));
+    }
+    assert_eq!(any_version, Vec::<String>::new());
+}
+
+fn is_of_the_registry(package: &Package) -> bool {
+    package.source.as_ref().is_some_and(Source::is_crates_io)
 }
 
 #[test]
