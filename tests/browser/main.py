@@ -1,7 +1,8 @@
-"""Runs every test of this folder against one service, in one browser."""
+"""Runs every test of this folder: two halves side by side, each against a service and in a browser of its own."""
 
-import pathlib
+import multiprocessing
 import os
+import pathlib
 import sys
 import time
 import traceback
@@ -23,19 +24,24 @@ import page_windows
 import page_workflow
 import service
 
-MODULES = [page_tasks, page_workflow, page_gantt, page_backload, page_about, page_acting, page_docs, page_log, page_windows, page_walk, pages_all, page_layout]
+# Each takes half of the time.
+HALVES = [
+    [pages_all, page_layout],
+    [page_walk, page_tasks, page_workflow, page_gantt, page_backload, page_about, page_acting, page_docs, page_log,
+     page_windows],
+]
 
 
-def tests(word):
-    for module in MODULES:
+def tests(modules, word):
+    for module in modules:
         for name, test in vars(module).items():
             if name.startswith("test_") and word in name:
                 yield name, test
 
 
-def run(browser, served, shots, word):
-    passed, failed = 0, []
-    for name, test in tests(word):
+def run(browser, served, shots, chosen):
+    passed, failed = 0, 0
+    for name, test in chosen:
         begun = time.monotonic()
         person = harness.Person(browser, served, shots)
         try:
@@ -44,11 +50,25 @@ def run(browser, served, shots, word):
             passed += 1
             print(f"ok      {name} ({time.monotonic() - begun:.1f} s)", flush=True)
         except Exception:  # noqa: BLE001 - every failure is told, whatever it is
-            failed.append(name)
+            failed += 1
             person.shoot(f"failed-{name}")
             print(f"FAILED  {name}\n{traceback.format_exc()}", flush=True)
             person.give_up()
     return passed, failed
+
+
+def run_half(program, shots, chosen):
+    """How many tests passed, and how many failed."""
+    served = service.Service(program)
+    try:
+        served.first = service.seed(served)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(**harness.browser())
+            counts = run(browser, served, shots, chosen)
+            browser.close()
+            return counts
+    finally:
+        served.close()
 
 
 def main():
@@ -57,17 +77,12 @@ def main():
     shots.mkdir(parents=True, exist_ok=True)
     # Five seconds are few on a machine that builds an image meanwhile.
     expect.set_options(timeout=20_000)
-    served = service.Service(program)
-    try:
-        served.first = service.seed(served)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(**harness.browser())
-            passed, failed = run(browser, served, shots, word)
-            browser.close()
-    finally:
-        served.close()
+    halves = [(program, shots, chosen) for modules in HALVES if (chosen := list(tests(modules, word)))]
+    with multiprocessing.Pool(len(HALVES)) as pool:
+        counts = pool.starmap(run_half, halves, chunksize=1)
+    passed, failed = (sum(count) for count in zip((0, 0), *counts))
     print(f"screenshots: {shots}")
-    print(f"{passed} passed, {len(failed)} failed")
+    print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed or not passed else 0)
 
 

@@ -77,9 +77,8 @@ def usual_pages(uid):
     }
 
 
-def faults(page, path):
-    """What is wrong with the layout of a page, as it is opened and with each of its parts unfolded."""
-    page.goto(path)
+def faults(page):
+    """What is wrong with the layout of a page, as it was opened and with each of its parts unfolded."""
     page.evaluate("document.querySelectorAll('.scroll').forEach((part) => (part.scrollLeft = 0))")
     found = page.evaluate(GEOMETRY)
     # A menu at a time, since each covers what is below; then all else that unfolds.
@@ -87,17 +86,21 @@ def faults(page, path):
         menu.evaluate("(menu) => (menu.open = true)")
         found += page.evaluate(GEOMETRY, menu)
         menu.evaluate("(menu) => (menu.open = false)")
-    page.evaluate("document.querySelectorAll('details:not(.choice, .calendar)').forEach((part) => (part.open = true))")
+    closed = page.evaluate_handle("[...document.querySelectorAll('details:not(.choice, .calendar, [open])')]")
+    closed.evaluate("(parts) => parts.forEach((part) => (part.open = true))")
     found += page.evaluate(GEOMETRY)
+    closed.evaluate("(parts) => parts.forEach((part) => (part.open = false))")
     return sorted(set(found))
 
 
 def check_all(person, name, pages):
     wrong = []
-    for width in WIDTHS:
-        person.with_screen(width=width)
-        for of, path in pages.items():
-            found = faults(person.page, path)
+    person.with_screen()
+    for of, path in pages.items():
+        person.page.goto(path)
+        for width in WIDTHS:
+            person.page.set_viewport_size({"width": width, "height": 900})
+            found = faults(person.page)
             if found:
                 person.shoot(f"layout-{name}-{of}-{width}")
             wrong += [f"{name}-{of} at {width} px: {fault}" for fault in found]

@@ -27,14 +27,13 @@ def pages(person):
 
 def test_no_page_keeps_anybody_out_or_sticks_out(person):
     wrong = []
-    for dark in (False, True):
-        for width in (1400, 900, 600, 400):
-            person.with_screen(width=width, dark=dark)
-            for name, path in pages(person):
-                person.open(path)
-                what = f"{name}-{width}-{'dark' if dark else 'light'}"
-                person.shoot(what)
-                wrong += [*person.sticks_out(what), *(person.barriers(what) if width in (1400, 400) else [])]
+    for width, dark in ((1400, False), (400, True)):
+        person.with_screen(width=width, dark=dark)
+        for name, path in pages(person):
+            person.open(path)
+            what = f"{name}-{width}-{'dark' if dark else 'light'}"
+            person.shoot(what)
+            wrong += [*person.sticks_out(what), *person.barriers(what)]
     assert not wrong, "\n".join(wrong)
 
 
