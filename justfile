@@ -2,6 +2,12 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# What the recipes below try: a release build, which they make, unless PROGRAM names one that is there.
+release := env("CARGO_TARGET_DIR", "target") / "release/flowlord"
+program := env("PROGRAM", release)
+# As README says it.
+demo_command := if program == release { "cargo run --release -- demo" } else { quote(program) + " demo" }
+
 # List the recipes.
 default:
     @just --list --unsorted
@@ -73,7 +79,7 @@ mutants *args:
 
 # The program that a first run builds.
 build:
-    cargo build --release --locked --bin flowlord
+    {{ if program == release { "cargo build --release --locked --bin flowlord" } else { "test -x " + quote(program) } }}
 
 # Measure a release build, for example `just bench load`; `just bench cluster --rounds 100 --seed 1 --place folder` kills
 # leaders of a cluster.
@@ -83,7 +89,7 @@ bench *args: build
 # Count the instructions of a cycle, and fail where they are over 5 % more than the figure that is kept; with --update
 # they become that figure.
 instructions *args: build
-    .ci/instructions "${CARGO_TARGET_DIR:-target}/release/flowlord" {{ args }}
+    .ci/instructions {{ quote(program) }} {{ args }}
 
 # Run each fuzz target for so many seconds.
 fuzz seconds="60":
@@ -91,23 +97,23 @@ fuzz seconds="60":
 
 # The program as the README shows it.
 smoke: build
-    .ci/smoke 'cargo run --release -- demo' "${CARGO_TARGET_DIR:-target}/release/flowlord"
+    .ci/smoke {{ quote(demo_command) }} {{ quote(program) }}
 
 # Requests that the OpenAPI document allows, and others.
 schemathesis: build
-    .ci/schemathesis "${CARGO_TARGET_DIR:-target}/release/flowlord"
+    .ci/schemathesis {{ quote(program) }}
 
 # The pages in a real browser.
 browser: build
-    tests/browser/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
+    tests/browser/run {{ quote(program) }}
 
 # Clients made from the OpenAPI document, each with a worker that does a task; the Python package, too.
 clients: build
-    tests/clients/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
+    tests/clients/run {{ quote(program) }}
 
 # The chart, rendered by helm; the program reads the configuration of its pods.
 helm: build
-    tests/helm/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
+    tests/helm/run {{ quote(program) }}
 
 # Build the image and test it.
 image *args:
@@ -123,7 +129,7 @@ deb *args:
 
 # Make the archive and the Debian package of the program that a first run builds, and install both.
 packages: build
-    packaging/check "${CARGO_TARGET_DIR:-target}/release/flowlord"
+    packaging/check {{ quote(program) }}
 
 # Everything, as it is checked before a change lands.
 ci:

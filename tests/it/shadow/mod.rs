@@ -22,7 +22,7 @@ use plant::{Planted, plant_differences};
 const SMALL: GoPlan =
     GoPlan { schema: 2, files: 4, minutes: 30, days: 30, zone: Tz::UTC, departs: false, planted: 4, seed: 1 };
 
-const LARGE: GoPlan = GoPlan { files: 12, minutes: 20, departs: true, planted: 40, seed: 9, ..SMALL };
+const LARGE: GoPlan = GoPlan { files: 12, minutes: 40, departs: true, planted: 40, seed: 9, ..SMALL };
 
 /// Writes the workflow files and the database of a plan into a folder. Answers what was planted.
 fn write_plan(folder: &Path, plan: &GoPlan) -> (Vec<Planted>, GoDatabase) {
