@@ -123,7 +123,7 @@ pub struct TlsFiles {
 pub struct WebContext {
     pub config: Config,
     pub deps: Deps,
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     pub hosts: OwnHosts,
     pub base: BasePath,
     pub tokens: TokenRegistry,
@@ -168,7 +168,7 @@ impl WebContext {
             limits: Locked::default(),
             config,
             deps,
-            routes,
+            routes: Arc::new(routes),
         }
     }
 

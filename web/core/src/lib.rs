@@ -27,6 +27,7 @@ pub mod params;
 pub mod problem;
 pub mod request_id;
 pub mod route;
+pub mod router;
 pub mod table_sizes;
 pub mod task_query;
 pub mod use_cases;

@@ -3,17 +3,14 @@
 
 use std::fmt;
 
-use actix_web::dev::ResourceDef;
+use actix_web::dev::{ResourceDef, ServiceRequest};
 use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, guard};
+use actix_web::web;
+use actix_web::{FromRequest, Handler, Responder};
 use flowlord_domain::Role;
-use flowlord_kernel::Code;
 use flowlord_messages::audit::AuditAction;
 
-use crate::auth::hooks;
 use crate::openapi::Operation;
-use crate::problem::{Answer, Problem};
 
 /// The rule of a route that lets in requests without a token.
 pub const ANYONE: RequiredRole = RequiredRole::Anyone;
@@ -142,10 +139,7 @@ impl Route {
             is_long_poll: false,
             is_local: false,
             operation: None,
-            handler: Box::new(move || {
-                let takes = guard::fn_guard(|request| methods.contains(&request.head().method));
-                handler.serve_route(web::route().guard(takes))
-            }),
+            handler: Box::new(move || handler.serve_route(web::route())),
         }
     }
 
@@ -207,6 +201,10 @@ impl Route {
         self.operation.is_some()
     }
 
+    pub(crate) fn handler(&self) -> actix_web::Route {
+        (self.handler)()
+    }
+
     /// What the OpenAPI document says of each of its methods.
     fn operations(&self) -> impl Iterator<Item = Operation> {
         // HEAD is a GET without its body: documented, it would double every path.
@@ -218,12 +216,19 @@ impl Route {
 }
 
 #[derive(Debug)]
-struct RoutedPath {
+pub(crate) struct RoutedPath {
     pattern: &'static str,
     definition: ResourceDef,
     /// Their places in the table.
     routes: Vec<usize>,
     allow: String,
+}
+
+impl RoutedPath {
+    /// Gives the handler what stands in the path for `{name}`.
+    pub(crate) fn read_parameters(&self, request: &mut ServiceRequest) {
+        self.definition.capture_match_info(request);
+    }
 }
 
 #[derive(Debug)]
@@ -261,8 +266,6 @@ impl RouteTable {
                 Some(path) => path.routes.push(index),
                 None => paths.push(RoutedPath {
                     pattern: route.path,
-                    // The router's own kind of pattern: where two kinds disagreed, a request would be let in by the role
-                    // of one route and answered by another.
                     definition: ResourceDef::new(route.path),
                     routes: vec![index],
                     allow: String::new(),
@@ -292,37 +295,31 @@ impl RouteTable {
 
     // `path` is the one that the router compares, not the one that was sent: `%74asks` is `tasks`.
     pub fn find(&self, method: &Method, path: &str) -> RouteMatch<'_> {
-        let Some(found) = self.paths.iter().find(|known| known.definition.is_match(path)) else {
+        let Some(found) = self.path_of(path) else {
             // No path is open because nobody thought of it.
             let reads = READ.contains(method);
             let role = if reads { Role::Viewer } else { Role::Operator };
             return RouteMatch { pattern: None, route: None, role: role.into() };
         };
-        let mut routes = found.routes.iter().map(|index| &self.routes[*index]);
-        let route = routes.clone().find(|route| route.methods.contains(method));
+        let route = self.route_of(found, method).map(|index| &self.routes[index]);
         // Who may use the path hears which methods it takes.
-        let role = route.or_else(|| routes.next()).map_or(ANYONE, |route| route.role);
+        let role = route.unwrap_or(&self.routes[found.routes[0]]).role;
         RouteMatch { pattern: Some(found.pattern), route, role }
     }
 
-    pub fn register(&self, config: &mut ServiceConfig) {
-        for path in &self.paths {
-            config.service(self.path_resource(path));
-        }
+    /// The first pattern that fits. What lets a request in and what answers it both ask here: they can't disagree.
+    pub(crate) fn path_of(&self, path: &str) -> Option<&RoutedPath> {
+        self.paths.iter().find(|known| known.definition.is_match(path))
     }
 
-    /// A path that refuses all methods but those of its routes.
-    fn path_resource(&self, path: &RoutedPath) -> Resource {
-        let allow = path.allow.clone();
-        let refuse = web::to(move |request: HttpRequest| {
-            // The address of a hook holds a token, which no answer shows.
-            let shown = hooks::shown(request.match_info().as_str());
-            let detail = format!("{} {shown} isn't possible: the path takes {allow}", request.method());
-            let problem = Problem::new(Code::MethodNotAllowed, detail).allowing(allow.as_str());
-            async { Answer::Err(problem) }
-        });
-        let routes = path.routes.iter().map(|index| (self.routes[*index].handler)());
-        routes.fold(web::resource(path.pattern).default_service(refuse), Resource::route)
+    /// The place in the table of the route that takes the method.
+    pub(crate) fn route_of(&self, path: &RoutedPath, method: &Method) -> Option<usize> {
+        path.routes.iter().copied().find(|index| self.routes[*index].methods.contains(method))
+    }
+
+    /// Empty where no path fits.
+    pub(crate) fn allowed_methods(&self, path: &str) -> &str {
+        self.path_of(path).map_or("", |path| &path.allow)
     }
 }
 

@@ -1,24 +1,26 @@
 //! The one list of all that is served.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
-use actix_web::web::{self, PathConfig, ServiceConfig};
+use actix_web::web::{PathConfig, ServiceConfig};
 use flowlord_kernel::Code;
 use flowlord_web_core::auth;
 use flowlord_web_core::context::ContextRef;
 use flowlord_web_core::problem::{Answer, Problem};
 use flowlord_web_core::route::RouteTable;
+use flowlord_web_core::router::RouterFactory;
 
 pub(crate) fn table() -> RouteTable {
     let rooms = [flowlord_web_api::routes(), flowlord_web_compat::routes(), flowlord_web_pages::routes()];
     RouteTable::new(rooms.into_iter().flatten().collect())
 }
 
-pub(crate) fn configure(table: &RouteTable, config: &mut ServiceConfig) {
+pub(crate) fn configure(table: &Arc<RouteTable>, config: &mut ServiceConfig) {
     let unreadable =
         PathConfig::default().error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into());
     config.app_data(unreadable);
-    table.register(config);
-    config.default_service(web::to(not_found));
+    config.default_service(RouterFactory::new(table.clone(), &not_found));
 }
 
 async fn not_found(context: ContextRef, request: HttpRequest) -> Answer {

@@ -1,14 +1,15 @@
 //! The OpenAPI document against the program: every route is in it, and every status that it promises is provoked.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use actix_web::App;
-use actix_web::http::Method;
-use actix_web::test::{TestRequest, init_service};
+use actix_web::http::{Method, StatusCode};
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::{App, HttpResponse};
 use flowlord_domain::Role;
 use flowlord_web_core::base_path::OWN_PARTS;
 use flowlord_web_core::openapi::TAGS;
+use flowlord_web_core::router::RouterFactory;
 use flowlord_web_core::view::alert::AlertView;
 use flowlord_web_core::view::task::{GrantedView, TaskView};
 use flowlord_web_pages::CONTENT_SECURITY_POLICY;
@@ -52,21 +53,24 @@ pub(super) fn example(pattern: &str) -> String {
 }
 
 #[actix::test]
-async fn the_table_finds_the_route_that_the_router_takes() {
-    let table = table();
-    let service = init_service(App::new().configure(|config| table.register(config))).await;
+async fn each_route_is_found_and_its_path_refuses_other_methods() {
+    let table = Arc::new(table());
+    let not_found = || async { HttpResponse::NotFound().finish() };
+    let service = init_service(App::new().default_service(RouterFactory::new(table.clone(), &not_found))).await;
     for route in table.routes() {
         for method in route.methods {
             let path = example(route.path);
             let found = table.find(method, &path);
             assert_eq!((found.pattern, found.role), (Some(route.path), route.role), "{method} {path}");
             let request = TestRequest::default().method(Method::PATCH).uri(&path).to_request();
-            let refused = actix_web::test::call_service(&service, request).await;
-            assert_eq!(refused.request().match_pattern().as_deref(), Some(route.path), "{path}");
+            let refused = call_service(&service, request).await;
+            assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
             let allow = refused.headers().get("allow").unwrap().to_str().unwrap();
             assert!(allow.split(", ").any(|allowed| allowed == method.as_str()), "{path}: {allow}");
         }
     }
+    let missing = call_service(&service, TestRequest::with_uri("/what/ever/comes").to_request()).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
 }
 
 #[test]
