@@ -5,8 +5,7 @@ use std::fmt;
 
 use actix_web::dev::{ResourceDef, ServiceRequest};
 use actix_web::http::Method;
-use actix_web::web;
-use actix_web::{FromRequest, Handler, Responder};
+use actix_web::{FromRequest, Handler, Responder, web};
 use flowlord_domain::Role;
 use flowlord_messages::audit::AuditAction;
 
@@ -224,13 +223,6 @@ pub(crate) struct RoutedPath {
     allow: String,
 }
 
-impl RoutedPath {
-    /// Gives the handler what stands in the path for `{name}`.
-    pub(crate) fn read_parameters(&self, request: &mut ServiceRequest) {
-        self.definition.capture_match_info(request);
-    }
-}
-
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
@@ -310,6 +302,12 @@ impl RouteTable {
     /// The first pattern that fits. What lets a request in and what answers it both ask here: they can't disagree.
     pub(crate) fn path_of(&self, path: &str) -> Option<&RoutedPath> {
         self.paths.iter().find(|known| known.definition.is_match(path))
+    }
+
+    /// The same; the request then has what stands in its path for `{name}`.
+    // A pattern that doesn't fit leaves the request as it is, so that one comparison finds the path and reads it.
+    pub(crate) fn path_of_request(&self, request: &mut ServiceRequest) -> Option<&RoutedPath> {
+        self.paths.iter().find(|known| known.definition.capture_match_info(request))
     }
 
     /// The place in the table of the route that takes the method.

@@ -51,6 +51,7 @@ impl ServiceFactory<ServiceRequest> for RouterFactory {
     type InitError = ();
     type Future = LocalBoxFuture<'static, Result<Router, ()>>;
 
+    // Once for each thread that answers: a handler isn't shared between them.
     fn new_service(&self, (): ()) -> Self::Future {
         let handlers = self.table.routes().iter().map(|route| route.handler().new_service(()));
         let (handlers, not_found) = (try_join_all(handlers), self.not_found.new_service(()));
@@ -77,16 +78,55 @@ impl Service<ServiceRequest> for Router {
     type Error = Error;
     type Future = RouteAnswer;
 
+    // As actix's handlers are: each request waits for itself.
     always_ready!();
 
     fn call(&self, mut request: ServiceRequest) -> RouteAnswer {
-        let Some(path) = self.table.path_of(request.match_info().as_str()) else {
+        let Some(path) = self.table.path_of_request(&mut request) else {
             return self.not_found.call(request);
         };
-        path.read_parameters(&mut request);
         match self.table.route_of(path, request.method()) {
             Some(index) => self.handlers[index].call(request),
             None => self.refusal.call(request),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::{TestRequest, call_service, init_service, read_body};
+    use actix_web::{App, HttpResponse, http};
+
+    use super::*;
+    use crate::route::{ANYONE, Route};
+
+    async fn told(name: &'static str, request: HttpRequest) -> String {
+        let parameters: Vec<_> = request.match_info().iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("{name} {}", parameters.join("&"))
+    }
+
+    #[actix::test]
+    async fn a_request_comes_to_the_route_of_its_path_and_method_with_its_parameters() {
+        let routes = vec![
+            Route::get("/files/{path:.*}", ANYONE, async |request: HttpRequest| told("any", request).await),
+            Route::get("/files/all", ANYONE, async |request: HttpRequest| told("all", request).await),
+            Route::get("/x/{id}/{change:on|off}", ANYONE, async |request: HttpRequest| told("read", request).await),
+            Route::post("/x/{id}/{change:on|off}", ANYONE, async |request: HttpRequest| told("write", request).await),
+        ];
+        let not_found = async || HttpResponse::NotFound().body("nothing");
+        let factory = RouterFactory::new(Arc::new(RouteTable::new(routes)), &not_found);
+        let service = init_service(App::new().default_service(factory)).await;
+        for (method, path, wanted) in [
+            (http::Method::GET, "/files/a/b.csv", "any path=a/b.csv"),
+            (http::Method::GET, "/files/all", "all "),
+            (http::Method::GET, "/x/1/on", "read id=1&change=on"),
+            (http::Method::POST, "/x/2/off", "write id=2&change=off"),
+            (http::Method::GET, "/x/1/up", "nothing"),
+            (http::Method::GET, "/x/1/on/more", "nothing"),
+        ] {
+            let request = TestRequest::default().method(method).uri(path).to_request();
+            let answer = read_body(call_service(&service, request).await).await;
+            assert_eq!(answer, wanted, "{path}");
         }
     }
 }
